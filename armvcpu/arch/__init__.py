@@ -1,0 +1,1 @@
+"""Facts of the architecture, as rows and pure functions; imports nothing of armvcpu but its errors."""
