@@ -43,7 +43,7 @@ class Field(Generic[T]):
     def __get__(self, obj: None, owner: type) -> Field[T]: ...
     @overload
     def __get__(self, obj: int, owner: type) -> T: ...
-    def __get__(self, obj: int | None, owner: type) -> Field[T] | T:
+    def __get__(self, obj: int | None, owner: type) -> Field[T] | Any:
         if obj is None:
             return self
         return self.kind((int(obj) & self.mask) >> self.lo)

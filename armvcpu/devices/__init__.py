@@ -1,1 +1,1 @@
-"""Devices of the board: each one a class over its register map, knowing nothing of CPUs, engines or addresses."""
+"""Devices of the board: each one a class over its register map, that knows no CPU, engine or address."""

@@ -1,0 +1,147 @@
+"""The CPU models: ID register values as rows, and what of a model a guest on this engine is told.
+
+Values follow the cores' Technical Reference Manuals (Cortex-A53 DDI 0500, Cortex-A57 DDI 0488, Cortex-A72
+100095, chapter 4, AArch64 register summary). `max` is what the engine itself has, without what is slow, not
+repeatable or newer than armvcpu models: PAuth, SVE, BTI, RNDR. `presented` then corrects each to what is there:
+AArch64 only, and EL2, EL3, GICv3 and PMU only where the machine has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from armvcpu.arch.idfields import (
+    ID_AA64DFR0_EL1,
+    ID_AA64ISAR0_EL1,
+    ID_AA64ISAR1_EL1,
+    ID_AA64MMFR0_EL1,
+    ID_AA64MMFR1_EL1,
+    ID_AA64MMFR2_EL1,
+    ID_AA64PFR0_EL1,
+)
+from armvcpu.arch.sysreg import Home
+from armvcpu.arch.sysregs_debug import BREAKPOINTS, WATCHPOINTS
+from armvcpu.arch.sysregs_id import ID_REGISTERS
+from armvcpu.errors import UsageError
+
+CLIDR_L1_SPLIT_L2 = 0x0A20_0023
+"""CLIDR_EL1: separate instruction and data caches at level 1, a unified level 2; LoC 2, LoUIS and LoUU 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheIds:
+    """CCSIDR_EL1 by what CSSELR_EL1 selects; the models have two levels."""
+
+    l1_data: int
+    l1_instruction: int
+    l2: int
+
+
+@dataclass(frozen=True, slots=True)
+class CpuModel:
+    """One CPU model: what its ID registers say. A register not named here reads as zero."""
+
+    name: str
+    MIDR_EL1: int
+    CTR_EL0: int
+    caches: CacheIds
+    ID_AA64PFR0_EL1: ID_AA64PFR0_EL1
+    ID_AA64ISAR0_EL1: ID_AA64ISAR0_EL1
+    ID_AA64MMFR0_EL1: ID_AA64MMFR0_EL1
+    ID_AA64ISAR1_EL1: ID_AA64ISAR1_EL1 = ID_AA64ISAR1_EL1()  # noqa: RUF009, an immutable int
+    ID_AA64MMFR1_EL1: ID_AA64MMFR1_EL1 = ID_AA64MMFR1_EL1()  # noqa: RUF009
+    ID_AA64MMFR2_EL1: ID_AA64MMFR2_EL1 = ID_AA64MMFR2_EL1()  # noqa: RUF009
+    CLIDR_EL1: int = CLIDR_L1_SPLIT_L2
+    DCZID_EL0: int = 4  # DC ZVA zeroes 64 bytes
+
+    def ccsidr(self, csselr: int) -> int:
+        """CCSIDR_EL1 with this CSSELR_EL1 (Level in bits 3:1, InD in bit 0); 0 where no such cache is."""
+        by_selection = {0: self.caches.l1_data, 1: self.caches.l1_instruction, 2: self.caches.l2}
+        return by_selection.get(csselr & 0xF, 0)
+
+
+_V8_0_PFR0 = ID_AA64PFR0_EL1()  # FP and AdvSIMD without half precision
+_V8_0_ISAR0 = ID_AA64ISAR0_EL1.of(AES=2, SHA1=1, SHA2=1, CRC32=1)
+_V8_0_MMFR0 = ID_AA64MMFR0_EL1.of(PARange=4, ASIDBits=2, BigEnd=1, SNSMem=1)
+_A57_CACHES = CacheIds(l1_data=0x701F_E00A, l1_instruction=0x201F_E012, l2=0x70FF_E07A)
+
+MODELS: tuple[CpuModel, ...] = (
+    CpuModel(
+        name="a53",
+        MIDR_EL1=0x410F_D034,
+        CTR_EL0=0x8444_8004,
+        caches=CacheIds(l1_data=0x700F_E01A, l1_instruction=0x201F_E00A, l2=0x707F_E07A),
+        ID_AA64PFR0_EL1=_V8_0_PFR0,
+        ID_AA64ISAR0_EL1=_V8_0_ISAR0,
+        ID_AA64MMFR0_EL1=_V8_0_MMFR0.replace(PARange=2),
+    ),
+    CpuModel(
+        name="a57",
+        MIDR_EL1=0x411F_D070,
+        CTR_EL0=0x8444_C004,
+        caches=_A57_CACHES,
+        ID_AA64PFR0_EL1=_V8_0_PFR0,
+        ID_AA64ISAR0_EL1=_V8_0_ISAR0,
+        ID_AA64MMFR0_EL1=_V8_0_MMFR0,
+    ),
+    CpuModel(
+        name="a72",
+        MIDR_EL1=0x410F_D083,
+        CTR_EL0=0x8444_C004,
+        caches=CacheIds(l1_data=0x701F_E00A, l1_instruction=0x201F_E012, l2=0x707F_E07A),
+        ID_AA64PFR0_EL1=_V8_0_PFR0,
+        ID_AA64ISAR0_EL1=_V8_0_ISAR0,
+        ID_AA64MMFR0_EL1=_V8_0_MMFR0,
+    ),
+    CpuModel(
+        name="max",
+        MIDR_EL1=0x000F_0510,
+        CTR_EL0=0x8444_C004,
+        caches=_A57_CACHES,
+        ID_AA64PFR0_EL1=ID_AA64PFR0_EL1.of(FP=1, AdvSIMD=1),
+        ID_AA64ISAR0_EL1=ID_AA64ISAR0_EL1.of(
+            AES=2, SHA1=1, SHA2=2, CRC32=1, Atomic=2, RDM=1, SHA3=1, SM3=1, SM4=1, DP=1, FHM=1, TS=2
+        ),
+        ID_AA64ISAR1_EL1=ID_AA64ISAR1_EL1.of(DPB=2, JSCVT=1, FCMA=1, LRCPC=2, FRINTTS=1, SB=1, SPECRES=1),
+        ID_AA64MMFR0_EL1=_V8_0_MMFR0.replace(TGran16=1),
+        ID_AA64MMFR1_EL1=ID_AA64MMFR1_EL1.of(VMIDBits=2, VH=1, HPDS=1, LO=1, PAN=2),
+        ID_AA64MMFR2_EL1=ID_AA64MMFR2_EL1.of(CnP=1, UAO=1),
+    ),
+)
+
+_BY_NAME = {row.name: row for row in MODELS}
+
+
+def model(name: str) -> CpuModel:
+    """The CPU model of this name; UsageError, listing the names, where there is none."""
+    if name not in _BY_NAME:
+        raise UsageError(f"no CPU model {name!r}: choose one of {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
+
+
+def presented(
+    cpu: CpuModel, *, el2: bool = False, el3: bool = False, gicv3: bool = False, pmu: bool = False
+) -> dict[int, int]:
+    """Every ID register's value by packed encoding, 64 bits each, but MPIDR_EL1, which is each vCPU's own.
+
+    The AArch32 ID registers are UNKNOWN without AArch32 (DDI 0487 D17.2) and read as zero here. CCSIDR_EL1 is
+    given for CSSELR_EL1 = 0; `CpuModel.ccsidr` has the others.
+    """
+    values = {
+        "MIDR_EL1": cpu.MIDR_EL1,
+        "ID_AA64PFR0_EL1": cpu.ID_AA64PFR0_EL1.replace(EL0=1, EL1=1, EL2=el2, EL3=el3, GIC=gicv3),
+        "ID_AA64DFR0_EL1": ID_AA64DFR0_EL1.of(
+            DebugVer=6, PMUVer=pmu, BRPs=BREAKPOINTS - 1, WRPs=WATCHPOINTS - 1, CTX_CMPs=1
+        ),
+        "ID_AA64ISAR0_EL1": cpu.ID_AA64ISAR0_EL1,
+        "ID_AA64ISAR1_EL1": cpu.ID_AA64ISAR1_EL1,
+        "ID_AA64MMFR0_EL1": cpu.ID_AA64MMFR0_EL1,
+        "ID_AA64MMFR1_EL1": cpu.ID_AA64MMFR1_EL1 if el2 else cpu.ID_AA64MMFR1_EL1.replace(VMIDBits=0, VH=0),
+        "ID_AA64MMFR2_EL1": cpu.ID_AA64MMFR2_EL1,
+        "CTR_EL0": cpu.CTR_EL0,
+        "DCZID_EL0": cpu.DCZID_EL0,
+        "CLIDR_EL1": cpu.CLIDR_EL1,
+        "CCSIDR_EL1": cpu.ccsidr(0),
+    }
+    rows = (row for row in ID_REGISTERS if row.home is Home.ID and row.name != "MPIDR_EL1")
+    return {row.encoding: int(values.get(row.name, 0)) for row in rows}

@@ -1,0 +1,164 @@
+"""`armvcpu inspect F`: what an image is, and how it would be loaded.
+
+Facts are gathered as one dictionary; text and `--json` are two ways to print it. The memory map used for "how
+it would be loaded" is the board's with the most RAM it can have.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from armvcpu.devices.dtnode import DtValue
+    from armvcpu.machine.image import LoadedImage, MemoryMap
+
+# What firmware and kernels say of themselves, as a string in the image.
+_BANNERS = (
+    rb"Linux version \d[^\0\n]*",
+    rb"U-Boot (?:SPL |TPL )?\d{4}\.\d\d[^\0\n]*",
+    rb"BL\d+: v\d[^\0\n]*",
+    rb"BusyBox v\d[^\0\n]*",
+    rb"Zephyr OS build [^\0\n]*",
+    rb"OpenSBI v\d[^\0\n]*",
+)
+
+
+@click.command()
+@click.argument("file", metavar="F", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the facts for machines.")
+def inspect(file: str, as_json: bool) -> None:
+    """Show what the image F is and how it would be loaded."""
+    facts = gather(file)
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(_lines(facts)))
+
+
+def gather(file: str) -> dict[str, Any]:
+    """Everything that `inspect` says about `file`; addresses are numbers.
+
+    Raises:
+        ImageError: it cannot be read, or is damaged or unusable in the form it claims to have.
+    """
+    from armvcpu.machine.image import GIB, REMEDIES, ImageKind, identify  # noqa: PLC0415  for a fast start
+    from armvcpu.machine.image_file import decode_image, read_file  # noqa: PLC0415
+    from armvcpu.machine.image_linux import unwrap  # noqa: PLC0415
+
+    data = read_file(file, GIB, "what is inspected")
+    inner = unwrap(file, data, GIB)
+    outer, kind = identify(data), identify(inner)
+    facts: dict[str, Any] = {"file": file, "size": len(data), "kind": kind.value}
+    if outer is not kind:
+        facts |= {"wrapped_in": outer.value, "unpacked_size": len(inner)}
+    if banner := _banner(inner):
+        facts["says"] = banner
+    if kind in (ImageKind.DEVICE_TREE, ImageKind.FIT):
+        facts["device_tree"] = _device_tree(file, inner)
+    if kind in REMEDIES:
+        return facts | {"loads": False, "remedy": REMEDIES[kind]}
+    board = _largest_board()
+    facts |= _loading(decode_image(file, inner, board))
+    return facts | {"firmware": outer is ImageKind.RAW and len(data) <= board.flash[0].size}
+
+
+def _largest_board() -> MemoryMap:
+    """The memory of the board with all the RAM it can have, so that only what never fits is refused."""
+    from armvcpu.machine.image import GIB, MIB, MemoryMap, Region  # noqa: PLC0415
+
+    flash = tuple(Region(f"flash bank {n}", n * 64 * MIB, 64 * MIB) for n in range(2))
+    return MemoryMap(Region("RAM", GIB, 255 * GIB), flash)
+
+
+def _loading(image: LoadedImage) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "loads": True,
+        "entry": image.entry,
+        "segments": [{"addr": s.addr, "file_size": len(s.data), "memory_size": s.memory_size} for s in image.segments],
+    }
+    if image.linux is not None:
+        header = image.linux
+        facts["linux"] = {
+            "text_offset": header.text_offset,
+            "image_size": header.image_size,
+            "flags": header.flags,
+            "page_size": header.page_size,
+        }
+    if image.elf is not None:
+        facts["symbols"] = _count_symbols(image.elf)
+    return facts
+
+
+def _count_symbols(elf: bytes) -> int | None:
+    """Entries of `.symtab`, 0 if there is none, None if its section table is damaged."""
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+
+    try:
+        table: Any = ELFFile(BytesIO(elf)).get_section_by_name(".symtab")
+        return 0 if table is None else int(table.num_symbols())
+    except (ELFError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError):
+        return None  # the library raises whatever a damaged table leads it to
+
+
+def _banner(data: bytes) -> str | None:
+    matches = (re.search(pattern, data) for pattern in _BANNERS)
+    first = next((match for match in matches if match), None)
+    return first[0].decode("utf-8", "replace").strip() if first else None
+
+
+def _device_tree(file: str, blob: bytes) -> dict[str, Any]:
+    from armvcpu.machine.devicetree import walk  # noqa: PLC0415
+    from armvcpu.machine.devicetree_reader import parse  # noqa: PLC0415
+
+    root = parse(file, blob).root
+    return {
+        "model": _strings(root.props.get("model")),
+        "compatible": _strings(root.props.get("compatible")),
+        "nodes": sum(1 for _ in walk(root)),
+        "children": [node.name for node in root.children],
+    }
+
+
+def _strings(value: DtValue) -> list[str]:
+    """A property of strings, as it was read from a blob."""
+    return value.decode("utf-8", "replace").rstrip("\0").split("\0") if isinstance(value, bytes) else []
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    """The facts for people: one a line, addresses in hexadecimal."""
+    wrapped = f", in a {facts['wrapped_in']}" if "wrapped_in" in facts else ""
+    yield f"{facts['file']}: {facts['kind']}{wrapped}, {facts['size']} bytes"
+    if "says" in facts:
+        yield f"  says     {facts['says']}"
+    if "linux" in facts:
+        header = facts["linux"]
+        yield f"  header   text_offset {header['text_offset']:#x}, image_size {header['image_size']:#x}, " + (
+            f"flags {header['flags']:#x}, page size {header['page_size']}"
+        )
+    if "device_tree" in facts:
+        tree = facts["device_tree"]
+        yield f"  model    {', '.join(tree['model'] + tree['compatible']) or 'none'}"
+        yield f"  nodes    {tree['nodes']}: {_summary(tree['children'])}"
+    if not facts["loads"]:
+        yield f"  not loaded; {facts['remedy']}"
+        return
+    yield f"  entry    {facts['entry']:#x}"
+    for segment in facts["segments"]:
+        end = segment["addr"] + segment["memory_size"] - 1
+        yield f"  segment  {segment['addr']:#x} to {end:#x}, {segment['file_size']} bytes from the file"
+    if "symbols" in facts:
+        yield f"  symbols  {facts['symbols'] if facts['symbols'] is not None else 'damaged'}"
+    if facts["firmware"]:
+        yield "  or       with --firmware, in flash bank 0, entered at 0x0"
+
+
+def _summary(names: list[str]) -> str:
+    """Node names without unit addresses, equal ones counted: "cpus, virtio_mmio x 32"."""
+    counts = Counter(name.partition("@")[0] for name in names)
+    return ", ".join(name if count == 1 else f"{name} x {count}" for name, count in counts.items())

@@ -1,0 +1,221 @@
+"""PrimeCell UART (PL011): Arm DDI 0183. The register map is in `pl011_registers.py`.
+
+The serial format is not modelled: characters have 8 bits and take no time, whatever LCR_H and the baud-rate
+registers say. So the transmit FIFO is always empty, and the receive timeout has passed as soon as characters
+remain in the receive FIFO. No character has a framing, parity or break error. Nor are IrDA, DMA requests (no
+controller listens) and the test registers at 0x080 modelled.
+"""
+# read_NAME and write_NAME carry the register's name
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from armvcpu.devices.device import DtNode, Ref, SignalLine, reg_cells, unconnected
+from armvcpu.devices.dtnode import spi_cells
+from armvcpu.devices.pl011_registers import (
+    CR,
+    DR,
+    FIFO_DEPTH,
+    FR,
+    INT,
+    LCR_H,
+    LOOPED_MODEM_LINES,
+    RSR,
+    RX_TRIGGER,
+    Pl011Registers,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def no_input_waits() -> None:
+    """`on_space` of a UART that no host feeds."""
+
+
+class Pl011(Pl011Registers):
+    """A PL011 that hands each character sent to `output` and drives UARTINTR on `irq`.
+
+    It sends and receives whatever UARTEN, TXE and RXE say: on a real board firmware has set them before most
+    software runs, and software for the `virt` board relies on QEMU, which does not look at them.
+    """
+
+    def __init__(self, output: Callable[[int], None], irq: SignalLine = unconnected) -> None:
+        self.output = output
+        self.irq = irq
+        self.on_space: Callable[[], None] = no_input_waits
+        """Called when the receiver may take more; it is meant to call `receive`."""
+        self._received: deque[int] = deque()
+        self._overrun = False
+        self._level = False
+        super().__init__()
+
+    def reset(self) -> None:
+        """Return to the state after power-on reset; characters that wait in the FIFO are lost."""
+        super().reset()
+        self._received.clear()
+        self._overrun = False
+        self._drive_irq()
+        self.on_space()
+
+    def dt_node(self, base: int, interrupts: tuple[int, ...]) -> DtNode:
+        """The node of binding `arm,pl011`; the clock labelled `apb-pclk` feeds both inputs."""
+        return DtNode(
+            f"pl011@{base:x}",
+            {
+                "compatible": ["arm,pl011", "arm,primecell"],
+                "reg": reg_cells((base, self.size)),
+                "interrupts": spi_cells(interrupts),
+                "clocks": (Ref("apb-pclk"), Ref("apb-pclk")),
+                "clock-names": ["uartclk", "apb_pclk"],
+            },
+        )
+
+    # --- receiver
+
+    def receive(self, data: bytes) -> int:
+        """Take characters from the line; how many fitted, so that the host keeps the rest for `on_space`."""
+        if self.UARTCR & CR.LBE:  # RXD is connected to TXD instead
+            return 0
+        accepted = data[: max(0, self._depth - len(self._received))]
+        for character in accepted:
+            self._push(character)
+        self._drive_irq()
+        return len(accepted)
+
+    @property
+    def _depth(self) -> int:
+        """Characters the receiver holds: the FIFO, or with FIFOs disabled one holding register (3.3.7)."""
+        return FIFO_DEPTH if self.UARTLCR_H & LCR_H.FEN else 1
+
+    @property
+    def _trigger(self) -> int:
+        """Characters in the receiver that raise UARTRXINTR (2.8.2)."""
+        return RX_TRIGGER[self.UARTIFLS >> 3] if self.UARTLCR_H & LCR_H.FEN else 1
+
+    def _push(self, character: int) -> None:
+        """One character arrives: into the FIFO, or lost to an overrun (2.4.3, "Overrun bit")."""
+        if len(self._received) >= self._depth:
+            self._overrun = True
+            self.UARTRSR |= RSR.OE
+            self.UARTRIS |= INT.OE
+            return
+        self._received.append(character | DR.OE if self._overrun else character)
+        self._overrun = False
+        self.UARTRIS |= INT.RT
+        # Reaching the level sets UARTRXINTR; were it being above it, UARTICR could not clear it (2.8.2).
+        if len(self._received) == self._trigger:
+            self.UARTRIS |= INT.RX
+
+    def read_UARTDR(self) -> int:
+        """The oldest character and its overrun bit; 0 when there is none, where 3.3.1 promises nothing."""
+        if not self._received:
+            return 0
+        entry = self._received.popleft()
+        below_trigger = len(self._received) < self._trigger
+        if below_trigger:
+            self.UARTRIS &= ~INT.RX
+        if not self._received:
+            self.UARTRIS &= ~INT.RT
+        self._drive_irq()
+        # Not at every free place: a batch costs the host little more than one character. Not only when empty:
+        # a driver may stop reading as soon as UARTRXINTR falls.
+        if below_trigger:
+            self.on_space()
+        return entry
+
+    def write_UARTECR(self, _value: int) -> None:
+        """Clear the receive status, whatever is written (3.3.2)."""
+        self.UARTRSR = 0
+
+    def read_UARTFR(self) -> int:
+        """The flags: the transmitter is empty and never full or busy, the receiver may be either."""
+        flags = FR.TXFE
+        if not self._received:
+            flags |= FR.RXFE
+        elif len(self._received) >= self._depth:
+            flags |= FR.RXFF
+        return flags | self._modem_inputs(self.UARTCR) if self.UARTCR & CR.LBE else flags
+
+    # --- transmitter
+
+    def write_UARTDR(self, value: int) -> None:
+        """Send a character.
+
+        It leaves at once, and the FIFO passes its trigger level with it. That transition sets UARTTXINTR,
+        which therefore is not pending before the first character (2.8.3).
+        """
+        self.output(value & 0xFF)
+        if self.UARTCR & CR.LBE:
+            self._push(value & 0xFF)
+        elif self.UARTRIS & INT.TX:  # as for all characters of a polling driver but the first
+            return
+        self.UARTRIS |= INT.TX
+        self._drive_irq()
+
+    # --- control
+
+    def write_UARTLCR_H(self, value: int) -> None:
+        """Set the line control; FEN = 0 flushes the transmit FIFO (3.3.8), which is empty anyway.
+
+        Received characters stay, even more than the holding register has room for, so that no typed-ahead
+        input is lost when one driver takes over from another.
+        """
+        self.UARTLCR_H = value
+        self.on_space()
+
+    def write_UARTCR(self, value: int) -> None:
+        """Set the control; with loop-back the modem inputs may change, which is an interrupt (2.8.1)."""
+        changed = self._modem_inputs(self.UARTCR) ^ self._modem_inputs(value)
+        for _output, flag, interrupt in LOOPED_MODEM_LINES:
+            if changed & flag:
+                self.UARTRIS |= interrupt
+        self.UARTCR = value
+        self._drive_irq()
+        self.on_space()
+
+    @staticmethod
+    def _modem_inputs(control: int) -> int:
+        """The modem status flags: nothing is connected to the inputs but, in loop-back, the outputs."""
+        if not control & CR.LBE:
+            return 0
+        return sum(flag for output, flag, _interrupt in LOOPED_MODEM_LINES if control & output)
+
+    # --- interrupts
+
+    def write_UARTIMSC(self, value: int) -> None:
+        """Choose the interrupts that reach UARTINTR."""
+        self.UARTIMSC = value
+        self._drive_irq()
+
+    def read_UARTMIS(self) -> int:
+        """The pending interrupts that are not masked."""
+        return self.UARTRIS & self.UARTIMSC
+
+    def write_UARTICR(self, value: int) -> None:
+        """Clear the interrupts written as one; one that its cause does not raise anew stays clear."""
+        self.UARTRIS &= ~value
+        self._drive_irq()
+
+    def _drive_irq(self) -> None:
+        """Put UARTINTR, the OR of the masked interrupts (2.8.6), on the line if it changed."""
+        level = self.UARTRIS & self.UARTIMSC != 0
+        if level != self._level:
+            self._level = level
+            self.irq(level)
+
+    # --- snapshot
+
+    def state(self) -> dict[str, Any]:
+        """The registers, the receive FIFO, and whether a character was lost after its last one."""
+        return {**super().state(), "received": list(self._received), "overrun": self._overrun}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state()` gave; the interrupt line follows if its level differs."""
+        super().load_state(state)
+        self._received = deque(state["received"])
+        self._overrun = state["overrun"]
+        self._drive_irq()
+        self.on_space()

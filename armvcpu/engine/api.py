@@ -1,0 +1,125 @@
+"""What the layers above need of an engine: a small Protocol with two implementations, Unicorn's and a scripted one.
+
+An engine is a physical CPU with EL2 under our control. It runs the guest at EL1 and EL0 until something is for
+EL2, or is an exception that somebody must enter for it, and then calls its trap handler, inside the run. The
+handler changes `state` and returns (the guest goes on at once), or calls `leave()` first (`run()` returns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from armvcpu.engine.state import CpuState
+
+TrapHandler = Callable[[int, int, int], None]
+"""Called as handler(target EL, ESR of the exception, fault address). `state` holds the guest's registers;
+`state.pc` is the preferred return address (ELR) that DDI 0487 gives for the exception."""
+
+IoRead = Callable[[int, int], int]
+"""read(offset, width in bytes) of a device region."""
+IoWrite = Callable[[int, int, int], None]
+"""write(offset, width in bytes, value) of a device region."""
+
+PRIVATE_BASE = 0xF00_0000_0000
+"""Physical address of EL2's own memory: above every guest address, inside the 44 bits of the engine's CPU."""
+TABLES_OFFSET = 0x20_0000
+"""Where in it the stage-2 tables may lie; below is the engine's own scratch."""
+PRIVATE_SIZE = 0x200_0000
+
+
+class RunEnd(Enum):
+    """Why `Engine.run` returned."""
+
+    LEFT = "the trap handler called leave()"
+    STOPPED = "request_stop() was called"
+    LIMIT = "the instruction limit was reached"
+
+
+class Engine(Protocol):
+    """One physical CPU. Not thread-safe, but for `request_stop`."""
+
+    state: CpuState
+    """The registers of the vCPU that is loaded, valid in a trap handler and after `run`."""
+    tables: memoryview
+    """EL2's memory for stage-2 tables, at PRIVATE_BASE + TABLES_OFFSET."""
+
+    @property
+    def counting(self) -> bool:
+        """Does `run` obey exact instruction limits (and ignore asynchronous stops until one is reached)?"""
+        ...
+
+    def set_trap_handler(self, handler: TrapHandler) -> None:
+        """Install the one trap handler."""
+        ...
+
+    def run(self, limit: int = 0) -> RunEnd:
+        """Run the loaded state; `limit` instructions at most, which needs the counting mode (0: no limit)."""
+        ...
+
+    def step(self) -> None:
+        """Run exactly one instruction, or take the exception that it causes."""
+        ...
+
+    def leave(self) -> None:
+        """In a trap handler: let `run` return when the handler has returned."""
+        ...
+
+    def request_stop(self) -> None:
+        """From any thread: make `run` return soon; one made before the run starts is not lost."""
+        ...
+
+    def set_counting(self, counting: bool) -> None:
+        """Change between the prompt mode and the counting mode; not while running."""
+        ...
+
+    def read_sysreg(self, encoding: int) -> int:
+        """A system register of the loaded state by its packed encoding."""
+        ...
+
+    def write_sysreg(self, encoding: int, value: int) -> None:
+        """Write one; in a trap handler as outside."""
+        ...
+
+    def enter_exception(
+        self, target_el: int, *, elr: int, spsr: int, esr: int | None, far: int | None, pstate: int, pc: int
+    ) -> None:
+        """Write the registers of an exception entry in one go and select SP_ELx of `target_el`."""
+        ...
+
+    def new_state(self) -> CpuState:
+        """A state for another vCPU, as after reset; any engine of the process can load it."""
+        ...
+
+    def load(self, state: CpuState) -> None:
+        """Make `state` the running one; the one before stays as it was at its last `store`."""
+        ...
+
+    def store(self) -> None:
+        """Bring `state` up to date with the registers as they are (after register writes outside a run)."""
+        ...
+
+    def map_ram(self, address: int, memory: memoryview) -> None:
+        """Put host memory at a physical address. Base and size are multiples of 4096 bytes."""
+        ...
+
+    def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
+        """Put a device at a physical address; its callbacks run inside the guest's access."""
+        ...
+
+    def unmap(self, address: int, size: int) -> None:
+        """Take a region away; not while running."""
+        ...
+
+    def invalidate_code(self) -> None:
+        """Forget translated code, after the host changed memory that the guest may execute; takes effect at `run`."""
+        ...
+
+    def flush_tlb(self) -> None:
+        """Forget translations, after stage-2 tables changed; in a trap handler as outside."""
+        ...
+
+    def close(self) -> None:
+        """Free the engine; it can't be used after."""
+        ...

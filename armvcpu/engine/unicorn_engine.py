@@ -1,0 +1,339 @@
+"""The engine on Unicorn: one `uc_engine` is one physical CPU, with EL2 under the control of Python.
+
+The only file with a run loop around `uc_emu_start`. A trap costs one call from C (0.3 µs), one copy of the
+registers (0.5 µs) and one batch of writes (0.5 µs); no Python object is made on the way but the handler's own.
+The guest runs at Non-secure EL1 and EL0 under a real HCR_EL2, so traps arrive with the architecture's syndrome.
+docs/engine.md tells what Unicorn leaves to us and why.
+"""
+
+from __future__ import annotations
+
+import ctypes as C  # noqa: N812
+import mmap
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.registers import op
+from armvcpu.engine import priming
+from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET, RunEnd
+from armvcpu.engine.fp_trap import FpTrap
+from armvcpu.engine.library import INTR_CALLBACK, library
+from armvcpu.engine.memory import EngineMemory
+from armvcpu.engine.registers import Registers
+from armvcpu.engine.repair import repair_syndrome
+from armvcpu.engine.state import FRAME_PC, CpuState, calibrate
+from armvcpu.errors import EngineUnsupported, InternalError
+
+if TYPE_CHECKING:
+    from armvcpu.engine.api import IoRead, IoWrite, TrapHandler
+
+SCR_EL3 = op(3, 6, 1, 1, 0)
+SCR_NON_SECURE = 0x531  # NS, RES1, HCE, RW; SMD stays clear, or HVC and SMC are UNDEFINED (DDI 0487 D17.2.117)
+MDCR_EL2, MDSCR_EL1 = op(3, 4, 1, 1, 1), op(2, 0, 0, 2, 2)
+MDCR_TDE, MDSCR_SS, PSTATE_SS = 1 << 8, 1, 1 << 21
+PSTATE_EL1H_MASKED = 0x3C5
+NEVER = 0xFFFF_FFFF_FFFF_FFF0
+"""`until` of an endless run: no guest can execute there, since the address is not aligned to a page of code."""
+_CALIBRATION_SVC = 0xD402_4681  # svc #0x1234
+_CALIBRATION_ESR = 0x5600_1234
+_EXTERNAL_ABORT_IFSC = 0x10
+_EC_SOFTSTEP_LOWER = 0x32
+
+
+class UnicornEngine:
+    """One physical CPU on Unicorn; see `armvcpu.engine.api.Engine` for what each method promises."""
+
+    def __init__(self) -> None:
+        self._lib = lib = library()
+        quick = lib.quick
+        pointer = C.c_void_p()
+        lib.check(quick.uc_open(lib.const.UC_ARCH_ARM64, lib.const.UC_MODE_ARM, C.byref(pointer)), "uc_open")
+        assert pointer.value is not None
+        self._handle = handle = pointer.value
+        lib.control(handle, lib.const.UC_CTL_CPU_MODEL, C.c_int(lib.reg.UC_CPU_ARM64_MAX))
+        lib.control(handle, lib.const.UC_CTL_UC_PAGE_SIZE, C.c_uint32(4096))
+        self._save, self._stop, self._start = quick.uc_context_save, quick.uc_emu_stop, lib.blocking.uc_emu_start
+        self.memory = EngineMemory(lib, handle, self._fail)
+        private = memoryview(mmap.mmap(-1, PRIVATE_SIZE))
+        self.memory.map_ram(PRIVATE_BASE, private)
+        self._scratch, self.tables = private[:TABLES_OFFSET], private[TABLES_OFFSET:]
+        tables = priming.scratch_tables(PRIVATE_BASE)
+        self._scratch[priming.L1_OFFSET : priming.L1_OFFSET + len(tables)] = tables
+        self.registers = Registers(lib, handle)
+        self._handler: TrapHandler = _no_handler
+        self._failure: BaseException | None = None
+        self._left = self._stopping = self._stepping = self._closed = False
+        self.counting = True  # as Unicorn starts
+        self._states: list[CpuState] = []
+        self._set_up_el2()
+        self._layout = calibrate(lib, handle, self.registers.write, self.registers.write_sysreg, self._find_exception)
+        reset = self._allocate_state()
+        self.state = reset
+        self._install_trap_hook()
+        self.fp_trap = FpTrap(self)
+        self._reset_registers()
+        self.store()
+        self._reset_state = reset
+        self.state = self.new_state()
+        self.set_counting(False)
+
+    # --- construction -----------------------------------------------------------------------------------------
+
+    def _set_up_el2(self) -> None:
+        """Leave Secure EL1, where Unicorn starts, for Non-secure EL1 with AArch64 below EL2."""
+        self.registers.write_sysreg(SCR_EL3, SCR_NON_SECURE)
+        self.registers.write_sysreg(priming.HCR_EL2, priming.HCR_RW)
+        self.registers.write_pstate(PSTATE_EL1H_MASKED)
+
+    def _find_exception(self, _snapshot: bytes) -> int:
+        """Run `svc #0x1234` and find its syndrome in the context: the offset of the exception record."""
+        lib, found = self._lib, []
+        address = PRIVATE_BASE + priming.CODE_OFFSET
+        self._scratch[:4] = _CALIBRATION_SVC.to_bytes(4, "little")
+        state = C.create_string_buffer(int(lib.quick.uc_context_size(self._handle)))
+
+        def hook(_uc: int, _number: int, _data: int) -> None:
+            pointer = C.c_void_p()
+            lib.quick.uc_context_alloc(self._handle, C.byref(pointer))
+            lib.quick.uc_context_save(self._handle, pointer)
+            found.append(C.string_at(pointer.value or 0, len(state)))
+            lib.quick.uc_context_free(pointer)
+            self._stop(self._handle)
+
+        callback = INTR_CALLBACK(hook)
+        handle = lib.add_hook(self._handle, lib.const.UC_HOOK_INTR, callback)
+        lib.check(self._start(self._handle, address, NEVER, 0, 0), "calibration")
+        lib.check(lib.quick.uc_hook_del(self._handle, handle), "uc_hook_del")
+        pattern = _CALIBRATION_ESR.to_bytes(4, "little")
+        if len(found) != 1 or found[0].count(pattern) != 1:
+            raise EngineUnsupported("cannot find the exception syndrome in the saved context of this Unicorn release")
+        return found[0].index(pattern)
+
+    def _reset_registers(self) -> None:
+        for index in range(31):
+            self.registers.write(getattr(self._lib.reg, f"UC_ARM64_REG_X{index}"), 0)
+        for el in (0, 1):
+            self.registers.write_sysreg(op(3, 4 * el, 4, 1, 0), 0)
+        self.registers.write(self._lib.reg.UC_ARM64_REG_SP, 0)
+        for encoding in (op(3, 0, 1, 0, 0), op(3, 0, 12, 0, 0), op(3, 4, 6, 0, 4)):
+            self.registers.write_sysreg(encoding, 0x30D0_0800 if encoding == op(3, 0, 1, 0, 0) else 0)
+        self.registers.write_pstate(PSTATE_EL1H_MASKED)
+
+    def _allocate_state(self) -> CpuState:
+        pointer = C.c_void_p()
+        self._lib.check(self._lib.quick.uc_context_alloc(self._handle, C.byref(pointer)), "uc_context_alloc")
+        assert pointer.value is not None
+        state = CpuState(self._layout, pointer.value)
+        self._states.append(state)
+        return state
+
+    # --- traps ------------------------------------------------------------------------------------------------
+
+    def _install_trap_hook(self) -> None:
+        handle, save, lib = self._handle, self._save, self._lib
+        write_back = self.registers.write_back
+
+        def hook(_uc: int, _number: int, _data: int) -> None:
+            state = self.state
+            save(handle, state.address)
+            try:
+                syndrome, _, far, target = state.exception()
+                if self._stepping and syndrome >> 26 == _EC_SOFTSTEP_LOWER:
+                    self.leave()
+                    return
+                if not syndrome & 0x0200_0000 or syndrome == 0x0200_0000:
+                    syndrome, target = repair_syndrome(self, syndrome, target)
+                    if not syndrome:
+                        return
+                self._handler(target, syndrome, far)
+                if state.dirty_to >= 0:
+                    write_back(state)
+            except BaseException as failure:
+                self._fail(failure)
+
+        self._trap_callback = INTR_CALLBACK(hook)
+        lib.add_hook(handle, lib.const.UC_HOOK_INTR, self._trap_callback)
+
+    def set_trap_handler(self, handler: TrapHandler) -> None:
+        """Install the one trap handler."""
+        self._handler = handler
+
+    def _fail(self, failure: BaseException) -> None:
+        """Keep an exception raised in a callback until `run` can raise it."""
+        if self._failure is None:
+            self._failure = failure
+        self.leave()
+
+    # --- running ----------------------------------------------------------------------------------------------
+
+    def run(self, limit: int = 0) -> RunEnd:
+        """Run until the handler leaves, a stop is requested, or `limit` instructions are done (counting mode)."""
+        if limit and not self.counting:
+            raise InternalError("an instruction limit needs the counting mode")
+        state = self.state
+        if state.dirty_to >= 0:
+            self.registers.write_back(state)
+        self.memory.drain()
+        self.fp_trap.drain()
+        self._left = False
+        while not self._stopping:
+            error = self._start(self._handle, state.frame[FRAME_PC], NEVER, 0, limit)
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            if self._left:
+                if error:
+                    self._engine_error(error)
+                return RunEnd.LEFT
+            self._save(self._handle, state.address)
+            if error:
+                self._engine_error(error)
+            elif self.fp_trap.pending:
+                self.fp_trap.drain()
+            elif limit and not self._stopping:
+                return RunEnd.LIMIT
+            if self._left:
+                return RunEnd.LEFT
+        self._stopping = False
+        return RunEnd.STOPPED
+
+    def _engine_error(self, error: int) -> None:
+        """Unicorn gave up: a fetch from a device is the guest's external abort, all else a bug of ours."""
+        if error != self._lib.const.UC_ERR_FETCH_PROT:
+            self._lib.check(error, f"uc_emu_start at PC {self.state.pc:#x}")
+        ec = 0x21 if self.state.pstate & 0xC else 0x20
+        self._handler(1, ec << 26 | 1 << 25 | _EXTERNAL_ABORT_IFSC, self.state.pc)
+        if self.state.dirty_to >= 0:
+            self.registers.write_back(self.state)
+
+    def step(self) -> None:
+        """Run one instruction under software step from EL2 (DDI 0487 D2.12): EC 0x32, or its own exception."""
+        registers = self.registers
+        mdcr, mdscr = registers.read_sysreg(MDCR_EL2), registers.read_sysreg(MDSCR_EL1)
+        pstate = self.state.pstate
+        registers.write_sysreg(MDCR_EL2, mdcr | MDCR_TDE)
+        registers.write_sysreg(MDSCR_EL1, mdscr | MDSCR_SS)
+        registers.write_pstate(pstate | PSTATE_SS)
+        self._stepping = True
+        try:
+            self.run()
+        finally:
+            self._stepping = False
+            self.store()
+            registers.write_sysreg(MDCR_EL2, mdcr)
+            registers.write_sysreg(MDSCR_EL1, mdscr)
+            registers.write_pstate(self.state.pstate & ~PSTATE_SS)
+            self.store()
+
+    def leave(self) -> None:
+        """In a callback: let `run` return."""
+        self._left = True
+        self._stop(self._handle)
+
+    def request_stop(self) -> None:
+        """From any thread. The flag is what counts: a stop that comes before `uc_emu_start` is lost."""
+        self._stopping = True
+        if not self.counting and not self._closed:
+            self._stop(self._handle)
+
+    def set_counting(self, counting: bool) -> None:
+        """Change the mode by translating one Thumb instruction; see `priming`."""
+        if counting == self.counting:
+            return
+        before, registers = self.state, self.registers
+        registers.write_back(before) if before.dirty_to >= 0 else None
+        self.store()
+        code = priming.program(primed=not counting)
+        self._scratch[: len(code)] = code
+        self.state = self._reset_state
+        self._lib.check(self._lib.quick.uc_context_restore(self._handle, self.state.address), "uc_context_restore")
+        registers.write_sysreg(priming.SPSR_EL1, priming.AARCH32_USER_THUMB)
+        registers.write_sysreg(op(3, 0, 4, 0, 1), priming.THUMB_ENTRY)
+        registers.write_sysreg(priming.VTCR_EL2, priming.VTCR_39_BITS)
+        registers.write_sysreg(priming.VTTBR_EL2, PRIVATE_BASE + priming.L1_OFFSET)
+        registers.write_sysreg(priming.HCR_EL2, priming.HCR_RW | priming.HCR_VM)
+        registers.write_pstate(PSTATE_EL1H_MASKED)
+        handler, self._handler = self._handler, lambda *_: self.leave()
+        try:
+            self._left = False
+            self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
+            self._start(self._handle, 0, NEVER, 0, 0)
+        finally:
+            self._handler, self._left = handler, False
+            self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
+            self.load(before)
+        self.counting = counting
+
+    # --- registers and states ---------------------------------------------------------------------------------
+
+    def read_sysreg(self, encoding: int) -> int:
+        """A system register of the loaded state."""
+        return self.registers.read_sysreg(encoding)
+
+    def write_sysreg(self, encoding: int, value: int) -> None:
+        """Write a system register of the loaded state."""
+        self.registers.write_sysreg(encoding, value)
+
+    def enter_exception(
+        self, target_el: int, *, elr: int, spsr: int, esr: int | None, far: int | None, pstate: int, pc: int
+    ) -> None:
+        """Write the registers of an exception entry; the guest's own levels end at EL1 for now."""
+        if target_el != 1:
+            raise InternalError(f"exception entry to EL{target_el}: the guest starts at EL1")
+        state = self.state
+        if state.dirty_to >= 0:
+            self.registers.write_back(state)
+        self.registers.enter_el1(state, elr, spsr, esr, far, pstate, pc)
+
+    def new_state(self) -> CpuState:
+        """A state as after reset."""
+        state = self._allocate_state()
+        state.raw[:] = self._reset_state.raw if hasattr(self, "_reset_state") else state.raw
+        return state
+
+    def load(self, state: CpuState) -> None:
+        """Make `state` the running one. HCR_EL2 is written again: the pending vIRQ is no part of a context."""
+        self.state = state
+        self._lib.check(self._lib.quick.uc_context_restore(self._handle, state.address), "uc_context_restore")
+        self.registers.write_sysreg(priming.HCR_EL2, self.registers.read_sysreg(priming.HCR_EL2))
+        self.flush_tlb()
+        self.fp_trap.reloaded()
+
+    def store(self) -> None:
+        """Bring `state` up to date; changes of its frame that were not written back yet are written first."""
+        if self.state.dirty_to >= 0:
+            self.registers.write_back(self.state)
+        self._lib.check(self._save(self._handle, self.state.address), "uc_context_save")
+
+    # --- memory -----------------------------------------------------------------------------------------------
+
+    def map_ram(self, address: int, memory: memoryview) -> None:
+        """Put host memory at a physical address."""
+        self.memory.map_ram(address, memory)
+
+    def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
+        """Put a device at a physical address."""
+        self.memory.map_io(address, size, read, write)
+
+    def unmap(self, address: int, size: int) -> None:
+        """Take a region away."""
+        self.memory.unmap(address, size)
+
+    def invalidate_code(self) -> None:
+        """Forget translated code at the next `run`."""
+        self.memory.code_is_stale = True
+
+    def flush_tlb(self) -> None:
+        """Forget translations."""
+        self._lib.control(self._handle, self._lib.const.UC_CTL_TLB_FLUSH)
+
+    def close(self) -> None:
+        """Free the engine."""
+        if not self._closed:
+            self._closed = True
+            for state in self._states:
+                self.registers.forget(state)
+            self._lib.quick.uc_close(self._handle)
+
+
+def _no_handler(target: int, syndrome: int, _far: int) -> None:
+    raise InternalError(f"no trap handler is installed (target EL{target}, ESR {syndrome:#x})")

@@ -1,0 +1,85 @@
+"""The vocabulary of guest mappings: flags, their descriptor attributes, and regions.
+
+Apart from `addrspace.py` so that the address space is only its operations. Encodings: Arm DDI 0487 D8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Flag, auto
+from functools import cache
+
+from armvcpu.arch.stage2 import ADDRESS_MASK, LEAF_TYPE, PAGE_SIZE, S2AP, SH, XN, MemAttr, Stage2Descriptor
+from armvcpu.errors import UsageError
+
+
+class MappingFlags(Flag):
+    """What a guest may do with memory, and its type (neither DEVICE nor UNCACHED: Normal Write-Back)."""
+
+    READ = auto()
+    WRITE = auto()
+    EXECUTE = auto()
+    DEVICE = auto()  # Device-nGnRE
+    UNCACHED = auto()  # Normal, Non-cacheable
+
+
+@cache
+def leaf_attributes(flags: MappingFlags) -> int:
+    """The attribute bits of a block or page descriptor. UsageError for DEVICE with UNCACHED."""
+    if MappingFlags.DEVICE | MappingFlags.UNCACHED in flags:
+        raise UsageError("memory is either DEVICE or UNCACHED, not both; drop one flag")
+    memory, shareability = MemAttr.NORMAL_WB, SH.INNER
+    if MappingFlags.DEVICE in flags:
+        memory, shareability = MemAttr.DEVICE_nGnRE, SH.OUTER
+    elif MappingFlags.UNCACHED in flags:
+        memory, shareability = MemAttr.NORMAL_NC, SH.OUTER
+    access = S2AP.RO * (MappingFlags.READ in flags) | S2AP.WO * (MappingFlags.WRITE in flags)
+    execute = XN.EXECUTABLE if MappingFlags.EXECUTE in flags else XN.EXECUTE_NEVER
+    return Stage2Descriptor.of(MemAttr=memory, S2AP=access, SH=shareability, AF=1, XN=execute)
+
+
+@cache
+def _flags_by_attributes() -> dict[int, MappingFlags]:
+    both = MappingFlags.DEVICE | MappingFlags.UNCACHED
+    every = (MappingFlags(value) for value in range(1 << len(MappingFlags)))
+    return {leaf_attributes(flags): flags for flags in every if both not in flags}
+
+
+def leaf_flags(descriptor: int) -> MappingFlags:
+    """The flags a block or page descriptor was made from."""
+    return _flags_by_attributes()[descriptor & ~(ADDRESS_MASK | LEAF_TYPE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A mapped range: `hpa` is where a linear mapping starts, None for memory from the allocator."""
+
+    gpa: int
+    size: int
+    flags: MappingFlags
+    hpa: int | None
+    lazy_execute: bool
+
+    @property
+    def end(self) -> int:
+        """The first address after the region."""
+        return self.gpa + self.size
+
+    @property
+    def first_flags(self) -> MappingFlags:
+        """What a page may do before its first execute fault."""
+        return self.flags & ~MappingFlags.EXECUTE if self.lazy_execute else self.flags
+
+    def cut(self, start: int, end: int) -> Region:
+        """The part of this region within [start, end)."""
+        gpa, stop = max(self.gpa, start), min(self.end, end)
+        hpa = None if self.hpa is None else self.hpa + gpa - self.gpa
+        return replace(self, gpa=gpa, size=stop - gpa, hpa=hpa)
+
+
+def check_pages(kind: str, start: int, size: int, limit: int) -> None:
+    """UsageError unless [start, start + size) is whole pages below `limit`, a power of two."""
+    if start % PAGE_SIZE or size % PAGE_SIZE or size <= 0:
+        raise UsageError(f"{kind} range {start:#x}, {size:#x} bytes, is not made of whole 4 KiB pages")
+    if start < 0 or start + size > limit:
+        raise UsageError(f"{kind} range {start:#x}, {size:#x} bytes, exceeds {limit.bit_length() - 1} address bits")

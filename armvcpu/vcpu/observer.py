@@ -1,0 +1,32 @@
+"""What a tracer may hear of a vCPU. Nothing is called, formatted or allocated unless an observer is installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from armvcpu.engine.state import CpuState
+    from armvcpu.vcpu.exits import Exit
+
+
+class Observer(Protocol):
+    """Events of one vCPU, in the order they happen. `state.pc` is the instruction's address unless said otherwise."""
+
+    def exception(self, vcpu_id: int, state: CpuState, target_el: int, esr: int, far: int | None, pc: int) -> None:
+        """The guest takes an exception: `state.pc` is ELR, `pc` the vector it goes to; `far` where the class has one."""
+
+    def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
+        """A trapped MRS gave `value`, or a trapped MSR wrote it."""
+
+    def call(
+        self, vcpu_id: int, state: CpuState, conduit: str, function_id: int, args: Sequence[int], result: object
+    ) -> None:
+        """An HVC or SMC (`conduit`) with x0 and x1 to x6; `result` is x0 to x3 or an exit. `state.pc` is behind it."""
+
+    def mmio(self, vcpu_id: int, state: CpuState, is_read: bool, address: int, width: int, value: int) -> None:
+        """A device access of `width` bytes at a guest-physical address."""
+
+    def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
+        """`run()` is about to return `reason`."""

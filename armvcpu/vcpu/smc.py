@@ -1,0 +1,200 @@
+"""The Secure Monitor interface: which firmware service answers an SMC or HVC, by the SMC Calling Convention.
+
+Pure: no engine, no vCPU. A vCPU's exception layer hands x0 and the arguments to `SmcServices.call` and gets
+either result registers or an exit; what no service claims is NOT_SUPPORTED. Follows Arm DEN 0028 (SMCCC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.psci import psci_by_id
+from armvcpu.arch.smccc import (
+    CALL_COUNT,
+    CALL_REVISION,
+    CALL_UID,
+    SMCCC_ARCH_FEATURES,
+    SMCCC_VERSION,
+    SMCCC_VERSION_1_2,
+    FunctionId,
+    Owner,
+    SmcccStatus,
+    owner_name,
+)
+from armvcpu.errors import UsageError
+from armvcpu.vcpu.exits import Exit
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+SmcResult = int | tuple[int, ...] | Exit
+"""What a handler gives: x0, or x0 up to x3, or an exit.
+
+A negative number is a status code. With an exit x0 becomes 0 (SUCCESS) before the exit is delivered.
+"""
+
+Handler = Callable[[int, tuple[int, ...]], SmcResult]
+"""Called with the function identifier (32 bits, without the SVE hint) and at least x1 to x6."""
+
+_ARGUMENTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerInfo:
+    """What an owner's general queries answer: DEN 0028 6.2."""
+
+    uid: UUID
+    major: int
+    minor: int
+
+
+class SmcServices:
+    """The registered firmware services; the Arm Architecture Calls are there from the start."""
+
+    def __init__(self) -> None:
+        self._functions: dict[int, Handler] = {}
+        self._ranges: list[tuple[range, Handler]] = []
+        self._owners: dict[int, Handler] = {}
+        self._infos: dict[int, OwnerInfo] = {}
+        self.register(SMCCC_VERSION, lambda _id, _args: SMCCC_VERSION_1_2)
+        self.register(SMCCC_ARCH_FEATURES, self._arch_features)
+
+    def register(self, function_id: int, handler: Handler) -> None:
+        """Answer one function; UsageError where the identifier is malformed or already claimed."""
+        if problem := malformed(function_id):
+            raise UsageError(f"SMC function {function_id:#x} cannot be registered: {problem}")
+        if function_id in self._functions:
+            raise UsageError(f"SMC function {function_id:#x} is registered already; unregister it first")
+        self._functions[function_id] = handler
+
+    def unregister(self, function_id: int) -> None:
+        """Withdraw what `register` added; UsageError where there is nothing."""
+        if self._functions.pop(function_id, None) is None:
+            raise UsageError(f"SMC function {function_id:#x} is not registered")
+
+    def register_range(self, function_ids: range, handler: Handler) -> None:
+        """Answer those functions of a range of identifiers that no one registered singly."""
+        self._ranges.append((function_ids, handler))
+
+    def register_owner(self, owner: int, handler: Handler) -> None:
+        """Answer those functions of an owning entity (0 to 63) that nothing narrower claims."""
+        if not 0 <= owner <= 63:
+            raise UsageError(f"SMC owner {owner} cannot be registered: owners are 0 to 63")
+        self._owners[owner] = handler
+
+    def identify_owner(self, owner: int, info: OwnerInfo) -> None:
+        """Answer the owner's general queries: Call Count, Call UID and Revision."""
+        self._infos[owner] = info
+
+    def call(self, function_id: int, args: Sequence[int]) -> tuple[int, ...] | Exit:
+        """Make the call with x0 and x1 up: the values of x0 up to x3 (64 bits each), or an exit."""
+        function = FunctionId(FunctionId(function_id & 0xFFFF_FFFF).identity)
+        handler = None if malformed(function) else self._handler(function)
+        if handler is None:
+            return _registers(function, SmcccStatus.NOT_SUPPORTED)
+        mask = 0xFFFF_FFFF_FFFF_FFFF if function.smc64 else 0xFFFF_FFFF  # 3.1: SMC32 passes W registers
+        padded = tuple(value & mask for value in args) + (0,) * (_ARGUMENTS - len(args))
+        result = handler(int(function), padded)
+        return _registers(function, result) if isinstance(result, int | tuple) else result
+
+    def supports(self, function_id: int) -> bool:
+        """Does a service claim this function?"""
+        return not malformed(function_id) and self._handler(FunctionId(function_id)) is not None
+
+    def _handler(self, function: FunctionId) -> Handler | None:
+        if function in self._functions:
+            return self._functions[function]
+        for function_ids, handler in self._ranges:
+            if function in function_ids:
+                return handler
+        if function.owner in self._infos and function.number in _GENERAL_QUERIES and not function.smc64:
+            return self._general_query
+        return self._owners.get(function.owner)
+
+    def _arch_features(self, _id: int, args: tuple[int, ...]) -> int:
+        """SMCCC_ARCH_FEATURES, DEN 0028 7.3: only Arm Architecture Calls can be asked about."""
+        asked = FunctionId(args[0])
+        known = asked.owner == Owner.ARCH and self.supports(asked)
+        return SmcccStatus.SUCCESS if known else SmcccStatus.NOT_SUPPORTED
+
+    def _general_query(self, function_id: int, _args: tuple[int, ...]) -> SmcResult:
+        function = FunctionId(function_id)
+        info = self._infos[function.owner]
+        match function.number:
+            case n if n == CALL_COUNT:
+                return sum(FunctionId(known).owner == function.owner for known in self._functions)
+            case n if n == CALL_REVISION:
+                return (info.major, info.minor)
+            case _:
+                return tuple(int.from_bytes(info.uid.bytes[i : i + 4], "little") for i in range(0, 16, 4))
+
+
+_GENERAL_QUERIES = frozenset((CALL_COUNT, CALL_UID, CALL_REVISION))
+
+
+def malformed(function_id: int) -> str | None:
+    """Why no service here can own this identifier, or None (DEN 0028 2.5, Table 2-1)."""
+    if not 0 <= function_id <= 0xFFFF_FFFF:
+        return "a function identifier has 32 bits"
+    function = FunctionId(function_id)
+    if not function.fast:
+        return "yielding calls (bit 31 clear) belong to a Trusted OS, and there is none"
+    if function.reserved:
+        return "bits 23:17 of a fast call must be zero"
+    return None
+
+
+def _registers(function: FunctionId, result: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Results as X registers: status codes are sign-extended (5.1), the others of SMC32 have 32 bits."""
+    mask = 0xFFFF_FFFF_FFFF_FFFF if function.smc64 else 0xFFFF_FFFF
+    values = (result,) if isinstance(result, int) else result
+    return tuple(value & (0xFFFF_FFFF_FFFF_FFFF if value < 0 else mask) for value in values)
+
+
+_UNSAFE = {
+    "CPU_SUSPEND": "it would suspend the calling CPU",
+    "CPU_OFF": "it would power the calling CPU off",
+    "CPU_ON": "it would start another CPU",
+    "CPU_FREEZE": "it would take the calling CPU away",
+    "CPU_DEFAULT_SUSPEND": "it would suspend the calling CPU",
+    "SYSTEM_OFF": "it would power the machine off",
+    "SYSTEM_RESET": "it would reset the machine",
+    "SYSTEM_RESET2": "it would reset the machine",
+    "SYSTEM_SUSPEND": "it would suspend the machine",
+}
+
+
+def smc_call(services: SmcServices, x0: int, x1: int = 0, x2: int = 0, x3: int = 0) -> tuple[int, int, int, int]:
+    """Call the Secure Monitor from the host's side: x0 to x3 as the services leave them.
+
+    A call that would take control away from the caller, or that no service could own, is refused: UsageError
+    with the reason.
+    """
+    if reason := _refusal(x0):
+        raise UsageError(f"SMC {x0:#x} refused: {reason}")
+    result = services.call(x0, (x1, x2, x3))
+    if not isinstance(result, tuple):
+        raise UsageError(f"SMC {x0:#x} refused: it would end the run with {result}")
+    a0, a1, a2, a3 = (*result, *(x1, x2, x3)[len(result) - 1 :])
+    return a0, a1, a2, a3
+
+
+def _refusal(function_id: int) -> str | None:
+    if problem := malformed(function_id):
+        return problem
+    function = psci_by_id.get(FunctionId(function_id).identity)
+    if function and function.name in _UNSAFE:
+        return f"{function.name}, {_UNSAFE[function.name]}"
+    return None
+
+
+def describe_call(function_id: int) -> str:
+    """A function identifier in words, as `PSCI_VERSION` or `SMC64 fast call 0xc6000001, ... Service`."""
+    function = FunctionId(function_id & 0xFFFF_FFFF)
+    row = psci_by_id.get(function.identity)
+    if row:
+        return row.name
+    width, kind = "SMC64" if function.smc64 else "SMC32", "fast" if function.fast else "yielding"
+    return f"{width} {kind} call {int(function):#x}, {owner_name(function.owner)}"

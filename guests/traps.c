@@ -1,0 +1,47 @@
+/* traps: the price of one trap of each kind, for `make bench`. Ticks are of CNTVCT_EL0 at CNTFRQ_EL0.
+ *
+ * The hypercalls and the device at 0x0B000000 belong to the benchmark; without them a trap is reported as unanswered. */
+#include "guest.h"
+
+#define COUNT 200000ul
+
+extern const char trap_hvc_hook[], trap_hvc_exit[], trap_mmio[], trap_sysreg[], trap_svc[], returning_vectors[],
+    vectors[];
+
+static void set_vectors(const char *table) {
+    write_sysreg(vbar_el1, table);
+    isb();
+}
+
+static u64 now(void) {
+    isb();
+    return read_sysreg(cntvct_el0);
+}
+
+static void measure(const char *name, const char *loop, const char *table) {
+    struct frame once = {.esr = 0x5600fffful};
+    if (table == vectors)
+        once = attempt(loop, 1, 0);
+    if (!returned(&once)) {
+        print("TRAP %s unanswered ESR_EL1 0x%lx\n", name, once.esr);
+        return;
+    }
+    set_vectors(table);
+    u64 start = now();
+    ((void (*)(u64))loop)(COUNT);
+    u64 ticks = now() - start;
+    set_vectors(vectors);
+    print("TRAP %s count=%lu ticks=%lu\n", name, COUNT, ticks);
+    pass("%s", name);
+}
+
+void main(const void *fdt) {
+    (void)fdt;
+    print("FREQUENCY %lu\n", read_sysreg(cntfrq_el0));
+    measure("hvc-hook", trap_hvc_hook, vectors);
+    measure("hvc-exit", trap_hvc_exit, vectors);
+    measure("mmio", trap_mmio, vectors);
+    measure("sysreg", trap_sysreg, vectors);
+    measure("svc", trap_svc, returning_vectors);
+    summary("traps");
+}

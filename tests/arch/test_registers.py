@@ -1,0 +1,101 @@
+"""System register rows and their encodings. DDI 0487 C5.1.2, D17; IHI 0069 12.2."""
+
+from __future__ import annotations
+
+import pytest
+
+from armvcpu.arch.registers import (
+    RO,
+    RW,
+    SYSREG_ISS_MASK,
+    SYSREGS,
+    TRAPPED,
+    WO,
+    access_from_instruction,
+    by_encoding,
+    by_name,
+    encoding_from_iss,
+    instruction_from_access,
+    is_id_space,
+    is_implementation_defined,
+    iss_from_encoding,
+    op,
+    register_name,
+)
+
+
+def test_rows_are_unique() -> None:
+    """No two rows share a name or an encoding."""
+    assert len(SYSREGS) == len(by_name) == len(by_encoding)
+
+
+@pytest.mark.parametrize("row", SYSREGS, ids=lambda row: row.name)
+def test_encodings_survive_each_layout(row) -> None:
+    """The packed key, the instruction word and the ISS carry the same register."""
+    word = instruction_from_access(row.encoding, 7, is_read=False)
+    assert access_from_instruction(word) == (row.encoding, 7, False)
+    iss = iss_from_encoding(row.encoding)
+    assert (encoding_from_iss(iss | 0x3E1), iss & ~SYSREG_ISS_MASK) == (row.encoding, 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "rt", "is_read"),
+    [
+        (0xD538_0000, "MIDR_EL1", 0, True),
+        (0xD518_C01F, "VBAR_EL1", 31, False),
+        (0xD53B_E041, "CNTVCT_EL0", 1, True),
+        (0xD538_CC02, "ICC_IAR1_EL1", 2, True),
+        (0xD518_CBA3, "ICC_SGI1R_EL1", 3, False),
+        (0xD510_1084, "OSLAR_EL1", 4, False),
+        (0xD53B_EFE5, "PMCCFILTR_EL0", 5, True),
+        (0xD51C_1106, "HCR_EL2", 6, False),
+        (0xD51E_1107, "SCR_EL3", 7, False),
+    ],
+)
+def test_instruction_word_names_its_register(word: int, name: str, rt: int, is_read: bool) -> None:
+    """MSR and MRS words, as an assembler makes them, name the register of the row."""
+    assert access_from_instruction(word) == (by_name[name].encoding, rt, is_read)
+
+
+@pytest.mark.parametrize("word", [0xD503_201F, 0xD503_419F, 0xD65F_03C0, 0xD503_3FDF])
+def test_other_words_are_no_register_access(word: int) -> None:
+    """NOP, MSR (immediate), RET and ISB access no system register."""
+    assert access_from_instruction(word) is None
+
+
+def test_unknown_register_has_a_generic_name() -> None:
+    """What no row knows prints as an assembler accepts it."""
+    assert register_name(op(3, 0, 15, 2, 1)) == "S3_0_C15_C2_1"
+    assert register_name(op(3, 0, 12, 0, 0)) == "VBAR_EL1"
+
+
+@pytest.mark.parametrize(
+    ("name", "access", "el"),
+    [
+        ("ICC_EOIR1_EL1", WO, 1),
+        ("ICC_HPPIR1_EL1", RO, 1),
+        ("CNTV_CTL_EL0", RW, 0),
+        ("VTTBR_EL2", RW, 2),
+        ("SCR_EL3", RW, 3),
+        ("DBGBVR5_EL1", RW, 1),
+        ("MDCCSR_EL0", RO, 0),
+    ],
+)
+def test_access_rights_and_lowest_level(name: str, access: object, el: int) -> None:
+    """A row tells who may read or write the register."""
+    assert (by_name[name].access, by_name[name].min_el) == (access, el)
+
+
+def test_gic_cpu_interface_is_emulated() -> None:
+    """Every ICC and ICH register is served in Python, whichever Exception level it belongs to."""
+    gic = [row for row in SYSREGS if row.name.startswith(("ICC_", "ICH_"))]
+    assert len(gic) > 50
+    assert {row.home for row in gic} == {TRAPPED}
+
+
+def test_spaces_without_rows() -> None:
+    """The ID space and the IMPLEMENTATION DEFINED space are told by encoding alone."""
+    assert is_id_space(op(3, 0, 0, 7, 7))
+    assert not is_id_space(by_name["MIDR_EL1"].encoding)
+    assert is_implementation_defined(op(3, 6, 15, 8, 0))
+    assert not is_implementation_defined(by_name["CNTV_CTL_EL0"].encoding)

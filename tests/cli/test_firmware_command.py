@@ -1,0 +1,59 @@
+"""`armvcpu firmware`: what it prints, over a store whose fetching is faked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from armvcpu.cli.firmware import firmware
+from armvcpu.errors import UsageError
+from armvcpu.testing import firmware as store
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The output of `armvcpu firmware ...`; fetching writes the record and the first file of an entry."""
+
+    def fetch(wanted: store.Entry) -> None:
+        store.directory(wanted.name).mkdir(parents=True)
+        (store.directory(wanted.name) / next(iter(wanted.files))).write_bytes(b"x")
+        (store.directory(wanted.name) / store.RECORD).write_text(json.dumps({"package": "deb", "version": "7"}))
+
+    monkeypatch.setenv("ARMVCPU_CACHE", str(tmp_path))
+    monkeypatch.setattr(store, "_fetch", fetch)
+    return lambda *words: CliRunner().invoke(firmware, words, catch_exceptions=False)
+
+
+def test_list_tells_what_is_fetched(run):
+    """Every entry is listed with its state, licence and purpose."""
+    assert "u-boot-qemu, not fetched" in run("list").output
+    run("fetch", "u-boot")
+    output = run("list").output
+    assert "u-boot            deb 7" in output
+    assert all(entry.shows in output and entry.licence in output for entry in store.manifest().values())
+
+
+def test_path_is_one_line_for_scripts(run, tmp_path):
+    """`$(armvcpu firmware path NAME)` is the first file."""
+    run("fetch", "u-boot")
+    assert run("path", "u-boot").output == f"{tmp_path}/firmware/u-boot/u-boot.bin\n"
+
+
+def test_unfetched_path_names_the_command(run):
+    """Nothing is downloaded unless asked to."""
+    with pytest.raises(UsageError, match="run `armvcpu firmware fetch edk2`"):
+        run("path", "edk2")
+
+
+def test_wrong_name_stops_before_any_download(run):
+    """`fetch` looks at all names first."""
+    with pytest.raises(UsageError, match="no firmware called 'nothing'"):
+        run("fetch", "u-boot", "nothing")
+    assert not store.directory("u-boot").exists()
+
+
+def test_fetch_needs_a_name(run):
+    """Without a NAME the usage is shown, with status 2."""
+    assert run("fetch").exit_code == 2

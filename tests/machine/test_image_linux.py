@@ -1,0 +1,122 @@
+"""Linux Image, gzip and EFI zboot (Documentation/arch/arm64/booting.rst)."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import random
+from contextlib import suppress
+
+import pytest
+from image_bytes import BOARD, RAM, make_linux, make_zboot
+
+from armvcpu.errors import ImageError, UsageError
+from armvcpu.machine.image_linux import load_linux, read_header, unwrap
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("text_offset", "image_size", "addr"),
+    [
+        (0x80000, 0x10000, RAM + 0x80000),
+        (0, 0x10000, RAM + 2 * MIB),  # room for the device tree below it
+        (0x1234, 0, RAM + 0x80000),  # before v3.17: text_offset means nothing without image_size
+    ],
+)
+def test_image_goes_text_offset_behind_a_2_mib_boundary(text_offset, image_size, addr):
+    """The kernel is entered where booting.rst and QEMU put it."""
+    assert load_linux("f", make_linux(text_offset, image_size), BOARD).entry == addr
+
+
+def test_image_size_reserves_the_kernels_bss():
+    """image_size bytes must be free behind the start, however small the file."""
+    (segment,) = load_linux("f", make_linux(image_size=0x50000), BOARD).segments
+    assert segment.memory_size == 0x50000
+
+
+def test_load_address_must_keep_text_offset():
+    """A given address is used if text_offset behind a 2 MiB boundary, and refused otherwise."""
+    image = make_linux(0x80000)
+    assert load_linux("f", image, BOARD, RAM + 4 * MIB + 0x80000).entry == RAM + 4 * MIB + 0x80000
+    with pytest.raises(UsageError, match="--load-address"):
+        load_linux("f", image, BOARD, RAM + 4 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (make_linux()[:60], "truncated"),
+        (make_linux(flags=1), "big-endian"),
+        (make_linux(image_size=1 << 40), "raise --memory"),
+        (make_linux(text_offset=1 << 62), "outside RAM"),
+    ],
+)
+def test_unusable_kernels_are_refused(image, words):
+    """Damage and lack of room are said in one line."""
+    with pytest.raises(ImageError, match=words):
+        load_linux("f", image, BOARD)
+
+
+@pytest.mark.parametrize(("flags", "words"), [(0, "unspecified"), (2, "4K"), (4, "16K"), (6, "64K")])
+def test_page_size_is_flags_bits_1_and_2(flags, words):
+    """The header's flags name the kernel's page size."""
+    assert read_header("f", make_linux(flags=flags)).page_size == words
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        make_linux(),
+        gzip.compress(make_linux()),
+        gzip.compress(make_linux()) + b"trailing",
+        make_zboot(gzip.compress(make_linux())),
+        make_zboot(lzma.compress(make_linux()), b"xzkern"),
+        make_zboot(lzma.compress(make_linux(), lzma.FORMAT_ALONE), b"lzma"),
+        gzip.compress(make_zboot(gzip.compress(make_linux()))),
+    ],
+)
+def test_wrappers_come_off(wrapped):
+    """The same kernel comes out of every wrapper."""
+    assert unwrap("f", wrapped, MIB) == make_linux()
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "words"),
+    [
+        (gzip.compress(make_linux())[:-12], "truncated"),
+        (b"\x1f\x8b\x08\xff" + bytes(20), "damaged"),
+        (gzip.compress(gzip.compress(make_linux())), "more than once"),
+        (make_zboot(gzip.compress(make_linux()))[:40], "truncated"),
+        (make_zboot(gzip.compress(make_linux()))[:-1], "payload"),
+        (make_zboot(b"x", b"zstd"), "compressed by 'zstd'"),
+        (make_zboot(b"no xz at all", b"xzkern"), "damaged"),
+    ],
+)
+def test_damaged_wrappers_are_refused(wrapped, words):
+    """A wrapper that does not come off says why."""
+    with pytest.raises(ImageError, match=words):
+        unwrap("f", wrapped, MIB)
+
+
+@pytest.mark.parametrize("size", [MIB, MIB + 1])
+def test_decompression_stops_at_the_size_of_ram(size):
+    """A file that unpacks to more than RAM is refused; one that just fits is not."""
+    bomb = gzip.compress(bytes(size))
+    if size == MIB:
+        assert unwrap("f", bomb, MIB) == bytes(MIB)
+        return
+    with pytest.raises(ImageError, match="more than the guest's 1 MiB"):
+        unwrap("f", bomb, MIB)
+
+
+def test_damage_never_gets_past_the_wrappers():
+    """Any bytes end in an image or in ImageError."""
+    rng = random.Random(1)
+    for original in (gzip.compress(make_linux()), make_zboot(gzip.compress(make_linux()))):
+        for _ in range(300):
+            wrapped = bytearray(original)
+            for _ in range(3):
+                wrapped[rng.randrange(len(wrapped))] = rng.randrange(256)
+            with suppress(ImageError):
+                assert len(unwrap("f", bytes(wrapped), MIB)) <= MIB

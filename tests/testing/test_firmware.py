@@ -1,0 +1,195 @@
+"""The firmware store: manifest, cache and fetching, with packages made here instead of apt's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from armvcpu.errors import UsageError
+from armvcpu.testing import debian, firmware
+
+WANTED = firmware.Entry("toy", "toy-package", "all", "MIT", "a toy", {"toy.bin": "usr/lib/toy-*.bin"})
+
+
+def make_deb(where: Path, files: dict[str, bytes], control: str = "") -> Path:
+    """A Debian package with these files, made by dpkg-deb."""
+    tree = where / "tree"
+    for name, contents in {**files, "DEBIAN/control": CONTROL.encode() + control.encode()}.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(contents)
+    deb = where / "toy.deb"
+    subprocess.run(["dpkg-deb", "--build", "--root-owner-group", tree, deb], check=True, capture_output=True)
+    return deb
+
+
+CONTROL = "Package: toy-package\nVersion: 1.2-3\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: toy\n"
+FILES = {"usr/lib/toy-7.bin": b"firmware", "usr/share/doc/toy/copyright": b"MIT"}
+
+
+@pytest.fixture
+def downloads(tmp_path, monkeypatch):
+    """A cache in `tmp_path` with one entry "toy", whose package is made instead of downloaded; the calls made."""
+    calls: list[str] = []
+
+    def download(package: str, architecture: str, root: Path, into: Path) -> Path:
+        calls.append(package)
+        return make_deb(into, FILES)
+
+    monkeypatch.setenv("ARMVCPU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(firmware, "manifest", lambda: {"toy": WANTED})
+    monkeypatch.setattr(debian, "download", download)
+    return calls
+
+
+def test_manifest_describes_every_entry():
+    """Every entry says where it is from, its licence, and what it shows."""
+    entries = firmware.manifest()
+    assert {"u-boot", "edk2", "linux-cloud", "linux", "busybox", "debian-installer"} <= entries.keys()
+    assert all(e.files and e.licence and e.shows and e.architecture in ("all", "arm64") for e in entries.values())
+
+
+def test_fetch_unpacks_the_wanted_files(downloads):
+    """The files of the manifest and the copyright are in the cache, under the manifest's names."""
+    firmware.fetch("toy")
+    assert firmware.path("toy").read_bytes() == b"firmware"
+    assert sorted(os.listdir(firmware.directory("toy"))) == ["copyright", "fetched.json", "toy.bin"]
+    assert [entry.name for entry in firmware.directory("toy").parent.iterdir()] == ["toy"]
+
+
+def test_fetch_notes_version_and_sums(downloads):
+    """`fetched.json` says what the files are: package, version, sums."""
+    record = json.loads((firmware.fetch("toy") / "fetched.json").read_text())
+    assert (record["package"], record["version"]) == ("toy-package", "1.2-3")
+    assert record["files"]["toy.bin"]["path"] == "usr/lib/toy-7.bin"
+    assert record["files"]["toy.bin"]["sha256"] == debian.sha256(firmware.path("toy"))
+    assert len(record["deb_sha256"]) == 64
+
+
+def test_intact_files_are_not_fetched_again(downloads):
+    """A second fetch does nothing, unless it is forced."""
+    firmware.fetch("toy")
+    firmware.fetch("toy")
+    assert len(downloads) == 1
+    firmware.fetch("toy", force=True)
+    assert len(downloads) == 2
+
+
+@pytest.mark.parametrize("damage", ["toy.bin", "fetched.json"])
+def test_damaged_files_are_fetched_again(downloads, damage):
+    """A changed file or record is replaced."""
+    firmware.fetch("toy")
+    (firmware.directory("toy") / damage).write_text("damaged")
+    firmware.fetch("toy")
+    assert firmware.path("toy").read_bytes() == b"firmware"
+    assert len(downloads) == 2
+
+
+def test_parallel_workers_fetch_once(downloads):
+    """Of several workers one fetches and the others wait for it."""
+    workers = [threading.Thread(target=firmware.fetch, args=("toy",)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(downloads) == 1
+    assert firmware.path("toy").read_bytes() == b"firmware"
+
+
+def test_failed_fetch_leaves_nothing(downloads, monkeypatch):
+    """What cannot be fetched is not there, not half there."""
+    monkeypatch.setattr(debian, "download", lambda *args: make_deb(args[-1], {"other": b""}))
+    with pytest.raises(UsageError, match=r"toy.deb: has no .*copyright"):
+        firmware.fetch("toy")
+    assert list(firmware.directory("toy").parent.iterdir()) == []
+
+
+def test_meta_packages_are_followed(downloads, tmp_path):
+    """`follow` names the dependency that has the files (deb-control(5), Depends)."""
+    deb = make_deb(tmp_path, {}, "Depends: base, linux-image-6.1.0-1-arm64 (= 6.1), linux-image-x | b\n")
+    assert debian.dependency(deb, "linux-image-") == "linux-image-6.1.0-1-arm64"
+    with pytest.raises(UsageError, match="follow"):
+        debian.dependency(deb, "nothing-")
+
+
+def test_links_in_a_package_are_not_followed(tmp_path):
+    """Only regular files are taken: a link in a package leads nowhere on the host."""
+    (tmp_path / "tree/usr/lib").mkdir(parents=True)
+    (tmp_path / "tree/usr/lib/toy-link.bin").symlink_to("/etc/passwd")
+    deb = make_deb(tmp_path, FILES)
+    with pytest.raises(UsageError, match=r"has no usr/lib/toy-link.bin"):
+        debian.extract(deb, {"x": "usr/lib/toy-link.bin"}, tmp_path)
+
+
+def test_damaged_package_is_one_line(tmp_path):
+    """A file that is no package says so."""
+    (tmp_path / "bad.deb").write_bytes(b"no package")
+    with pytest.raises(UsageError, match=r"bad.deb: cannot be unpacked"):
+        debian.extract(tmp_path / "bad.deb", {"x": "y"}, tmp_path)
+
+
+def test_unfetched_firmware_names_the_command(downloads):
+    """Asking for what is not there says how to get it."""
+    with pytest.raises(UsageError, match="toy is not fetched yet; run `armvcpu firmware fetch toy`"):
+        firmware.path("toy")
+
+
+@pytest.mark.parametrize(("name", "file", "words"), [("no", None, "there are toy"), ("toy", "no", "it has toy.bin")])
+def test_unknown_names_list_the_known(downloads, name, file, words):
+    """A wrong name is answered with the right ones."""
+    with pytest.raises(UsageError, match=words):
+        firmware.path(name, file)
+
+
+def test_host_without_apt_is_told_so(tmp_path, monkeypatch):
+    """On a system without Debian's tools there is one clear line."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="dpkg: no such program; fetching firmware needs a Debian-like system"):
+        debian.download("u-boot-qemu", "all", tmp_path, tmp_path)
+
+
+def test_failing_apt_says_why_in_its_own_words(tmp_path, monkeypatch):
+    """The first error line of the tool is shown."""
+    tool = tmp_path / "apt-get"
+    tool.write_text(f"#!{sys.executable}\nimport sys\nsys.exit('W: odd\\nE: Unable to locate package x\\nE: more')\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="apt-get: E: Unable to locate package x; check the network"):
+        debian.run("apt-get", "download", "x")
+
+
+@pytest.mark.parametrize(
+    ("variables", "where"),
+    [
+        ({"ARMVCPU_CACHE": "/a"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b"}, "/b/armvcpu"),
+        ({"XDG_CACHE_HOME": "relative"}, "/h/.cache/armvcpu"),
+        ({}, "/h/.cache/armvcpu"),
+    ],
+)
+def test_cache_is_where_the_environment_says(monkeypatch, variables, where):
+    """ARMVCPU_CACHE, else the XDG Base Directory Specification, which ignores relative paths."""
+    for name in ("ARMVCPU_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/h", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert firmware.cache_directory() == Path(where)
+
+
+def test_unwritable_cache_is_one_line(downloads, monkeypatch):
+    """A cache that cannot be made says how to choose another."""
+    monkeypatch.setenv("ARMVCPU_CACHE", "/proc/armvcpu")
+    with pytest.raises(UsageError, match="choose a cache with ARMVCPU_CACHE"):
+        firmware.fetch("toy")
+
+
+@pytest.mark.firmware
+def test_real_u_boot_is_fetched_by_the_hosts_apt():
+    """Debian's U-Boot comes through apt, and is what its name says."""
+    firmware.fetch("u-boot")
+    assert b"U-Boot 20" in firmware.path("u-boot").read_bytes()
