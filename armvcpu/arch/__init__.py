@@ -1,1 +1,1 @@
-"""Facts of the architecture, as rows and pure functions; imports nothing of armvcpu but its errors."""
+"""Architecture facts as rows: registers, syndromes, PSTATE, vectors, ID registers, SMCCC and PSCI numbers."""

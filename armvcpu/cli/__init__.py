@@ -1,0 +1,78 @@
+"""The command line. Each command's module is imported when the command is used, so that `run` starts fast.
+
+What the user did wrong is one line on stderr and status 2; docs/command-line.md has the statuses.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+import click
+
+from armvcpu.errors import ArmvcpuError, InternalError
+
+COMMANDS = {
+    "run": "Boot IMAGE, or firmware, and connect its console.",
+    "probe": "Show what the CPU models support, and test the engine.",
+    "machine": "Show the memory map and the interrupts.",
+    "inspect": "Show what the image F is and how it would be loaded.",
+    "firmware": "List, fetch and find real firmware by name.",
+}
+USAGE_STATUS = 2
+INTERNAL_STATUS = 70
+"""sysexits.h EX_SOFTWARE: a bug of armvcpu, which no guest and no user caused."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and first lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of COMMANDS."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"armvcpu.cli.{cmd_name}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, from COMMANDS."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", count=True, help="Log to stderr what armvcpu does; twice for more.")
+@click.version_option(package_name="armvcpu", message="armvcpu %(version)s")
+def cli(verbose: int) -> None:
+    """Boot AArch64 firmware, bootloaders and kernels, see every trap, and test them.
+
+    Shell completion: eval "$(_ARMVCPU_COMPLETE=bash_source armvcpu)", and likewise zsh_source and fish_source.
+    """
+    if verbose:
+        logging.basicConfig(
+            level=logging.DEBUG if verbose > 1 else logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr
+        )
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The entry point: runs a command and turns errors into one line and a status."""
+    try:
+        return cli.main(args=arguments, prog_name="armvcpu")
+    except InternalError as error:
+        logging.getLogger("armvcpu").debug("internal error", exc_info=True)
+        click.echo(f"armvcpu: internal error, please report it: {error}", err=True)
+        sys.exit(INTERNAL_STATUS)
+    except ArmvcpuError as error:
+        click.echo(f"armvcpu: {error}", err=True)
+        sys.exit(USAGE_STATUS)

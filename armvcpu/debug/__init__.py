@@ -1,0 +1,1 @@
+"""Looking at a run: trace, disassembly, backtrace, crash report."""

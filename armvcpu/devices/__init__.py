@@ -1,1 +1,1 @@
-"""Devices of the board: each one a class over its register map, that knows no CPU, engine or address."""
+"""Memory-mapped devices. They know neither engine nor vCPU."""

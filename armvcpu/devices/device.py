@@ -94,6 +94,14 @@ class Device:
         """A write that no register allows."""
         del offset, width, value
 
+    def name_of(self, offset: int) -> str:
+        """The register at an offset as `.UARTDR`, or the offset as `+0x40` where none is."""
+        for registers in (self._READABLE, self._WRITABLE):
+            claimed = claim(registers, offset & -4, 4)
+            if claimed is not None:
+                return f".{claimed[0].name}"
+        return f"+{offset:#x}"
+
     def state(self) -> dict[str, Any]:
         """Everything that a snapshot must keep, as plain ints, lists, dicts and bytes."""
         stored = {name: getattr(self, name) for name in self.REGISTERS}

@@ -8,7 +8,17 @@ live in `write`; while the bank is not in read-array mode, the machine must then
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from armvcpu.devices.device import Device, DtNode, reg_cells
+
+
+class Contents(Protocol):
+    """A sequence of bytes."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, where: slice, /) -> bytes | bytearray | memoryview: ...
 
 
 class Flash(Device):
@@ -18,7 +28,7 @@ class Flash(Device):
     them this bank's node covers: 1 only itself, 2 also the next one, 0 leaves it to the bank before.
     """
 
-    def __init__(self, contents: bytes | bytearray | memoryview, *, banks_in_node: int = 1) -> None:
+    def __init__(self, contents: Contents, *, banks_in_node: int = 1) -> None:
         self.contents = contents
         self.size = len(contents)
         self.banks_in_node = banks_in_node

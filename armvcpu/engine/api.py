@@ -82,6 +82,14 @@ class Engine(Protocol):
         """Write one; in a trap handler as outside."""
         ...
 
+    def read_cpacr(self) -> int:
+        """The guest's CPACR_EL1, whose accesses by the guest CPTR_EL2.TCPAC traps."""
+        ...
+
+    def write_cpacr(self, value: int) -> None:
+        """Write it: FPEN decides at which levels FP and Advanced SIMD raise EC 0x07."""
+        ...
+
     def enter_exception(
         self, target_el: int, *, elr: int, spsr: int, esr: int | None, far: int | None, pstate: int, pc: int
     ) -> None:
@@ -90,6 +98,10 @@ class Engine(Protocol):
 
     def new_state(self) -> CpuState:
         """A state for another vCPU, as after reset; any engine of the process can load it."""
+        ...
+
+    def reset_state(self, state: CpuState) -> None:
+        """Put a state back to what it is after reset."""
         ...
 
     def load(self, state: CpuState) -> None:
@@ -116,8 +128,32 @@ class Engine(Protocol):
         """Forget translated code, after the host changed memory that the guest may execute; takes effect at `run`."""
         ...
 
+    def invalidate_instruction_cache(self, address: int | None = None) -> None:
+        """In a trap: forget code translated from the page of a virtual address, or all (IC IVAU, IC IALLU)."""
+        ...
+
     def flush_tlb(self) -> None:
         """Forget translations, after stage-2 tables changed; in a trap handler as outside."""
+        ...
+
+    def translate(self, address: int) -> int | None:
+        """The physical address behind a guest-virtual one, or None where none is mapped."""
+        ...
+
+    def read_virtual(self, address: int, size: int) -> bytes | None:
+        """Memory at a guest-virtual address, or None where part of it is no memory."""
+        ...
+
+    def fetch_word(self, address: int) -> int | None:
+        """The 32-bit instruction word at a guest-virtual address, or None."""
+        ...
+
+    def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
+        """Call `handler` with the PC before each instruction at `begin` to `end`; `state` is up to date there."""
+        ...
+
+    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
+        """Call `handler` on each access of the guest: is a read, virtual address, width, the value of a write."""
         ...
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ class EngineMemory:
     def __init__(self, lib: Library, handle: int, fail: Callable[[BaseException], None]) -> None:
         self._lib, self._handle, self._fail = lib, handle, fail
         self._regions: dict[int, tuple[Any, ...]] = {}
+        self._ram: dict[int, memoryview] = {}
         self.code_is_stale = False
 
     def map_ram(self, address: int, memory: memoryview) -> None:
@@ -32,7 +33,8 @@ class EngineMemory:
         everything = self._lib.const.UC_PROT_ALL
         error = self._lib.quick.uc_mem_map_ptr(self._handle, address, len(memory), everything, C.addressof(buffer))
         self._lib.check(error, f"mapping RAM at {address:#x}")
-        self._regions[address] = (memory, buffer)
+        self._regions[address] = (buffer,)
+        self._ram[address] = memory
 
     def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
         """Map a device; an exception in a callback ends the run and is raised there."""
@@ -56,10 +58,18 @@ class EngineMemory:
         self._lib.check(error, f"mapping a device at {address:#x}")
         self._regions[address] = callbacks
 
+    def read(self, address: int, size: int) -> bytes | None:
+        """`size` bytes of RAM at a physical address, or None where it is none."""
+        for base, memory in self._ram.items():
+            if base <= address and address + size <= base + len(memory):
+                return bytes(memory[address - base : address - base + size])
+        return None
+
     def unmap(self, address: int, size: int) -> None:
         """Unmap what `map_ram` or `map_io` put there."""
         self._lib.check(self._lib.quick.uc_mem_unmap(self._handle, address, size), f"unmapping {address:#x}")
         self._regions.pop(address, None)
+        self._ram.pop(address, None)
 
     def drain(self) -> None:
         """Outside a run: forget stale translations."""

@@ -34,6 +34,7 @@ class Layout:
     size: int
     frame: int
     pstate: int
+    aarch64: int  # u32: 1 in AArch64 state, 0 in AArch32
     flags: int  # CF, VF, NF, ZF: four u32
     daif: int
     exception: int  # syndrome u32, fsr u32, vaddress u64, target EL u32
@@ -91,6 +92,11 @@ class CpuState:
     def pstate(self) -> int:
         """PSTATE in the layout of SPSR_ELx. BTYPE is never shown: no presented CPU has FEAT_BTI."""
         return self._pstate(self.raw)
+
+    @property
+    def aarch32(self) -> bool:
+        """Is the CPU in AArch32 state, PSTATE.nRW? `pstate` and `frame` then mean nothing."""
+        return not self.raw[self._layout.aarch64]
 
     def exception(self) -> tuple[int, int, int, int]:
         """(syndrome, fsr, fault address, target EL) of the last exception."""
@@ -234,6 +240,9 @@ def _find_layout(
         (at for at in range(flags + 16, probe.size, 8) if plain[at : at + 2] == b"\xc0\x03" != unmasked[at : at + 2]),
         0,
     )
+    aarch64 = pstate + 4
+    if plain[aarch64 : aarch64 + 4] != b"\1\0\0\0":
+        raise EngineUnsupported("this Unicorn release keeps the execution state in another place")
     if not pstate < flags < daif:
         raise EngineUnsupported("this Unicorn release keeps PSTATE in another order")
     write_reg(reg.UC_ARM64_REG_PSTATE, 0x3C5)
@@ -241,6 +250,7 @@ def _find_layout(
         size=probe.size,
         frame=frame,
         pstate=pstate,
+        aarch64=aarch64,
         flags=flags,
         daif=daif,
         exception=exception,

@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import ctypes as C  # noqa: N812
 import mmap
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import op
 from armvcpu.engine import priming
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET, RunEnd
 from armvcpu.engine.fp_trap import FpTrap
-from armvcpu.engine.library import INTR_CALLBACK, library
+from armvcpu.engine.library import CODE_CALLBACK, INTR_CALLBACK, MEM_CALLBACK, library
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.registers import Registers
 from armvcpu.engine.repair import repair_syndrome
-from armvcpu.engine.state import FRAME_PC, CpuState, calibrate
+from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, CpuState, calibrate
+from armvcpu.engine.virtual import VirtualMemory
 from armvcpu.errors import EngineUnsupported, InternalError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.engine.api import IoRead, IoWrite, TrapHandler
 
 SCR_EL3 = op(3, 6, 1, 1, 0)
@@ -37,6 +42,7 @@ _CALIBRATION_SVC = 0xD402_4681  # svc #0x1234
 _CALIBRATION_ESR = 0x5600_1234
 _EXTERNAL_ABORT_IFSC = 0x10
 _EC_SOFTSTEP_LOWER = 0x32
+_STOP_AGAIN = 0.001
 
 
 class UnicornEngine:
@@ -53,6 +59,7 @@ class UnicornEngine:
         lib.control(handle, lib.const.UC_CTL_UC_PAGE_SIZE, C.c_uint32(4096))
         self._save, self._stop, self._start = quick.uc_context_save, quick.uc_emu_stop, lib.blocking.uc_emu_start
         self.memory = EngineMemory(lib, handle, self._fail)
+        self.virtual = VirtualMemory(lib, handle, self.memory)
         private = memoryview(mmap.mmap(-1, PRIVATE_SIZE))
         self.memory.map_ram(PRIVATE_BASE, private)
         self._scratch, self.tables = private[:TABLES_OFFSET], private[TABLES_OFFSET:]
@@ -64,6 +71,8 @@ class UnicornEngine:
         self._left = self._stopping = self._stepping = self._closed = False
         self.counting = True  # as Unicorn starts
         self._states: list[CpuState] = []
+        self._code_hooks: list[object] = []
+        self._runner: int | None = None
         self._set_up_el2()
         self._layout = calibrate(lib, handle, self.registers.write, self.registers.write_sysreg, self._find_exception)
         reset = self._allocate_state()
@@ -72,7 +81,7 @@ class UnicornEngine:
         self.fp_trap = FpTrap(self)
         self._reset_registers()
         self.store()
-        self._reset_state = reset
+        self._reset_state, self._mode_state = reset, self._allocate_state()
         self.state = self.new_state()
         self.set_counting(False)
 
@@ -175,8 +184,17 @@ class UnicornEngine:
         self.memory.drain()
         self.fp_trap.drain()
         self._left = False
+        self._runner = threading.get_ident()
+        try:
+            return self._run(state, limit)
+        finally:
+            self._runner = None
+
+    def _run(self, state: CpuState, limit: int) -> RunEnd:
         while not self._stopping:
             error = self._start(self._handle, state.frame[FRAME_PC], NEVER, 0, limit)
+            if self.fp_trap.pending:
+                self.fp_trap.drain()
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -187,8 +205,6 @@ class UnicornEngine:
             self._save(self._handle, state.address)
             if error:
                 self._engine_error(error)
-            elif self.fp_trap.pending:
-                self.fp_trap.drain()
             elif limit and not self._stopping:
                 return RunEnd.LIMIT
             if self._left:
@@ -230,10 +246,15 @@ class UnicornEngine:
         self._stop(self._handle)
 
     def request_stop(self) -> None:
-        """From any thread. The flag is what counts: a stop that comes before `uc_emu_start` is lost."""
+        """From any thread. A stop that comes just before `uc_emu_start` is lost, so it is repeated until it is taken."""
         self._stopping = True
-        if not self.counting and not self._closed:
-            self._stop(self._handle)
+        if self.counting or self._closed:
+            return
+        self._stop(self._handle)
+        if self._runner != threading.get_ident():
+            while self._stopping and self._runner is not None:
+                time.sleep(_STOP_AGAIN)
+                self._stop(self._handle)
 
     def set_counting(self, counting: bool) -> None:
         """Change the mode by translating one Thumb instruction; see `priming`."""
@@ -244,7 +265,9 @@ class UnicornEngine:
         self.store()
         code = priming.program(primed=not counting)
         self._scratch[: len(code)] = code
-        self.state = self._reset_state
+        self.state = self._mode_state  # the trap hook saves into it, so it can't be the reset state itself
+        self.state.raw[:] = self._reset_state.raw
+        self.fp_trap.pause()
         self._lib.check(self._lib.quick.uc_context_restore(self._handle, self.state.address), "uc_context_restore")
         registers.write_sysreg(priming.SPSR_EL1, priming.AARCH32_USER_THUMB)
         registers.write_sysreg(op(3, 0, 4, 0, 1), priming.THUMB_ENTRY)
@@ -273,6 +296,14 @@ class UnicornEngine:
         """Write a system register of the loaded state."""
         self.registers.write_sysreg(encoding, value)
 
+    def read_cpacr(self) -> int:
+        """CPACR_EL1 as the guest wrote it."""
+        return self.fp_trap.read_cpacr()
+
+    def write_cpacr(self, value: int) -> None:
+        """Write CPACR_EL1 for the guest; FPEN takes effect through `fp_trap`."""
+        self.fp_trap.write_cpacr(value)
+
     def enter_exception(
         self, target_el: int, *, elr: int, spsr: int, esr: int | None, far: int | None, pstate: int, pc: int
     ) -> None:
@@ -289,6 +320,13 @@ class UnicornEngine:
         state = self._allocate_state()
         state.raw[:] = self._reset_state.raw if hasattr(self, "_reset_state") else state.raw
         return state
+
+    def reset_state(self, state: CpuState) -> None:
+        """Put a state back to what it is after reset; the loaded one is loaded again."""
+        state.raw[:] = self._reset_state.raw
+        state.dirty_from, state.dirty_to = FRAME_SIZE, -1
+        if state is self.state:
+            self.load(state)
 
     def load(self, state: CpuState) -> None:
         """Make `state` the running one. HCR_EL2 is written again: the pending vIRQ is no part of a context."""
@@ -322,9 +360,68 @@ class UnicornEngine:
         """Forget translated code at the next `run`."""
         self.memory.code_is_stale = True
 
+    def invalidate_instruction_cache(self, address: int | None = None) -> None:
+        """IC IVAU, or IC IALLU: translated code goes at once. Safe in a trap, which is between two blocks."""
+        lib = self._lib
+        if address is not None and self.virtual.is_executable(address):
+            page = address & -4096
+            lib.control(self._handle, lib.const.UC_CTL_TB_REMOVE_CACHE, C.c_uint64(page), C.c_uint64(page + 4096))
+        else:  # everything, or a page that is written here and executed at another address
+            lib.control(self._handle, lib.const.UC_CTL_TB_FLUSH)
+
     def flush_tlb(self) -> None:
         """Forget translations."""
         self._lib.control(self._handle, self._lib.const.UC_CTL_TLB_FLUSH)
+
+    def translate(self, address: int) -> int | None:
+        """The physical address behind a virtual one."""
+        return self.virtual.translate(address)
+
+    def read_virtual(self, address: int, size: int) -> bytes | None:
+        """Memory by virtual address."""
+        return self.virtual.read(address, size)
+
+    def fetch_word(self, address: int) -> int | None:
+        """The instruction word at a virtual address."""
+        return self.virtual.fetch_word(address)
+
+    def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
+        """Call `handler` with the PC before each instruction from `begin` to `end`, both included."""
+
+        def hook(_uc: int, pc: int, _size: int, _data: int) -> None:
+            state = self.state
+            self._save(self._handle, state.address)
+            state.frame[FRAME_PC] = pc
+            try:
+                handler(pc)
+                if state.dirty_to >= 0:
+                    self.registers.write_back(state)
+            except BaseException as failure:
+                self._fail(failure)
+
+        callback = CODE_CALLBACK(hook)
+        self._code_hooks.append(callback)
+        self._lib.add_hook(self._handle, self._lib.const.UC_HOOK_CODE, callback, begin, end)
+        self.invalidate_code()  # blocks that are translated already don't have the call
+
+    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
+        """Call `handler` on each access: is a read, virtual address, width, the value of a write."""
+        write_kind = self._lib.const.UC_MEM_WRITE
+
+        def hook(_uc: int, kind: int, address: int, width: int, value: int, _data: int) -> None:
+            try:
+                if kind == write_kind:
+                    handler(False, address, width, value & (1 << 8 * width) - 1)
+                else:
+                    handler(True, address, width, None)
+            except BaseException as failure:  # noqa: BLE001  it must not pass through C
+                self._fail(failure)
+
+        callback = MEM_CALLBACK(hook)
+        self._code_hooks.append(callback)
+        kinds = self._lib.const.UC_HOOK_MEM_READ | self._lib.const.UC_HOOK_MEM_WRITE
+        self._lib.add_hook(self._handle, kinds, callback)
+        self.invalidate_code()
 
     def close(self) -> None:
         """Free the engine."""

@@ -1,0 +1,1 @@
+"""The `virt` machine: board, memory, loader, device tree, console, run loop."""

@@ -1,0 +1,1 @@
+"""Testing with real firmware: the store of images from Debian packages."""

@@ -1,0 +1,1 @@
+"""The virtual CPU: registers, life cycle, exception layer, exits, firmware services, address space."""

@@ -30,3 +30,37 @@ class Observer(Protocol):
 
     def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
         """`run()` is about to return `reason`."""
+
+
+class Observers:
+    """Two observers as one."""
+
+    def __init__(self, first: Observer, second: Observer) -> None:
+        self._all = (first, second)
+
+    def exception(self, vcpu_id: int, state: CpuState, target_el: int, esr: int, far: int | None, pc: int) -> None:
+        """Tell both."""
+        for each in self._all:
+            each.exception(vcpu_id, state, target_el, esr, far, pc)
+
+    def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
+        """Tell both."""
+        for each in self._all:
+            each.sysreg(vcpu_id, state, encoding, is_read, value)
+
+    def call(
+        self, vcpu_id: int, state: CpuState, conduit: str, function_id: int, args: Sequence[int], result: object
+    ) -> None:
+        """Tell both."""
+        for each in self._all:
+            each.call(vcpu_id, state, conduit, function_id, args, result)
+
+    def mmio(self, vcpu_id: int, state: CpuState, is_read: bool, address: int, width: int, value: int) -> None:
+        """Tell both."""
+        for each in self._all:
+            each.mmio(vcpu_id, state, is_read, address, width, value)
+
+    def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
+        """Tell both."""
+        for each in self._all:
+            each.exit(vcpu_id, state, reason)

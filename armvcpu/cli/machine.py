@@ -1,0 +1,49 @@
+"""`armvcpu machine`: the memory map and interrupts of the board, or its device tree."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from armvcpu.cli.options import Size
+
+
+@click.command()
+@click.option("--memory", type=Size(), default="256M", show_default=True, help="RAM.")
+@click.option("--cpu-model", metavar="NAME", default="a72", show_default=True, help="a53, a57, a72 or max.")
+@click.option("--dts", is_flag=True, help="Print the device tree as source.")
+@click.option("--json", "as_json", is_flag=True, help="Print the slots for machines.")
+def machine(memory: int, cpu_model: str, dts: bool, as_json: bool) -> None:
+    """Show the memory map and the interrupts."""
+    from armvcpu.arch.idregs import model  # noqa: PLC0415  for a fast start
+    from armvcpu.machine.board import RAM_BASE, empty_board  # noqa: PLC0415
+    from armvcpu.machine.devicetree import render, to_dts, with_boot  # noqa: PLC0415
+
+    model(cpu_model)
+    board = empty_board(memory, cpu_model)
+    if dts:
+        click.echo(to_dts(render(with_boot(board.device_tree(), memory=(RAM_BASE, memory)))))
+        return
+    rows: list[tuple[str, int, int, tuple[int, ...]]] = [("ram", RAM_BASE, memory, ())]
+    rows += [(slot.name, slot.base, slot.size, slot.spis) for slot in board.slots]
+    rows.sort(key=lambda row: row[1])
+    if as_json:
+        facts: list[dict[str, Any]] = [
+            {"name": name, "base": base, "size": size, "intids": [32 + spi for spi in spis]}
+            for name, base, size, spis in rows
+        ]
+        click.echo(json.dumps(facts, indent=2))
+        return
+    click.echo(f"{'base':>14}  {'end':>14}  {'size':>8}  {'SPI':<10} device")
+    for name, base, size, spis in rows:
+        numbers = f"{spis[0]}-{spis[-1]}" if len(spis) > 1 else "".join(map(str, spis))
+        click.echo(f"{base:#14x}  {base + size - 1:#14x}  {_human(size):>8}  {numbers:<10} {name}")
+
+
+def _human(size: int) -> str:
+    for shift, unit in ((30, "G"), (20, "M"), (10, "K")):
+        if size >= 1 << shift and size % (1 << shift) == 0:
+            return f"{size >> shift}{unit}"
+    return str(size)

@@ -1,0 +1,41 @@
+"""Option types that several commands share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes with K, M or G (powers of 1024)."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        if isinstance(value, int):
+            return value
+        text = str(value).upper().removesuffix("IB").removesuffix("B")
+        digits, unit = (text[:-1], text[-1]) if text[-1:] in {"K", "M", "G"} else (text, "")
+        if not digits.isdecimal():
+            self.fail(f"{value!r} is no size: write 256M or 1G", param, ctx)
+        return int(digits) * _UNITS[unit]
+
+
+class Address(click.ParamType[int]):
+    """A number, decimal or 0x hexadecimal."""
+
+    name = "ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            number = int(str(value), 0)
+        except ValueError:
+            self.fail(f"{value!r} is no address: write 0x40080000", param, ctx)
+        if number < 0 or number >> 64:
+            self.fail(f"{value} is no address of 64 bits", param, ctx)
+        return number

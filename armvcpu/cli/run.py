@@ -1,0 +1,108 @@
+"""`armvcpu run`: boot an image or firmware with its console on the terminal or on pipes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from armvcpu.cli.options import Address, Size
+
+if TYPE_CHECKING:
+    from armvcpu.machine.machine import Machine
+    from armvcpu.machine.outcome import Outcome
+
+TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command()
+@click.argument("image", metavar="[IMAGE]", required=False, type=click.Path())
+@click.option("--firmware", metavar="F", type=click.Path(), help="Start from flash bank 0 with this in it.")
+@click.option("--memory", type=Size(), default="256M", show_default=True, help="RAM.")
+@click.option("--cpu-model", metavar="NAME", default="a72", show_default=True, help="a53, a57, a72 or max.")
+@click.option("--append", metavar="STR", help="Boot arguments, in /chosen of the device tree.")
+@click.option("--initrd", metavar="F", type=click.Path(), help="Initial RAM disk, in /chosen of the device tree.")
+@click.option("--dtb", metavar="F", type=click.Path(), help="Device tree in place of the board's own.")
+@click.option("--load-address", type=Address(), help="Where a raw image goes. [default: RAM + 0x80000]")
+@click.option(
+    "--clock", type=click.Choice(["host", "instructions"]), default="host", show_default=True,
+    help="What time is for the guest and how the engine runs: promptly, or repeatably.",
+)  # fmt: skip
+@click.option("--timeout", metavar="S", type=click.FloatRange(min=0, min_open=True), help="End after S seconds.")
+@click.option("--max-instructions", metavar="N", type=click.IntRange(min=1), help="End after exactly N instructions.")
+@click.option(
+    "--trace", metavar="KIND,...[:FILE]", multiple=True,
+    help="Write a line for each event, to stderr or FILE: exits, mmio, sysreg, psci, exception, insn, mem.",
+)  # fmt: skip
+@click.option("--semihosting", is_flag=True, help="Answer HLT #0xF000: console, exit, clock, command line.")
+@click.option(
+    "--semihosting-directory", metavar="DIR", type=click.Path(path_type=Path), help="Let semihosting use files in DIR."
+)
+@click.option("--no-reboot", is_flag=True, help="End when the guest asks for a reset.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON, on the last line of stdout.")
+@click.pass_context
+def run(ctx: click.Context, /, as_json: bool, trace: tuple[str, ...], **options: Any) -> None:
+    """Boot IMAGE, or firmware, and connect its console.
+
+    Ctrl-A X quits, Ctrl-A H lists the other keys. The status is 0 when the guest powered off, 1 when it reported
+    failure, 2 for wrong usage, 3 when it crashed, 4 at a time-out or limit, 128 + N when signal N ended the run.
+    """
+    with ExitStack() as stack:
+        machine, outcome = _run(stack, trace, options)
+        status = _report(machine, outcome, as_json=as_json)
+    ctx.exit(status)
+
+
+def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> tuple[Machine, Outcome]:
+    from armvcpu.cli.tracing import open_traces  # noqa: PLC0415  for a fast start: usage errors come first
+    from armvcpu.machine.console import StdioConsole  # noqa: PLC0415
+    from armvcpu.machine.machine import Machine  # noqa: PLC0415
+
+    timeout, limit = options.pop("timeout"), options.pop("max_instructions")
+    options["reboot"] = not options.pop("no_reboot")
+    tracing = open_traces(stack, trace) if trace else None
+    console = StdioConsole()
+    machine = stack.enter_context(
+        Machine(console=console, exact_mmio=tracing is not None and "mmio" in tracing.kinds, **options)
+    )
+    if tracing is not None:
+        tracing.attach(machine)
+    console.on_quit = machine.quit
+    console.on_output_lost = lambda: machine.interrupt(signal.SIGPIPE)
+    for number in TERMINATING:
+        stack.callback(signal.signal, number, signal.signal(number, lambda n, _frame: machine.interrupt(n)))
+    with console:
+        return machine, machine.run(timeout=timeout, max_instructions=limit or 0)
+
+
+def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
+    """Say how it ended, where that is not plain; returns the exit status."""
+    from armvcpu.machine.outcome import Ending  # noqa: PLC0415
+
+    crash = None
+    if outcome.ending is Ending.CRASHED:
+        from armvcpu.cli.crash import crash_report  # noqa: PLC0415
+
+        crash = crash_report(machine, outcome.reason)
+        click.echo("\n" + crash.render(), err=True)
+    elif outcome.ending is Ending.LIMIT:
+        pc = machine.vcpu.state.pc
+        name = machine.symbols.format(pc)
+        click.echo(f"armvcpu: {outcome.reason}; PC {pc:#x}" + (f" {name}" if name else ""), err=True)
+    if as_json:
+        facts = {
+            "status": outcome.status,
+            "ending": outcome.ending.name.lower().replace("_", "-"),
+            "reason": outcome.reason,
+            "pc": f"{machine.vcpu.state.pc:#x}",
+            "instructions": machine.instructions or None,
+            "crash": None if crash is None else crash.as_dict(),
+        }
+        click.echo(json.dumps(facts))
+    sys.stdout.flush()
+    return outcome.status

@@ -1,0 +1,92 @@
+"""The scripted engine's states: `CpuState`s over ctypes buffers with a layout of their own, and system registers."""
+
+from __future__ import annotations
+
+import ctypes as C  # noqa: N812
+import struct
+
+from armvcpu.arch.pstate import DAIF, EL1h
+from armvcpu.arch.registers import SYSREGS, by_name
+from armvcpu.engine.state import FRAME_SIZE, CpuState, Layout
+
+LAYOUT = Layout(
+    frame=0,
+    pstate=8 * FRAME_SIZE,
+    flags=0x110,
+    daif=0x120,
+    exception=0x128,
+    sp_el=0x140,
+    vbar_el=0x160,
+    sctlr_el=0x180,
+    hpfar_el2=0x1A0,
+    size=0x1A8,
+)
+"""Any offsets would do that keep PSTATE's parts in the order in which `CpuState` reads them."""
+
+_IN_BUFFER = {
+    by_name["HPFAR_EL2"].encoding: LAYOUT.hpfar_el2,
+    **{by_name[f"VBAR_EL{n}"].encoding: LAYOUT.vbar_el + 8 * n for n in (1, 2, 3)},
+    **{by_name[f"SCTLR_EL{n}"].encoding: LAYOUT.sctlr_el + 8 * n for n in (1, 2, 3)},
+    **{by_name[f"SP_EL{n}"].encoding: LAYOUT.sp_el + 8 * n for n in (0, 1, 2)},
+}
+"""System registers that a state's buffer holds."""
+_RESET = {row.encoding: row.reset for row in SYSREGS if row.reset}
+_FLAGS, _EXCEPTION = struct.Struct("<IIII"), struct.Struct("<IIQI")
+
+
+class FakeStates:
+    """Makes states and keeps what belongs to each: its buffer and its system registers."""
+
+    def __init__(self) -> None:
+        self._buffers: list[C.Array[C.c_char]] = []
+        self._sysregs: dict[int, dict[int, int]] = {}
+
+    def new(self) -> CpuState:
+        """A state as after reset."""
+        buffer = C.create_string_buffer(LAYOUT.size)
+        self._buffers.append(buffer)
+        state = CpuState(LAYOUT, C.addressof(buffer))
+        self.reset(state)
+        return state
+
+    def reset(self, state: CpuState) -> None:
+        """Put a state to what it is after reset: EL1h, everything masked."""
+        state.raw[:] = bytes(LAYOUT.size)
+        state.dirty_from, state.dirty_to = FRAME_SIZE, -1
+        self._sysregs[state.address] = {}
+        for encoding, value in _RESET.items():
+            self.write_sysreg(state, encoding, value)
+        self.set_pstate(state, DAIF | EL1h)
+
+    def read_sysreg(self, state: CpuState, encoding: int) -> int:
+        """The state's system register; 0 if it was never written."""
+        if encoding in _IN_BUFFER:
+            offset = _IN_BUFFER[encoding]
+            return int.from_bytes(state.raw[offset : offset + 8], "little")
+        return self._sysregs[state.address].get(encoding, 0)
+
+    def write_sysreg(self, state: CpuState, encoding: int, value: int) -> None:
+        """Write the state's system register."""
+        if encoding in _IN_BUFFER:
+            offset = _IN_BUFFER[encoding]
+            state.raw[offset : offset + 8] = value.to_bytes(8, "little")
+        else:
+            self._sysregs[state.address][encoding] = value
+
+    @staticmethod
+    def set_pstate(state: CpuState, value: int) -> None:
+        """Write PSTATE where `CpuState.pstate` reads it: Z is kept as zero-ness, N and V as sign bits."""
+        z = value >> 30 & 1
+        _FLAGS.pack_into(state.raw, LAYOUT.flags, value >> 29 & 1, value << 3 & 0x8000_0000, value & 0x8000_0000, z ^ 1)
+        struct.pack_into("<I", state.raw, LAYOUT.pstate, value & 0xFFFF_FFFF)
+        struct.pack_into("<Q", state.raw, LAYOUT.daif, value & DAIF)
+
+    @staticmethod
+    def set_sp_el(state: CpuState, bank: int, value: int) -> None:
+        """Write the banked SP_ELx of a state."""
+        struct.pack_into("<Q", state.raw, LAYOUT.sp_el + 8 * bank, value)
+
+    @staticmethod
+    def set_exception(state: CpuState, esr: int, far: int, target_el: int) -> None:
+        """Write what `CpuState.exception` reads."""
+        _EXCEPTION.pack_into(state.raw, LAYOUT.exception, esr, 0, far, target_el)

@@ -1,0 +1,166 @@
+"""The `virt` board as data: slots of (name, base, device, interrupts), which bus, device tree and listing all walk.
+
+    0x0000_0000  flash bank 0, 64 MiB         firmware starts here
+    0x0400_0000  flash bank 1, 64 MiB         its variables
+    0x0800_0000  GICD, GICC or GICR, ITS      (reserved)
+    0x0900_0000  PL011 UART                   SPI 1
+    0x0901_0000  PL031, fw_cfg, PL061         (reserved)
+    0x0A00_0000  virtio-mmio, 32 of 0x200     SPI 16 up
+    0x1000_0000  PCIe memory window
+    0x3EFF_0000  PCIe I/O window
+    0x4000_0000  RAM
+    0x40_1000_0000  PCIe ECAM, 256 MiB        INTx SPI 3 to 6
+    0x80_0000_0000  PCIe high memory window, 512 GiB
+
+The map is that of QEMU's `virt` board (`qemu-system-aarch64 -M virt,dumpdtb=F`), so that firmware made for it boots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.psci import psci_by_name
+from armvcpu.devices.dtnode import DtNode, DtValue
+from armvcpu.devices.flash import Flash
+from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
+from armvcpu.devices.pl011 import Pl011
+from armvcpu.devices.virtio_mmio import VirtioMmio
+from armvcpu.machine.devicetree import DeviceTree
+from armvcpu.machine.image import MemoryMap, Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.devices.device import Device
+    from armvcpu.devices.flash import Contents
+
+MIB, GIB = 1 << 20, 1 << 30
+RAM_BASE = 0x4000_0000
+RAM_LIMIT = 0x40_0000_0000 - RAM_BASE
+"""RAM may reach up to 256 GiB, where QEMU's board has its high devices."""
+FLASH_BASES, FLASH_SIZE = (0x0000_0000, 0x0400_0000), 64 * MIB
+UART_BASE, UART_SPI = 0x0900_0000, 1
+VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, VIRTIO_SPI = 0x0A00_0000, 32, 0x200, 16
+ECAM_BASE, PCIE_SPIS = 0x40_1000_0000, (3, 4, 5, 6)
+PCIE_WINDOWS = (
+    PcieWindow(Space.IO, 0, 0x3EFF_0000, 0x1_0000),
+    PcieWindow(Space.MEMORY_32, 0x1000_0000, 0x1000_0000, 0x2EFF_0000),
+    PcieWindow(Space.MEMORY_64, 0x80_0000_0000, 0x80_0000_0000, 0x80_0000_0000),
+)
+INPUT_BITS = 40
+"""Bits of guest-physical address: enough for the high PCIe window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A device at its place: base in the guest-physical map, SPI numbers (SPI 0 is INTID 32)."""
+
+    name: str
+    base: int
+    device: Device
+    spis: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of address space."""
+        return self.device.size
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The slots of one machine, its RAM and its CPUs."""
+
+    slots: tuple[Slot, ...]
+    ram_size: int
+    cpu_compatible: str = "arm,cortex-a72"
+    mpidrs: Sequence[int] = (0,)
+
+    @property
+    def uart(self) -> Pl011:
+        """The console UART."""
+        return next(slot.device for slot in self.slots if isinstance(slot.device, Pl011))
+
+    def find(self, address: int) -> Slot | None:
+        """The slot that decodes an address."""
+        return next((slot for slot in self.slots if slot.base <= address < slot.base + slot.size), None)
+
+    def memory_map(self) -> MemoryMap:
+        """What an image may use and must not touch."""
+        flash = tuple(Region(f"flash bank {i}", base, FLASH_SIZE) for i, base in enumerate(FLASH_BASES))
+        others = tuple(Region(s.name, s.base, s.size) for s in self.slots if not isinstance(s.device, Flash))
+        return MemoryMap(Region("RAM", RAM_BASE, self.ram_size), flash, devices=others)
+
+    def device_tree(self) -> DeviceTree:
+        """The tree of this board; memory and boot arguments are added with the image."""
+        nodes = (slot.device.dt_node(slot.base, slot.spis) for slot in self.slots)
+        devices = tuple(node for node in nodes if node is not None)
+        clock = DtNode(
+            "apb-pclk",
+            {
+                "compatible": "fixed-clock",
+                "#clock-cells": (0,),
+                "clock-frequency": (24_000_000,),
+                "clock-output-names": "clk24mhz",
+            },
+            label="apb-pclk",
+        )
+        props = {
+            "compatible": "linux,dummy-virt",
+            "model": "linux,dummy-virt",
+            "#address-cells": (2,),
+            "#size-cells": (2,),
+        }
+        chosen = DtNode("chosen", {"stdout-path": f"/pl011@{UART_BASE:x}"})
+        return DeviceTree(DtNode("", props, (chosen, self._cpus(), _psci_node(), clock, *devices)))
+
+    def _cpus(self) -> DtNode:
+        method: dict[str, DtValue] = {"enable-method": "psci"} if len(self.mpidrs) > 1 else {}
+        cpus = tuple(
+            DtNode(
+                f"cpu@{mpidr:x}", {"device_type": "cpu", "compatible": self.cpu_compatible, "reg": (mpidr,), **method}
+            )
+            for mpidr in self.mpidrs
+        )
+        return DtNode("cpus", {"#address-cells": (1,), "#size-cells": (0,)}, cpus)
+
+
+def _psci_node() -> DtNode:
+    """The node of binding `arm,psci`; conduit HVC, though SMC is answered as well."""
+
+    def number(name: str) -> tuple[int, ...]:
+        row = psci_by_name[name]
+        return (row.smc64 or row.smc32,)
+
+    return DtNode(
+        "psci",
+        {
+            "compatible": ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"],
+            "method": "hvc",
+            "cpu_suspend": number("CPU_SUSPEND"),
+            "cpu_off": number("CPU_OFF"),
+            "cpu_on": number("CPU_ON"),
+            "migrate": number("MIGRATE"),
+        },
+    )
+
+
+def virt_board(
+    ram_size: int, output: Callable[[int], None], flash: tuple[Contents, Contents], cpu_model: str = "a72"
+) -> Board:
+    """The `virt` board with its console going to `output`."""
+    slots = [Slot(f"flash{i}", base, Flash(flash[i], banks_in_node=2 - 2 * i)) for i, base in enumerate(FLASH_BASES)]
+    slots.append(Slot("pl011", UART_BASE, Pl011(output), (UART_SPI,)))
+    slots += [
+        Slot(f"virtio-mmio{i}", VIRTIO_BASE + i * VIRTIO_STRIDE, VirtioMmio(), (VIRTIO_SPI + i,))
+        for i in range(VIRTIO_SLOTS)
+    ]
+    slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS), PCIE_SPIS))
+    compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
+    return Board(tuple(slots), ram_size, compatible)
+
+
+def empty_board(ram_size: int, cpu_model: str = "a72") -> Board:
+    """The board with nothing in flash and a console that leads nowhere: for looking at."""
+    erased = memoryview(bytes(FLASH_SIZE))
+    return virt_board(ram_size, lambda _byte: None, (erased, erased), cpu_model)

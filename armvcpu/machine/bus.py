@@ -1,0 +1,126 @@
+"""The bus: puts a board's slots into the engine's physical memory, page by page, and shows them to the guest.
+
+A device that has its pages to itself is called directly from the guest's access; where several share a page (the
+virtio-mmio slots) one look-up comes between. When somebody watches, devices are not shown to the guest at all: each
+access is then a stage-2 abort with its exact PC, and the machine serves it from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from armvcpu.devices.flash import Flash
+from armvcpu.errors import UsageError
+from armvcpu.vcpu.mapping import MappingFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.engine.api import Engine, IoRead, IoWrite
+    from armvcpu.machine.board import Slot
+    from armvcpu.vcpu.addrspace import AddressSpace
+
+    Watch = Callable[[bool, int, int, int], None]
+
+PAGE = 4096
+DEVICE = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.DEVICE
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whole pages of guest-physical addresses and the callbacks that serve them."""
+
+    base: int
+    size: int
+    read: IoRead
+    write: IoWrite
+    io: bool = True
+    """Do reads come here too? (Flash is read as memory.)"""
+
+
+class Bus:
+    """The devices of one machine, in one engine and one address space."""
+
+    def __init__(self, engine: Engine, space: AddressSpace, watch: Watch | None = None) -> None:
+        self._engine, self._space, self._watch = engine, space, watch
+        self.windows: list[Window] = []
+
+    def attach(self, slots: Sequence[Slot]) -> None:
+        """Map every slot."""
+        pages: dict[int, list[Slot]] = {}
+        for slot in slots:
+            pages.setdefault(slot.base & -PAGE, []).append(slot)
+        for page, sharing in pages.items():
+            if len(sharing) == 1 and sharing[0].base == page:
+                device = sharing[0].device
+                is_memory = isinstance(device, Flash)
+                self.add(page, -(-device.size // PAGE) * PAGE, device.read, device.write, io=not is_memory)
+            else:
+                shared = _SharedPage(page, sharing)
+                self.add(page, PAGE, shared.read, shared.write)
+
+    def add(self, base: int, size: int, read: IoRead, write: IoWrite, *, io: bool = True) -> None:
+        """Map one device by its callbacks.
+
+        Raises:
+            UsageError: base or size is no multiple of 4096 bytes, or the range is taken.
+        """
+        if base % PAGE or size % PAGE or size <= 0:
+            raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
+        if any(base < w.base + w.size and w.base < base + size for w in self.windows):
+            raise UsageError(f"device at {base:#x} of {size:#x} bytes overlaps another one")
+        if self._watch is not None:
+            read, write = _watched(self._watch, base, read, write)
+        window = Window(base, size, read, write, io)
+        if io:
+            if self._watch is None:
+                self.show(window)
+            self._engine.map_io(base, size, read, write)
+        self.windows.append(window)
+
+    def show(self, window: Window) -> None:
+        """Let the guest's accesses reach the device without an exit."""
+        self._space.map_linear(window.base, window.base, window.size, DEVICE)
+
+    def hide(self, window: Window) -> None:
+        """Have the guest's accesses come out as exits."""
+        self._space.unmap(window.base, window.size)
+
+    def find(self, address: int) -> Window | None:
+        """The window that decodes an address."""
+        return next((w for w in self.windows if w.base <= address < w.base + w.size), None)
+
+
+def _watched(watch: Watch, base: int, read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:
+    """The same callbacks, heard by `watch` as (is a read, address, width, value)."""
+
+    def watched_read(offset: int, width: int) -> int:
+        value = read(offset, width)
+        watch(True, base + offset, width, value)
+        return value
+
+    def watched_write(offset: int, width: int, value: int) -> None:
+        watch(False, base + offset, width, value)
+        write(offset, width, value)
+
+    return watched_read, watched_write
+
+
+class _SharedPage:
+    """A page with several devices; what none of them decodes reads as zero."""
+
+    def __init__(self, base: int, slots: Sequence[Slot]) -> None:
+        self._ranges = [(slot.base - base, slot.base - base + slot.size, slot.device) for slot in slots]
+
+    def read(self, offset: int, width: int) -> int:
+        for start, end, device in self._ranges:
+            if start <= offset < end:
+                return device.read(offset - start, width)
+        return 0
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        for start, end, device in self._ranges:
+            if start <= offset < end:
+                device.write(offset - start, width, value)
+                return

@@ -1,0 +1,52 @@
+"""What a machine is made of, and what of that cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from armvcpu.arch.idregs import model
+from armvcpu.errors import UsageError
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    PathLike = str | os.PathLike[str]
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class MachineConfig:
+    """One `virt` machine. Sizes are bytes; the rest is named as on the command line."""
+
+    image: PathLike | None = None
+    firmware: PathLike | None = None
+    initrd: PathLike | None = None
+    dtb: PathLike | None = None
+    append: str | None = None
+    load_address: int | None = None
+    memory: int = 256 * MIB
+    cpu_model: str = "a72"
+    clock: Literal["host", "instructions"] = "host"
+    reboot: bool = True
+    semihosting: bool = False
+    semihosting_directory: Path | None = None
+    exact_mmio: bool = False
+    """Have every device access come out with its exact PC: for tracing; some ten times slower."""
+
+    def check(self) -> None:
+        """UsageError for what contradicts itself."""
+        model(self.cpu_model)
+        if self.image is None and self.firmware is None:
+            raise UsageError("nothing to run: give an IMAGE or --firmware")
+        if self.image is not None and self.firmware is not None:
+            raise UsageError(
+                "IMAGE and --firmware together need fw_cfg, which this board does not have yet: "
+                "give one of them, and let the firmware load the image from memory or disk"
+            )
+        if self.clock not in {"host", "instructions"}:
+            raise UsageError(f"no clock {self.clock!r}: host or instructions")
+        if self.semihosting_directory is not None and not self.semihosting:
+            raise UsageError("--semihosting-directory without --semihosting has no effect: add --semihosting")

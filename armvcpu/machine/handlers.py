@@ -1,0 +1,86 @@
+"""Registering Python with a machine: hypercalls, SMCs, system registers, devices, code addresses.
+
+Handlers run inside the trap, about 1.5 µs each; a machine that has none pays nothing for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from armvcpu.arch.registers import by_name
+from armvcpu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.engine.api import Engine, IoRead, IoWrite
+    from armvcpu.machine.bus import Bus
+    from armvcpu.machine.loader import BootPlan
+    from armvcpu.machine.symbols import Symbols
+    from armvcpu.vcpu.vcpu import Aarch64VCpu, CallHandler
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Handlers:
+    """The `on_...` methods of a machine: decorators, or called with the function."""
+
+    vcpu: Aarch64VCpu
+    engine: Engine
+    bus: Bus
+    plan: BootPlan
+    _symbols: Symbols | None = None
+
+    def on_hypercall(self, number: int) -> Callable[[CallHandler], CallHandler]:
+        """Answer HVC with x0 = `number`: the function gets the vCPU and gives x0, or None to leave it."""
+        return _register(self.vcpu.handlers.hypercalls, number, "hypercall")
+
+    def on_smc(self, number: int) -> Callable[[CallHandler], CallHandler]:
+        """Answer SMC with x0 = `number`."""
+        return _register(self.vcpu.handlers.smc, number, "SMC")
+
+    def on_sysreg(
+        self, name: str, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None
+    ) -> None:
+        """Answer trapped accesses of a system register, by its Arm name; without `read` or `write`: UNDEFINED.
+
+        What EL2 traps are the ID registers, the GIC's CPU interface and whatever the engine lacks.
+        """
+        row = by_name.get(name)
+        if row is None:
+            raise UsageError(f"no system register {name!r}")
+        self.vcpu.sysregs.add(row.encoding, read, write)
+
+    def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
+        """Be the device at `base`: read(offset, width) and write(offset, width, value); whole pages of 4096 bytes."""
+        self.bus.add(base, size, read, write)
+
+    def on_symbol(self, name: str) -> Callable[[F], F]:
+        """Call the function with the vCPU each time the guest reaches the symbol `name`, before it executes."""
+        address = self.symbols.address(name)
+
+        def add(function: F) -> F:
+            self.engine.on_code(address, address, lambda _pc: function(self.vcpu))
+            return function
+
+        return add
+
+    @property
+    def symbols(self) -> Symbols:
+        """The image's symbols; empty for an image without any."""
+        if self._symbols is None:
+            from armvcpu.machine.symbols import Symbols  # noqa: PLC0415  most runs never look at one
+
+            image = self.plan.image
+            self._symbols = Symbols.from_elf(image.elf) if image is not None and image.elf else Symbols()
+        return self._symbols
+
+
+def _register(table: dict[int, CallHandler], number: int, kind: str) -> Callable[[CallHandler], CallHandler]:
+    def add(function: CallHandler) -> CallHandler:
+        if number in table:
+            raise UsageError(f"{kind} {number:#x} has a handler already")
+        table[number] = function
+        return function
+
+    return add

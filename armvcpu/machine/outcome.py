@@ -1,0 +1,34 @@
+"""How a run ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Ending(Enum):
+    """The kinds of end, with the command's exit status."""
+
+    POWERED_OFF = 0
+    REPORTED_FAILURE = 1
+    CRASHED = 3
+    LIMIT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the kind, one line of reason, the exit status, what a semihosting exit said."""
+
+    ending: Ending
+    reason: str
+    status: int
+
+    @classmethod
+    def of(cls, ending: Ending, reason: str, status: int | None = None) -> Outcome:
+        """The outcome with the kind's own status, unless another is given."""
+        return cls(ending, reason, ending.value if status is None else status)
+
+    @property
+    def ok(self) -> bool:
+        """Did the guest end by itself, and well?"""
+        return self.status == 0

@@ -1,0 +1,72 @@
+"""Connects semihosting to a machine: HLT #0xF000 in the guest becomes a call, its memory the guest's virtual memory."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.semihosting import BadGuestAddress, Semihosting, SemihostingExit
+from armvcpu.vcpu.exits import SystemDown
+
+if TYPE_CHECKING:
+    from armvcpu.machine.machine import Machine
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
+
+PAGE = 4096
+
+
+class VirtualMemory:
+    """The guest's memory by virtual address, as semihosting's parameter blocks give it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes; BadGuestAddress where part of them is not mapped."""
+        data = self._machine.read_virtual(address, size)
+        if data is None:
+            raise BadGuestAddress(f"{size} bytes at {address:#x}")
+        return data
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write page by page; BadGuestAddress where a page is not RAM."""
+        while data:
+            piece = data[: PAGE - address % PAGE]
+            physical = self._machine.engine.translate(address)
+            if physical is None or not self._machine.memory.is_ram(physical, len(piece)):
+                raise BadGuestAddress(f"{len(piece)} bytes at {address:#x}")
+            self._machine.memory.write(physical, piece)
+            address, data = address + len(piece), data[len(piece) :]
+        self._machine.engine.invalidate_code()
+
+
+def attach_semihosting(machine: Machine) -> Semihosting:
+    """Answer HLT #0xF000: the operation is in w0, its parameter in x1, the result goes to x0."""
+    config = machine.config
+
+    def write_console(data: bytes) -> None:
+        for byte in data:
+            machine.console.write(byte)
+
+    def read_console() -> int | None:
+        data = machine.console.take(1)
+        return data[0] if data else None
+
+    semihosting = Semihosting(
+        VirtualMemory(machine), write_console, read_console, config.append or str(config.image or ""),
+        config.semihosting_directory, time.time,
+    )  # fmt: skip
+
+    def call(vcpu: Aarch64VCpu) -> None:
+        vcpu.state.set_pc(vcpu.state.pc + 4)
+        result = semihosting.call(vcpu.gpr(0) & 0xFFFF_FFFF, vcpu.gpr(1))
+        if isinstance(result, SemihostingExit):
+            kind = Ending.POWERED_OFF if result.status == 0 else Ending.REPORTED_FAILURE
+            machine.end(Outcome.of(kind, f"semihosting exit: {result}"))
+            vcpu.exit(SystemDown())
+        else:
+            vcpu.set_return_value(result)
+
+    machine.vcpu.handlers.semihosting = call
+    return semihosting

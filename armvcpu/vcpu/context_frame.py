@@ -1,0 +1,191 @@
+"""A virtual CPU's registers: the trap frame and the system registers that a switch keeps.
+
+Both are windows, not copies. Until the vCPU is first bound to a physical CPU they hold what was written to them;
+from then on they show the engine's saved state, so reading a register in a trap costs no call into the engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.pstate import DAIF, EL1h, describe_pstate
+from armvcpu.arch.registers import by_name
+from armvcpu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from armvcpu.engine.api import Engine
+    from armvcpu.engine.state import CpuState
+
+_U64 = 0xFFFF_FFFF_FFFF_FFFF
+RESET_PSTATE = int(DAIF) | EL1h
+"""PSTATE of a vCPU that was never run: EL1h, all exceptions masked (DDI 0487 D1.4, reset)."""
+
+
+class TrapFrame:
+    """x0 to x30, SP_EL0, ELR and SPSR of the guest, as at its last exception to EL2. Values are 64 bits."""
+
+    def __init__(self) -> None:
+        self._early: dict[int, int] = {}
+        self._early_pc: int | None = None
+        self._state: CpuState | None = None
+
+    def attach(self, state: CpuState) -> None:
+        """Become a window on `state`."""
+        self._state = state
+
+    def configure(self) -> None:
+        """Write to the state what was written before there was one: how the vCPU starts."""
+        assert self._state is not None
+        for index, value in self._early.items():
+            self._state.set_gpr(index, value)
+        if self._early_pc is not None:
+            self._state.set_pc(self._early_pc)
+
+    def gpr(self, index: int) -> int:
+        """Xn, 0 to 30; 31 is XZR and reads as zero."""
+        _check_register(index)
+        return self._state.gpr(index) if self._state else self._early.get(index, 0)
+
+    def set_gpr(self, index: int, value: int) -> None:
+        """Write Xn with the low 64 bits of `value`; register 31, XZR, ignores it."""
+        _check_register(index)
+        if self._state:
+            self._state.set_gpr(index, value)
+        elif index != 31:
+            self._early[index] = value & _U64
+
+    def set_argument(self, value: int) -> None:
+        """Write x0, the first argument of what runs next."""
+        self.set_gpr(0, value)
+
+    @property
+    def exception_pc(self) -> int:
+        """ELR: where the guest goes on."""
+        return self._state.pc if self._state else self._early_pc or 0
+
+    def set_exception_pc(self, value: int) -> None:
+        """Choose where the guest goes on."""
+        if self._state:
+            self._state.set_pc(value)
+        else:
+            self._early_pc = value & _U64
+
+    elr = exception_pc
+
+    @property
+    def spsr(self) -> int:
+        """The guest's PSTATE in the layout of SPSR_EL2."""
+        return self._state.pstate if self._state else RESET_PSTATE
+
+    @property
+    def sp(self) -> int:
+        """The stack pointer that PSTATE selects."""
+        return self._state.frame[31] if self._state else 0
+
+    @property
+    def sp_el0(self) -> int:
+        """SP_EL0, wherever PSTATE.SP and the Exception level have put it."""
+        if self._state is None:
+            return 0
+        return self._state.sp_el(0) if self.spsr & 1 else self._state.frame[31]
+
+    def __str__(self) -> str:
+        lines = []
+        for first in range(0, 31, 3):
+            registers = range(first, min(first + 3, 31))
+            lines.append("  ".join(f"{f'x{i}':>3} {self.gpr(i):016x}" for i in registers))
+        lines[-1] += f"   sp {self.sp:016x}  sp_el0 {self.sp_el0:016x}"
+        lines.append(f" pc {self.exception_pc:016x}  pstate {self.spsr:08x} ({describe_pstate(self.spsr)})")
+        return "\n".join(lines)
+
+
+def _check_register(index: int) -> None:
+    if not 0 <= index <= 31:
+        raise UsageError(f"there is no general-purpose register x{index}: x0 to x30, and 31 for XZR")
+
+
+SWITCHED = tuple(
+    by_name[name]
+    for name in (
+        "SCTLR_EL1", "ACTLR_EL1", "CPACR_EL1", "TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "ESR_EL1", "FAR_EL1", "AFSR0_EL1",
+        "AFSR1_EL1", "MAIR_EL1", "AMAIR_EL1", "VBAR_EL1", "CONTEXTIDR_EL1", "TPIDR_EL0", "TPIDRRO_EL0", "TPIDR_EL1",
+        "ELR_EL1", "SPSR_EL1", "SP_EL1", "PAR_EL1", "MDSCR_EL1", "CSSELR_EL1", "CNTKCTL_EL1", "CNTV_CTL_EL0",
+        "CNTV_CVAL_EL0", "CNTP_CTL_EL0", "CNTP_CVAL_EL0", "HCR_EL2", "VTCR_EL2", "VTTBR_EL2", "VMPIDR_EL2",
+        "VPIDR_EL2", "CNTVOFF_EL2", "CNTHCTL_EL2", "CPTR_EL2", "MDCR_EL2", "HSTR_EL2", "HPFAR_EL2",
+    )
+)  # fmt: skip
+"""The rows a switch keeps: the guest's own EL1 and EL0 registers, and EL2's configuration for it."""
+
+_SWITCHED = {row.name.lower(): row.encoding for row in SWITCHED}
+
+
+class GuestSystemRegisters:
+    """System registers by their Arm names in lower case: `regs.vbar_el1`, `regs.hcr_el2 = ...`; or by encoding."""
+
+    _early: dict[int, int]
+    _engine: Engine | None
+    _state: CpuState | None
+
+    def __init__(self) -> None:
+        vars(self).update(_early={}, _engine=None, _state=None)
+
+    def attach(self, engine: Engine, state: CpuState) -> None:
+        """Become a window on `state`, which `engine` has loaded."""
+        vars(self).update(_engine=engine, _state=state)
+
+    def configure(self) -> None:
+        """Write to the state what was written before there was one: the vCPU's configuration."""
+        assert self._engine is not None
+        for encoding, value in self._early.items():
+            self._engine.write_sysreg(encoding, value)
+
+    def read(self, encoding: int) -> int:
+        """A register by its packed encoding."""
+        if self._engine is None or self._state is None:
+            return self._early.get(encoding, 0)
+        if self._engine.state is self._state:
+            return self._engine.read_sysreg(encoding)
+        with _visiting(self._engine, self._state):
+            return self._engine.read_sysreg(encoding)
+
+    def write(self, encoding: int, value: int) -> None:
+        """Write one by its packed encoding."""
+        if self._engine is None or self._state is None:
+            self._early[encoding] = value
+        elif self._engine.state is self._state:
+            self._engine.write_sysreg(encoding, value)
+        else:
+            with _visiting(self._engine, self._state):
+                self._engine.write_sysreg(encoding, value)
+                self._engine.store()
+
+    def __getattr__(self, name: str) -> int:
+        if name not in _SWITCHED:
+            raise AttributeError(f"no system register {name!r} among those a switch keeps")
+        return self.read(_SWITCHED[name])
+
+    def __setattr__(self, name: str, value: int) -> None:
+        if name not in _SWITCHED:
+            raise AttributeError(f"no system register {name!r} among those a switch keeps")
+        self.write(_SWITCHED[name], value)
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """(name, value) of every register that a switch keeps."""
+        for row in SWITCHED:
+            yield row.name, self.read(row.encoding)
+
+
+class _visiting:  # noqa: N801  used as a function
+    """Load another vCPU's state for a moment: 20 µs, for looking at one that is not bound."""
+
+    def __init__(self, engine: Engine, state: CpuState) -> None:
+        self._engine, self._state, self._before = engine, state, engine.state
+
+    def __enter__(self) -> None:
+        self._engine.store()
+        self._engine.load(self._state)
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.load(self._before)

@@ -1,0 +1,175 @@
+"""What the emulated hardware supports, found by asking it: `has_hardware_support` and the facts behind it.
+
+The engine's own ID registers are read by MRS in a guest at Non-secure EL1 with no trap set (DDI 0487 D17.2), beside
+them stands what a guest of a CPU model is shown (`arch.idregs`), and the engine's self-test is run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.idfields import (
+    ID_AA64ISAR0_EL1,
+    ID_AA64MMFR0_EL1,
+    ID_AA64MMFR1_EL1,
+    ID_AA64PFR0_EL1,
+    PA_RANGE_BITS,
+)
+from armvcpu.arch.idregs import model as cpu_model
+from armvcpu.arch.idregs import presented
+from armvcpu.arch.registers import by_name, instruction_from_access
+from armvcpu.engine.selftest import CheckResult, ensure_selftest, run_selftest, unicorn_engine
+from armvcpu.engine.selftest_bench import Bench, hvc
+from armvcpu.errors import EngineUnsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from armvcpu.arch.fields import Field, RegisterView
+    from armvcpu.engine.api import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One row: a feature, the ID register field that tells of it, and the words for the field's values."""
+
+    name: str
+    register: type[RegisterView]
+    field: Field[int]
+    words: Mapping[int, str]
+    absent: int = 0
+    """The field's value that means "not there"."""
+    unlisted: int | None = None
+    """What the engine has where its own ID register says less; docs/engine.md, "Gaps"."""
+
+    def value(self, registers: Mapping[str, int]) -> int:
+        """The field in these ID registers by name."""
+        return (registers[self.register.__name__] & self.field.mask) >> self.field.lo
+
+    def said(self, registers: Mapping[str, int]) -> str:
+        """The field in words; a value without words as a number."""
+        value = self.value(registers)
+        return self.words.get(value, "no" if value == self.absent else f"{value:#x}")
+
+
+_LEVEL = {0: "no", 1: "AArch64", 2: "AArch64, AArch32"}
+_PRESENT = {0: "no", 1: "yes"}
+_FP = {0: "yes", 1: "yes, half precision", 15: "no"}
+_GRANULE = {0: "yes", 15: "no"}
+_PFR0, _ISAR0, _MMFR0, _MMFR1 = ID_AA64PFR0_EL1, ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1
+
+FEATURES: tuple[Feature, ...] = (
+    *(Feature(f"EL{n}", _PFR0, _PFR0.FIELDS[f"EL{n}"], _LEVEL) for n in range(4)),
+    Feature("FP", _PFR0, _PFR0.FP, _FP, absent=15),
+    Feature("AdvSIMD", _PFR0, _PFR0.AdvSIMD, _FP, absent=15),
+    Feature("SVE", _PFR0, _PFR0.SVE, _PRESENT),
+    Feature("GIC registers", _PFR0, _PFR0.GIC, {0: "no", 1: "GICv3"}),
+    Feature("PARange", _MMFR0, _MMFR0.PARange, {n: f"{bits} bits" for n, bits in enumerate(PA_RANGE_BITS)}, absent=-1),
+    Feature("ASIDBits", _MMFR0, _MMFR0.ASIDBits, {0: "8 bits", 2: "16 bits"}, absent=-1),
+    Feature("TGran4", _MMFR0, _MMFR0.TGran4, _GRANULE, absent=15),
+    Feature("TGran16", _MMFR0, _MMFR0.TGran16, _PRESENT, unlisted=1),
+    Feature("TGran64", _MMFR0, _MMFR0.TGran64, _GRANULE, absent=15),
+    Feature("VMIDBits", _MMFR1, _MMFR1.VMIDBits, {0: "8 bits", 2: "16 bits"}, absent=-1),
+    Feature("VH", _MMFR1, _MMFR1.VH, _PRESENT),
+    Feature("PAN", _MMFR1, _MMFR1.PAN, {0: "no", 1: "yes", 2: "yes, AT S1E1RP"}),
+    Feature("HAFDBS", _MMFR1, _MMFR1.HAFDBS, {0: "no", 1: "access flag", 2: "access flag, dirty state"}),
+    Feature("AES", _ISAR0, _ISAR0.AES, {0: "no", 1: "yes", 2: "yes, PMULL"}),
+    Feature("SHA1", _ISAR0, _ISAR0.SHA1, _PRESENT),
+    Feature("SHA2", _ISAR0, _ISAR0.SHA2, {0: "no", 1: "SHA-256", 2: "SHA-256, SHA-512"}),
+    Feature("CRC32", _ISAR0, _ISAR0.CRC32, _PRESENT),
+    Feature("LSE atomics", _ISAR0, _ISAR0.Atomic, {0: "no", 2: "yes"}),
+)
+ENGINE_REGISTERS = ("MIDR_EL1", *dict.fromkeys(feature.register.__name__ for feature in FEATURES))
+"""What is asked of the engine."""
+NEEDED = ("EL1", "EL2", "TGran4")
+"""What a hypervisor with 4 KiB stage-2 tables can't do without."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """A feature in words, as the engine has it and as a guest is shown it; `held`: the engine has what is shown."""
+
+    name: str
+    engine: str
+    presented: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareSupport:
+    """What a CPU model comes to on this engine. Registers are by name, 64 bits each."""
+
+    model: str
+    engine: Mapping[str, int]
+    presented: Mapping[str, int]
+    rows: tuple[FeatureRow, ...]
+    selftest: tuple[CheckResult, ...]
+
+    @property
+    def supported(self) -> bool:
+        """Does the engine behave, have what a hypervisor needs, and all that the model shows?"""
+        has_needed = all(row.engine != "no" for row in self.rows if row.name in NEEDED)
+        return has_needed and all(row.held for row in self.rows) and all(check.passed for check in self.selftest)
+
+
+def has_hardware_support(model: str = "a72") -> bool:
+    """Can vCPUs of this CPU model run here? Asks the engine; the self-test is run where it was not passed before.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    cpu_model(model)
+    try:
+        ensure_selftest()
+        return _support(model, engine_id_registers(), ()).supported
+    except EngineUnsupported:
+        return False
+
+
+def probe(*models: str) -> tuple[HardwareSupport, ...]:
+    """What each of these CPU models comes to; the self-test is run once, and its outcome is in each.
+
+    Raises:
+        UsageError: there is no such model.
+        EngineUnsupported: there is no engine to ask.
+    """
+    for name in models:
+        cpu_model(name)
+    engine, results = engine_id_registers(), tuple(run_selftest())
+    return tuple(_support(name, engine, results) for name in models)
+
+
+def engine_id_registers() -> dict[str, int]:
+    """ENGINE_REGISTERS by name, as MRS reads them at Non-secure EL1 of a fresh engine."""
+    engine = unicorn_engine()
+    try:
+        return _read_by_mrs(engine)
+    finally:
+        engine.close()
+
+
+def _read_by_mrs(engine: Engine) -> dict[str, int]:
+    bench = Bench(engine)
+    reads = (
+        instruction_from_access(by_name[name].encoding, n, is_read=True) for n, name in enumerate(ENGINE_REGISTERS)
+    )
+    bench.start(*reads, hvc(0))
+    bench.run_to_trap()
+    return {name: bench.gpr(n) for n, name in enumerate(ENGINE_REGISTERS)}
+
+
+def _support(model: str, engine: Mapping[str, int], results: tuple[CheckResult, ...]) -> HardwareSupport:
+    by_key = presented(cpu_model(model))
+    shown = {name: by_key[by_name[name].encoding] for name in ENGINE_REGISTERS}
+    rows = tuple(_row(feature, engine, shown) for feature in FEATURES)
+    return HardwareSupport(model, engine, shown, rows, results)
+
+
+def _row(feature: Feature, engine: Mapping[str, int], shown: Mapping[str, int]) -> FeatureRow:
+    has, shows, absent = feature.value(engine), feature.value(shown), feature.absent
+    said = feature.said(engine)
+    if feature.unlisted is not None and has == absent:
+        has, said = feature.unlisted, f"{feature.words[feature.unlisted]}, not listed"
+    held = shows == absent or (has != absent and shows <= has)
+    return FeatureRow(feature.name, said, feature.said(shown), held)

@@ -1,0 +1,128 @@
+"""What a trapped MRS or MSR does: one table from a register's encoding to who answers for it.
+
+The rows of `arch/registers.py` decide: identification registers show the CPU model, registers that the engine lacks
+read as zero, those of absent features are UNDEFINED. Emulated groups (the virtual CPU interface, the physical
+timer) and a user's handlers are added to the same table. What is in no table leaves `run()` as an exit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.idregs import presented
+from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, SYSREGS, by_name, is_id_space, op
+
+if TYPE_CHECKING:
+    from armvcpu.arch.idregs import CpuModel
+    from armvcpu.vcpu.icv import VirtualCpuInterface
+    from armvcpu.vcpu.timer import PhysicalTimer
+
+ReadRegister = Callable[[], int]
+WriteRegister = Callable[[int], None]
+
+MPIDR_EL1 = by_name["MPIDR_EL1"].encoding
+CPACR_EL1 = by_name["CPACR_EL1"].encoding
+CSSELR_EL1 = by_name["CSSELR_EL1"].encoding
+CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
+
+
+class SysRegTable:
+    """Who answers for which register: `readers` and `writers` by packed encoding, and those that are UNDEFINED."""
+
+    def __init__(self, model: CpuModel, *, gicv3: bool) -> None:
+        self.readers: dict[int, ReadRegister] = {}
+        self.writers: dict[int, WriteRegister] = {}
+        self.undefined = {row.encoding for row in SYSREGS if row.home is ABSENT}
+        self._add_id_registers(model, gicv3=gicv3)
+        self._add_cache_selection(model)
+        for row in SYSREGS:
+            if row.home in {RAZ, IMPDEF}:
+                self.add(row.encoding, _zero, _ignore)
+
+    def add(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
+        """Answer for a register; without a reader MRS of it is UNDEFINED, without a writer MSR."""
+        self.undefined.discard(encoding)
+        if read is not None:
+            self.readers[encoding] = read
+        if write is not None:
+            self.writers[encoding] = write
+
+    def add_interface(self, icv: VirtualCpuInterface) -> None:
+        """Answer for the GICv3 CPU interface's registers from `icv`."""
+        for row in SYSREGS:
+            if row.name.startswith("ICC_") and row.min_el <= 1 and icv.knows(row.encoding):
+                self.add(row.encoding, _reader_of(icv, row.encoding), _writer_of(icv, row.encoding))
+
+    def add_instruction_cache(self, invalidate: Callable[[int | None], None]) -> None:
+        """Act on cache maintenance to the Point of Unification, which HCR_EL2.TPU traps.
+
+        The engine notices a store to code only where the store's own mapping is executable; a guest that writes
+        code through another mapping relies on IC. DC CVAU has nothing to clean.
+        """
+        for encoding in (op(1, 0, 7, 1, 0), op(1, 0, 7, 5, 0)):  # IC IALLUIS, IC IALLU
+            self.add(encoding, None, lambda _value: invalidate(None))
+        self.add(op(1, 3, 7, 5, 1), None, invalidate)  # IC IVAU
+        self.add(op(1, 3, 7, 11, 1), None, _ignore)  # DC CVAU
+
+    def add_physical_timer(self, timer: PhysicalTimer) -> None:
+        """Answer for CNTP_* and CNTPCT_EL0, which CNTHCTL_EL2 traps."""
+        self.add(by_name["CNTPCT_EL0"].encoding, lambda: timer.count, None)
+        for name in ("ctl", "cval", "tval"):
+            row = by_name[f"CNTP_{name.upper()}_EL0"]
+            self.add(row.encoding, _attribute_reader(timer, name), _attribute_writer(timer, name))
+
+    def is_undefined(self, encoding: int, *, is_read: bool) -> bool:
+        """Is the access UNDEFINED by the architecture or the CPU model?"""
+        if encoding in self.undefined or (is_id_space(encoding) and not is_read):
+            return True
+        known = encoding in self.readers or encoding in self.writers
+        return known and encoding not in (self.readers if is_read else self.writers)
+
+    def _add_id_registers(self, model: CpuModel, *, gicv3: bool) -> None:
+        for encoding, value in presented(model, gicv3=gicv3).items():
+            self.add(encoding, _constant(value), None)
+        for crm in range(1, 8):  # DDI 0487 D17.1: what is not allocated in this space reads as zero
+            for op2 in range(8):
+                self.readers.setdefault(3 << 14 | crm << 3 | op2, _zero)
+
+    def _add_cache_selection(self, model: CpuModel) -> None:
+        selected = [0]
+
+        def select(value: int) -> None:
+            selected[0] = value & 0xF
+
+        self.add(CSSELR_EL1, lambda: selected[0], select)
+        self.add(CCSIDR_EL1, lambda: model.ccsidr(selected[0]), None)
+
+
+def _zero() -> int:
+    return 0
+
+
+def _ignore(_value: int) -> None:
+    """A write without effect."""
+
+
+def _constant(value: int) -> ReadRegister:
+    return lambda: value
+
+
+def _reader_of(icv: VirtualCpuInterface, encoding: int) -> ReadRegister:
+    return lambda: icv.read(encoding) or 0
+
+
+def _writer_of(icv: VirtualCpuInterface, encoding: int) -> WriteRegister:
+    return lambda value: void(icv.write(encoding, value))
+
+
+def void(_result: object) -> None:
+    """Drop a result."""
+
+
+def _attribute_reader(timer: PhysicalTimer, name: str) -> ReadRegister:
+    return lambda: int(getattr(timer, name))
+
+
+def _attribute_writer(timer: PhysicalTimer, name: str) -> WriteRegister:
+    return lambda value: setattr(timer, name, value)

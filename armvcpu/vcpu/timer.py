@@ -1,0 +1,48 @@
+"""The physical timer as a guest sees it when EL2 keeps the real one: registers trapped by CNTHCTL_EL2.
+
+DDI 0487 D11.2 (the Generic Timer). Counts come in as a function, so that the rules need no clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENABLE, IMASK, ISTATUS = 1, 2, 4
+_U64 = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class PhysicalTimer:
+    """CNTP_CTL_EL0, CNTP_CVAL_EL0 and CNTP_TVAL_EL0 of one vCPU over a 64-bit count."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._control = 0
+        self.cval = 0
+
+    @property
+    def count(self) -> int:
+        """CNTPCT_EL0."""
+        return self._count() & _U64
+
+    @property
+    def ctl(self) -> int:
+        """CNTP_CTL_EL0: ENABLE, IMASK, and ISTATUS where the timer is enabled and its time has come."""
+        expired = self._control & ENABLE and self.count >= self.cval
+        return self._control | (ISTATUS if expired else 0)
+
+    @ctl.setter
+    def ctl(self, value: int) -> None:
+        self._control = value & (ENABLE | IMASK)
+
+    @property
+    def tval(self) -> int:
+        """CNTP_TVAL_EL0: the low 32 bits of the time that is left, D11.2.4."""
+        return (self.cval - self.count) & 0xFFFF_FFFF
+
+    @tval.setter
+    def tval(self, value: int) -> None:
+        offset = value & 0xFFFF_FFFF
+        self.cval = (self.count + offset - (offset >> 31 << 32)) & _U64

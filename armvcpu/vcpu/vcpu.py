@@ -1,0 +1,321 @@
+"""A virtual CPU: its registers, its life cycle, and `run()`, which gives one exit at a time.
+
+pcpu = Aarch64PerCpu(); pcpu.hardware_enable()
+vcpu = Aarch64VCpu(vm_id=0, vcpu_id=0, config=Aarch64VCpuCreateConfig(mpidr_el1=0, dtb_addr=0x4000_0000))
+vcpu.setup(Aarch64VCpuSetupConfig()); vcpu.set_entry(0x4008_0000); vcpu.bind(pcpu)
+match vcpu.run(): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.controls import CNTHCTL_EL2, CPTR_EL2, HCR_EL2
+from armvcpu.arch.idregs import model as cpu_model
+from armvcpu.arch.registers import by_name
+from armvcpu.engine.api import RunEnd
+from armvcpu.errors import StateError, UsageError
+from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
+from armvcpu.vcpu.entry import EntryFeatures
+from armvcpu.vcpu.exception import ExceptionLayer
+from armvcpu.vcpu.exits import AccessFlags, Exit, ExternalInterrupt, Nothing
+from armvcpu.vcpu.hal import BareHal
+from armvcpu.vcpu.icv import VirtualCpuInterface
+from armvcpu.vcpu.smc import SmcServices
+from armvcpu.vcpu.sysreg import CPACR_EL1, MPIDR_EL1, SysRegTable
+from armvcpu.vcpu.timer import PhysicalTimer
+
+if TYPE_CHECKING:
+    from armvcpu.engine.api import Engine
+    from armvcpu.engine.state import CpuState
+    from armvcpu.vcpu.hal import Hal
+    from armvcpu.vcpu.observer import Observer
+    from armvcpu.vcpu.pcpu import Aarch64PerCpu
+
+CallHandler = Callable[["Aarch64VCpu"], "int | None"]
+"""Answers a call inside the trap: gets the vCPU (arguments in its registers), gives x0, or None to leave it."""
+PageFaultHandler = Callable[[int, AccessFlags], bool]
+"""Asked on every stage-2 fault with the IPA and the access: True when memory is there now, and to try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aarch64VCpuCreateConfig:
+    """What a vCPU is: its affinity (MPIDR_EL1, 64 bits), where its device tree lies, which CPU it shows."""
+
+    mpidr_el1: int = 0
+    dtb_addr: int = 0
+    cpu_model: str = "a72"
+
+
+@dataclass(frozen=True, slots=True)
+class Aarch64VCpuSetupConfig:
+    """What the guest has to itself: interrupts (HCR_EL2.IMO clear), the physical timer (CNTHCTL_EL2)."""
+
+    passthrough_interrupt: bool = False
+    passthrough_timer: bool = True
+
+
+class VCpuState(Enum):
+    """The life cycle. `setup` leads from CREATED to FREE, `bind` to READY, `run` to RUNNING and back."""
+
+    CREATED = "created"
+    FREE = "free"
+    READY = "ready"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+
+
+@dataclass(slots=True)
+class TrapHandlers:
+    """Python that answers inside the trap, by number: no exit, some 2 µs instead of 5."""
+
+    hypercalls: dict[int, CallHandler] = field(default_factory=dict)
+    smc: dict[int, CallHandler] = field(default_factory=dict)
+    semihosting: Callable[[Aarch64VCpu], None] | None = None
+
+
+class Aarch64VCpu:
+    """One virtual CPU of a VM. Every method that is not allowed in the present state raises StateError."""
+
+    def __init__(self, vm_id: int, vcpu_id: int, config: Aarch64VCpuCreateConfig, hal: Hal | None = None) -> None:
+        self.vm_id, self.vcpu_id, self.config = vm_id, vcpu_id, config
+        self.hal: Hal = hal or BareHal()
+        self.model = cpu_model(config.cpu_model)
+        self.life = VCpuState.CREATED
+        self.trap_frame, self.system_registers = TrapFrame(), GuestSystemRegisters()
+        self.handlers, self.services = TrapHandlers(), SmcServices()
+        self.sysregs = SysRegTable(self.model, gicv3=True)
+        self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
+        self.exit_filter: Callable[[Exit], bool] | None = None
+        self.observer: Observer | None = None
+        self.last_trap = (0, 0, 0)
+        """(ESR, FAR, PC) of the last trap that became an exit."""
+        self.last_exception: tuple[int, int, int] | None = None
+        """(ESR, FAR, ELR) of the guest's own last exception."""
+        has_pan = bool(self.model.ID_AA64MMFR1_EL1.PAN)
+        self.features = EntryFeatures(pan=has_pan)
+        self.interrupts: VirtualCpuInterface | None = None
+        self._exceptions = ExceptionLayer(self)
+        self._pcpu: Aarch64PerCpu | None = None
+        self._state: CpuState | None = None
+        self._exit: Exit | None = None
+        self.trap_frame.set_argument(config.dtb_addr)
+
+    # --- set-up -----------------------------------------------------------------------------------------------
+
+    def setup(self, config: Aarch64VCpuSetupConfig) -> None:
+        """Choose what is trapped: HCR_EL2, CNTHCTL_EL2, VMPIDR_EL2, VPIDR_EL2. CREATED becomes FREE."""
+        self._require("setup", VCpuState.CREATED)
+        registers = self.system_registers
+        registers.hcr_el2 = HCR_EL2.of(
+            RW=1, TPU=1, TSC=1, TID2=1, TID3=1, TWI=1, TWE=1, AMO=1,
+            IMO=not config.passthrough_interrupt, FMO=not config.passthrough_interrupt,
+        )  # fmt: skip
+        registers.cnthctl_el2 = CNTHCTL_EL2.of(EL1PCTEN=config.passthrough_timer, EL1PCEN=config.passthrough_timer)
+        registers.cptr_el2 = CPTR_EL2.of(TCPAC=1) | _CPTR_RES1
+        registers.cntvoff_el2 = 0
+        registers.vmpidr_el2 = 1 << 31 | self.config.mpidr_el1
+        registers.vpidr_el2 = self.model.MIDR_EL1
+        self.sysregs.add(MPIDR_EL1, lambda: 1 << 31 | self.config.mpidr_el1, None)
+        self.sysregs.add(CPACR_EL1, self._read_cpacr, self._write_cpacr)
+        self.sysregs.add_instruction_cache(self._invalidate_instruction_cache)
+        if not config.passthrough_interrupt:
+            self.interrupts = VirtualCpuInterface(self._set_virtual_irq)
+            self.sysregs.add_interface(self.interrupts)
+        if not config.passthrough_timer:
+            self.sysregs.add_physical_timer(PhysicalTimer(self._count))
+        self.life = VCpuState.FREE
+
+    def set_entry(self, address: int) -> None:
+        """Where the vCPU starts: a guest-physical address, a multiple of 4."""
+        self._forbid_running("set_entry")
+        if address % 4 or not 0 <= address < 1 << 52:
+            raise UsageError(f"entry {address:#x} is no address of an instruction: a multiple of 4 below 2^52")
+        self.trap_frame.set_exception_pc(address)
+
+    def set_ept_root(self, root: int, vtcr: int, handle_page_fault: PageFaultHandler | None = None) -> None:
+        """Translate guest-physical addresses by the stage-2 tables at `root` (VTTBR_EL2), as `vtcr` describes them."""
+        self._forbid_running("set_ept_root")
+        registers = self.system_registers
+        registers.vtcr_el2, registers.vttbr_el2 = vtcr, root
+        registers.hcr_el2 |= HCR_EL2.VM.mask
+        if handle_page_fault is not None:
+            self.handle_page_fault = handle_page_fault
+
+    # --- binding ----------------------------------------------------------------------------------------------
+
+    def bind(self, pcpu: Aarch64PerCpu) -> None:
+        """Load the vCPU onto a physical CPU: FREE becomes READY."""
+        self._require("bind", VCpuState.FREE)
+        engine = pcpu.engine
+        if pcpu.bound is not None:
+            raise StateError(f"physical CPU {pcpu.cpu_id} has another vCPU bound: unbind that first")
+        fresh = self._state is None
+        if self._state is None:
+            self._state = engine.new_state()
+        engine.load(self._state)
+        self.system_registers.attach(engine, self._state)
+        self.trap_frame.attach(self._state)
+        if fresh:
+            self.system_registers.configure()
+            self.trap_frame.configure()
+            engine.store()
+        engine.set_trap_handler(self._exceptions.on_trap)
+        pcpu.bound = self
+        self._pcpu = pcpu
+        self.life = VCpuState.READY
+
+    def unbind(self) -> None:
+        """Save the vCPU's registers and leave the physical CPU: READY becomes FREE."""
+        self._require("unbind", VCpuState.READY)
+        assert self._pcpu is not None
+        self._pcpu.engine.store()
+        self._pcpu.bound = None
+        self._pcpu = None
+        self.life = VCpuState.FREE
+
+    def reset(self) -> None:
+        """Start anew as after `bind`: registers as after reset, configuration kept, x0 the device tree. READY stays."""
+        self._require("reset", VCpuState.READY)
+        engine = self.engine
+        engine.reset_state(self.state)
+        self.system_registers.configure()
+        self.trap_frame.configure()
+        engine.store()
+        if self.interrupts is not None:
+            self.interrupts.reset()
+
+    def block(self) -> None:
+        """READY becomes BLOCKED: the vCPU waits (WFI, CPU_OFF) and may not run."""
+        self._require("block", VCpuState.READY)
+        self.life = VCpuState.BLOCKED
+
+    def unblock(self) -> None:
+        """BLOCKED becomes READY."""
+        self._require("unblock", VCpuState.BLOCKED)
+        self.life = VCpuState.READY
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the physical CPU that this vCPU is bound to."""
+        if self._pcpu is None:
+            raise StateError(f"vCPU {self.vcpu_id} is not bound to a physical CPU")
+        return self._pcpu.engine
+
+    @property
+    def state(self) -> CpuState:
+        """The saved CPU behind the trap frame."""
+        assert self._state is not None
+        return self._state
+
+    # --- running ----------------------------------------------------------------------------------------------
+
+    def run(self, max_instructions: int = 0) -> Exit:
+        """Run the guest until something needs the caller. READY before and after.
+
+        `max_instructions` needs the engine's counting mode, and ends in `Nothing`; `request_stop` of the engine in
+        ExternalInterrupt. GuestCrash and Unmodelled are raised where the guest cannot go on.
+        """
+        self._require("run", VCpuState.READY)
+        self.life, self._exit = VCpuState.RUNNING, None
+        try:
+            end = self.engine.run(max_instructions)
+        finally:
+            self.life = VCpuState.READY
+        if end is RunEnd.STOPPED:
+            return ExternalInterrupt(self.hal.irq_fetch())
+        return self._taken_exit() if end is RunEnd.LEFT else Nothing()
+
+    def step(self) -> Exit:
+        """Run one instruction; `Nothing` unless it made an exit."""
+        self._require("step", VCpuState.READY)
+        self.life, self._exit = VCpuState.RUNNING, None
+        try:
+            self.engine.step()
+        finally:
+            self.life = VCpuState.READY
+        return self._taken_exit()
+
+    def exit(self, reason: Exit) -> None:
+        """From a handler in the trap: have `run()` return `reason`, unless the exit filter deals with it."""
+        if self.observer is not None:
+            self.observer.exit(self.vcpu_id, self.state, reason)
+        if self.exit_filter is not None and self.exit_filter(reason):
+            return
+        self._exit = reason
+        self.engine.leave()
+
+    # --- what the caller does with an exit --------------------------------------------------------------------
+
+    def gpr(self, index: int) -> int:
+        """Xn; 31 is XZR."""
+        return self.trap_frame.gpr(index)
+
+    def set_gpr(self, index: int, value: int) -> None:
+        """Write Xn; 31 is XZR."""
+        self.trap_frame.set_gpr(index, value)
+
+    def set_return_value(self, value: int) -> None:
+        """Write x0, the answer to a hypercall."""
+        self.trap_frame.set_gpr(0, value)
+
+    def inject_interrupt(self, vector: int) -> None:
+        """Make interrupt `vector` (an INTID) pending: by the host's interrupt controller or the virtual interface."""
+        if self.life is VCpuState.CREATED:
+            raise StateError(f"vCPU {self.vcpu_id}: inject_interrupt is not allowed before setup")
+        if self.hal.inject(self, vector):
+            return
+        if self.interrupts is None:
+            raise StateError(f"vCPU {self.vcpu_id} has its interrupts passed through: there is nothing to inject into")
+        self.interrupts.inject(vector)
+
+    def inject_undefined(self) -> None:
+        """Answer a SysRegRead or SysRegWrite exit: the register is UNDEFINED."""
+        self.state.set_pc(self.last_trap[2])
+        self._exceptions.undefined()
+
+    def inject_external_abort(self) -> None:
+        """Answer an MMIO or NestedPageFault exit: nothing is there."""
+        self._exceptions.external_abort()
+
+    def fetch_word(self) -> int | None:
+        """The instruction word at PC, or None where it cannot be read."""
+        return self.engine.fetch_word(self.state.pc)
+
+    # --- private ----------------------------------------------------------------------------------------------
+
+    def _taken_exit(self) -> Exit:
+        return Nothing() if self._exit is None else self._exit
+
+    def _set_virtual_irq(self, level: bool) -> None:
+        hcr = self.system_registers.hcr_el2
+        self.system_registers.hcr_el2 = hcr | _HCR_VI if level else hcr & ~_HCR_VI
+
+    def _read_cpacr(self) -> int:
+        return self.engine.read_cpacr()
+
+    def _write_cpacr(self, value: int) -> None:
+        self.engine.write_cpacr(value)
+
+    def _invalidate_instruction_cache(self, address: int | None) -> None:
+        self.engine.invalidate_instruction_cache(address)
+
+    def _count(self) -> int:
+        return self.engine.read_sysreg(by_name["CNTPCT_EL0"].encoding)
+
+    def _require(self, what: str, state: VCpuState) -> None:
+        if self.life is not state:
+            raise StateError(
+                f"vCPU {self.vcpu_id}: {what} is not allowed while {self.life.value}, only while {state.value}"
+            )
+
+    def _forbid_running(self, what: str) -> None:
+        if self.life is VCpuState.RUNNING:
+            raise StateError(f"vCPU {self.vcpu_id}: {what} is not allowed while running")
+
+
+_CPTR_RES1 = 0x32FF  # DDI 0487 D17.2.31, bits that are RES1 without SVE
+_HCR_VI = HCR_EL2.VI.mask

@@ -1,0 +1,63 @@
+"""Exits, interrupts and missing rows in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from armvcpu.arch.registers import op
+from armvcpu.arch.sysreg import RW, TRAPPED, SysReg, iss_from_encoding
+from armvcpu.debug.words import describe_exit, interrupt_name, row_to_add
+from armvcpu.vcpu.exits import (
+    AccessFlags,
+    FailEntry,
+    Halt,
+    Hypercall,
+    MmioRead,
+    MmioWrite,
+    NestedPageFault,
+    Nothing,
+    SendIPI,
+    SysRegWrite,
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (MmioWrite(0x900_0000, 4, 0x41), "MmioWrite addr=0x9000000 width=4 data=0x41"),
+        (MmioRead(0x10, 2, 31, 8, signed_ext=True), "MmioRead addr=0x10 width=2 reg=xzr reg_width=8 signed_ext=yes"),
+        (Hypercall(7, (1, 2, 3, 4, 5, 0x10)), "Hypercall nr=0x7 args=0x1,0x2,0x3,0x4,0x5,0x10"),
+        (SysRegWrite(iss_from_encoding(op(3, 0, 12, 12, 1)), 0x21), "SysRegWrite register=ICC_EOIR1_EL1 value=0x21"),
+        (
+            NestedPageFault(0x1000, AccessFlags.READ | AccessFlags.EXECUTE),
+            "NestedPageFault addr=0x1000 access_flags=READ|EXECUTE",
+        ),
+        (
+            SendIPI(0x100, 3, send_to_all=False, send_to_self=False, vector=15),
+            "SendIPI target_cpu=0x100 target_cpu_aux=0x3 send_to_all=no send_to_self=no vector=15",
+        ),
+        (Halt(), "Halt arg=0x0"),
+        (FailEntry("no stage 2"), "FailEntry reason=no stage 2"),
+        (Nothing(), "Nothing"),
+    ],
+)
+def test_exit_is_its_class_and_its_fields(reason, words):
+    """Registers by name, sizes in decimal, what is not there left out."""
+    assert describe_exit(reason) == words
+
+
+@pytest.mark.parametrize(
+    ("intid", "name"),
+    [(0, "SGI 0"), (27, "PPI 11"), (33, "SPI 1"), (1023, "special"), (1056, "reserved"), (8193, "LPI 8193")],
+)
+def test_interrupt_is_named_by_its_range(intid, name):
+    """IHI 0069 2.2, "INTIDs"."""
+    assert interrupt_name(intid) == name
+
+
+def test_missing_row_can_be_pasted():
+    """What it prints is the row, as Python."""
+    encoding = op(3, 0, 15, 2, 1)
+    assert row_to_add(encoding) == 'SysReg("S3_0_C15_C2_1", op(3, 0, 15, 2, 1), RW, TRAPPED)'
+    names = {"SysReg": SysReg, "op": op, "RW": RW, "TRAPPED": TRAPPED}
+    assert eval(row_to_add(encoding), names) == SysReg("S3_0_C15_C2_1", encoding, RW, TRAPPED)

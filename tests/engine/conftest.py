@@ -1,0 +1,21 @@
+"""A bench on a fresh engine for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from armvcpu.engine.selftest_bench import Bench
+from armvcpu.engine.unicorn_engine import UnicornEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """RAM and small programs on an engine in the prompt mode; see `armvcpu/engine/selftest_bench.py`."""
+    engine = UnicornEngine()
+    yield Bench(engine)
+    engine.close()

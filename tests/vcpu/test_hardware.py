@@ -1,0 +1,104 @@
+"""`has_hardware_support` and `probe`: the emulated hardware is really asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from armvcpu.arch.idregs import MODELS
+from armvcpu.cli.probe import probe as probe_command
+from armvcpu.engine.selftest import CheckResult
+from armvcpu.errors import EngineUnsupported, UsageError
+from armvcpu.vcpu import hardware
+from armvcpu.vcpu.hardware import FEATURES, engine_id_registers, has_hardware_support, probe
+
+
+@pytest.mark.parametrize("model", [row.name for row in MODELS])
+def test_every_model_is_supported(model):
+    """What each CPU model shows to guests, the engine has."""
+    (support,) = probe(model)
+    assert [row for row in support.rows if not row.held] == []
+    assert (support.supported, has_hardware_support(model)) == (True, True)
+
+
+def test_the_engine_itself_is_asked():
+    """MRS at Non-secure EL1 reads a CPU with EL2, EL3, 44 bits of PA, LSE and PAN."""
+    registers = engine_id_registers()
+    said = {feature.name: feature.said(registers) for feature in FEATURES}
+    assert (said["EL2"], said["EL3"], said["PARange"]) == ("AArch64, AArch32", "AArch64, AArch32", "44 bits")
+    assert (said["LSE atomics"], said["PAN"], said["TGran4"]) == ("yes", "yes, AT S1E1RP", "yes")
+
+
+def test_models_differ_in_what_guests_are_shown():
+    """`max` shows atomics and PAN, an A72 neither."""
+    a72, highest = ({row.name: row.presented for row in support.rows} for support in probe("a72", "max"))
+    assert (a72["LSE atomics"], a72["PAN"], highest["LSE atomics"], highest["PAN"]) == (
+        "no",
+        "no",
+        "yes",
+        "yes, AT S1E1RP",
+    )
+
+
+@pytest.mark.parametrize(("register", "value"), [("ID_AA64PFR0_EL1", 0x22), ("ID_AA64MMFR0_EL1", 0xF000_0004)])
+def test_engine_without_el2_or_4k_granule_is_no_support(monkeypatch, register, value):
+    """A hypervisor needs both."""
+    registers = engine_id_registers() | {register: value}
+    monkeypatch.setattr(hardware, "engine_id_registers", lambda: registers)
+    assert not has_hardware_support()
+
+
+def test_engine_with_less_than_a_model_shows_is_no_support(monkeypatch):
+    """An engine without atomics supports an A72 but not `max`."""
+    registers = engine_id_registers() | {"ID_AA64ISAR0_EL1": 0x0001_1120}
+    monkeypatch.setattr(hardware, "engine_id_registers", lambda: registers)
+    assert (has_hardware_support("a72"), has_hardware_support("max")) == (True, False)
+
+
+def test_failed_self_test_is_no_support(monkeypatch):
+    """It is an answer, not an error."""
+
+    def fail():
+        raise EngineUnsupported("no")
+
+    monkeypatch.setattr(hardware, "ensure_selftest", fail)
+    assert not has_hardware_support()
+
+
+@pytest.mark.parametrize("ask", [has_hardware_support, probe])
+def test_unknown_model_is_a_usage_error(ask):
+    """It names the models there are."""
+    with pytest.raises(UsageError, match=r"'m4'.*a53, a57, a72, max"):
+        ask("m4")
+
+
+def test_probe_prints_a_table_and_the_self_test():
+    """A column for the engine and one for each model; a line with its time for each check."""
+    lines = CliRunner().invoke(probe_command, catch_exceptions=False).output.splitlines()
+    assert lines[0].split() == ["engine", "a53", "a57", "a72", "max"]
+    assert lines[1].split() == ["MIDR_EL1", "0x000f0510", "0x410fd034", "0x411fd070", "0x410fd083", "0x000f0510"]
+    assert [line.split()[-1] for line in lines if line.startswith("self-test")] == ["ok"] * 8
+
+
+def test_probe_prints_json():
+    """Registers are numbers, features words."""
+    result = CliRunner().invoke(probe_command, ["--cpu-model", "a72", "--json"], catch_exceptions=False)
+    facts = json.loads(result.output)
+    a72 = facts["models"]["a72"]
+    assert (a72["supported"], a72["registers"]["MIDR_EL1"], a72["features"]["PARange"]) == (
+        True,
+        0x410F_D083,
+        "44 bits",
+    )
+    assert all(check["passed"] for check in facts["selftest"])
+
+
+def test_probe_prints_all_before_it_fails(monkeypatch):
+    """The table and the failed check are shown, then the error ends the command."""
+    monkeypatch.setattr(hardware, "run_selftest", lambda: [CheckResult("stop", 0.01, "it corrupts")])
+    result = CliRunner().invoke(probe_command, ["--cpu-model", "a72"])
+    assert "PARange" in result.output
+    assert "FAILED: it corrupts" in result.output
+    assert isinstance(result.exception, EngineUnsupported)
