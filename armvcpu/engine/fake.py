@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from armvcpu.arch.pstate import el, uses_spx
 from armvcpu.arch.registers import by_name, register_name
 from armvcpu.engine.api import PRIVATE_SIZE, TABLES_OFFSET, RunEnd
-from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, IoRegion, LimitReached, StopRequested, Trap
+from armvcpu.engine.fake_memory import FakeMemory
+from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, LimitReached, MemoryAccess, StopRequested, Trap
 from armvcpu.engine.fake_state import FakeStates
 from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, FRAME_SP, CpuState
 from armvcpu.errors import InternalError
@@ -23,15 +24,25 @@ from armvcpu.errors import InternalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from armvcpu.engine.api import IoRead, IoWrite, TrapHandler
+    from armvcpu.engine.api import TrapHandler
 
-__all__ = ["AtCode", "Entry", "ExceptionEntry", "IoRegion", "LimitReached", "ScriptedEngine", "StopRequested", "Trap"]
+__all__ = [
+    "AtCode",
+    "Entry",
+    "ExceptionEntry",
+    "LimitReached",
+    "MemoryAccess",
+    "ScriptedEngine",
+    "StopRequested",
+    "Trap",
+]
 
 
-class ScriptedEngine:
+class ScriptedEngine(FakeMemory):
     """An `armvcpu.engine.api.Engine` that plays `script`, and notes what is done to it in its public attributes."""
 
     def __init__(self, script: Iterable[Entry] = (), *, counting: bool = False) -> None:
+        super().__init__()
         self.script: deque[Entry] = deque(script)
         self.entered: list[ExceptionEntry] = []
         self.written: list[tuple[str, int]] = []
@@ -42,9 +53,8 @@ class ScriptedEngine:
         """The argument of each `invalidate_instruction_cache`."""
         self.leaves = self.steps = self.code_invalidations = self.tlb_flushes = 0
         self.closed = False
+        self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
         self.code_handlers: list[tuple[int, int, Callable[[int], None]]] = []
-        self.ram: dict[int, memoryview] = {}
-        self.io: dict[int, IoRegion] = {}
         self.tables = memoryview(bytearray(PRIVATE_SIZE - TABLES_OFFSET))
         self._counting, self._stopping, self._left = counting, False, False
         self._handler: TrapHandler = _no_handler
@@ -69,21 +79,26 @@ class ScriptedEngine:
         self.limits.append(limit)
         self._left = False
         while not self._stopping:
-            match self._next():
-                case Trap() as trap:
-                    self._deliver(trap)
-                    if self._left:
-                        return RunEnd.LEFT
-                case AtCode(pc):
-                    self._reach(pc)
-                    if self._left:
-                        return RunEnd.LEFT
-                case StopRequested():
-                    self._stopping = True
-                case LimitReached():
-                    return RunEnd.LIMIT
+            entry = self._next()
+            if isinstance(entry, LimitReached):
+                return RunEnd.LIMIT
+            self._play(entry)
+            if self._left:
+                return RunEnd.LEFT
         self._stopping = False
         return RunEnd.STOPPED
+
+    def _play(self, entry: Trap | AtCode | MemoryAccess | StopRequested) -> None:
+        match entry:
+            case Trap():
+                self._deliver(entry)
+            case AtCode(pc):
+                self._reach(pc)
+            case MemoryAccess(is_read, address, width, value):
+                for handler in self.memory_handlers:
+                    handler(is_read, address, width, value)
+            case StopRequested():
+                self._stopping = True
 
     def step(self) -> None:
         """Deliver the next entry where that is a trap; else one instruction passes, which only moves PC by 4."""
@@ -194,54 +209,13 @@ class ScriptedEngine:
 
     # --- memory -----------------------------------------------------------------------------------------------
 
-    def map_ram(self, address: int, memory: memoryview) -> None:
-        """Note it in `ram`."""
-        self.ram[address] = memory
-
-    def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
-        """Note it in `io`."""
-        self.io[address] = IoRegion(size, read, write)
-
-    def unmap(self, address: int, size: int) -> None:
-        """Remove what was mapped at `address`."""
-        if self.ram.pop(address, None) is None and self.io.pop(address, None) is None:
-            raise InternalError(f"nothing is mapped at {address:#x} ({size:#x} bytes)")
-
-    def io_read(self, address: int, width: int) -> int:
-        """What a guest's load of `width` bytes from a device at this physical address gets."""
-        base, region = self._io_at(address)
-        return region.read(address - base, width)
-
-    def io_write(self, address: int, width: int, value: int) -> None:
-        """A guest's store of `width` bytes to a device at this physical address."""
-        base, region = self._io_at(address)
-        region.write(address - base, width, value)
-
-    def _io_at(self, address: int) -> tuple[int, IoRegion]:
-        for base, region in self.io.items():
-            if base <= address < base + region.size:
-                return base, region
-        raise InternalError(f"no device is mapped at {address:#x}")
-
-    def translate(self, address: int) -> int | None:
-        """The address itself where RAM is mapped: the fake guest's MMU is off."""
-        return None if self.read_virtual(address, 1) is None else address
-
-    def read_virtual(self, address: int, size: int) -> bytes | None:
-        """Bytes of one RAM region, or None."""
-        for base, memory in self.ram.items():
-            if base <= address and address + size <= base + len(memory):
-                return bytes(memory[address - base : address - base + size])
-        return None
-
-    def fetch_word(self, address: int) -> int | None:
-        """The word in RAM at an aligned address, or None."""
-        data = self.read_virtual(address, 4) if address % 4 == 0 else None
-        return None if data is None else int.from_bytes(data, "little")
-
     def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
         """Note it in `code_handlers`, for `AtCode`."""
         self.code_handlers.append((begin, end, handler))
+
+    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
+        """Note it in `memory_handlers`, for `MemoryAccess`."""
+        self.memory_handlers.append(handler)
 
     def invalidate_code(self) -> None:
         """Count it."""

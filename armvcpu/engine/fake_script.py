@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from armvcpu.engine.api import IoRead, IoWrite
-
 
 @dataclass(frozen=True, slots=True)
 class Trap:
@@ -41,7 +39,17 @@ class AtCode:
     pc: int
 
 
-Entry = Trap | AtCode | StopRequested | LimitReached
+@dataclass(frozen=True, slots=True)
+class MemoryAccess:
+    """The guest reads, or writes `value`, at a virtual address: the `on_memory` handlers are called."""
+
+    is_read: bool
+    address: int
+    width: int
+    value: int | None = None
+
+
+Entry = Trap | AtCode | MemoryAccess | StopRequested | LimitReached
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +63,3 @@ class ExceptionEntry:
     far: int | None
     pstate: int
     pc: int
-
-
-@dataclass(frozen=True, slots=True)
-class IoRegion:
-    """One device region: its size and callbacks."""
-
-    size: int
-    read: IoRead
-    write: IoWrite

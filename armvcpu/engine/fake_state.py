@@ -12,6 +12,7 @@ from armvcpu.engine.state import FRAME_SIZE, CpuState, Layout
 LAYOUT = Layout(
     frame=0,
     pstate=8 * FRAME_SIZE,
+    aarch64=8 * FRAME_SIZE + 4,
     flags=0x110,
     daif=0x120,
     exception=0x128,
@@ -75,10 +76,10 @@ class FakeStates:
 
     @staticmethod
     def set_pstate(state: CpuState, value: int) -> None:
-        """Write PSTATE where `CpuState.pstate` reads it: Z is kept as zero-ness, N and V as sign bits."""
+        """Write PSTATE where `CpuState.pstate` reads it: Z is kept as zero-ness, N and V as sign bits, nRW apart."""
         z = value >> 30 & 1
         _FLAGS.pack_into(state.raw, LAYOUT.flags, value >> 29 & 1, value << 3 & 0x8000_0000, value & 0x8000_0000, z ^ 1)
-        struct.pack_into("<I", state.raw, LAYOUT.pstate, value & 0xFFFF_FFFF)
+        struct.pack_into("<II", state.raw, LAYOUT.pstate, value & 0xFFFF_FFFF, ~value >> 4 & 1)
         struct.pack_into("<Q", state.raw, LAYOUT.daif, value & DAIF)
 
     @staticmethod

@@ -27,6 +27,9 @@ from armvcpu.arch.registers import op
 from armvcpu.engine.library import EDGE_CALLBACK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.engine.library import Library
     from armvcpu.engine.state import CpuState
     from armvcpu.engine.unicorn_engine import UnicornEngine
 
@@ -58,8 +61,8 @@ class _Block(C.Structure):
 class FpTrap:
     """FP traps of one engine, at EL0 and EL1. The guest's accesses of CPACR_EL1 (CPTR_EL2.TCPAC) come here."""
 
-    def __init__(self, engine: UnicornEngine) -> None:
-        self._engine, self._lib, self._handle = engine, engine.library, engine.handle
+    def __init__(self, engine: UnicornEngine, lib: Library, handle: int, fail: Callable[[BaseException], None]) -> None:
+        self._engine, self._lib, self._handle, self._fail = engine, lib, handle, fail
         self.active = False
         """Is FP off at EL0 or EL1?"""
         self._off: tuple[bool, bool] = _OFF_AT[3]
@@ -125,7 +128,7 @@ class FpTrap:
                 described = _Block.from_address(block)
                 self._examine(described.pc, described.size, patched)
         except BaseException as failure:  # it must not pass through C
-            self._engine.fail(failure)
+            self._fail(failure)
 
     def _examine(self, pc: int, size: int, patched: _Patch | None) -> None:
         """A block has been translated and is about to run; `patched` was in memory meanwhile."""

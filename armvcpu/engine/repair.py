@@ -30,7 +30,7 @@ def repair_syndrome(engine: UnicornEngine, syndrome: int, target: int) -> tuple[
     `engine.state` is that of the exception. Unmodelled where the guest has gone to AArch32 state.
     """
     state = engine.state
-    if state.aarch32:
+    if state.aarch32 and not engine.changing_mode:
         raise Unmodelled(
             f"the guest executes AArch32 code after an ERET to AArch32 state (ESR {syndrome:#010x}); no presented CPU"
             " has AArch32 (ID_AA64PFR0_EL1.EL0 = 1)"

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 IRQ_VECTOR = VECTORS + 0x280
 """IRQ from the current Exception level with SP_ELx (DDI 0487 D1.3.1)."""
 IRQ_LINE, VIRQ = HCR_EL2.of(IMO=1), HCR_EL2.of(IMO=1, VI=1)
-STOPS, STOP_AFTER = 30, 0.001
+STOPS, STOP_AFTER = 20, 0.0005
 """Asynchronous stops of a pointer chase, and after how many seconds each; unsafe, nearly every one corrupts it."""
 NODES = PAGE // 8
 

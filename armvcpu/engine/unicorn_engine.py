@@ -23,6 +23,7 @@ from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.registers import Registers
 from armvcpu.engine.repair import repair_syndrome
 from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, CpuState, calibrate
+from armvcpu.engine.timer_writes import TimerWrites
 from armvcpu.engine.virtual import VirtualMemory
 from armvcpu.errors import EngineUnsupported, InternalError
 
@@ -69,6 +70,7 @@ class UnicornEngine:
         self._handler: TrapHandler = _no_handler
         self._failure: BaseException | None = None
         self._left = self._stopping = self._stepping = self._closed = False
+        self.changing_mode = False
         self.counting = True  # as Unicorn starts
         self._states: list[CpuState] = []
         self._code_hooks: list[object] = []
@@ -78,7 +80,8 @@ class UnicornEngine:
         reset = self._allocate_state()
         self.state = reset
         self._install_trap_hook()
-        self.fp_trap = FpTrap(self)
+        self._timer_writes = TimerWrites(lib, handle, self.registers)
+        self.fp_trap = FpTrap(self, lib, handle, self._fail)
         self._reset_registers()
         self.store()
         self._reset_state, self._mode_state = reset, self._allocate_state()
@@ -198,19 +201,19 @@ class UnicornEngine:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
-            if self._left:
-                if error:
-                    self._engine_error(error)
-                return RunEnd.LEFT
-            self._save(self._handle, state.address)
+            if not self._left:
+                self._save(self._handle, state.address)
             if error:
                 self._engine_error(error)
-            elif limit and not self._stopping:
-                return RunEnd.LIMIT
-            if self._left:
+            if self._has_left():
                 return RunEnd.LEFT
+            if limit and not error:
+                return RunEnd.LIMIT
         self._stopping = False
         return RunEnd.STOPPED
+
+    def _has_left(self) -> bool:
+        return self._left
 
     def _engine_error(self, error: int) -> None:
         """Unicorn gave up: a fetch from a device is the guest's external abort, all else a bug of ours."""
@@ -277,11 +280,11 @@ class UnicornEngine:
         registers.write_pstate(PSTATE_EL1H_MASKED)
         handler, self._handler = self._handler, lambda *_: self.leave()
         try:
-            self._left = False
+            self._left, self.changing_mode = False, True
             self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
             self._start(self._handle, 0, NEVER, 0, 0)
         finally:
-            self._handler, self._left = handler, False
+            self._handler, self._left, self.changing_mode = handler, False, False
             self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
             self.load(before)
         self.counting = counting

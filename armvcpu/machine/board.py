@@ -105,7 +105,7 @@ class Board:
             },
             label="apb-pclk",
         )
-        props = {
+        props: dict[str, DtValue] = {
             "compatible": "linux,dummy-virt",
             "model": "linux,dummy-virt",
             "#address-cells": (2,),

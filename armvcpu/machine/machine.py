@@ -169,6 +169,8 @@ class Machine(Handlers):
             try:
                 self._feed_uart()
                 return self._loop(max_instructions, counting)
+            except (GuestCrash, Unmodelled) as stop:
+                return Outcome.of(Ending.CRASHED, str(stop))
             finally:
                 self.console.on_input = _nothing
                 self.console.flush()
@@ -177,10 +179,7 @@ class Machine(Handlers):
         left = max_instructions
         while True:
             piece = (min(left, COUNT_SLICE) if left else COUNT_SLICE) if counting else 0
-            try:
-                reason = self.vcpu.run(piece)
-            except (GuestCrash, Unmodelled) as stop:
-                return Outcome.of(Ending.CRASHED, str(stop))
+            reason = self.vcpu.run(piece)
             if counting and isinstance(reason, Nothing):
                 self.instructions += piece
                 left -= piece

@@ -77,6 +77,11 @@ class VirtualCpuInterface:
         self.interrupts.inject(intid, priority & _PRIORITY_MASK)
         self._update()
 
+    @property
+    def pending(self) -> bool:
+        """Does an interrupt wait that would end a WFI: signalled, whatever PSTATE.I says (DDI 0487 D1.6.2)?"""
+        return self._level
+
     def state(self) -> dict[str, Any]:
         """Everything that a snapshot must keep, as plain ints, lists and dicts."""
         registers = {name: int(getattr(self, name)) for name in _STORED}
@@ -95,16 +100,16 @@ class VirtualCpuInterface:
 
     def knows(self, encoding: int) -> bool:
         """Is the register with this packed encoding one of these?"""
-        return encoding in _READERS or encoding in _WRITERS
+        return encoding in READERS or encoding in WRITERS
 
     def read(self, encoding: int) -> int | None:
         """MRS of the register with this packed encoding; None where it is not one of these, or write-only."""
-        reader = _READERS.get(encoding)
+        reader = READERS.get(encoding)
         return None if reader is None else reader(self)
 
     def write(self, encoding: int, value: int) -> bool:
         """MSR, likewise; False where it is not one of these, or read-only."""
-        writer = _WRITERS.get(encoding)
+        writer = WRITERS.get(encoding)
         if writer is None:
             return False
         writer(self, value)
@@ -209,7 +214,7 @@ def _ignored(_interface: VirtualCpuInterface, _value: int) -> None:
     pass
 
 
-_READERS: dict[int, Callable[[VirtualCpuInterface], int]] = {
+READERS: dict[int, Callable[[VirtualCpuInterface], int]] = {
     by_name[f"ICC_{name}_EL1"].encoding: reader
     for name, reader in {
         "PMR": lambda icv: icv.pmr,
@@ -228,7 +233,7 @@ _READERS: dict[int, Callable[[VirtualCpuInterface], int]] = {
         "IGRPEN1": lambda icv: icv.igrpen1,
     }.items()
 }
-_WRITERS: dict[int, Callable[[VirtualCpuInterface, int], None]] = {
+WRITERS: dict[int, Callable[[VirtualCpuInterface, int], None]] = {
     by_name[f"ICC_{name}_EL1"].encoding: writer
     for name, writer in {
         "PMR": VirtualCpuInterface._write_pmr,

@@ -8,10 +8,12 @@ timer) and a user's handlers are added to the same table. What is in no table le
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.idregs import presented
 from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, SYSREGS, by_name, is_id_space, op
+from armvcpu.vcpu.icv import READERS, WRITERS
 
 if TYPE_CHECKING:
     from armvcpu.arch.idregs import CpuModel
@@ -50,9 +52,10 @@ class SysRegTable:
 
     def add_interface(self, icv: VirtualCpuInterface) -> None:
         """Answer for the GICv3 CPU interface's registers from `icv`."""
-        for row in SYSREGS:
-            if row.name.startswith("ICC_") and row.min_el <= 1 and icv.knows(row.encoding):
-                self.add(row.encoding, _reader_of(icv, row.encoding), _writer_of(icv, row.encoding))
+        for encoding, reader in READERS.items():
+            self.add(encoding, partial(reader, icv), None)
+        for encoding in WRITERS:
+            self.add(encoding, None, partial(_write_interface, icv, encoding))
 
     def add_instruction_cache(self, invalidate: Callable[[int | None], None]) -> None:
         """Act on cache maintenance to the Point of Unification, which HCR_EL2.TPU traps.
@@ -96,6 +99,10 @@ class SysRegTable:
         self.add(CCSIDR_EL1, lambda: model.ccsidr(selected[0]), None)
 
 
+def _write_interface(icv: VirtualCpuInterface, encoding: int, value: int) -> None:
+    icv.write(encoding, value)
+
+
 def _zero() -> int:
     return 0
 
@@ -106,18 +113,6 @@ def _ignore(_value: int) -> None:
 
 def _constant(value: int) -> ReadRegister:
     return lambda: value
-
-
-def _reader_of(icv: VirtualCpuInterface, encoding: int) -> ReadRegister:
-    return lambda: icv.read(encoding) or 0
-
-
-def _writer_of(icv: VirtualCpuInterface, encoding: int) -> WriteRegister:
-    return lambda value: void(icv.write(encoding, value))
-
-
-def void(_result: object) -> None:
-    """Drop a result."""
 
 
 def _attribute_reader(timer: PhysicalTimer, name: str) -> ReadRegister:

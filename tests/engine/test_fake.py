@@ -6,7 +6,7 @@ import pytest
 
 from armvcpu.arch.registers import by_name
 from armvcpu.engine.api import Engine, RunEnd
-from armvcpu.engine.fake import AtCode, ExceptionEntry, LimitReached, ScriptedEngine, StopRequested, Trap
+from armvcpu.engine.fake import AtCode, ExceptionEntry, LimitReached, MemoryAccess, ScriptedEngine, StopRequested, Trap
 from armvcpu.errors import InternalError
 
 VBAR = by_name["VBAR_EL1"].encoding
@@ -108,6 +108,13 @@ def test_code_handlers_are_called_where_they_were_asked_for():
     engine, reached = ScriptedEngine([AtCode(0xFC), AtCode(0x104)]), []
     engine.on_code(0x100, 0x104, lambda pc: (reached.append((pc, engine.state.pc)), engine.leave()))
     assert (engine.run(), reached) == (RunEnd.LEFT, [(0x104, 0x104)])
+
+
+def test_memory_handlers_are_called_for_accesses():
+    """With the arguments that `on_memory` promises."""
+    engine, seen = ScriptedEngine([MemoryAccess(False, 0x10, 4, 7), StopRequested()]), []
+    engine.on_memory(lambda *access: seen.append(access))
+    assert (engine.run(), seen) == (RunEnd.STOPPED, [(False, 0x10, 4, 7)])
 
 
 def test_virtual_memory_is_ram_as_it_is():

@@ -13,7 +13,7 @@ from armvcpu.errors import InternalError
 
 
 def test_asynchronous_stops_leave_a_pointer_chase_intact(bench):
-    """Thirty stops from another thread, none of which repeats or loses an access."""
+    """Twenty stops from other threads, none of which repeats or loses an access."""
     check_stop(bench)
 
 

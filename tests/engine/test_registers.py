@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from armvcpu.arch.controls import HCR_EL2
+from armvcpu.arch.controls import CPACR_EL1, HCR_EL2
 from armvcpu.arch.registers import NATIVE, RO, SYSREGS, Encoding, by_name, instruction_from_access
 from armvcpu.engine.selftest_bench import CODE, ERET, NOP, PSTATE_MASKED, VECTORS, hvc, svc
 from armvcpu.engine.selftest_checks import check_step
@@ -18,6 +18,7 @@ def is_read(bench, row) -> bool:
     """Does MRS of `row` execute, at EL1, or at EL3 where EL1 may not?"""
     e2h = HCR_EL2.of(E2H=Encoding(row.encoding).Op1 == 5)
     bench.start(instruction_from_access(row.encoding, 3, is_read=True), hvc(1), hcr=e2h)
+    bench.engine.write_cpacr(CPACR_EL1.of(FPEN=3))
     if row.min_el > 1 or Encoding(row.encoding).Op1 == 7:
         bench.engine.registers.write_pstate(EL3h_MASKED)
     return bench.run_to_trap().pc != CODE

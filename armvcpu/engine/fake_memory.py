@@ -1,0 +1,73 @@
+"""The scripted engine's physical memory: what was mapped where, for the code under test and for its test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from armvcpu.errors import InternalError
+
+if TYPE_CHECKING:
+    from armvcpu.engine.api import IoRead, IoWrite
+
+
+@dataclass(frozen=True, slots=True)
+class IoRegion:
+    """One device region: its size and callbacks."""
+
+    size: int
+    read: IoRead
+    write: IoWrite
+
+
+class FakeMemory:
+    """RAM and devices by address, and a guest's view of them with its MMU off."""
+
+    def __init__(self) -> None:
+        self.ram: dict[int, memoryview] = {}
+        self.io: dict[int, IoRegion] = {}
+
+    def map_ram(self, address: int, memory: memoryview) -> None:
+        """Note it in `ram`."""
+        self.ram[address] = memory
+
+    def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
+        """Note it in `io`."""
+        self.io[address] = IoRegion(size, read, write)
+
+    def unmap(self, address: int, size: int) -> None:
+        """Remove what was mapped at `address`."""
+        if self.ram.pop(address, None) is None and self.io.pop(address, None) is None:
+            raise InternalError(f"nothing is mapped at {address:#x} ({size:#x} bytes)")
+
+    def io_read(self, address: int, width: int) -> int:
+        """What a guest's load of `width` bytes from a device at this physical address gets."""
+        base, region = self._io_at(address)
+        return region.read(address - base, width)
+
+    def io_write(self, address: int, width: int, value: int) -> None:
+        """A guest's store of `width` bytes to a device at this physical address."""
+        base, region = self._io_at(address)
+        region.write(address - base, width, value)
+
+    def _io_at(self, address: int) -> tuple[int, IoRegion]:
+        for base, region in self.io.items():
+            if base <= address < base + region.size:
+                return base, region
+        raise InternalError(f"no device is mapped at {address:#x}")
+
+    def translate(self, address: int) -> int | None:
+        """The address itself where RAM is mapped: the fake guest's MMU is off."""
+        return None if self.read_virtual(address, 1) is None else address
+
+    def read_virtual(self, address: int, size: int) -> bytes | None:
+        """Bytes of one RAM region, or None."""
+        for base, memory in self.ram.items():
+            if base <= address and address + size <= base + len(memory):
+                return bytes(memory[address - base : address - base + size])
+        return None
+
+    def fetch_word(self, address: int) -> int | None:
+        """The word in RAM at an aligned address, or None."""
+        data = self.read_virtual(address, 4) if address % 4 == 0 else None
+        return None if data is None else int.from_bytes(data, "little")
