@@ -10,10 +10,10 @@ from armvcpu.arch.fields import Field, RegisterView
 from armvcpu.arch.sysreg import SysRegIss
 
 UDF = 0x0000_0000
-"""`udf #0`, which is UNDEFINED for ever (C6.2.448)."""
+"""`udf #0`, which is UNDEFINED for ever (C6.2, UDF)."""
 
 _HINT_PAUTH = frozenset((0b0000_111, *range(0b0001_000, 0b0001_111, 2), *range(0b0011_000, 0b0100_000)))
-"""CRm:op2 of XPACLRI, PACIA1716 to AUTIB1716, and PACIAZ to AUTIBSP (C6.2.145, HINT)."""
+"""CRm:op2 of XPACLRI, PACIA1716 to AUTIB1716, and PACIAZ to AUTIBSP (C6.2, HINT)."""
 
 
 class MsrImmediate(RegisterView):
@@ -39,7 +39,7 @@ def msr_immediate(word: int) -> MsrImmediate | None:
 
 
 def is_fp_simd(word: int) -> bool:
-    """Does CPACR_EL1.FPEN govern the instruction (D17.2.34)?
+    """Does CPACR_EL1.FPEN govern the instruction (D17.2, CPACR_EL1)?
 
     Scalar floating point and Advanced SIMD have op0 = x111, their loads and stores op0 = x1x0 with V, bit 26, set;
     bits 27:26 alone tell both. FPCR and FPSR count too, by MRS or MSR. Unallocated words of these groups are not told

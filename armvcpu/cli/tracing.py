@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.debug.trace import Tracer, parse_kinds

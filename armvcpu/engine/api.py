@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from armvcpu.engine.state import CpuState
+if TYPE_CHECKING:
+    from armvcpu.engine.state import CpuState
 
 TrapHandler = Callable[[int, int, int], None]
 """Called as handler(target EL, ESR of the exception, fault address). `state` holds the guest's registers;

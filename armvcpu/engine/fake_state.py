@@ -35,18 +35,23 @@ _RESET = {row.encoding: row.reset for row in SYSREGS if row.reset}
 _FLAGS, _EXCEPTION = struct.Struct("<IIII"), struct.Struct("<IIQI")
 
 
-class FakeStates:
-    """Makes states and keeps what belongs to each: its buffer and its system registers."""
+class FakeState(CpuState):
+    """A state with its own buffer and system registers, so that any scripted engine can load it."""
+
+    __slots__ = ("memory", "sysregs")
 
     def __init__(self) -> None:
-        self._buffers: list[C.Array[C.c_char]] = []
-        self._sysregs: dict[int, dict[int, int]] = {}
+        self.memory = C.create_string_buffer(LAYOUT.size)
+        self.sysregs: dict[int, int] = {}
+        super().__init__(LAYOUT, C.addressof(self.memory))
+
+
+class FakeStates:
+    """What the scripted engine does with states."""
 
     def new(self) -> CpuState:
         """A state as after reset."""
-        buffer = C.create_string_buffer(LAYOUT.size)
-        self._buffers.append(buffer)
-        state = CpuState(LAYOUT, C.addressof(buffer))
+        state = FakeState()
         self.reset(state)
         return state
 
@@ -54,7 +59,7 @@ class FakeStates:
         """Put a state to what it is after reset: EL1h, everything masked."""
         state.raw[:] = bytes(LAYOUT.size)
         state.dirty_from, state.dirty_to = FRAME_SIZE, -1
-        self._sysregs[state.address] = {}
+        _sysregs(state).clear()
         for encoding, value in _RESET.items():
             self.write_sysreg(state, encoding, value)
         self.set_pstate(state, DAIF | EL1h)
@@ -64,7 +69,7 @@ class FakeStates:
         if encoding in _IN_BUFFER:
             offset = _IN_BUFFER[encoding]
             return int.from_bytes(state.raw[offset : offset + 8], "little")
-        return self._sysregs[state.address].get(encoding, 0)
+        return _sysregs(state).get(encoding, 0)
 
     def write_sysreg(self, state: CpuState, encoding: int, value: int) -> None:
         """Write the state's system register."""
@@ -72,7 +77,7 @@ class FakeStates:
             offset = _IN_BUFFER[encoding]
             state.raw[offset : offset + 8] = value.to_bytes(8, "little")
         else:
-            self._sysregs[state.address][encoding] = value
+            _sysregs(state)[encoding] = value
 
     @staticmethod
     def set_pstate(state: CpuState, value: int) -> None:
@@ -91,3 +96,8 @@ class FakeStates:
     def set_exception(state: CpuState, esr: int, far: int, target_el: int) -> None:
         """Write what `CpuState.exception` reads."""
         _EXCEPTION.pack_into(state.raw, LAYOUT.exception, esr, 0, far, target_el)
+
+
+def _sysregs(state: CpuState) -> dict[int, int]:
+    assert isinstance(state, FakeState)
+    return state.sysregs

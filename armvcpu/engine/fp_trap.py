@@ -25,6 +25,7 @@ from armvcpu.arch.esr import ESR, ExceptionClass, FpIss
 from armvcpu.arch.pstate import el
 from armvcpu.arch.registers import op
 from armvcpu.engine.library import EDGE_CALLBACK
+from armvcpu.engine.state import FRAME_PC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ FP_TRAP = ESR.of(EC=ExceptionClass.FP, IL=1, ISS=FpIss.of(CV=1, COND=0b1110))
 
 _VIRTUAL_INTERRUPTS = HCR_VIEW.VI.mask | HCR_VIEW.VF.mask
 _OFF_AT = {0b00: (True, True), 0b01: (True, False), 0b10: (True, True), 0b11: (False, False)}
-"""FPEN to whether FP is trapped at (EL0, EL1): D17.2.34, CPACR_EL1."""
+"""FPEN to whether FP is trapped at (EL0, EL1): D17.2, CPACR_EL1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class FpTrap:
         self._off: tuple[bool, bool] = _OFF_AT[3]
         self._patch: _Patch | None = None
         self._hook = 0
+        self._fetch = lib.quick.uc_vmem_read
+        self._fetch.argtypes = (C.c_void_p, C.c_uint64, C.c_int, C.c_void_p, C.c_size_t)
+        self._exec, self._word = lib.const.UC_PROT_EXEC, C.c_uint32()
+        self._word_at = C.addressof(self._word)
         self._callback = EDGE_CALLBACK(self._on_block)
         self._pc, self._pc_id = C.c_uint64(), C.c_int(self._lib.reg.UC_ARM64_REG_PC)
         self._pc_pointer = C.c_void_p(C.addressof(self._pc))
@@ -102,15 +107,19 @@ class FpTrap:
 
     def is_trap(self, state: CpuState) -> bool:
         """Was the UNDEFINED instruction at `state.pc` one that FPEN traps at its Exception level?"""
-        if not self.active or not self._off[el(state.pstate) & 1]:
+        if self._fetch(self._handle, state.frame[FRAME_PC], self._exec, self._word_at, 4):
             return False
-        word = self._engine.fetch_word(state.pc)
-        return word is not None and instructions.is_fp_simd(word)
+        return instructions.is_fp_simd(self._word.value) and self._off[el(state.pstate) & 1]
 
     @property
     def pending(self) -> bool:
         """Did a run end with a word of the guest's code patched? Then `drain` comes before anything else."""
         return self._patch is not None
+
+    @property
+    def hooked(self) -> bool:
+        """Are new blocks being looked at?"""
+        return bool(self._hook)
 
     def drain(self) -> None:
         """Outside a run: put a patched word back, and drop the hook where FP is on. In a run hooks only pile up."""

@@ -13,10 +13,12 @@ import importlib.util
 import os
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import EngineUnsupported, InternalError
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 SUPPORTED = (2, 1)
 """The (major, minor) of Unicorn whose behaviour the engine layer is written to; docs/engine.md."""

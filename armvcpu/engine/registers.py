@@ -54,7 +54,7 @@ class Registers:
         self._value = C.c_uint64()
         self._value_at = C.addressof(self._value)
         self._frame_ids = _frame_ids(lib)
-        self._frame_pointers: dict[int, C.Array[C.c_void_p]] = {}
+        self._frame_ids_at = C.addressof(self._frame_ids)
         self._prepare_entry(lib)
 
     def read(self, reg: int) -> int:
@@ -87,23 +87,9 @@ class Registers:
 
     def write_back(self, state: CpuState) -> None:
         """Write the changed part of `state.frame` to the CPU: registers from the first changed to the last."""
-        first, last = state.dirty_from, state.dirty_to
-        pointers = self._frame_pointers.get(state.address)
-        if pointers is None:
-            start = C.addressof(C.c_char.from_buffer(state.frame.cast("B")))
-            pointers = (C.c_void_p * FRAME_SIZE)(*(start + 8 * i for i in range(FRAME_SIZE)))
-            self._frame_pointers[state.address] = pointers
-        self._write_batch(
-            self._handle,
-            C.addressof(self._frame_ids) + 4 * first,
-            C.addressof(pointers) + 8 * first,
-            last - first + 1,
-        )
+        first, count = state.dirty_from, state.dirty_to - state.dirty_from + 1
+        self._write_batch(self._handle, self._frame_ids_at + 4 * first, state.pointers_at + 8 * first, count)
         state.dirty_from, state.dirty_to = FRAME_SIZE, -1
-
-    def forget(self, state: CpuState) -> None:
-        """Drop what was prepared for a state that is going to be freed."""
-        self._frame_pointers.pop(state.address, None)
 
     def _cell(self, encoding: int) -> CpReg:
         cell = self._cells.get(encoding)

@@ -25,7 +25,7 @@ _SVE = int(ExceptionClass.SVE)
 
 
 def repair_syndrome(engine: UnicornEngine, syndrome: int, target: int) -> tuple[int, int]:
-    """(ESR, target EL) as the Arm ARM gives them, of an exception whose syndrome is UNKNOWN or has no IL.
+    """(ESR, target EL) as the Arm ARM gives them, of an exception whose syndrome has EC 0 or lacks IL.
 
     `engine.state` is that of the exception. Unmodelled where the guest has gone to AArch32 state.
     """

@@ -8,7 +8,6 @@ found by experiment on the installed library (`calibrate`), never assumed. docs/
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
-import struct
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 FRAME_SP, FRAME_PC, FRAME_SIZE = 31, 32, 33
 """Indices in `CpuState.frame`: x0 to x30, then the current SP and PC."""
 
-_NZCV_DAIF_BTYPE = 0xF000_0FC0
+_KEPT_AS_IS = 0x0FFF_F03F  # all but NZCV, BTYPE and DAIF
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +50,41 @@ class CpuState:
     which registers to write when the guest goes on.
     """
 
-    __slots__ = ("_buffer", "_layout", "_pstate", "address", "dirty_from", "dirty_to", "frame", "raw")
+    __slots__ = (
+        "_buffer",
+        "_cv",
+        "_daif",
+        "_layout",
+        "_nz",
+        "_pointers",
+        "_pstate",
+        "_sctlr",
+        "_sp",
+        "_vbar",
+        "address",
+        "dirty_from",
+        "dirty_to",
+        "exception_at",
+        "frame",
+        "pointers_at",
+        "raw",
+        "words",
+    )  # fmt: skip
 
     def __init__(self, layout: Layout, address: int) -> None:
         self._layout, self.address = layout, address
         self._buffer = (C.c_char * layout.size).from_address(address)
         self.raw = memoryview(self._buffer).cast("B")
+        self.words = self.raw[: layout.size & -8].cast("Q")
         self.frame = self.raw[layout.frame : layout.frame + 8 * FRAME_SIZE].cast("Q")
         self.dirty_from, self.dirty_to = FRAME_SIZE, -1
-        self._pstate = _pstate_reader(layout)
+        self._pointers = (C.c_void_p * FRAME_SIZE)(*(address + layout.frame + 8 * i for i in range(FRAME_SIZE)))
+        self.pointers_at = C.addressof(self._pointers)
+        """Where the frame's addresses lie, one for each register: what a batch write takes."""
+        self.exception_at = layout.exception // 8
+        self._pstate, self._daif = layout.pstate // 8, layout.daif // 8
+        self._cv, self._nz = layout.flags // 8, layout.flags // 8 + 1
+        self._sp, self._vbar, self._sctlr = layout.sp_el // 8, layout.vbar_el // 8, layout.sctlr_el // 8
 
     def touch(self, index: int) -> None:
         """Note that `frame[index]` has been changed."""
@@ -76,7 +101,10 @@ class CpuState:
         """Write Xn with the low 64 bits of `value`; a write to register 31, XZR, is ignored."""
         if index != 31:
             self.frame[index] = value & 0xFFFF_FFFF_FFFF_FFFF
-            self.touch(index)
+            if index < self.dirty_from:
+                self.dirty_from = index
+            if index > self.dirty_to:
+                self.dirty_to = index
 
     @property
     def pc(self) -> int:
@@ -91,55 +119,37 @@ class CpuState:
     @property
     def pstate(self) -> int:
         """PSTATE in the layout of SPSR_ELx. BTYPE is never shown: no presented CPU has FEAT_BTI."""
-        return self._pstate(self.raw)
+        words = self.words  # the engine keeps the flags apart: C and V, N and Z (Z is set where its word is zero)
+        cv, nz = words[self._cv], words[self._nz]
+        flags = nz & 0x8000_0000 | (nz >> 32 == 0) << 30 | (cv & 1) << 29 | cv >> 63 << 28
+        return words[self._pstate] & _KEPT_AS_IS | flags | words[self._daif]
 
     @property
     def aarch32(self) -> bool:
         """Is the CPU in AArch32 state, PSTATE.nRW? `pstate` and `frame` then mean nothing."""
         return not self.raw[self._layout.aarch64]
 
-    def exception(self) -> tuple[int, int, int, int]:
-        """(syndrome, fsr, fault address, target EL) of the last exception."""
-        return _EXCEPTION.unpack_from(self.raw, self._layout.exception)
+    def exception(self) -> tuple[int, int, int]:
+        """(syndrome, fault address, target EL) of the last exception."""
+        at, words = self.exception_at, self.words
+        return words[at] & 0xFFFF_FFFF, words[at + 1], words[at + 2] & 0xFFFF_FFFF
 
     def sp_el(self, el: int) -> int:
         """The banked SP_ELx; not the live one of the level and selection that is running."""
-        return self._u64(self._layout.sp_el + 8 * el)
+        return self.words[self._sp + el]
 
     def vbar_el(self, el: int) -> int:
         """VBAR_ELx."""
-        return self._u64(self._layout.vbar_el + 8 * el)
+        return self.words[self._vbar + el]
 
     def sctlr_el(self, el: int) -> int:
         """SCTLR_ELx."""
-        return self._u64(self._layout.sctlr_el + 8 * el)
+        return self.words[self._sctlr + el]
 
     @property
     def hpfar_el2(self) -> int:
         """HPFAR_EL2: the page of the last stage-2 abort's IPA."""
-        return self._u64(self._layout.hpfar_el2)
-
-    def _u64(self, offset: int) -> int:
-        return int.from_bytes(self.raw[offset : offset + 8], "little")
-
-
-_EXCEPTION = struct.Struct("<IIQI")
-
-
-@cache
-def _pstate_reader(layout: Layout) -> Callable[[memoryview], int]:
-    """PSTATE put together from where the engine keeps its parts (flags are kept unpacked)."""
-    gap1 = layout.flags - layout.pstate - 4
-    gap2 = layout.daif - layout.flags - 16
-    unpack = struct.Struct(f"<I{gap1}xIIII{gap2}xQ").unpack_from
-    start = layout.pstate
-
-    def read(raw: memoryview) -> int:
-        pstate, cf, vf, nf, zf, daif = unpack(raw, start)
-        flags = nf & 0x8000_0000 | (zf == 0) << 30 | cf << 29 | (vf & 0x8000_0000) >> 3
-        return int(pstate & ~_NZCV_DAIF_BTYPE & 0xFFFF_FFFF | flags | daif)
-
-    return read
+        return self.words[self._layout.hpfar_el2 // 8]
 
 
 class _Probe:
@@ -246,6 +256,8 @@ def _find_layout(
     if not pstate < flags < daif:
         raise EngineUnsupported("this Unicorn release keeps PSTATE in another order")
     write_reg(reg.UC_ARM64_REG_PSTATE, 0x3C5)
+    if (pstate | flags | daif | exception) % 8:
+        raise EngineUnsupported("this Unicorn release aligns the saved context in another way")
     return Layout(
         size=probe.size,
         frame=frame,

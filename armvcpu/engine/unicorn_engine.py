@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from armvcpu.arch.registers import op
 from armvcpu.engine import priming
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET, RunEnd
-from armvcpu.engine.fp_trap import FpTrap
+from armvcpu.engine.fp_trap import CPACR_EL1, FpTrap
 from armvcpu.engine.library import CODE_CALLBACK, INTR_CALLBACK, MEM_CALLBACK, library
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.registers import Registers
@@ -43,6 +43,7 @@ _CALIBRATION_SVC = 0xD402_4681  # svc #0x1234
 _CALIBRATION_ESR = 0x5600_1234
 _EXTERNAL_ABORT_IFSC = 0x10
 _EC_SOFTSTEP_LOWER = 0x32
+_IL, _EC_1 = 1 << 25, 1 << 26
 _STOP_AGAIN = 0.001
 
 
@@ -71,6 +72,7 @@ class UnicornEngine:
         self._failure: BaseException | None = None
         self._left = self._stopping = self._stepping = self._closed = False
         self.changing_mode = False
+        self._stale = True  # has the CPU moved on since `state` was saved?
         self.counting = True  # as Unicorn starts
         self._states: list[CpuState] = []
         self._code_hooks: list[object] = []
@@ -148,18 +150,21 @@ class UnicornEngine:
             state = self.state
             save(handle, state.address)
             try:
-                syndrome, _, far, target = state.exception()
+                self._stale = False
+                syndrome, far, target = state.exception()
                 if self._stepping and syndrome >> 26 == _EC_SOFTSTEP_LOWER:
                     self.leave()
                     return
-                if not syndrome & 0x0200_0000 or syndrome == 0x0200_0000:
+                if syndrome < _EC_1 or not syndrome & _IL:
                     syndrome, target = repair_syndrome(self, syndrome, target)
                     if not syndrome:
                         return
                 self._handler(target, syndrome, far)
                 if state.dirty_to >= 0:
                     write_back(state)
-            except BaseException as failure:
+                if not self._left:
+                    self._stale = True
+            except BaseException as failure:  # it must not pass through C; `run` raises it again
                 self._fail(failure)
 
         self._trap_callback = INTR_CALLBACK(hook)
@@ -184,7 +189,8 @@ class UnicornEngine:
         state = self.state
         if state.dirty_to >= 0:
             self.registers.write_back(state)
-        self.memory.drain()
+        if self.memory.code_is_stale:
+            self.memory.drain()
         self.fp_trap.drain()
         self._left = False
         self._runner = threading.get_ident()
@@ -195,22 +201,26 @@ class UnicornEngine:
 
     def _run(self, state: CpuState, limit: int) -> RunEnd:
         while not self._stopping:
+            self._stale = True
             error = self._start(self._handle, state.frame[FRAME_PC], NEVER, 0, limit)
             if self.fp_trap.pending:
                 self.fp_trap.drain()
+            if self._stale:
+                self._save(self._handle, state.address)
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
-            if not self._left:
-                self._save(self._handle, state.address)
             if error:
                 self._engine_error(error)
             if self._has_left():
                 return RunEnd.LEFT
-            if limit and not error:
+            if limit and not error and not self._is_stopping():
                 return RunEnd.LIMIT
         self._stopping = False
         return RunEnd.STOPPED
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     def _has_left(self) -> bool:
         return self._left
@@ -249,7 +259,7 @@ class UnicornEngine:
         self._stop(self._handle)
 
     def request_stop(self) -> None:
-        """From any thread. A stop that comes just before `uc_emu_start` is lost, so it is repeated until it is taken."""
+        """From any thread. A stop that comes just before `uc_emu_start` is lost, so it is repeated until taken."""
         self._stopping = True
         if self.counting or self._closed:
             return
@@ -293,10 +303,16 @@ class UnicornEngine:
 
     def read_sysreg(self, encoding: int) -> int:
         """A system register of the loaded state."""
+        if encoding == CPACR_EL1:
+            return self.fp_trap.read_cpacr()
         return self.registers.read_sysreg(encoding)
 
     def write_sysreg(self, encoding: int, value: int) -> None:
         """Write a system register of the loaded state."""
+        self._stale = True
+        if encoding == CPACR_EL1:
+            self.fp_trap.write_cpacr(value)
+            return
         self.registers.write_sysreg(encoding, value)
 
     def read_cpacr(self) -> int:
@@ -316,12 +332,13 @@ class UnicornEngine:
         state = self.state
         if state.dirty_to >= 0:
             self.registers.write_back(state)
+        self._stale = True
         self.registers.enter_el1(state, elr, spsr, esr, far, pstate, pc)
 
     def new_state(self) -> CpuState:
         """A state as after reset."""
         state = self._allocate_state()
-        state.raw[:] = self._reset_state.raw if hasattr(self, "_reset_state") else state.raw
+        state.raw[:] = self._reset_state.raw
         return state
 
     def reset_state(self, state: CpuState) -> None:
@@ -417,7 +434,7 @@ class UnicornEngine:
                     handler(False, address, width, value & (1 << 8 * width) - 1)
                 else:
                     handler(True, address, width, None)
-            except BaseException as failure:  # noqa: BLE001  it must not pass through C
+            except BaseException as failure:
                 self._fail(failure)
 
         callback = MEM_CALLBACK(hook)
@@ -431,7 +448,7 @@ class UnicornEngine:
         if not self._closed:
             self._closed = True
             for state in self._states:
-                self.registers.forget(state)
+                self._lib.quick.uc_context_free(state.address)
             self._lib.quick.uc_close(self._handle)
 
 

@@ -34,7 +34,7 @@ TICKS_PER_SECOND = 1_000_000
 _STRING_BLOCK = 256  # divides a page, so that reading a block never runs into an unmapped page
 
 
-class BadGuestAddress(Exception):  # noqa: N818 the guest's mistake, not an error of ours
+class BadGuestAddress(Exception):
     """An address range that the guest gave is not memory."""
 
 

@@ -6,8 +6,10 @@ run while the engine executes the guest.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Self
@@ -28,6 +30,9 @@ class Waker:
         os.set_blocking(self.wakeup_fd, False)
         self._thread = threading.Thread(target=self._wait, name="armvcpu-waker", daemon=True)
         self._thread.start()
+        self._previous_fd: int | None = None
+        if threading.current_thread() is threading.main_thread():
+            self._previous_fd = signal.set_wakeup_fd(self.wakeup_fd, warn_on_full_buffer=False)
 
     def set_deadline(self, deadline: float | None) -> None:
         """The next deadline by `time.monotonic()`, seconds; None for none."""
@@ -41,13 +46,13 @@ class Waker:
 
     def poke(self) -> None:
         """Have the thread look again."""
-        try:
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of reasons to look
             os.write(self.wakeup_fd, b"\0")
-        except BlockingIOError:
-            pass  # the pipe is full of reasons to look
 
     def close(self) -> None:
         """End the thread."""
+        if self._previous_fd is not None:
+            signal.set_wakeup_fd(self._previous_fd)
         self._closing = True
         self.poke()
         self._thread.join()
@@ -61,6 +66,7 @@ class Waker:
         self.close()
 
     def _wait(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they belong to the main thread
         while not self._closing:
             deadline = self._deadline
             left = None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.pstate import DAIF, EL1h, describe_pstate
 from armvcpu.arch.registers import by_name
+from armvcpu.engine.state import FRAME_SP
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
+    from armvcpu.vcpu.pcpu import Aarch64PerCpu
 
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 RESET_PSTATE = int(DAIF) | EL1h
@@ -30,6 +32,12 @@ class TrapFrame:
         self._early: dict[int, int] = {}
         self._early_pc: int | None = None
         self._state: CpuState | None = None
+
+    def start_at(self, value: int) -> None:
+        """Choose where the guest starts, now and after each reset."""
+        self._early_pc = value
+        if self._state:
+            self._state.set_pc(value)
 
     def attach(self, state: CpuState) -> None:
         """Become a window on `state`."""
@@ -119,47 +127,66 @@ SWITCHED = tuple(
 """The rows a switch keeps: the guest's own EL1 and EL0 registers, and EL2's configuration for it."""
 
 _SWITCHED = {row.name.lower(): row.encoding for row in SWITCHED}
+_SP_EL1 = by_name["SP_EL1"].encoding
+_CONFIGURATION = {row.name for row in SWITCHED if row.name.endswith("_EL2") and row.name != "HPFAR_EL2"}
 
 
 class GuestSystemRegisters:
     """System registers by their Arm names in lower case: `regs.vbar_el1`, `regs.hcr_el2 = ...`; or by encoding."""
 
     _early: dict[int, int]
-    _engine: Engine | None
+    _pcpu: Aarch64PerCpu
     _state: CpuState | None
 
     def __init__(self) -> None:
-        vars(self).update(_early={}, _engine=None, _state=None)
+        vars(self).update(_early={}, _state=None)
 
-    def attach(self, engine: Engine, state: CpuState) -> None:
-        """Become a window on `state`, which `engine` has loaded."""
-        vars(self).update(_engine=engine, _state=state)
+    def attach(self, pcpu: Aarch64PerCpu, state: CpuState) -> None:
+        """Become a window on `state`, which the engine of `pcpu` has loaded."""
+        vars(self).update(_pcpu=pcpu, _state=state)
 
     def configure(self) -> None:
         """Write to the state what was written before there was one: the vCPU's configuration."""
-        assert self._engine is not None
         for encoding, value in self._early.items():
-            self._engine.write_sysreg(encoding, value)
+            self.write(encoding, value)
+
+    def configuration(self) -> list[tuple[int, int]]:
+        """(encoding, value) of EL2's registers: what a reset of the guest leaves as it is."""
+        return [(row.encoding, self.read(row.encoding)) for row in SWITCHED if row.name in _CONFIGURATION]
 
     def read(self, encoding: int) -> int:
         """A register by its packed encoding."""
-        if self._engine is None or self._state is None:
+        if self._state is None:
             return self._early.get(encoding, 0)
-        if self._engine.state is self._state:
-            return self._engine.read_sysreg(encoding)
-        with _visiting(self._engine, self._state):
-            return self._engine.read_sysreg(encoding)
+        if encoding == _SP_EL1 and self._runs_on_sp_el1(self._state):
+            return self._state.frame[FRAME_SP]
+        engine = self._pcpu.engine
+        if engine.state is self._state:
+            return engine.read_sysreg(encoding)
+        with _visiting(engine, self._state):
+            return engine.read_sysreg(encoding)
 
     def write(self, encoding: int, value: int) -> None:
         """Write one by its packed encoding."""
-        if self._engine is None or self._state is None:
+        if self._state is None:
             self._early[encoding] = value
-        elif self._engine.state is self._state:
-            self._engine.write_sysreg(encoding, value)
-        else:
-            with _visiting(self._engine, self._state):
-                self._engine.write_sysreg(encoding, value)
-                self._engine.store()
+            return
+        if encoding == _SP_EL1 and self._runs_on_sp_el1(self._state):
+            self._state.frame[FRAME_SP] = value
+            self._state.touch(FRAME_SP)
+            return
+        engine = self._pcpu.engine
+        if engine.state is self._state:
+            engine.write_sysreg(encoding, value)
+            return
+        with _visiting(engine, self._state):
+            engine.write_sysreg(encoding, value)
+            engine.store()
+
+    @staticmethod
+    def _runs_on_sp_el1(state: CpuState) -> bool:
+        """Is SP_EL1 the current stack pointer? Its bank is then out of date."""
+        return state.pstate & 0x1F == EL1h
 
     def __getattr__(self, name: str) -> int:
         if name not in _SWITCHED:

@@ -14,6 +14,8 @@ _NZCV = 0xF000_0000
 _DIT, _UAO, _PAN, _SSBS = 1 << 24, 1 << 23, 1 << 22, 1 << 12
 _DAIF = 0x3C0
 _SCTLR_SPAN, _SCTLR_DSSBS = 1 << 23, 1 << 44
+_VBAR = 0xFFFF_FFFF_FFFF_F800
+"""Bits 10:0 of VBAR_ELx are RES0 (D17.2.150)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def entry_pstate(pstate: int, target_el: int, sctlr: int, features: EntryFeature
 
 def vector_address(vbar: int, pstate: int, target_el: int, kind: VectorKind = VectorKind.SYNCHRONOUS) -> int:
     """Where the exception goes; `pstate` is the one before it."""
-    return vbar + _OFFSETS[target_el, pstate & 0x1F] + kind & 0xFFFF_FFFF_FFFF_FFFF
+    return (vbar & _VBAR) + _OFFSETS[target_el, pstate & 0x1F] + kind
 
 
 def hits_own_vector(elr: int, vector: int) -> bool:

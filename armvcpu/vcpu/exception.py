@@ -34,9 +34,14 @@ if TYPE_CHECKING:
 
 UNDEFINED_ESR = int(EC.UNKNOWN) << 26 | 1 << 25
 EXTERNAL_ABORT, EXTERNAL_ABORT_ON_WALK = 0x10, 0x14
+S1PTW = 1 << 7
+"""ISS of an abort: the stage-2 fault was on a stage-1 table walk."""
 HLT_SEMIHOSTING = 0xD45E_0000  # HLT #0xF000
 STORM_LIMIT = 64
 """So many exceptions in a row from inside the vector they go to: the guest can't get out of it."""
+
+_REMEMBERED = 1024
+"""Decoded accesses that are kept, by syndrome."""
 
 _HAS_FAR = frozenset(
     (
@@ -52,6 +57,8 @@ class ExceptionLayer:
     def __init__(self, vcpu: Aarch64VCpu) -> None:
         self._vcpu = vcpu
         self._storm = 0
+        self._hypercalls = vcpu.handlers.hypercalls
+        self._accesses: dict[int, SysRegAccess] = {}
         self._to_el2 = self._table(
             self._unknown_trap,
             {
@@ -92,7 +99,7 @@ class ExceptionLayer:
         has_far = esr >> 26 in _HAS_FAR
         if vcpu.observer is not None:
             vcpu.observer.exception(vcpu.vcpu_id, state, 1, esr, far if has_far else None, vector)
-        self._watch_for_storm(elr, vector, esr)
+        self._watch_for_storm(elr, vector)
         vcpu.last_exception = (esr, far, elr)
         vcpu.engine.enter_exception(
             1,
@@ -104,7 +111,7 @@ class ExceptionLayer:
             pc=vector,
         )
 
-    def _watch_for_storm(self, elr: int, vector: int, esr: int) -> None:
+    def _watch_for_storm(self, elr: int, vector: int) -> None:
         if not hits_own_vector(elr, vector):
             self._storm = 0
             return
@@ -123,7 +130,7 @@ class ExceptionLayer:
         esr, far, pc = vcpu.last_trap
         if vcpu.state.pc != pc:
             vcpu.state.set_pc(pc)
-        status = EXTERNAL_ABORT_ON_WALK | esr & 3 if esr & 1 << 7 else EXTERNAL_ABORT  # S1PTW: on a table walk
+        status = EXTERNAL_ABORT_ON_WALK | esr & 3 if esr & S1PTW else EXTERNAL_ABORT
         current = 1 if vcpu.state.pstate & 0xC else 0
         self.take_exception(esr & ~(0x1FF_FFFF & ~0x40) | current << 26 | status, far)  # keeps EC, IL and WnR
 
@@ -157,9 +164,13 @@ class ExceptionLayer:
     def _hvc(self, _esr: int, _far: int) -> None:
         """HVC: PC is already behind it. A registered handler, a firmware service, or the Hypercall exit."""
         vcpu = self._vcpu
-        handler = vcpu.handlers.hypercalls.get(vcpu.state.frame[0])
+        handler = self._hypercalls.get(vcpu.state.frame[0])
         if handler is not None:
-            self._answer("hvc", handler(vcpu))
+            value = handler(vcpu)
+            if vcpu.observer is not None:
+                self._observe_call("hvc", value)
+            if value is not None:
+                vcpu.state.set_gpr(0, value)
         elif not self._service("hvc"):
             frame = vcpu.state.frame
             vcpu.exit(Hypercall(frame[0], (frame[1], frame[2], frame[3], frame[4], frame[5], frame[6])))
@@ -168,7 +179,7 @@ class ExceptionLayer:
         """SMC, trapped by HCR_EL2.TSC with PC on it. What nobody claims is NOT_SUPPORTED (DEN 0028 5.1)."""
         vcpu = self._vcpu
         vcpu.state.set_pc(vcpu.state.pc + 4)
-        handler = vcpu.handlers.smc.get(vcpu.state.frame[0])
+        handler = vcpu.handlers.smc.get(vcpu.state.frame[0] & 0xFFFF_FFFF)
         if handler is not None:
             self._answer("smc", handler(vcpu))
         elif not self._service("smc"):
@@ -185,7 +196,7 @@ class ExceptionLayer:
         """Let the firmware services answer the call in x0; False where none claims it."""
         vcpu = self._vcpu
         frame = vcpu.state.frame
-        function_id = frame[0] & 0xFFFF_FFFF
+        function_id = frame[0] & 0xFFFE_FFFF  # W0 without the hint in bit 16 (DEN 0028 2.5)
         if not vcpu.services.supports(function_id):
             return False
         result = vcpu.services.call(function_id, frame[1:7].tolist())
@@ -206,7 +217,12 @@ class ExceptionLayer:
         vcpu.observer.call(vcpu.vcpu_id, vcpu.state, conduit, frame[0], frame[1:7].tolist(), result)
 
     def _msr_mrs(self, esr: int, _far: int) -> None:
-        self._access(SysRegIss(esr).access)
+        access = self._accesses.get(esr)
+        if access is None:
+            if len(self._accesses) > _REMEMBERED:
+                self._accesses.clear()
+            access = self._accesses[esr] = SysRegIss(esr).access
+        self._access(access)
 
     def _access(self, access: SysRegAccess) -> None:
         """A trapped register access: a user's handler, the table, or an exit; PC is on the instruction."""
@@ -252,9 +268,16 @@ class ExceptionLayer:
         self._page_fault(esr, far, AccessFlags.EXECUTE)
 
     def _page_fault(self, esr: int, far: int, access: AccessFlags) -> None:
-        """A stage-2 fault that memory management may cure; otherwise an exit. PC stays on the instruction."""
+        """A stage-2 fault that memory management may cure; otherwise an exit. PC stays on the instruction.
+
+        On a stage-1 table walk (S1PTW) it is the read of a descriptor, whatever the instruction does, and FAR_EL2
+        has no part in the IPA.
+        """
         vcpu = self._vcpu
-        ipa = self._ipa(far)
+        if esr & S1PTW:
+            ipa, access = self._ipa(0), AccessFlags.READ
+        else:
+            ipa = self._ipa(far)
         if not vcpu.handle_page_fault(ipa, access):
             vcpu.last_trap = (esr, far, vcpu.state.pc)
             vcpu.exit(NestedPageFault(ipa, access))
@@ -267,15 +290,15 @@ class ExceptionLayer:
         """A stage-2 data abort: lazily provided memory, an emulated device by ISS, or NestedPageFault without ISV."""
         vcpu = self._vcpu
         write = bool(esr & 1 << 6)
-        ipa = self._ipa(far)
         access = AccessFlags.WRITE if write else AccessFlags.READ
+        if not esr & 1 << 24 or esr & S1PTW:  # no register to serve
+            self._page_fault(esr, far, access)
+            return
+        ipa = self._ipa(far)
         if vcpu.handle_page_fault(ipa, access):
             return
         state = vcpu.state
         vcpu.last_trap = (esr, far, state.pc)
-        if not esr & 1 << 24 or esr & 1 << 7:  # ISV clear, or on a stage-1 table walk: no register to serve
-            vcpu.exit(NestedPageFault(ipa, access))
-            return
         width = 1 << (esr >> 22 & 3)
         reg = esr >> 16 & 31
         state.set_pc(state.pc + 4)

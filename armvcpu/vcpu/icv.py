@@ -182,7 +182,7 @@ class VirtualCpuInterface:
         return priority & 0xFF << (self.bpr0 + 1 if self.ctlr.CBPR else self.bpr1)
 
     def _can_signal(self) -> bool:
-        """Is the highest pending interrupt enabled, over the mask, and above what runs (4.8 "Preemption", "Priority masking")?"""
+        """Is the highest pending interrupt enabled, above the mask and above what runs (4.8 "Preemption")?"""
         entry = self.interrupts.highest_pending()
         return (
             entry is not None

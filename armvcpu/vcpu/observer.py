@@ -15,7 +15,7 @@ class Observer(Protocol):
     """Events of one vCPU, in the order they happen. `state.pc` is the instruction's address unless said otherwise."""
 
     def exception(self, vcpu_id: int, state: CpuState, target_el: int, esr: int, far: int | None, pc: int) -> None:
-        """The guest takes an exception: `state.pc` is ELR, `pc` the vector it goes to; `far` where the class has one."""
+        """The guest takes an exception: `state.pc` is ELR, `pc` the vector; `far` where the class has one."""
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
         """A trapped MRS gave `value`, or a trapped MSR wrote it."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.idregs import presented
-from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, SYSREGS, by_name, is_id_space, op
+from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, WO, by_name, is_id_space, op
 from armvcpu.vcpu.icv import READERS, WRITERS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class SysRegTable:
         self._add_cache_selection(model)
         for row in SYSREGS:
             if row.home in {RAZ, IMPDEF}:
-                self.add(row.encoding, _zero, _ignore)
+                self.add(row.encoding, _zero if row.access & RO else None, _ignore if row.access & WO else None)
 
     def add(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
         """Answer for a register; without a reader MRS of it is UNDEFINED, without a writer MSR."""

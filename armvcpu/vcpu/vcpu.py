@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import CNTHCTL_EL2, CPTR_EL2, HCR_EL2
+from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.idregs import model as cpu_model
 from armvcpu.arch.registers import by_name
 from armvcpu.engine.api import RunEnd
@@ -21,7 +22,7 @@ from armvcpu.errors import StateError, UsageError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from armvcpu.vcpu.entry import EntryFeatures
 from armvcpu.vcpu.exception import ExceptionLayer
-from armvcpu.vcpu.exits import AccessFlags, Exit, ExternalInterrupt, Nothing
+from armvcpu.vcpu.exits import AccessFlags, Exit, ExternalInterrupt, Nothing, SendIPI
 from armvcpu.vcpu.hal import BareHal
 from armvcpu.vcpu.icv import VirtualCpuInterface
 from armvcpu.vcpu.smc import SmcServices
@@ -100,7 +101,8 @@ class Aarch64VCpu:
         self.interrupts: VirtualCpuInterface | None = None
         self._exceptions = ExceptionLayer(self)
         self._pcpu: Aarch64PerCpu | None = None
-        self._state: CpuState | None = None
+        self.state: CpuState
+        """The saved CPU behind the trap frame, from the first `bind` on."""
         self._exit: Exit | None = None
         self.trap_frame.set_argument(config.dtb_addr)
 
@@ -123,7 +125,7 @@ class Aarch64VCpu:
         self.sysregs.add(CPACR_EL1, self._read_cpacr, self._write_cpacr)
         self.sysregs.add_instruction_cache(self._invalidate_instruction_cache)
         if not config.passthrough_interrupt:
-            self.interrupts = VirtualCpuInterface(self._set_virtual_irq)
+            self.interrupts = VirtualCpuInterface(self._set_virtual_irq, self._send_sgi)
             self.sysregs.add_interface(self.interrupts)
         if not config.passthrough_timer:
             self.sysregs.add_physical_timer(PhysicalTimer(self._count))
@@ -134,7 +136,7 @@ class Aarch64VCpu:
         self._forbid_running("set_entry")
         if address % 4 or not 0 <= address < 1 << 52:
             raise UsageError(f"entry {address:#x} is no address of an instruction: a multiple of 4 below 2^52")
-        self.trap_frame.set_exception_pc(address)
+        self.trap_frame.start_at(address)
 
     def set_ept_root(self, root: int, vtcr: int, handle_page_fault: PageFaultHandler | None = None) -> None:
         """Translate guest-physical addresses by the stage-2 tables at `root` (VTTBR_EL2), as `vtcr` describes them."""
@@ -153,12 +155,12 @@ class Aarch64VCpu:
         engine = pcpu.engine
         if pcpu.bound is not None:
             raise StateError(f"physical CPU {pcpu.cpu_id} has another vCPU bound: unbind that first")
-        fresh = self._state is None
-        if self._state is None:
-            self._state = engine.new_state()
-        engine.load(self._state)
-        self.system_registers.attach(engine, self._state)
-        self.trap_frame.attach(self._state)
+        fresh = not hasattr(self, "state")
+        if fresh:
+            self.state = engine.new_state()
+        engine.load(self.state)
+        self.system_registers.attach(pcpu, self.state)
+        self.trap_frame.attach(self.state)
         if fresh:
             self.system_registers.configure()
             self.trap_frame.configure()
@@ -173,6 +175,7 @@ class Aarch64VCpu:
         self._require("unbind", VCpuState.READY)
         assert self._pcpu is not None
         self._pcpu.engine.store()
+        self._pcpu.forget_state()
         self._pcpu.bound = None
         self._pcpu = None
         self.life = VCpuState.FREE
@@ -181,8 +184,10 @@ class Aarch64VCpu:
         """Start anew as after `bind`: registers as after reset, configuration kept, x0 the device tree. READY stays."""
         self._require("reset", VCpuState.READY)
         engine = self.engine
+        configuration = self.system_registers.configuration()
         engine.reset_state(self.state)
-        self.system_registers.configure()
+        for encoding, value in configuration:
+            engine.write_sysreg(encoding, value)
         self.trap_frame.configure()
         engine.store()
         if self.interrupts is not None:
@@ -205,12 +210,6 @@ class Aarch64VCpu:
             raise StateError(f"vCPU {self.vcpu_id} is not bound to a physical CPU")
         return self._pcpu.engine
 
-    @property
-    def state(self) -> CpuState:
-        """The saved CPU behind the trap frame."""
-        assert self._state is not None
-        return self._state
-
     # --- running ----------------------------------------------------------------------------------------------
 
     def run(self, max_instructions: int = 0) -> Exit:
@@ -219,7 +218,8 @@ class Aarch64VCpu:
         `max_instructions` needs the engine's counting mode, and ends in `Nothing`; `request_stop` of the engine in
         ExternalInterrupt. GuestCrash and Unmodelled are raised where the guest cannot go on.
         """
-        self._require("run", VCpuState.READY)
+        if self.life is not VCpuState.READY:
+            self._require("run", VCpuState.READY)
         self.life, self._exit = VCpuState.RUNNING, None
         try:
             end = self.engine.run(max_instructions)
@@ -274,11 +274,13 @@ class Aarch64VCpu:
 
     def inject_undefined(self) -> None:
         """Answer a SysRegRead or SysRegWrite exit: the register is UNDEFINED."""
+        self._require_exit("inject_undefined", ExceptionClass.UNKNOWN)
         self.state.set_pc(self.last_trap[2])
         self._exceptions.undefined()
 
     def inject_external_abort(self) -> None:
         """Answer an MMIO or NestedPageFault exit: nothing is there."""
+        self._require_exit("inject_external_abort", ExceptionClass.IABT_LOWER, ExceptionClass.DABT_LOWER)
         self._exceptions.external_abort()
 
     def fetch_word(self) -> int | None:
@@ -286,6 +288,12 @@ class Aarch64VCpu:
         return self.engine.fetch_word(self.state.pc)
 
     # --- private ----------------------------------------------------------------------------------------------
+
+    def _send_sgi(self, value: int) -> None:
+        """ICC_SGI1R_EL1 (IHI 0069 12.2.21): an exit, since the machine knows the other CPUs."""
+        to_all = bool(value >> 40 & 1)
+        affinity = (value >> 48 & 0xFF) << 32 | (value >> 32 & 0xFF) << 16 | (value >> 16 & 0xFF) << 8
+        self.exit(SendIPI(affinity, value & 0xFFFF, to_all, False, value >> 24 & 0xF))
 
     def _taken_exit(self) -> Exit:
         return Nothing() if self._exit is None else self._exit
@@ -311,6 +319,11 @@ class Aarch64VCpu:
             raise StateError(
                 f"vCPU {self.vcpu_id}: {what} is not allowed while {self.life.value}, only while {state.value}"
             )
+
+    def _require_exit(self, what: str, *classes: ExceptionClass) -> None:
+        """The vCPU is bound, and its last exit came from a trap of one of these classes."""
+        if self._pcpu is None or not self.last_trap[0] or self.last_trap[0] >> 26 not in classes:
+            raise StateError(f"vCPU {self.vcpu_id}: {what} is not allowed: there is no exit that it answers")
 
     def _forbid_running(self, what: str) -> None:
         if self.life is VCpuState.RUNNING:

@@ -14,13 +14,14 @@ _LAYOUT = Layout(
     size=512,
     frame=0,
     pstate=264,
-    flags=268,
-    daif=284,
-    exception=300,
-    sp_el=320,
-    vbar_el=352,
-    sctlr_el=384,
-    hpfar_el2=416,
+    aarch64=268,
+    flags=272,
+    daif=288,
+    exception=304,
+    sp_el=328,
+    vbar_el=360,
+    sctlr_el=392,
+    hpfar_el2=424,
 )
 _KEEP: list[object] = []  # a CpuState does not own its buffer
 
@@ -34,6 +35,7 @@ def make_state(*, pc: int = 0, sp: int = 0, pstate: int = 0x3C5, **registers: in
         state.frame[int(name[1:])] = value
     state.frame[FRAME_PC], state.frame[FRAME_SP] = pc, sp
     state.raw[_LAYOUT.pstate : _LAYOUT.pstate + 4] = pack("<I", pstate & ~0x3C0)
+    state.raw[_LAYOUT.aarch64] = 1
     state.raw[_LAYOUT.flags + 12 : _LAYOUT.flags + 16] = pack("<I", 1)  # ZF is kept as "result is zero"
     state.raw[_LAYOUT.daif : _LAYOUT.daif + 8] = pack("<Q", pstate & 0x3C0)
     return state

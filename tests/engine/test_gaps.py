@@ -51,15 +51,24 @@ def test_wfe_is_never_trapped(bench):
 
 
 @pytest.mark.parametrize("timer", ["CNTV", "CNTP"])
-def test_timer_control_and_compare_writes_are_dropped(bench, timer):
-    """MSR to CTL and CVAL by the guest does nothing, so whoever emulates the timer catches it."""
+def test_timer_control_and_compare_writes_are_kept(bench, timer):
+    """Unicorn drops MSR to CTL and CVAL; `timer_writes` keeps them, CTL without its read-only ISTATUS (D11.2.4)."""
     crm = 3 if timer == "CNTV" else 2
     msr_ctl, msr_cval = 0xD51B_E020 | crm << 8, 0xD51B_E040 | crm << 8  # msr CNTx_CTL_EL0, x0; CNTx_CVAL_EL0, x0
     bench.start(msr_ctl, msr_cval, hvc(1))
     bench.write("CNTHCTL_EL2", 3)
-    bench.set_gpr(0, 1)
+    bench.set_gpr(0, 0x1234_5677)
     bench.run_to_trap()
-    assert (bench.read(f"{timer}_CTL_EL0"), bench.read(f"{timer}_CVAL_EL0")) == (0, 0)
+    assert (bench.read(f"{timer}_CTL_EL0"), bench.read(f"{timer}_CVAL_EL0")) == (3, 0x1234_5677)
+
+
+def test_trapped_timer_writes_are_left_to_the_trap(bench):
+    """With CNTHCTL_EL2.EL1PCEN clear, MSR CNTP_CVAL_EL0 is EC 0x18 to EL2 and writes nothing (D11.2.4)."""
+    bench.start(0xD51B_E240, hvc(1))  # msr CNTP_CVAL_EL0, x0
+    bench.write("CNTHCTL_EL2", 0)
+    bench.set_gpr(0, 0x1234)
+    trap = bench.run_to_trap()
+    assert (trap.esr >> 26, bench.read("CNTP_CVAL_EL0")) == (0x18, 0)
 
 
 def test_watchpoints_never_fire(bench):

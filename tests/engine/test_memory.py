@@ -84,7 +84,6 @@ def test_unmapped_device_is_gone(bench):
         bench.engine.unmap(DEVICE, PAGE)
 
 
-@pytest.mark.xfail(strict=True, reason="run() returns LEFT without saving the registers")
 def test_state_is_current_after_a_device_that_leaves(bench):
     """PC and registers are those after the access, which is not repeated."""
     reads = []

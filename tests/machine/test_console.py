@@ -226,13 +226,23 @@ def test_long_output_without_newlines_is_bounded(pipe: Pair) -> None:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_slow_reader_loses_nothing(pipe: Pair, blocking: bool) -> None:
-    """Partial writes and full pipes, also where stdout is non-blocking."""
+    """The guest waits for it, also where stdout is non-blocking."""
     os.set_blocking(pipe.stdout, blocking)
     text = b"".join(b"%06d%s" % (i, b"\n" if i % 3 else b" ") for i in range(30_000))
     pipe.console.start()
-    writer = threading.Thread(target=lambda: pipe.print(text + b"END\n"))
+    writer = threading.Thread(target=pipe.print, args=(text + b"END\n",))
     writer.start()
     assert read_until(pipe.screen, b"END\n") == text + b"END\n"
+    writer.join()
+
+
+def test_partial_writes_are_completed(pipe: Pair) -> None:
+    """More at once than a non-blocking pipe takes."""
+    os.set_blocking(pipe.stdout, False)
+    text = bytes(range(32, 96)) * 10_000 + b"END"
+    writer = threading.Thread(target=pipe.console.show, args=(text,))
+    writer.start()
+    assert read_until(pipe.screen, b"END") == text
     writer.join()
 
 

@@ -9,8 +9,8 @@ from elf_symbols import ABS, LOCAL, NOTYPE, OBJECT, SECTION, UNDEF, make_elf, sy
 from elftools.elf.elffile import ELFFile
 from guest_state import GUESTS
 
-from armvcpu.machine.symbols import Symbols
 from armvcpu.errors import UsageError
+from armvcpu.machine.symbols import Symbols
 
 BASE = 0x4000_0000
 HIGH = 0xFFFF_8000_0000_0000

@@ -98,7 +98,7 @@ def test_lower_numbers_are_more_urgent(guest: Guest) -> None:
 
 @pytest.mark.parametrize(("pmr", "line"), [(0xA0, False), (0x9F, False), (0xA8, True), (0xA1, False), (0xFF, True)])
 def test_priority_mask(guest: Guest, pmr: int, line: bool) -> None:
-    """4.8, "Priority masking": a priority must be higher than ICV_PMR, whose upper five bits exist; HPPIR1 does not look at it."""
+    """4.8, "Priority masking": only above ICV_PMR, whose upper five bits exist; HPPIR1 does not look at it."""
     guest.set("PMR", pmr)
     guest.icv.inject(27, 0xA0)
     assert (guest.line, guest.get("IAR1") == 27) == (line, line)

@@ -123,7 +123,6 @@ def test_step_works_in_both_modes(bench, counting):
     assert (bench.engine.state.pc, bench.engine.state.pstate, bench.seen) == (CODE + 40, PSTATE_MASKED, [])
 
 
-@pytest.mark.xfail(strict=True, reason="run() returns LEFT without saving the registers")
 def test_state_is_current_after_an_exception_entry_that_leaves(bench):
     """A handler that enters an exception and then leaves gives a state with the new PSTATE."""
     bench.start(svc(1))

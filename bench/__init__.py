@@ -1,0 +1,1 @@
+"""Benchmarks against qemu-system-aarch64, in pairs: `python -m bench`."""

@@ -1,0 +1,116 @@
+"""`make bench`: U-Boot, CPU-bound loops, traps, start-up; prints the tables that BENCHMARKS.md keeps."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import platform
+import shutil
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from armvcpu.testing.firmware import fetch, path
+from bench.pairs import Pair, first_byte, pair, run
+from bench.traps import engine_creation_ms, machine_creation_ms, trap_costs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+GUESTS = ROOT / "guests" / "bin"
+ARMVCPU = str(Path(sys.executable).parent / "armvcpu")
+QEMU = ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-accel", "tcg,thread=single"]
+QEMU += ["-m", "256", "-nographic", "-nic", "none"]
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description="Measure armvcpu against QEMU, in pairs.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("uboot", "loops", "traps", "start"), action="append")
+    options = parser.parse_args()
+    if shutil.which(QEMU[0]) is None:
+        sys.exit("qemu-system-aarch64 is missing: apt-get install qemu-system-arm")
+    wanted = options.only or ["uboot", "loops", "traps", "start"]
+    print(f"{datetime.date.today()}, {_machine()}, {options.rounds} rounds, median of ratios\n")
+    print("| what | armvcpu | QEMU | ratio | at most |\n|---|---|---|---|---|")
+    sections = {"uboot": uboot, "loops": loops, "traps": traps, "start": start}
+    for name in wanted:
+        for row in sections[name](options.rounds):
+            print(row.row() if isinstance(row, Pair) else row, flush=True)
+
+
+def uboot(rounds: int) -> Iterator[Pair]:
+    """CPU seconds of U-Boot: to its prompt, a crc32 over 64 MB, power-off."""
+    fetch("u-boot")
+    image = str(path("u-boot", "u-boot.bin"))
+    script = "\n\ncrc32 40000000 4000000\npoweroff\n"
+    ours = [ARMVCPU, "run", "--firmware", image]
+    theirs = [*QEMU, "-bios", image]
+    yield pair("U-Boot to prompt, power-off, CPU", lambda: run(ours, "\n\npoweroff\n", "=> ").cpu,
+               lambda: run(theirs, "\n\npoweroff\n", "=> ").cpu, rounds, "s")  # fmt: skip
+    yield pair("U-Boot, crc32 of 64 MB, power-off, CPU", lambda: run(ours, script, "==>").cpu,
+               lambda: run(theirs, script, "==>").cpu, rounds, "s", 1.2)  # fmt: skip
+
+
+def loops(rounds: int) -> Iterator[Pair]:
+    """Nanoseconds an iteration of CPU-bound loops, timed by the guest."""
+    image = str(GUESTS / "loops.elf")
+    commands = ([ARMVCPU, "run", image], [*QEMU, "-kernel", image])
+    results = [tuple(_loop_times(run(command).output) for command in commands) for _ in range(rounds)]
+    for name in results[0][0]:
+        limit = 1.3 if name.split()[0] in {"load", "store"} else 1.8
+        sides = [(ours[name], theirs[name]) for ours, theirs in results]
+        yield Pair(f"loop {name}", statistics.median(a for a, _ in sides), statistics.median(b for _, b in sides),
+                   statistics.median(a / b for a, b in sides), "ns", limit)  # fmt: skip
+
+
+def _loop_times(output: str) -> dict[str, float]:
+    """`LOOP load mmu=off iterations=N ticks=T` lines as nanoseconds an iteration."""
+    frequency = next(float(line.split()[1]) for line in output.splitlines() if line.startswith("FREQUENCY"))
+    times = {}
+    for line in output.splitlines():
+        if line.startswith("LOOP "):
+            _, kind, mmu, iterations, ticks = line.split()
+            times[f"{kind}, {mmu}"] = float(ticks.split("=")[1]) / frequency / float(iterations.split("=")[1]) * 1e9
+    return times
+
+
+def traps(rounds: int) -> Iterator[str]:
+    """Microseconds a trap, beside QEMU's where it has the same one."""
+    image = GUESTS / "traps.elf"
+    ours = [trap_costs(image) for _ in range(rounds)]
+    theirs = [_trap_times(run([*QEMU, "-kernel", str(image)]).output) for _ in range(rounds)]
+    limits = {"hvc-hook": "2 µs", "hvc-exit": "6 µs"}
+    for name in ours[0]:
+        mine = statistics.median(each[name] for each in ours)
+        other = [each[name] for each in theirs if name in each]
+        shown = f"{statistics.median(other):.3g} µs" if other and not name.startswith("hvc") else ""
+        yield f"| trap {name} | {mine:.3g} µs | {shown} | | {limits.get(name, '')} |"
+
+
+def _trap_times(output: str) -> dict[str, float]:
+    frequency = next(float(line.split()[1]) for line in output.splitlines() if line.startswith("FREQUENCY"))
+    rows = (line.split() for line in output.splitlines() if line.startswith("TRAP ") and "ticks=" in line)
+    return {row[1]: float(row[3].split("=")[1]) / frequency / float(row[2].split("=")[1]) * 1e6 for row in rows}
+
+
+def start(rounds: int) -> Iterator[Pair | str]:
+    """Start of a process to its first byte; engine and machine creation."""
+    image = str(GUESTS / "hello.elf")
+    yield pair("hello, start to first byte, wall", lambda: first_byte([ARMVCPU, "run", image]) * 1e3,
+               lambda: first_byte([*QEMU, "-kernel", image]) * 1e3, rounds, "ms")  # fmt: skip
+    yield f"| engine creation | {engine_creation_ms():.3g} ms | | | |"
+    yield f"| machine creation, with hello loaded | {machine_creation_ms(Path(image)):.3g} ms | | | |"
+
+
+def _machine() -> str:
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")), platform.processor())  # fmt: skip
+    return f"{cpu}, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    main()

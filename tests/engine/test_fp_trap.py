@@ -1,0 +1,140 @@
+"""FP and Advanced SIMD trap where CPACR_EL1.FPEN says so, exactly and in both modes (DDI 0487 D17.2, CPACR_EL1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from armvcpu.arch.registers import by_name
+from armvcpu.engine.api import RunEnd
+from tests.engine.bare import CODE, EL0, EL1, END_ESR, FADD, NOP, BareEngine
+from tests.engine.fp_guest import run_guest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FP_TRAP = 0x1FE0_0000
+LAZYFP = Path(__file__).parents[2] / "guests/bin/lazyfp.elf"
+CPACR_EL1, HCR_EL2 = by_name["CPACR_EL1"].encoding, by_name["HCR_EL2"].encoding
+
+
+@pytest.fixture(params=[False, True], ids=["primed", "counting"])
+def bare(request: pytest.FixtureRequest) -> Iterator[BareEngine]:
+    machine = BareEngine(counting=request.param)
+    yield machine
+    machine.close()
+
+
+@pytest.mark.parametrize(("fpen", "off_at_el0", "off_at_el1"), [(0, 1, 1), (1, 1, 0), (2, 1, 1), (3, 0, 0)])
+def test_fpen_decides_at_each_level(bare: BareEngine, fpen: int, off_at_el0: int, off_at_el1: int) -> None:
+    """FPEN 0 and 2 trap EL0 and EL1, 1 traps EL0, 3 nothing."""
+    for pstate, off in ((EL0, off_at_el0), (EL1, off_at_el1)):
+        expected = (FP_TRAP, 1, 4) if off else (END_ESR, 1, 12)
+        assert bare.run_words(NOP, FADD, pstate=pstate, CPACR_EL1=fpen << 20) == expected
+
+
+def test_fp_traps_after_reset(bare: BareEngine) -> None:
+    """The first block of the first run is no exception."""
+    assert bare.run_words(FADD) == (FP_TRAP, 1, 0)
+    assert bare.engine.read_sysreg(CPACR_EL1) == 0
+
+
+def test_code_is_what_the_guest_put_there(bare: BareEngine) -> None:
+    """After a trap memory holds the FP instruction, and the same code runs once FP is on, traps once it is off."""
+    bare.place(FADD)
+    ends = []
+    for fpen in (0, 3, 0, 1, 2, 3):
+        bare.engine.write_cpacr(fpen << 20)
+        bare.engine.state.set_pc(CODE)
+        bare.engine.run()
+        ends.append(bare.traps[-1][0])
+        assert bare.engine.fetch_word(CODE) == FADD
+    assert ends == [FP_TRAP, END_ESR, FP_TRAP, END_ESR, FP_TRAP, END_ESR]
+
+
+def test_pending_virtual_interrupt_survives_a_trap(bare: BareEngine) -> None:
+    """HCR_EL2.VI is held back while a block is translated again, and stands as before afterwards."""
+    pending = 1 << 31 | 1 << 4 | 1 << 7
+    assert bare.run_words(FADD, HCR_EL2=pending) == (FP_TRAP, 1, 0)
+    assert bare.engine.read_sysreg(HCR_EL2) == pending
+
+
+def test_stop_between_patch_and_translation_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that stops while UDF stands in memory puts the word back, and the trap comes in the next run."""
+    bare = BareEngine()
+    bare.place(FADD)
+    write_word = bare.engine.fp_trap._write_word
+
+    def write_and_stop(physical: int, word: int) -> None:
+        write_word(physical, word)
+        bare.engine.request_stop()
+
+    monkeypatch.setattr(bare.engine.fp_trap, "_write_word", write_and_stop)
+    assert (bare.engine.run(), bare.engine.fetch_word(CODE), bare.traps) == (RunEnd.STOPPED, FADD, [])
+    monkeypatch.undo()
+    bare.engine.run()
+    assert bare.traps == [(FP_TRAP, 1, 0)]
+    bare.close()
+
+
+def test_trap_under_single_step(bare: BareEngine) -> None:
+    """A step over an FP instruction takes its trap; one over the instruction before does not."""
+    bare.place(NOP, FADD)
+    bare.engine.step()
+    assert (bare.traps, bare.engine.state.pc) == ([], CODE + 4)
+    bare.engine.step()
+    assert bare.traps == [(FP_TRAP, 1, 4)]
+
+
+def test_overlapping_blocks_settle(bare: BareEngine) -> None:
+    """Two entries into one stretch of code trap at the same instruction, however often they take turns."""
+    bare.place(NOP, NOP, FADD)
+    for offset in (0, 4, 8) * 3:
+        bare.engine.state.set_pc(CODE + offset)
+        bare.engine.run()
+        assert bare.traps[-1] == (FP_TRAP, 1, 8)
+
+
+def test_cpacr_belongs_to_the_state(bare: BareEngine) -> None:
+    """Each vCPU has its own CPACR_EL1, and loading one brings its traps along."""
+    bare.place(FADD, CPACR_EL1=3 << 20)
+    first, second = bare.engine.state, bare.engine.new_state()
+    bare.engine.store()
+    for state, fpen, esr in ((second, 0, FP_TRAP), (first, 3, END_ESR), (second, 0, FP_TRAP)):
+        bare.engine.load(state)
+        state.set_pc(CODE)
+        bare.engine.run()
+        assert (bare.engine.read_cpacr(), bare.traps[-1][0]) == (fpen << 20, esr)
+
+
+def test_cpacr_reads_back_fpen_alone(bare: BareEngine) -> None:
+    """ZEN and TTA are RES0 for a guest without SVE and trace registers."""
+    bare.engine.write_cpacr(0xFFFF_FFFF)
+    assert bare.engine.read_cpacr() == 3 << 20
+
+
+def test_fp_on_leaves_no_hook(bare: BareEngine) -> None:
+    """With FPEN = 3 new blocks are not looked at, from the next run on."""
+    assert bare.run_words(FADD, CPACR_EL1=3 << 20)[0] == END_ESR
+    assert not bare.engine.fp_trap.hooked
+
+
+def test_instruction_limit_stays_exact() -> None:
+    """Translating a block again costs no instruction of the limit: the trapping one is the eighth."""
+    bare = BareEngine(counting=True)
+    bare.place(*[NOP] * 7, FADD)
+    assert (bare.engine.run(7), bare.traps, bare.engine.state.pc) == (RunEnd.LIMIT, [], CODE + 28)
+    bare.place(*[NOP] * 7, FADD)
+    assert (bare.engine.run(8), bare.traps) == (RunEnd.LEFT, [(FP_TRAP, 1, 28)])
+    bare.close()
+
+
+@pytest.mark.parametrize("limit", [0, 777, 100_000], ids=["primed", "short slices", "long slices"])
+def test_lazy_fp_switching(limit: int) -> None:
+    """Three tasks share the FP registers: each trap has its ESR, ELR and vector, and no result is disturbed."""
+    output = run_guest(LAZYFP, limit)
+    assert output.count("PASS ") == 19
+    assert "FAIL" not in output
+    assert "873 traps" in output

@@ -1,0 +1,177 @@
+"""Every syndrome that reaches a trap handler is the Arm ARM's, whatever the engine made of it (DDI 0487 D17.2.37)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from armvcpu.arch.instructions import is_fp_simd, is_pauth, is_sve, msr_immediate
+from armvcpu.errors import Unmodelled
+from tests.engine.bare import CODE, EL0, EL1, END_ESR, BareEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNKNOWN, PAUTH = (0x0200_0000, 1, 0), (0x2600_0000, 2, 0)
+ENDED = (END_ESR, 1, 8)  # PC behind the SVC that ends a snippet of one word
+ALL_KEYS = 0x30D0_0800 | 1 << 31 | 1 << 30 | 1 << 27 | 1 << 13  # SCTLR_EL1: EnIA, EnIB, EnDA, EnDB
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[BareEngine]:
+    machine = BareEngine()
+    yield machine
+    machine.close()
+
+
+AT_EL0 = {
+    "msr daifset, #2": (0xD503_42DF, (0x620C_D3E4, 1, 0)),
+    "msr daifclr, #15": (0xD503_4FFF, (0x620E_D3FE, 1, 0)),
+    "mrs x3, daif": (0xD53B_4223, (0x6232_D065, 1, 0)),
+    "msr daif, x3": (0xD51B_4223, (0x6232_D064, 1, 0)),
+    "msr spsel, #1": (0xD500_41BF, UNKNOWN),
+    "msr pan, #1": (0xD500_419F, UNKNOWN),
+    "msr uao, #1": (0xD500_417F, UNKNOWN),
+    "dc zva, x1": (0xD50B_7421, (0x6212_DC28, 1, 0)),
+    "dc cvau, x1": (0xD50B_7B21, (0x6212_DC36, 1, 0)),
+    "dc civac, x1": (0xD50B_7E21, (0x6212_DC3C, 1, 0)),
+    "ic ivau, x1": (0xD50B_7521, (0x6212_DC2A, 1, 0)),
+    "dc ivac, x1": (0xD508_7621, UNKNOWN),
+    "ic iallu": (0xD508_751F, UNKNOWN),
+    "mrs x1, ctr_el0": (0xD53B_0021, (0x6232_C021, 1, 0)),
+    "mrs x1, cntvct_el0": (0xD53B_E041, (0x6234_F821, 1, 0)),
+    "mrs x1, cntfrq_el0": (0xD53B_E001, (0x6230_F821, 1, 0)),
+    "mrs x1, pmccntr_el0": (0xD53B_9D01, (0x6230_E43B, 1, 0)),
+    "wfi": (0xD503_207F, (0x07E0_0000, 1, 0)),
+    "mrs x1, sctlr_el1": (0xD538_1001, UNKNOWN),
+    "mrs x1, cpacr_el1": (0xD538_1041, UNKNOWN),
+    "mrs x1, zcr_el1": (0xD538_1201, UNKNOWN),
+    "tlbi vmalle1": (0xD508_871F, UNKNOWN),
+    "eret": (0xD69F_03E0, UNKNOWN),
+    "hvc #1": (0xD400_0022, UNKNOWN),
+    "smc #1": (0xD400_0023, UNKNOWN),
+    "svc #1": (0xD400_0021, (0x5600_0001, 1, 4)),
+}
+AT_BOTH = {
+    "udf #0": (0x0000_0000, UNKNOWN),
+    "unallocated, in the group of FP": (0xFFFF_FFFF, UNKNOWN),
+    "unallocated, in the group of branches": (0xD500_0000, UNKNOWN),
+    "hlt #1": (0xD440_0020, UNKNOWN),
+    "dcps1": (0xD4A0_0001, UNKNOWN),
+    "drps": (0xD6BF_03E0, UNKNOWN),
+    "brk #1": (0xD420_0020, (0xF200_0001, 1, 0)),
+    "mrs x1, hcr_el2": (0xD53C_1101, UNKNOWN),
+    "msr cntfrq_el0, x1": (0xD51B_E001, UNKNOWN),
+    "mrs x1, icc_sre_el1": (0xD538_CCA1, UNKNOWN),
+    "add z0.d, z0.d, z1.d": (0x04E1_0000, UNKNOWN),
+    "ptrue p0.b": (0x2518_E3E0, UNKNOWN),
+    "rdvl x0, #1": (0x04BF_5020, UNKNOWN),
+    "ld1d {z0.d}, p0/z, [x0]": (0xA5E0_A000, UNKNOWN),
+    "pacga x1, x2, x3": (0x9AC3_3041, PAUTH),
+}
+AT_EL1 = {
+    "msr daifset, #2": (0xD503_42DF, ENDED),
+    "mrs x1, zcr_el1": (0xD538_1201, UNKNOWN),
+    "hvc #1": (0xD400_0022, (0x5A00_0001, 2, 4)),
+    "mrs x1, apiakeylo_el1": (0xD538_2101, (0x6230_0823, 2, 0)),
+}
+WITH_KEYS = {
+    "pacia x1, x2": 0xDAC1_0041,
+    "paciasp": 0xD503_233F,
+    "autiasp": 0xD503_23BF,
+    "retaa": 0xD65F_0BFF,
+    "braa x1, x2": 0xD71F_0822,
+    "ldraa x1, [x2]": 0xF820_0441,
+}
+
+
+def rows(table: dict[str, tuple[int, tuple[int, int, int]]]) -> list[object]:
+    return [pytest.param(*row, id=name) for name, row in table.items()]
+
+
+@pytest.mark.parametrize(("word", "expected"), rows(AT_EL0 | AT_BOTH))
+def test_exception_of_an_instruction_at_el0(bare: BareEngine, word: int, expected: tuple[int, int, int]) -> None:
+    """(ESR, target EL, PC) with every EL0 permission of SCTLR_EL1, CNTKCTL_EL1 and PMUSERENR_EL0 withheld."""
+    assert bare.run_words(word, pstate=EL0, CPACR_EL1=3 << 20) == expected
+
+
+@pytest.mark.parametrize(("word", "expected"), rows(AT_EL1 | AT_BOTH))
+def test_exception_of_an_instruction_at_el1(bare: BareEngine, word: int, expected: tuple[int, int, int]) -> None:
+    """(ESR, target EL, PC) at EL1."""
+    assert bare.run_words(word, pstate=EL1, CPACR_EL1=3 << 20) == expected
+
+
+@pytest.mark.parametrize("pstate", [EL0, EL1])
+@pytest.mark.parametrize("word", WITH_KEYS.values(), ids=WITH_KEYS.keys())
+def test_pointer_authentication_traps_to_el2(bare: BareEngine, word: int, pstate: int) -> None:
+    """HCR_EL2.API = 0 and a key that SCTLR_EL1 enables: EC 0x09, nothing else in ESR (D17.2, HCR_EL2)."""
+    assert bare.run_words(word, pstate=pstate, SCTLR_EL1=ALL_KEYS) == PAUTH
+
+
+@pytest.mark.parametrize("fpen", [0, 3])
+def test_sve_is_undefined_with_fp_on_and_off(bare: BareEngine, fpen: int) -> None:
+    """No presented CPU has SVE, so an SVE instruction is UNDEFINED and never EC 0x19 or 0x07."""
+    assert bare.run_words(0x04E1_0000, CPACR_EL1=fpen << 20) == UNKNOWN
+
+
+def test_aarch32_is_reported_as_not_modelled(bare: BareEngine) -> None:
+    """An ERET to AArch32 EL0 cannot be prevented; its first undefined instruction stops the run with one sentence."""
+    udf_a32 = 0xE7F0_00F0
+    bare.place(0xD69F_03E0, udf_a32, ELR_EL1=CODE + 4, SPSR_EL1=0x1D0)
+    with pytest.raises(Unmodelled, match="AArch32"):
+        bare.engine.run()
+    bare.engine.set_counting(True)  # what AArch32 code did to the mode is undone by choosing it again
+    bare.engine.set_counting(False)
+
+
+WORDS = {
+    0x1E61_2800: "fp",  # fadd d0, d0, d1
+    0x1E26_0000: "fp",  # fmov w0, s0
+    0x9E67_0020: "fp",  # fmov d0, x1
+    0x1E62_0000: "fp",  # scvtf d0, w0
+    0x3DC0_0000: "fp",  # ldr q0, [x0]
+    0x3CC0_0001: "fp",  # ldur q1, [x0]
+    0x3CE1_6800: "fp",  # ldr q0, [x0, x1]
+    0x1C00_0000: "fp",  # ldr s0, .
+    0x2D40_0400: "fp",  # ldp s0, s1, [x0]
+    0x4C40_7000: "fp",  # ld1 {v0.16b}, [x0]
+    0x0D00_0000: "fp",  # st1 {v0.b}[0], [x0]
+    0x4EA1_8400: "fp",  # add v0.4s, v0.4s, v1.4s
+    0x4E28_4820: "fp",  # aese v0.16b, v1.16b
+    0xD53B_4401: "fp",  # mrs x1, fpcr
+    0xD51B_4421: "fp",  # msr fpsr, x1
+    0xD53B_4221: "",  # mrs x1, daif
+    0xF940_0000: "",  # ldr x0, [x0]
+    0xA940_0400: "",  # ldp x0, x1, [x0]
+    0xF820_0041: "",  # ldadd x0, x1, [x2]
+    0x5800_0000: "",  # ldr x0, .
+    0xD400_0001: "",  # svc #0
+    0x9B01_7C00: "",  # mul x0, x0, x1
+    0x1400_0000: "",  # b .
+    0x04E1_0000: "sve",  # add z0.d, z0.d, z1.d
+    0xA5E0_A000: "sve",  # ld1d {z0.d}, p0/z, [x0]
+    0xDAC1_0041: "pauth",  # pacia x1, x2
+    0xDAC1_43E1: "pauth",  # xpaci x1
+    0xD503_20FF: "pauth",  # xpaclri
+    0xD503_233F: "pauth",  # paciasp
+    0xD63F_083F: "pauth",  # blraaz x1
+    0xD69F_0BFF: "pauth",  # eretaa
+    0xF820_0441: "pauth",  # ldraa x1, [x2]
+    0xDAC0_1041: "",  # clz x1, x2
+    0xD65F_03C0: "",  # ret
+    0xD503_201F: "",  # nop
+}
+
+
+@pytest.mark.parametrize("word", WORDS, ids=hex)
+def test_class_of_an_instruction_word(word: int) -> None:
+    """DDI 0487 C4.1: floating point and Advanced SIMD, SVE and pointer authentication are told apart."""
+    classes = {"fp": is_fp_simd(word), "sve": is_sve(word), "pauth": is_pauth(word)}
+    assert [name for name, holds in classes.items() if holds] == [name for name in (WORDS[word],) if name]
+
+
+def test_msr_immediate_is_told_from_hints_and_msr_register() -> None:
+    """C5.1.3: op0 is 0, CRn is 4 and Rt is 31."""
+    assert msr_immediate(0xD503_42DF) is not None
+    assert [msr_immediate(word) for word in (0xD503_201F, 0xD51B_4223, 0xD503_3FDF)] == [None] * 3
