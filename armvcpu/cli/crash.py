@@ -19,5 +19,5 @@ def crash_report(machine: Machine, reason: str) -> CrashReport:
     return build_report(
         reason, vcpu.vcpu_id, vcpu.state, machine.engine.read_sysreg, machine.read_virtual, machine.symbols, exits,
         esr=None if last is None else last[0], far=None if last is None else last[1],
-        instructions=machine.instructions or None,
+        instructions=machine.instructions,
     )  # fmt: skip

@@ -100,7 +100,7 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
             "ending": outcome.ending.name.lower().replace("_", "-"),
             "reason": outcome.reason,
             "pc": f"{machine.vcpu.state.pc:#x}",
-            "instructions": machine.instructions or None,
+            "instructions": machine.instructions,
             "crash": None if crash is None else crash.as_dict(),
         }
         click.echo(json.dumps(facts))

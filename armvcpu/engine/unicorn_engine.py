@@ -214,13 +214,10 @@ class UnicornEngine:
                 self._engine_error(error)
             if self._has_left():
                 return RunEnd.LEFT
-            if limit and not error and not self._is_stopping():
-                return RunEnd.LIMIT
+            if limit and not error:
+                return RunEnd.LIMIT  # a stop that was requested meanwhile ends the next run before it starts
         self._stopping = False
         return RunEnd.STOPPED
-
-    def _is_stopping(self) -> bool:
-        return self._stopping
 
     def _has_left(self) -> bool:
         return self._left

@@ -63,8 +63,9 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-COUNT_SLICE = 2_000_000
-"""Instructions between two looks at the world in the counting mode: some 10 ms."""
+FIRST_SLICE, LAST_SLICE = 20_000, 2_000_000
+"""Instructions between two looks at the world in the counting mode: more while they take less than SLICE_TIME."""
+SLICE_TIME = 0.01
 KEPT_EXITS = 16
 
 
@@ -91,7 +92,8 @@ class Machine(Handlers):
         self._load_flash()
         self.last_exits: deque[tuple[int, Exit]] = deque(maxlen=KEPT_EXITS)
         """(PC, exit) of the last ones."""
-        self.instructions = 0
+        self.instructions: int | None = 0
+        """How many were executed; None where that is not known: not counted, or since the guest ended or was reset."""
         self._signal, self._quit = 0, ""
         self._outcome: Outcome | None = None
         self._observer: Observer | None = None
@@ -160,6 +162,8 @@ class Machine(Handlers):
         """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`."""
         counting = bool(max_instructions) or self.config.clock == "instructions"
         self.engine.set_counting(counting)
+        if not counting:
+            self.instructions = None
         self.vcpu.exit_filter = self._deal_in_trap if counting else None
         self._outcome = None
         with Waker(self.engine.request_stop) as waker:
@@ -176,18 +180,31 @@ class Machine(Handlers):
                 self.console.flush()
 
     def _loop(self, max_instructions: int, counting: bool) -> Outcome:
-        left = max_instructions
+        left, size, piece = max_instructions, FIRST_SLICE, 0
         while True:
-            piece = (min(left, COUNT_SLICE) if left else COUNT_SLICE) if counting else 0
+            if counting:
+                piece, start = min(left, size) if max_instructions else size, time.monotonic()
             reason = self.vcpu.run(piece)
-            if counting and isinstance(reason, Nothing):
-                self.instructions += piece
-                left -= piece
+            if counting:
+                left -= self._count(reason, piece)
                 if max_instructions and left <= 0:
                     return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
+                slow = time.monotonic() - start > SLICE_TIME
+                size = max(size // 2, FIRST_SLICE) if slow else min(size * 2, LAST_SLICE)
             outcome = self._outcome or self._deal(reason)
             if outcome is not None:
                 return outcome
+
+    def _count(self, reason: Exit, piece: int) -> int:
+        """The instructions of a slice that ended with `reason`; one where Unicorn does not tell, so that a limit comes."""
+        if isinstance(reason, ExternalInterrupt):  # before the slice began
+            return 0
+        if isinstance(reason, Nothing):
+            if self.instructions is not None:
+                self.instructions += piece
+            return piece
+        self.instructions = None
+        return 1
 
     def _deal_in_trap(self, reason: Exit) -> bool:
         """Counting mode: an exit is dealt with inside the trap where it can be, so that the count stays exact."""
@@ -259,9 +276,11 @@ class Machine(Handlers):
     def _after_interrupt(self) -> Outcome | None:
         self._feed_uart()
         if self._signal:
-            return Outcome.of(Ending.LIMIT, f"ended by signal {self._signal}", 128 + self._signal)
+            signal, self._signal = self._signal, 0
+            return Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal)
         if self._quit:
-            return Outcome.of(Ending.POWERED_OFF, self._quit)
+            reason, self._quit = self._quit, ""
+            return Outcome.of(Ending.POWERED_OFF, reason)
         if self._waker.expired:
             return Outcome.of(Ending.LIMIT, "time-out")
         return None

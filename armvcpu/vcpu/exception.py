@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
+from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.registers import access_from_instruction, iss_from_encoding, lowest_el
 from armvcpu.arch.sysreg import SysRegAccess, SysRegIss
 from armvcpu.errors import GuestCrash
@@ -57,6 +58,7 @@ class ExceptionLayer:
     def __init__(self, vcpu: Aarch64VCpu) -> None:
         self._vcpu = vcpu
         self._storm = 0
+        self._before_storm = (0, 0)
         self._hypercalls = vcpu.handlers.hypercalls
         self._accesses: dict[int, SysRegAccess] = {}
         self._to_el2 = self._table(
@@ -99,8 +101,8 @@ class ExceptionLayer:
         has_far = esr >> 26 in _HAS_FAR
         if vcpu.observer is not None:
             vcpu.observer.exception(vcpu.vcpu_id, state, 1, esr, far if has_far else None, vector)
-        self._watch_for_storm(elr, vector)
-        vcpu.last_exception = (esr, far, elr)
+        self._watch_for_storm(elr, vector, esr)
+        vcpu.last_exception = (esr, far if has_far else None, elr)
         vcpu.engine.enter_exception(
             1,
             elr=elr,
@@ -111,14 +113,19 @@ class ExceptionLayer:
             pc=vector,
         )
 
-    def _watch_for_storm(self, elr: int, vector: int) -> None:
+    def _watch_for_storm(self, elr: int, vector: int, esr: int) -> None:
         if not hits_own_vector(elr, vector):
             self._storm = 0
+            self._before_storm = (esr, elr)
             return
         self._storm += 1
         if self._storm >= STORM_LIMIT:
             self._storm = 0
-            raise GuestCrash(f"endless exception loop: the vector at {vector:#x} raises the exception it is to handle")
+            first_esr, first_elr = self._before_storm
+            raise GuestCrash(
+                f"endless exception loop: the vector at {vector:#x} raises the exception it is to handle; "
+                f"it began at {first_elr:#x} with: {describe_esr(first_esr)}"
+            )
 
     def undefined(self) -> None:
         """The instruction at PC is UNDEFINED for the guest."""

@@ -94,8 +94,8 @@ class Aarch64VCpu:
         self.observer: Observer | None = None
         self.last_trap = (0, 0, 0)
         """(ESR, FAR, PC) of the last trap that became an exit."""
-        self.last_exception: tuple[int, int, int] | None = None
-        """(ESR, FAR, ELR) of the guest's own last exception."""
+        self.last_exception: tuple[int, int | None, int] | None = None
+        """(ESR, FAR where the exception has one, ELR) of the guest's own last exception."""
         has_pan = bool(self.model.ID_AA64MMFR1_EL1.PAN)
         self.features = EntryFeatures(pan=has_pan)
         self.interrupts: VirtualCpuInterface | None = None
