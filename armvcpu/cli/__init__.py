@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import NoReturn
 
 import click
 
@@ -22,6 +24,8 @@ COMMANDS = {
     "firmware": "List, fetch and find real firmware by name.",
 }
 USAGE_STATUS = 2
+INTERRUPTED_STATUS, PIPE_STATUS = 130, 141
+"""128 + SIGINT, 128 + SIGPIPE."""
 INTERNAL_STATUS = 70
 """sysexits.h EX_SOFTWARE: a bug of armvcpu, which no guest and no user caused."""
 
@@ -65,14 +69,42 @@ def cli(verbose: int) -> None:
         )
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: runs a command and turns errors into one line and a status."""
+    _open_standard_descriptors()
     try:
-        return cli.main(args=arguments, prog_name="armvcpu")
+        status = cli.main(args=arguments, prog_name="armvcpu", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(USAGE_STATUS)
+    except click.ClickException as error:
+        ctx = getattr(error, "ctx", None)
+        command = "armvcpu" if ctx is None else ctx.command_path
+        _fail(f"{error.format_message().rstrip('.')}; see `{command} --help`", USAGE_STATUS)
+    except click.Abort:
+        sys.exit(INTERRUPTED_STATUS)
     except InternalError as error:
         logging.getLogger("armvcpu").debug("internal error", exc_info=True)
-        click.echo(f"armvcpu: internal error, please report it: {error}", err=True)
-        sys.exit(INTERNAL_STATUS)
+        _fail(f"internal error, please report it: {error}", INTERNAL_STATUS)
     except ArmvcpuError as error:
-        click.echo(f"armvcpu: {error}", err=True)
-        sys.exit(USAGE_STATUS)
+        _fail(str(error), USAGE_STATUS)
+    except BrokenPipeError:
+        with suppress(OSError):  # what Python still holds for the reader that has gone must not fail again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(PIPE_STATUS)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    with suppress(OSError):
+        click.echo("armvcpu: " + message.replace("\n", " "), err=True)
+    sys.exit(status)
+
+
+def _open_standard_descriptors() -> None:
+    """Have 0, 1 and 2 lead nowhere where they are closed, so that no other file gets their numbers."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+LONGEST = 1e9
+"""Seconds that may be waited for: more than thirty years, and less than what the host's calls can't take."""
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -23,6 +25,22 @@ class Size(click.ParamType[int]):
         if not digits.isdecimal():
             self.fail(f"{value!r} is no size: write 256M or 1G", param, ctx)
         return int(digits) * _UNITS[unit]
+
+
+class Seconds(click.ParamType[float]):
+    """A time, more than zero."""
+
+    name = "SECONDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number of seconds."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= LONGEST:
+            self.fail(f"{value!r} is no time in seconds: write 10 or 0.5", param, ctx)
+        return seconds
 
 
 class Address(click.ParamType[int]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from contextlib import ExitStack
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armvcpu.cli.options import Address, Size
+from armvcpu.cli.options import Address, Seconds, Size
 
 if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
 
+log = logging.getLogger("armvcpu.run")
 TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,7 +35,7 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     "--clock", type=click.Choice(["host", "instructions"]), default="host", show_default=True,
     help="What time is for the guest and how the engine runs: promptly, or repeatably.",
 )  # fmt: skip
-@click.option("--timeout", metavar="S", type=click.FloatRange(min=0, min_open=True), help="End after S seconds.")
+@click.option("--timeout", metavar="S", type=Seconds(), help="End after S seconds.")
 @click.option("--max-instructions", metavar="N", type=click.IntRange(min=1), help="End after exactly N instructions.")
 @click.option(
     "--trace", metavar="KIND,...[:FILE]", multiple=True,
@@ -54,6 +56,7 @@ def run(ctx: click.Context, /, as_json: bool, trace: tuple[str, ...], **options:
     """
     with ExitStack() as stack:
         machine, outcome = _run(stack, trace, options)
+        log.info("%s; status %d", outcome.reason, outcome.status)
         status = _report(machine, outcome, as_json=as_json)
     ctx.exit(status)
 
@@ -72,6 +75,9 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     )
     if tracing is not None:
         tracing.attach(machine)
+    for line in machine.plan.description:
+        log.info(line)
+    log.debug("guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
     console.on_quit = machine.quit
     console.on_output_lost = lambda: machine.interrupt(signal.SIGPIPE)
     for number in TERMINATING:
@@ -104,5 +110,6 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
             "crash": None if crash is None else crash.as_dict(),
         }
         click.echo(json.dumps(facts))
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return outcome.status

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from armvcpu.debug.trace import Tracer, parse_kinds
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import ExitStack
 
     from armvcpu.machine.machine import Machine
@@ -39,17 +40,46 @@ class Traces:
                 machine.trace_memory(partial(tracer.mem, 0))
 
 
+class _TraceFile:
+    """A file for traces; what the host refuses is a UsageError, at once or at the end."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with self._explained():
+            self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115  __exit__ closes it
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(f"--trace file {self._path}: {error.strerror}; name another") from error
+
+    def write(self, line: str) -> None:
+        """Write a line with its newline."""
+        with self._explained():
+            self._file.write(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._explained():
+            self._file.close()
+
+
+def _to_stderr(line: str) -> None:
+    with suppress(OSError):  # nobody reads: the guest goes on
+        sys.stderr.write(line)
+
+
 def open_traces(stack: ExitStack, texts: tuple[str, ...]) -> Traces:
     """Parse the options and open their files; UsageError for a kind that is none or a file that can't be written."""
     traces = Traces()
     for text in texts:
         kinds, path = parse_kinds(text)
         if path is None:
-            traces.sinks.append((kinds, sys.stderr.write))
+            traces.sinks.append((kinds, _to_stderr))
             continue
-        try:
-            file = stack.enter_context(open(path, "w", encoding="utf-8"))  # noqa: SIM115  the stack closes it
-        except OSError as error:
-            raise UsageError(f"--trace file {path}: {error.strerror}") from error
-        traces.sinks.append((kinds, file.write))
+        traces.sinks.append((kinds, stack.enter_context(_TraceFile(path)).write))
     return traces

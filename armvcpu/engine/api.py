@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from armvcpu.engine.state import CpuState
+    from armvcpu.engine.timer_writes import TimerListener
 
 TrapHandler = Callable[[int, int, int], None]
 """Called as handler(target EL, ESR of the exception, fault address). `state` holds the guest's registers;
@@ -151,6 +152,10 @@ class Engine(Protocol):
 
     def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
         """Call `handler` with the PC before each instruction at `begin` to `end`; `state` is up to date there."""
+        ...
+
+    def on_timer_write(self, listener: TimerListener) -> None:
+        """Have `listener` hear what the guest writes to its timers, and keep CTL and CVAL in the registers."""
         ...
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from armvcpu.engine.api import TrapHandler
+    from armvcpu.engine.timer_writes import TimerListener
 
 __all__ = [
     "AtCode",
@@ -53,6 +54,7 @@ class ScriptedEngine(FakeMemory):
         """The argument of each `invalidate_instruction_cache`."""
         self.leaves = self.steps = self.code_invalidations = self.tlb_flushes = 0
         self.closed = False
+        self.timer_listener: TimerListener | None = None
         self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
         self.code_handlers: list[tuple[int, int, Callable[[int], None]]] = []
         self.tables = memoryview(bytearray(PRIVATE_SIZE - TABLES_OFFSET))
@@ -216,6 +218,10 @@ class ScriptedEngine(FakeMemory):
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
         """Note it in `memory_handlers`, for `MemoryAccess`."""
         self.memory_handlers.append(handler)
+
+    def on_timer_write(self, listener: TimerListener) -> None:
+        """Note it in `timer_listener`."""
+        self.timer_listener = listener
 
     def invalidate_code(self) -> None:
         """Count it."""

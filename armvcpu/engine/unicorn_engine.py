@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import IoRead, IoWrite, TrapHandler
+    from armvcpu.engine.timer_writes import TimerListener
 
 SCR_EL3 = op(3, 6, 1, 1, 0)
 SCR_NON_SECURE = 0x531  # NS, RES1, HCE, RW; SMD stays clear, or HVC and SMC are UNDEFINED (DDI 0487 D17.2.117)
@@ -82,7 +83,7 @@ class UnicornEngine:
         reset = self._allocate_state()
         self.state = reset
         self._install_trap_hook()
-        self._timer_writes = TimerWrites(lib, handle, self.registers)
+        self._timer_writes = TimerWrites(lib, handle, self.registers, self._fail)
         self.fp_trap = FpTrap(self, lib, handle, self._fail)
         self._reset_registers()
         self.store()
@@ -420,6 +421,10 @@ class UnicornEngine:
         self._code_hooks.append(callback)
         self._lib.add_hook(self._handle, self._lib.const.UC_HOOK_CODE, callback, begin, end)
         self.invalidate_code()  # blocks that are translated already don't have the call
+
+    def on_timer_write(self, listener: TimerListener) -> None:
+        """Have `listener` keep the guest's timers; until then CTL and CVAL are only stored."""
+        self._timer_writes.listener = listener
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""

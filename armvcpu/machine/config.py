@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -9,7 +10,6 @@ from armvcpu.arch.idregs import model
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
 
     PathLike = str | os.PathLike[str]
@@ -46,7 +46,11 @@ class MachineConfig:
                 "IMAGE and --firmware together need fw_cfg, which this board does not have yet: "
                 "give one of them, and let the firmware load the image from memory or disk"
             )
+        if self.load_address is not None and self.load_address % 4:
+            raise UsageError(f"--load-address {self.load_address:#x} is no multiple of 4, where instructions are")
         if self.clock not in {"host", "instructions"}:
             raise UsageError(f"no clock {self.clock!r}: host or instructions")
         if self.semihosting_directory is not None and not self.semihosting:
             raise UsageError("--semihosting-directory without --semihosting has no effect: add --semihosting")
+        if self.semihosting_directory is not None and not os.path.isdir(self.semihosting_directory):
+            raise UsageError(f"{self.semihosting_directory}: not a directory; name one for --semihosting-directory")

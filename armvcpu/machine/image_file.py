@@ -10,7 +10,7 @@ import os
 import stat
 
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.image import GIB, REMEDIES, ImageKind, LoadedImage, MemoryMap, Region, Segment, identify
+from armvcpu.machine.image import GIB, MIB, REMEDIES, ImageKind, LoadedImage, MemoryMap, Region, Segment, identify
 from armvcpu.machine.image_elf import load_elf
 from armvcpu.machine.image_linux import load_linux, unwrap
 
@@ -73,14 +73,17 @@ def read_file(path: Path, limit: int, limit_is: str) -> bytes:
         # O_NONBLOCK: opening a named pipe must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            _check_status(path, os.fstat(descriptor), limit, limit_is)
+            status = os.fstat(descriptor)
+            _check_status(path, status, limit, limit_is)
             with open(descriptor, "rb", closefd=False) as file:
-                data = file.read(limit)
+                data = file.read(min(limit, max(status.st_size, MIB)))  # files of /proc have more than their size
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = error.strerror if isinstance(error, OSError) else None
         raise ImageError(path, (reason or str(error)).lower(), "check the path and its permissions") from None
+    except MemoryError:
+        raise ImageError(path, "does not fit into the host's memory", "use a smaller file") from None
     if not data:
         raise ImageError(path, "is empty", "build or copy it again")
     return data

@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 FIRST_SLICE, LAST_SLICE = 20_000, 2_000_000
 """Instructions between two looks at the world in the counting mode: more while they take less than SLICE_TIME."""
 SLICE_TIME = 0.01
+NEVER = 1e9
+"""Seconds: a longer time-out is none."""
 KEPT_EXITS = 16
 
 
@@ -168,7 +170,7 @@ class Machine(Handlers):
         self._outcome = None
         with Waker(self.engine.request_stop) as waker:
             self._waker = waker
-            waker.set_deadline(None if timeout is None else time.monotonic() + timeout)
+            waker.set_deadline(None if timeout is None or timeout > NEVER else time.monotonic() + timeout)
             self.console.on_input = self.engine.request_stop
             try:
                 self._feed_uart()
@@ -196,7 +198,7 @@ class Machine(Handlers):
                 return outcome
 
     def _count(self, reason: Exit, piece: int) -> int:
-        """The instructions of a slice that ended with `reason`; one where Unicorn does not tell, so that a limit comes."""
+        """Instructions of a slice that ended with `reason`; one where Unicorn does not tell, so that a limit comes."""
         if isinstance(reason, ExternalInterrupt):  # before the slice began
             return 0
         if isinstance(reason, Nothing):

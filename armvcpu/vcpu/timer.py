@@ -46,3 +46,50 @@ class PhysicalTimer:
     def tval(self, value: int) -> None:
         offset = value & 0xFFFF_FFFF
         self.cval = (self.count + offset - (offset >> 31 << 32)) & _U64
+
+
+class GuestTimer:
+    """A timer that the guest programs directly: CTL and CVAL are kept here, and the engine's copies are what it reads.
+
+    `count` gives the count that the timer compares with (for the virtual timer, CNTVCT_EL0); `show(ctl, cval)` brings
+    the engine's registers up to date; `line` is the timer's interrupt, a level (D11.2.4).
+    """
+
+    def __init__(
+        self, count: Callable[[], int], show: Callable[[int, int], None], line: Callable[[bool], None]
+    ) -> None:
+        self._count, self._show, self._line = count, show, line
+        self._level = False
+        self.ctl = self.cval = 0
+
+    @property
+    def is_armed(self) -> bool:
+        """Is there a moment to come at which something changes: enabled, and its condition not met yet?"""
+        return self.ctl & (ENABLE | ISTATUS) == ENABLE
+
+    def write(self, part: str, value: int) -> None:
+        """The guest wrote CTL, CVAL or TVAL."""
+        if part == "CTL":
+            self.ctl = value & (ENABLE | IMASK)
+        elif part == "CVAL":
+            self.cval = value & _U64
+        else:
+            offset = value & 0xFFFF_FFFF
+            self.cval = (self._count() + offset - (offset >> 31 << 32)) & _U64
+        self.update()
+
+    def update(self) -> None:
+        """Look at the count: ISTATUS, the guest's view of it, and the interrupt line."""
+        self.ctl &= ~ISTATUS
+        if self.ctl & ENABLE and self._count() >= self.cval:
+            self.ctl |= ISTATUS
+        self._show(self.ctl, self.cval)
+        level = self.ctl & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
+        if level != self._level:
+            self._level = level
+            self._line(level)
+
+    def reset(self) -> None:
+        """As after reset: disabled, and its interrupt gone."""
+        self.ctl = self.cval = 0
+        self.update()

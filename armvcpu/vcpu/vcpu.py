@@ -112,7 +112,7 @@ class Aarch64VCpu:
         """Choose what is trapped: HCR_EL2, CNTHCTL_EL2, VMPIDR_EL2, VPIDR_EL2. CREATED becomes FREE."""
         self._require("setup", VCpuState.CREATED)
         registers = self.system_registers
-        registers.hcr_el2 = HCR_EL2.of(
+        registers.hcr_el2 |= HCR_EL2.of(  # VM is set already where set_ept_root came first
             RW=1, TPU=1, TSC=1, TID2=1, TID3=1, TWI=1, TWE=1, AMO=1,
             IMO=not config.passthrough_interrupt, FMO=not config.passthrough_interrupt,
         )  # fmt: skip

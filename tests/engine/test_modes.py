@@ -54,10 +54,11 @@ def test_limit_in_the_prompt_mode_is_refused(bench):
 
 
 def test_stop_while_counting_waits_for_the_limit(bench):
-    """A stop comes at the slice's own end: earlier ones would repeat accesses."""
+    """A stop comes after the slice's own end, which still counts: earlier ones would repeat accesses."""
     bench.engine.set_counting(True)
     bench.start(svc(0), ADD_X0_1, branch(-2))
     bench.on_trap = lambda _seen: bench.engine.request_stop()
+    assert (bench.run(limit=9), bench.gpr(0)) == (RunEnd.LIMIT, 3)
     assert (bench.run(limit=9), bench.gpr(0)) == (RunEnd.STOPPED, 3)
 
 

@@ -1,0 +1,423 @@
+"""The exception layer on synthetic traps: what EL2 does by exception class. DDI 0487 D17.2.37 (ESR_EL2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from vcpu_bench import RAM, Bench, Heard
+
+from armvcpu.arch.esr import ESR, DataAbortIss, ExceptionClass
+from armvcpu.arch.registers import by_name, instruction_from_access, iss_from_encoding, op
+from armvcpu.arch.sysreg import SysRegIss
+from armvcpu.engine.fake import Trap
+from armvcpu.errors import GuestCrash
+from armvcpu.vcpu.exception import HLT_SEMIHOSTING, STORM_LIMIT, read_result
+from armvcpu.vcpu.exits import (
+    AccessFlags,
+    CpuDown,
+    Halt,
+    Hypercall,
+    MmioRead,
+    MmioWrite,
+    NestedPageFault,
+    Nothing,
+    SysRegRead,
+    SysRegWrite,
+    SystemDown,
+    SystemReset,
+)
+
+EC = ExceptionClass
+READ, WRITE, EXECUTE = AccessFlags.READ, AccessFlags.WRITE, AccessFlags.EXECUTE
+UNDEFINED = 0x0200_0000
+ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
+NOT_SUPPORTED = ALL_ONES
+VECTORS, SYNC_SAME, SYNC_LOWER = 0xFFFF_0000, 0xFFFF_0200, 0xFFFF_0400
+EL0 = 0x3C0
+ICC_IAR1, ICC_EOIR1, MIDR = (by_name[name].encoding for name in ("ICC_IAR1_EL1", "ICC_EOIR1_EL1", "MIDR_EL1"))
+UNKNOWN_REGISTER = op(3, 1, 11, 7, 7)  # in no row
+
+
+def esr(ec: int, iss: int = 0) -> int:
+    return ESR.of(EC=ec, IL=1, ISS=iss)
+
+
+def trap(ec: int, iss: int = 0, **rest: Any) -> Trap:
+    """A trap to EL2 from RAM's first instruction."""
+    return Trap(2, esr(ec, iss), **{"pc": RAM, **rest})
+
+
+def abort(*, far: int = 0x0900_0018, ec: int = EC.DABT_LOWER, regs: dict[int, int] | None = None, **iss: int) -> Trap:
+    """A stage-2 translation fault at level 1 whose IPA is the FAR."""
+    described = DataAbortIss.of(**{"DFSC": 5, **iss})
+    return trap(ec, described, far=far, hpfar=far >> 12 << 4, regs=regs or {})
+
+
+def access(encoding: int, rt: int, *, read: bool, **rest: Any) -> Trap:
+    """A trapped MRS or MSR."""
+    return trap(EC.MSR_MRS, iss_from_encoding(encoding) | SysRegIss.of(Rt=rt, Direction=int(read)), **rest)
+
+
+def taken(bench: Bench) -> tuple[str, int, int]:
+    """The one exception that the guest took: ESR, ELR less RAM, the vector."""
+    (entry,) = bench.engine.entered
+    assert entry.target_el == 1
+    return hex(entry.esr or 0), entry.elr - RAM, entry.pc
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Vectors at VECTORS."""
+    bench = Bench()
+    bench.vcpu.system_registers.vbar_el1 = VECTORS
+    return bench
+
+
+# --- calls and waiting ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ti", "exit_"), [(0, Halt()), (1, Nothing()), (2, Halt()), (3, Nothing())])
+def test_wfi_is_an_exit_and_wfe_a_hint(bench, ti, exit_):
+    """ISS.TI: WFI, WFE, WFIT, WFET; the guest goes on behind the instruction."""
+    assert (bench.play(trap(EC.WFX, ti)), bench.pc) == (exit_, 4)
+
+
+def test_hvc_nobody_claims_is_a_hypercall(bench):
+    """x0 with all its 64 bits, x1 to x6; the preferred return address of HVC is behind it already."""
+    reason = bench.play(trap(EC.HVC64, pc=RAM + 4, regs={i: 0x1_0000_0000 + i for i in range(8)}))
+    assert reason == Hypercall(1 << 32, tuple(0x1_0000_0000 + i for i in range(1, 7)))
+    assert bench.pc == 4
+
+
+def test_smc_nobody_claims_is_not_supported(bench):
+    """DEN 0028 5.1; HCR_EL2.TSC traps it with PC on the instruction."""
+    assert bench.play(trap(EC.SMC64, regs={0: 0x8600_0001})) == Nothing()
+    assert (bench.vcpu.gpr(0), bench.pc) == (NOT_SUPPORTED, 4)
+
+
+@pytest.mark.parametrize(("ec", "pc"), [(EC.HVC64, RAM + 4), (EC.SMC64, RAM)])
+@pytest.mark.parametrize("x0", [0x8600_0001, 0x8601_0001, 0xFFFF_FFFF_8600_0001], ids=["plain", "SVE hint", "W0"])
+def test_firmware_service_answers_both_conduits(bench, ec, pc, x0):
+    """A function is W0 without the SVE hint (DEN 0028 2.5); what the service does not return is kept."""
+    bench.vcpu.services.register(0x8600_0001, lambda _id, args: (args[0] + 1, 2, -3))
+    assert bench.play(trap(ec, pc=pc, regs={0: x0, 1: 10, 3: 33})) == Nothing()
+    assert ([bench.vcpu.gpr(i) for i in range(4)], bench.pc) == ([11, 2, ALL_ONES - 2, 33], 4)
+
+
+@pytest.mark.parametrize("exit_", [SystemDown(), SystemReset(), CpuDown(1)])
+@pytest.mark.parametrize(("ec", "pc"), [(EC.HVC64, RAM + 4), (EC.SMC64, RAM)])
+def test_service_that_makes_an_exit_has_succeeded(bench, ec, pc, exit_):
+    """x0 is SUCCESS and PC behind the call when `run` returns the exit."""
+    bench.vcpu.services.register(0x8600_0001, lambda _id, _args: exit_)
+    assert bench.play(trap(ec, pc=pc, regs={0: 0x8600_0001})) == exit_
+    assert (bench.vcpu.gpr(0), bench.pc) == (0, 4)
+
+
+@pytest.mark.parametrize(("ec", "pc"), [(EC.HVC64, RAM + 4), (EC.SMC64, RAM)])
+@pytest.mark.parametrize(("answer", "x0"), [(-1, ALL_ONES), (5, 5), (None, 0x8600_0001)])
+def test_registered_handler_answers_before_services(bench, ec, pc, answer, x0):
+    """Inside the trap; with None it has written the registers itself."""
+    vcpu, asked = bench.vcpu, []
+    handlers = vcpu.handlers.hypercalls if ec == EC.HVC64 else vcpu.handlers.smc
+    vcpu.services.register(0x8600_0001, lambda _id, _args: 99)
+    handlers[0x8600_0001] = lambda called: (asked.append(called), answer)[1]
+    assert bench.play(trap(ec, pc=pc, regs={0: 0x8600_0001})) == Nothing()
+    assert (vcpu.gpr(0), bench.pc, asked) == (x0, 4, [vcpu])
+
+
+# --- system registers -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rt", "value"), [(3, 7), (30, 7), (31, 0)])
+def test_mrs_is_answered_by_the_table(bench, rt, value):
+    """The general register gets the value, and XZR nothing; PC moves on."""
+    bench.vcpu.sysregs.add(UNKNOWN_REGISTER, lambda: 7, None)
+    assert bench.play(access(UNKNOWN_REGISTER, rt, read=True)) == Nothing()
+    assert (bench.vcpu.gpr(rt), bench.pc) == (value, 4)
+
+
+@pytest.mark.parametrize(("rt", "value"), [(3, ALL_ONES), (31, 0)])
+def test_msr_is_given_to_the_table(bench, rt, value):
+    """All 64 bits of the general register; XZR is zero."""
+    written = []
+    bench.vcpu.sysregs.add(UNKNOWN_REGISTER, None, written.append)
+    assert bench.play(access(UNKNOWN_REGISTER, rt, read=False, regs={3: ALL_ONES})) == Nothing()
+    assert (written, bench.pc) == ([value], 4)
+
+
+@pytest.mark.parametrize("rt", [0, 30, 31])
+def test_register_in_no_table_is_an_exit(bench, rt):
+    """`addr` is ISS & 0x3FFC1E; the caller may answer, and the guest goes on behind the access."""
+    name = iss_from_encoding(UNKNOWN_REGISTER)
+    assert bench.play(access(UNKNOWN_REGISTER, rt, read=True)) == SysRegRead(name, rt)
+    bench.vcpu.set_gpr(rt, 0x55)
+    assert (bench.vcpu.gpr(rt), bench.pc) == (0 if rt == 31 else 0x55, 4)
+    value = 0 if rt == 31 else 9
+    regs = {} if rt == 31 else {rt: 9}
+    assert bench.play(access(UNKNOWN_REGISTER, rt, read=False, regs=regs)) == SysRegWrite(name, value)
+
+
+def test_register_exit_can_be_answered_with_undefined(bench):
+    """ELR is the access itself, although PC had moved on."""
+    bench.play(access(UNKNOWN_REGISTER, 1, read=True))
+    bench.vcpu.inject_undefined()
+    assert taken(bench) == ("0x2000000", 0, SYNC_SAME)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "read"),
+    [(ICC_IAR1, False), (ICC_EOIR1, True), (MIDR, False), (by_name["APIAKeyLo_EL1"].encoding, True)],
+    ids=["write of a read-only one", "read of a write-only one", "write of an ID register", "feature that is absent"],
+)
+def test_access_the_architecture_forbids_is_undefined(bench, encoding, read):
+    """EC 0 with ELR on the instruction, and no register changes (C5.1.2)."""
+    assert bench.play(access(encoding, 2, read=read, regs={2: 0x77})) == Nothing()
+    assert (taken(bench), bench.vcpu.gpr(2)) == (("0x2000000", 0, SYNC_SAME), 0x77)
+
+
+@pytest.mark.parametrize(("pstate", "known"), [(0x3C5, True), (EL0, False)], ids=["EL1", "EL0"])
+def test_register_the_engine_lacks_is_emulated_where_its_level_may_use_it(bench, pstate, known):
+    """It arrives as UNDEFINED at EL1; ICC_IAR1_EL1 stays that at EL0 (its op1 is 0)."""
+    bench.put(instruction_from_access(ICC_IAR1, 9, is_read=True))
+    assert bench.play(Trap(1, UNDEFINED, pc=RAM, pstate=pstate)) == Nothing()
+    if known:
+        assert (bench.vcpu.gpr(9), bench.pc, bench.engine.entered) == (1023, 4, [])
+    else:
+        assert (bench.vcpu.gpr(9), taken(bench)) == (0, ("0x2000000", 0, SYNC_LOWER))
+
+
+@pytest.mark.parametrize("name", ["SP_EL1", "VBAR_EL2", "SCR_EL3", "ICH_HCR_EL2"])
+def test_registers_of_higher_levels_are_undefined(bench, name):
+    """Their op1 says so (C5.1.2), whatever the table has."""
+    encoding = by_name[name].encoding
+    bench.vcpu.sysregs.add(encoding, lambda: 1, None)
+    bench.put(instruction_from_access(encoding, 1, is_read=True))
+    bench.play(Trap(1, UNDEFINED, pc=RAM))
+    assert taken(bench) == ("0x2000000", 0, SYNC_SAME)
+
+
+@pytest.mark.parametrize(("pstate", "vector"), [(0x3C5, SYNC_SAME), (EL0, SYNC_LOWER)], ids=["EL1", "EL0"])
+def test_absent_register_at_each_level(bench, pstate, vector):
+    """DIT exists at EL0, but no presented CPU has it."""
+    bench.put(instruction_from_access(by_name["DIT"].encoding, 1, is_read=True))
+    bench.play(Trap(1, UNDEFINED, pc=RAM, pstate=pstate))
+    assert taken(bench) == ("0x2000000", 0, vector)
+
+
+# --- aborts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sas", "width"), [(0, 1), (1, 2), (2, 4), (3, 8)])
+@pytest.mark.parametrize(("sse", "sf", "reg"), [(0, 0, 0), (1, 0, 30), (1, 1, 5), (0, 1, 31)])
+def test_load_is_described_by_its_syndrome(bench, sas, width, sse, sf, reg):
+    """SAS is the access, SSE sign extension, SF the register's width, SRT the register (31 is XZR)."""
+    reason = bench.play(abort(ISV=1, SAS=sas, SSE=sse, SF=sf, SRT=reg))
+    assert reason == MmioRead(0x0900_0018, width, reg, 8 if sf else 4, bool(sse))
+    assert (bench.pc, bench.engine.entered) == (4, [])
+
+
+@pytest.mark.parametrize(
+    ("sas", "data"), [(0, 0xEF), (1, 0xCDEF), (2, 0x89AB_CDEF), (3, 0x0123_4567_89AB_CDEF)], ids=lambda v: hex(v)
+)
+def test_store_is_cut_to_its_width(bench, sas, data):
+    """The low bytes of the register."""
+    reason = bench.play(abort(ISV=1, SAS=sas, SF=1, SRT=7, WnR=1, regs={7: 0x0123_4567_89AB_CDEF}))
+    assert (reason, bench.pc) == (MmioWrite(0x0900_0018, 1 << sas, data), 4)
+
+
+def test_store_of_xzr_is_zero(bench):
+    """Register 31, although the frame has SP there."""
+    assert bench.play(abort(ISV=1, SAS=3, SRT=31, WnR=1, regs={31: 0x1000})) == MmioWrite(0x0900_0018, 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "register"),
+    [
+        (MmioRead(0, 1, 0, 4, False), 0x1FF, 0xFF),
+        (MmioRead(0, 1, 0, 4, True), 0x80, 0xFFFF_FF80),
+        (MmioRead(0, 1, 0, 8, True), 0x80, 0xFFFF_FFFF_FFFF_FF80),
+        (MmioRead(0, 1, 0, 8, True), 0x7F, 0x7F),
+        (MmioRead(0, 2, 0, 8, True), 0x1_8000, 0xFFFF_FFFF_FFFF_8000),
+        (MmioRead(0, 4, 0, 8, True), 0x8000_0000, 0xFFFF_FFFF_8000_0000),
+        (MmioRead(0, 4, 0, 4, False), ALL_ONES, 0xFFFF_FFFF),
+        (MmioRead(0, 8, 0, 8, False), ALL_ONES, ALL_ONES),
+    ],
+)
+def test_answer_to_a_load_is_cut_and_extended(read, value, register):
+    """As LDRB, LDRSB W and X, LDRSH, LDRSW, LDR W and X do (C6.2)."""
+    assert hex(read_result(read, value)) == hex(register)
+
+
+def test_ipa_is_hpfar_and_the_offset_of_far(bench):
+    """FIPA, HPFAR_EL2 bits 43:4, is IPA bits 51:12, NS is no part; FAR is virtual, but for its low 12 bits."""
+    hpfar = 1 << 63 | 0xFFF_FFFF_FFF0
+    reason = bench.play(trap(EC.DABT_LOWER, DataAbortIss.of(DFSC=5), far=0xFFFF_8000_1234_5678, hpfar=hpfar))
+    assert reason == NestedPageFault(0xF_FFFF_FFFF_F678, READ)
+
+
+@pytest.mark.parametrize(
+    ("ec", "iss", "access_"),
+    [(EC.DABT_LOWER, {}, READ), (EC.DABT_LOWER, {"WnR": 1}, WRITE), (EC.IABT_LOWER, {}, EXECUTE)],
+)
+def test_abort_without_isv_is_a_page_fault(bench, ec, iss, access_):
+    """LDP, atomics, write-back and fetches have no register to serve: PC stays on the instruction."""
+    assert bench.play(abort(ec=ec, **iss)) == NestedPageFault(0x0900_0018, access_)
+    assert (bench.pc, bench.engine.entered) == (0, [])
+
+
+@pytest.mark.parametrize(("ec", "iss"), [(EC.DABT_LOWER, {"WnR": 1, "ISV": 1}), (EC.IABT_LOWER, {})])
+def test_fault_on_a_table_walk_is_the_read_of_a_descriptor(bench, ec, iss):
+    """With S1PTW the IPA is the table's and its offset unknown; WnR tells of the instruction, not of the walk."""
+    asked = []
+    bench.vcpu.handle_page_fault = lambda ipa, flags: bool(asked.append((ipa, flags)))
+    assert bench.play(abort(ec=ec, far=0x4444_0018, S1PTW=1, **iss)) == NestedPageFault(0x4444_0000, READ)
+    assert (asked, bench.pc) == ([(0x4444_0000, READ)], 0)
+
+
+@pytest.mark.parametrize(
+    ("ec", "iss", "access_"),
+    [
+        (EC.DABT_LOWER, {"ISV": 1}, READ),
+        (EC.DABT_LOWER, {"ISV": 1, "WnR": 1}, WRITE),
+        (EC.DABT_LOWER, {"WnR": 1}, WRITE),
+        (EC.IABT_LOWER, {}, EXECUTE),
+    ],
+)
+def test_fault_that_memory_management_cures_is_no_exit(bench, ec, iss, access_):
+    """It is asked with IPA and access, and the instruction is tried again."""
+    asked = []
+    bench.vcpu.handle_page_fault = lambda ipa, flags: not asked.append((ipa, flags))
+    assert bench.play(abort(ec=ec, **iss)) == Nothing()
+    assert (asked, bench.pc, bench.engine.entered) == ([(0x0900_0018, access_)], 0, [])
+
+
+EXTERNAL = [
+    # trap's class and ISS, mode, what the guest gets: EC, IL, WnR and the status code
+    (EC.DABT_LOWER, {"ISV": 1, "SAS": 3, "SRT": 5, "SF": 1}, 0x3C5, 0x9600_0010, SYNC_SAME),
+    (EC.DABT_LOWER, {"ISV": 1, "WnR": 1, "SSE": 1}, 0x3C5, 0x9600_0050, SYNC_SAME),
+    (EC.DABT_LOWER, {"WnR": 1}, EL0, 0x9200_0050, SYNC_LOWER),
+    (EC.DABT_LOWER, {"DFSC": 0x0F}, EL0, 0x9200_0010, SYNC_LOWER),
+    (EC.IABT_LOWER, {}, 0x3C5, 0x8600_0010, SYNC_SAME),
+    (EC.IABT_LOWER, {}, EL0, 0x8200_0010, SYNC_LOWER),
+    (EC.DABT_LOWER, {"S1PTW": 1, "DFSC": 6}, 0x3C5, 0x9600_0016, SYNC_SAME),
+    (EC.DABT_LOWER, {"S1PTW": 1, "WnR": 1, "DFSC": 7}, EL0, 0x9200_0057, SYNC_LOWER),
+    (EC.IABT_LOWER, {"S1PTW": 1, "DFSC": 5}, EL0, 0x8200_0015, SYNC_LOWER),
+]
+
+
+@pytest.mark.parametrize(("ec", "iss", "pstate", "esr_", "vector"), EXTERNAL)
+def test_access_to_nothing_is_an_external_abort(bench, ec, iss, pstate, esr_, vector):
+    """Synchronous, from the guest's own level; FAR is virtual, ELR the instruction (D17.2.37, DFSC)."""
+    bench.play(replace(abort(ec=ec, far=0xFFFF_8000_0000_0018, **iss), pstate=pstate))
+    bench.vcpu.inject_external_abort()
+    assert taken(bench) == (hex(esr_), 0, vector)
+    assert bench.engine.entered[0].far == 0xFFFF_8000_0000_0018
+
+
+# --- the guest's own exceptions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ec", [ec for ec in range(64) if ec not in {0x01, 0x16, 0x17, 0x18, 0x20, 0x24}])
+def test_trap_to_el2_no_row_knows_is_undefined(bench, ec):
+    """EL2 asked for no such trap; the guest never brings the host down."""
+    assert bench.play(trap(ec, 0x123)) == Nothing()
+    assert taken(bench) == ("0x2000000", 0, SYNC_SAME)
+
+
+@pytest.mark.parametrize("ec", range(1, 64))
+def test_exception_for_el1_is_taken_as_it_came(bench, ec):
+    """ESR is the engine's; FAR is written for aborts, PC alignment and watchpoints only (AArch64.ReportException)."""
+    assert bench.play(Trap(1, esr(ec, 0x45), far=0x1234, pc=RAM + 8)) == Nothing()
+    assert taken(bench) == (hex(esr(ec, 0x45)), 8, SYNC_SAME)
+    has_far = ec in {0x20, 0x21, 0x22, 0x24, 0x25, 0x34, 0x35}
+    assert bench.engine.entered[0].far == (0x1234 if has_far else None)
+    assert bench.vcpu.last_exception == (esr(ec, 0x45), 0x1234, RAM + 8)
+
+
+@pytest.mark.parametrize(("model", "pan"), [("a72", 0), ("max", 1 << 22)])
+def test_entry_saves_and_changes_pstate_as_the_cpu_model_has_it(model, pan):
+    """SPSR is PSTATE before; PAN is set only on a CPU that has it (SCTLR_EL1.SPAN = 0)."""
+    bench = Bench(cpu_model=model)
+    bench.vcpu.system_registers.sctlr_el1 = 0
+    bench.play(Trap(1, esr(EC.SVC64, 5), pc=RAM + 4, pstate=0x6000_0000))
+    (entry,) = bench.engine.entered
+    assert (hex(entry.spsr), hex(entry.pstate)) == ("0x60000000", hex(0x6000_03C5 | pan))
+
+
+def test_undefined_word_is_taken(bench):
+    """A word that is no register access, or that cannot be read."""
+    bench.put(0x0000_0000)
+    bench.play(Trap(1, UNDEFINED, pc=RAM), Trap(1, UNDEFINED, pc=0x10))
+    assert [(entry.esr, entry.elr) for entry in bench.engine.entered] == [(UNDEFINED, RAM), (UNDEFINED, 0x10)]
+
+
+def test_semihosting_call_needs_a_handler(bench):
+    """HLT #0xF000 is UNDEFINED without one; a handler finds PC on the instruction."""
+    bench.put(HLT_SEMIHOSTING)
+    called = []
+    bench.play(Trap(1, UNDEFINED, pc=RAM))
+    bench.vcpu.handlers.semihosting = lambda vcpu: called.append(vcpu.state.pc)
+    bench.play(Trap(1, UNDEFINED, pc=RAM))
+    assert (len(bench.engine.entered), called) == (1, [RAM])
+
+
+def test_vector_that_raises_its_own_exception_is_a_crash(bench):
+    """After STORM_LIMIT in a row, and the vCPU may be run again."""
+    loop = [Trap(1, UNDEFINED, pc=SYNC_SAME)] * STORM_LIMIT
+    bench.play(*loop[1:])
+    with pytest.raises(GuestCrash, match="endless exception loop: the vector at 0xffff0200"):
+        bench.play(loop[0])
+    assert bench.play(*loop[1:]) == Nothing()
+
+
+def test_exception_from_elsewhere_ends_a_storm(bench):
+    """Handlers that fault now and then are not endless."""
+    inside, outside = Trap(1, UNDEFINED, pc=SYNC_SAME + 8), Trap(1, UNDEFINED, pc=RAM)
+    assert bench.play(*([inside] * (STORM_LIMIT - 1) + [outside]) * 3) == Nothing()
+
+
+# --- being watched, and dealing with exits in the trap ----------------------------------------------------------
+
+
+def test_observer_hears_exceptions(bench):
+    """ELR, target EL, ESR, FAR where the class has one, and the vector."""
+    bench.vcpu.observer = heard = Heard()
+    svc, alignment = esr(EC.SVC64, 1), esr(EC.PC_ALIGNMENT)
+    bench.play(Trap(1, svc, far=9, pc=RAM + 4), Trap(1, alignment, far=RAM + 1, pc=RAM + 1, pstate=EL0))
+    assert heard.events == [
+        ("exception", RAM + 4, 1, svc, None, SYNC_SAME),
+        ("exception", RAM + 1, 1, alignment, RAM + 1, SYNC_LOWER),
+    ]
+
+
+def test_observer_hears_register_accesses(bench):
+    """PC on the instruction, the packed register, direction and value; XZR writes zero."""
+    bench.vcpu.observer = heard = Heard()
+    bench.play(access(MIDR, 1, read=True), access(by_name["ICC_PMR_EL1"].encoding, 31, read=False))
+    assert heard.events == [
+        ("sysreg", RAM, MIDR, True, bench.vcpu.model.MIDR_EL1),
+        ("sysreg", RAM, by_name["ICC_PMR_EL1"].encoding, False, 0),
+    ]
+
+
+def test_observer_hears_calls_and_exits(bench):
+    """The arguments as they were passed, the answer, and the exit; PC is behind the call."""
+    bench.vcpu.observer = heard = Heard()
+    bench.vcpu.services.register(0x8600_0001, lambda _id, _args: SystemDown())
+    bench.vcpu.handlers.smc[0x8600_0002] = lambda _vcpu: 7
+    arguments = {i: i for i in range(1, 7)}
+    bench.play(trap(EC.SMC64, regs={0: 0x8600_0002, **arguments}), trap(EC.SMC64, regs={0: 0x8600_0001}))
+    assert heard.events == [
+        ("call", RAM + 4, "smc", 0x8600_0002, (1, 2, 3, 4, 5, 6), 7),
+        ("call", RAM + 4, "smc", 0x8600_0001, (1, 2, 3, 4, 5, 6), SystemDown()),
+        ("exit", RAM + 4, SystemDown()),
+    ]
+
+
+def test_exit_filter_deals_with_exits_in_the_trap(bench):
+    """What it answers True for does not end the run; here, every access to nothing."""
+    bench.vcpu.exit_filter = lambda reason: isinstance(reason, MmioRead) and not bench.vcpu.inject_external_abort()
+    assert bench.play(abort(ISV=1), trap(EC.WFX)) == Halt()
+    assert taken(bench) == ("0x96000010", 0, SYNC_SAME)

@@ -1,0 +1,146 @@
+"""The table of trapped registers: identification, absent ones, cache maintenance, interface and timer."""
+
+from __future__ import annotations
+
+import pytest
+
+from armvcpu.arch.idregs import MODELS, model
+from armvcpu.arch.registers import SYSREGS, Home, by_name, is_id_space, op
+from armvcpu.vcpu.icv import VirtualCpuInterface
+from armvcpu.vcpu.sysreg import SysRegTable
+from armvcpu.vcpu.timer import PhysicalTimer
+
+A72 = model("a72")
+IC_IALLUIS, IC_IALLU, IC_IVAU, DC_CVAU = op(1, 0, 7, 1, 0), op(1, 0, 7, 5, 0), op(1, 3, 7, 5, 1), op(1, 3, 7, 11, 1)
+UNLISTED = op(3, 1, 11, 7, 7)
+
+
+def encoding(name: str) -> int:
+    return by_name[name].encoding
+
+
+@pytest.fixture
+def table() -> SysRegTable:
+    return SysRegTable(A72, gicv3=True)
+
+
+def read(table: SysRegTable, name: str) -> int:
+    return table.readers[encoding(name)]()
+
+
+@pytest.mark.parametrize("cpu", MODELS, ids=lambda cpu: cpu.name)
+def test_identification_is_the_cpu_models(cpu):
+    """MIDR_EL1, CTR_EL0, CLIDR_EL1 and the memory model are its rows' values."""
+    table = SysRegTable(cpu, gicv3=True)
+    for name in ("MIDR_EL1", "CTR_EL0", "CLIDR_EL1", "DCZID_EL0", "ID_AA64ISAR0_EL1", "ID_AA64MMFR0_EL1"):
+        assert read(table, name) == getattr(cpu, name)
+
+
+@pytest.mark.parametrize("gicv3", [False, True])
+def test_gic_field_tells_whether_there_is_an_interface(gicv3):
+    """ID_AA64PFR0_EL1.GIC, bits 27:24; EL0 and EL1 are AArch64 only."""
+    value = read(SysRegTable(A72, gicv3=gicv3), "ID_AA64PFR0_EL1")
+    assert (value >> 24 & 0xF, value & 0xFF) == (int(gicv3), 0x11)
+
+
+def test_whole_id_space_reads_and_none_of_it_can_be_written(table):
+    """What is not allocated there reads as zero (D17.1); MSR is UNDEFINED."""
+    space = [op(3, 0, 0, crm, op2) for crm in range(1, 8) for op2 in range(8)]
+    assert all(is_id_space(each) and each in table.readers for each in space)
+    assert all(table.is_undefined(each, is_read=False) and not table.is_undefined(each, is_read=True) for each in space)
+    assert table.readers[op(3, 0, 0, 7, 7)]() == 0
+
+
+@pytest.mark.parametrize("row", [row for row in SYSREGS if row.home is Home.ABSENT], ids=lambda row: row.name)
+def test_registers_of_absent_features_are_undefined(table, row):
+    """Both ways."""
+    assert table.is_undefined(row.encoding, is_read=True)
+    assert table.is_undefined(row.encoding, is_read=False)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in SYSREGS if row.home in {Home.RAZ, Home.IMPDEF}], ids=lambda row: row.name
+)
+def test_registers_the_engine_lacks_are_zero_by_their_access_rights(table, row):
+    """RAZ/WI; a read-only one is UNDEFINED when written."""
+    readable, writable = row.access.value & 1, row.access.value & 2
+    assert table.is_undefined(row.encoding, is_read=True) is not bool(readable)
+    assert table.is_undefined(row.encoding, is_read=False) is not bool(writable)
+    if writable:
+        table.writers[row.encoding](5)
+    if readable:
+        assert table.readers[row.encoding]() == 0
+
+
+@pytest.mark.parametrize(
+    ("csselr", "cache"), [(0, A72.caches.l1_data), (1, A72.caches.l1_instruction), (2, A72.caches.l2), (3, 0)]
+)
+def test_ccsidr_is_of_the_cache_that_csselr_selects(table, csselr, cache):
+    """Level in bits 3:1, InD in bit 0 (D17.2.25)."""
+    table.writers[encoding("CSSELR_EL1")](csselr)
+    assert (read(table, "CCSIDR_EL1"), read(table, "CSSELR_EL1")) == (cache, csselr)
+
+
+def test_register_in_no_table_is_not_undefined(table):
+    """It is for the caller of `run` to decide."""
+    assert not table.is_undefined(UNLISTED, is_read=True)
+    assert UNLISTED not in table.readers
+    assert UNLISTED not in table.writers
+
+
+@pytest.mark.parametrize(("reader", "writer"), [(lambda: 1, None), (None, lambda _value: None)])
+def test_direction_without_a_handler_is_undefined(table, reader, writer):
+    """A register with only a reader is read-only, with only a writer write-only."""
+    table.add(UNLISTED, reader, writer)
+    assert table.is_undefined(UNLISTED, is_read=True) is (reader is None)
+    assert table.is_undefined(UNLISTED, is_read=False) is (writer is None)
+
+
+def test_handler_makes_an_absent_register_exist(table):
+    """A user's answer comes before the rows."""
+    absent = encoding("APIAKeyLo_EL1")
+    table.add(absent, lambda: 42, None)
+    assert (table.is_undefined(absent, is_read=True), table.readers[absent]()) == (False, 42)
+
+
+@pytest.mark.parametrize(("name", "address"), [(IC_IALLUIS, None), (IC_IALLU, None), (IC_IVAU, 0x1000)])
+def test_instruction_cache_maintenance_reaches_the_engine(table, name, address):
+    """IC IVAU by address, the others for everything; DC CVAU has nothing to clean."""
+    forgotten: list[int | None] = []
+    table.add_instruction_cache(forgotten.append)
+    table.writers[name](0x1000)
+    table.writers[DC_CVAU](0x2000)
+    assert forgotten == [address]
+
+
+def test_interface_registers_have_their_directions(table):
+    """IAR is read-only, EOIR and SGI1R write-only, PMR both (IHI 0069 12.2)."""
+    table.add_interface(VirtualCpuInterface(lambda _level: None))
+    for name in ("IAR1", "EOIR1", "SGI1R", "PMR", "RPR", "DIR", "CTLR", "SRE", "IGRPEN1", "BPR1", "HPPIR1"):
+        row = by_name[f"ICC_{name}_EL1"]
+        assert table.is_undefined(row.encoding, is_read=True) is not bool(row.access.value & 1)
+        assert table.is_undefined(row.encoding, is_read=False) is not bool(row.access.value & 2)
+
+
+def test_interface_registers_work_on_the_interface(table):
+    """A write goes through the interface's rules, and moves its line."""
+    lines: list[bool] = []
+    icv = VirtualCpuInterface(lines.append)
+    table.add_interface(icv)
+    icv.inject(40)
+    table.writers[encoding("ICC_IGRPEN1_EL1")](1)
+    table.writers[encoding("ICC_PMR_EL1")](0xFF)
+    assert (read(table, "ICC_PMR_EL1"), lines, read(table, "ICC_IAR1_EL1"), lines) == (0xF8, [True, False], 40, lines)
+
+
+def test_physical_timer_registers_are_the_timers(table):
+    """CTL, CVAL and TVAL both ways; the count is read-only."""
+    timer = PhysicalTimer(lambda: 100)
+    table.add_physical_timer(timer)
+    table.writers[encoding("CNTP_CVAL_EL0")](90)
+    table.writers[encoding("CNTP_CTL_EL0")](1)
+    names = ("CNTP_CTL_EL0", "CNTP_CVAL_EL0", "CNTP_TVAL_EL0", "CNTPCT_EL0")
+    assert [read(table, name) for name in names] == [5, 90, 0xFFFF_FFF6, 100]
+    table.writers[encoding("CNTP_TVAL_EL0")](1)
+    assert timer.cval == 101
+    assert table.is_undefined(encoding("CNTPCT_EL0"), is_read=False)

@@ -1,0 +1,89 @@
+"""The emulated physical timer, DDI 0487 D11.2."""
+
+from __future__ import annotations
+
+import pytest
+
+from armvcpu.vcpu.timer import ENABLE, IMASK, ISTATUS, PhysicalTimer
+
+TOP = 1 << 64
+
+
+class Clock:
+    """A count that a test sets."""
+
+    def __init__(self, now: int = 0) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def timer_at(now: int) -> PhysicalTimer:
+    return PhysicalTimer(Clock(now))
+
+
+def test_count_has_64_bits():
+    """CNTPCT_EL0 wraps (D11.1.2)."""
+    assert timer_at(TOP + 5).count == 5
+
+
+@pytest.mark.parametrize(("now", "met"), [(99, False), (100, True), (101, True), (TOP - 1, True)])
+def test_istatus_when_the_count_reaches_cval(now, met):
+    """The condition is count >= CVAL, both unsigned (D11.2.4, "Operation of the CompareValue views")."""
+    timer = timer_at(now)
+    timer.cval, timer.ctl = 100, ENABLE
+    assert timer.ctl == ENABLE | (ISTATUS if met else 0)
+
+
+@pytest.mark.parametrize("control", [0, IMASK])
+def test_disabled_timer_has_no_istatus(control):
+    """Without ENABLE nothing is signalled (D17.11.9, CNTP_CTL_EL0)."""
+    timer = timer_at(200)
+    timer.cval, timer.ctl = 100, control
+    assert timer.ctl == control
+
+
+def test_masked_timer_still_shows_istatus():
+    """IMASK stops the interrupt, not the status."""
+    timer = timer_at(200)
+    timer.cval, timer.ctl = 100, ENABLE | IMASK
+    assert timer.ctl == ENABLE | IMASK | ISTATUS
+
+
+def test_only_enable_and_imask_can_be_written():
+    """ISTATUS is read-only and the rest RES0."""
+    timer = timer_at(0)
+    timer.cval, timer.ctl = 1, 0xFFFF_FFFF_FFFF_FFFF
+    assert timer.ctl == ENABLE | IMASK
+
+
+@pytest.mark.parametrize(
+    ("now", "cval", "tval"),
+    [(100, 150, 50), (150, 100, 0xFFFF_FFCE), (100, 100, 0), (0, 0x1_2345_6789, 0x2345_6789)],
+)
+def test_tval_reads_the_low_half_of_what_is_left(now, cval, tval):
+    """CVAL less count, 32 bits, negative after the time has come (D11.2.4, "TimerValue views")."""
+    timer = timer_at(now)
+    timer.cval = cval
+    assert timer.tval == tval
+
+
+@pytest.mark.parametrize(
+    ("now", "tval", "cval"),
+    [(100, 50, 150), (100, 0xFFFF_FFCE, 50), (TOP - 1, 3, 2), (0, 0xFFFF_FFFF, TOP - 1), (7, 0xAB_0000_0001, 8)],
+)
+def test_tval_write_sets_cval_from_now(now, tval, cval):
+    """The count plus the signed low 32 bits of what is written, modulo 2^64."""
+    timer = timer_at(now)
+    timer.tval = tval
+    assert timer.cval == cval
+
+
+def test_time_moves_tval_but_not_cval():
+    """TVAL counts down as the count goes up."""
+    clock = Clock(1000)
+    timer = PhysicalTimer(clock)
+    timer.tval = 10
+    clock.now += 4
+    assert (timer.tval, timer.cval) == (6, 1010)
