@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +13,9 @@ from armvcpu.cli.crash import crash_report
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.machine import Machine
 from armvcpu.machine.outcome import Ending, Outcome
-from armvcpu.vcpu.vcpu import Aarch64VCpu
+
+if TYPE_CHECKING:
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 GUESTS = Path(__file__).parents[1] / "guests" / "bin"
 TIMEOUT = 120
@@ -136,7 +139,7 @@ def test_handler_is_a_device(options):
 
 
 def test_without_handler_the_guest_takes_external_aborts():
-    """Nothing is at 0x0B000000: every access is a synchronous external abort, and the guest goes on (DDI 0487 D17.2.37)."""
+    """Nothing is at 0x0B000000: every access is a synchronous external abort, and the guest goes on."""
     outcome, lines = boot("mmio")
     fails = [line for line in lines if line.startswith("FAIL")]
     assert len(fails) == 10

@@ -48,6 +48,14 @@ def is_fp_simd(word: int) -> bool:
     return word & 0x0C00_0000 == 0x0C00_0000 or word & 0xFFDF_FFC0 == 0xD51B_4400
 
 
+def has_writeback(word: int) -> bool:
+    """Is it a load or store of one general register, pre- or post-indexed (C4.1.94), which also writes its base?
+
+    ESR_ELx.ISS cannot describe it: ISV is 0 (D17.2.37, "ISS encoding for an exception from a Data Abort").
+    """
+    return word & 0x3F20_0400 == 0x3800_0400
+
+
 def is_sve(word: int) -> bool:
     """Is it in the group of the Scalable Vector Extension, op0 = 0010?"""
     return word & 0x1E00_0000 == 0x0400_0000

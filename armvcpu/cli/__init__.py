@@ -24,8 +24,8 @@ COMMANDS = {
     "firmware": "List, fetch and find real firmware by name.",
 }
 USAGE_STATUS = 2
-INTERRUPTED_STATUS, PIPE_STATUS = 130, 141
-"""128 + SIGINT, 128 + SIGPIPE."""
+INTERRUPTED_STATUS = 130
+"""128 + SIGINT."""
 INTERNAL_STATUS = 70
 """sysexits.h EX_SOFTWARE: a bug of armvcpu, which no guest and no user caused."""
 
@@ -89,10 +89,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(f"internal error, please report it: {error}", INTERNAL_STATUS)
     except ArmvcpuError as error:
         _fail(str(error), USAGE_STATUS)
-    except BrokenPipeError:
-        with suppress(OSError):  # what Python still holds for the reader that has gone must not fail again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(PIPE_STATUS)
 
 
 def _fail(message: str, status: int) -> NoReturn:

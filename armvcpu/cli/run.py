@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,7 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
 
         crash = crash_report(machine, outcome.reason)
         click.echo("\n" + crash.render(), err=True)
-    elif outcome.ending is Ending.LIMIT:
+    elif outcome.ending is Ending.LIMIT and outcome.status != 128 + signal.SIGPIPE:  # `| head` is no mishap
         pc = machine.vcpu.state.pc
         name = machine.symbols.format(pc)
         click.echo(f"armvcpu: {outcome.reason}; PC {pc:#x}" + (f" {name}" if name else ""), err=True)
@@ -109,7 +109,13 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
             "instructions": machine.instructions,
             "crash": None if crash is None else crash.as_dict(),
         }
-        click.echo(json.dumps(facts))
-    if sys.stdout is not None:
-        sys.stdout.flush()
+        _print_last(json.dumps(facts))
     return outcome.status
+
+
+def _print_last(line: str) -> None:
+    """Print to stdout; where its reader has gone, to nowhere, so that Python's own flush at the end succeeds too."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

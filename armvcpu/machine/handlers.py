@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import Engine, IoRead, IoWrite
     from armvcpu.machine.bus import Bus
+    from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.loader import BootPlan
     from armvcpu.machine.symbols import Symbols
     from armvcpu.vcpu.vcpu import Aarch64VCpu, CallHandler
@@ -25,7 +26,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 class Handlers:
     """The `on_...` methods of a machine: decorators, or called with the function."""
 
-    vcpu: Aarch64VCpu
+    cpus: list[Cpu]
     engine: Engine
     bus: Bus
     plan: BootPlan
@@ -33,11 +34,11 @@ class Handlers:
 
     def on_hypercall(self, number: int) -> Callable[[CallHandler], CallHandler]:
         """Answer HVC with x0 = `number`: the function gets the vCPU and gives x0, or None to leave it."""
-        return _register(self.vcpu.handlers.hypercalls, number, "hypercall")
+        return _register([cpu.vcpu.handlers.hypercalls for cpu in self.cpus], number, "hypercall")
 
     def on_smc(self, number: int) -> Callable[[CallHandler], CallHandler]:
         """Answer SMC with x0 = `number`."""
-        return _register(self.vcpu.handlers.smc, number, "SMC")
+        return _register([cpu.vcpu.handlers.smc for cpu in self.cpus], number, "SMC")
 
     def on_sysreg(
         self, name: str, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None
@@ -49,7 +50,8 @@ class Handlers:
         row = by_name.get(name)
         if row is None:
             raise UsageError(f"no system register {name!r}")
-        self.vcpu.sysregs.add(row.encoding, read, write)
+        for cpu in self.cpus:
+            cpu.vcpu.sysregs.add(row.encoding, read, write)
 
     def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
         """Be the device at `base`: read(offset, width) and write(offset, width, value); whole pages of 4096 bytes."""
@@ -66,6 +68,11 @@ class Handlers:
         return add
 
     @property
+    def vcpu(self) -> Aarch64VCpu:
+        """The vCPU that runs, or ran last."""
+        raise NotImplementedError
+
+    @property
     def symbols(self) -> Symbols:
         """The image's symbols; empty for an image without any."""
         if self._symbols is None:
@@ -76,11 +83,12 @@ class Handlers:
         return self._symbols
 
 
-def _register(table: dict[int, CallHandler], number: int, kind: str) -> Callable[[CallHandler], CallHandler]:
+def _register(tables: list[dict[int, CallHandler]], number: int, kind: str) -> Callable[[CallHandler], CallHandler]:
     def add(function: CallHandler) -> CallHandler:
-        if number in table:
-            raise UsageError(f"{kind} {number:#x} has a handler already")
-        table[number] = function
+        for table in tables:
+            if number in table:
+                raise UsageError(f"{kind} {number:#x} has a handler already")
+            table[number] = function
         return function
 
     return add

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
 from armvcpu.arch.esr_words import describe_esr
+from armvcpu.arch.instructions import has_writeback
 from armvcpu.arch.registers import access_from_instruction, iss_from_encoding, lowest_el
 from armvcpu.arch.sysreg import SysRegAccess, SysRegIss
 from armvcpu.errors import GuestCrash
@@ -306,6 +307,10 @@ class ExceptionLayer:
             return
         state = vcpu.state
         vcpu.last_trap = (esr, far, state.pc)
+        word = vcpu.fetch_word()
+        if word is not None and has_writeback(word):  # the engine sets ISV here, against D17.2.37
+            vcpu.exit(NestedPageFault(ipa, access))
+            return
         width = 1 << (esr >> 22 & 3)
         reg = esr >> 16 & 31
         state.set_pc(state.pc + 4)

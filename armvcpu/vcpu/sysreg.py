@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.idregs import presented
-from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, WO, by_name, is_id_space, op
+from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, WO, by_name, op
 from armvcpu.vcpu.icv import READERS, WRITERS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SysRegTable:
 
     def is_undefined(self, encoding: int, *, is_read: bool) -> bool:
         """Is the access UNDEFINED by the architecture or the CPU model?"""
-        if encoding in self.undefined or (is_id_space(encoding) and not is_read):
+        if encoding in self.undefined:
             return True
         known = encoding in self.readers or encoding in self.writers
         return known and encoding not in (self.readers if is_read else self.writers)

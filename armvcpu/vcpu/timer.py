@@ -89,6 +89,10 @@ class GuestTimer:
             self._level = level
             self._line(level)
 
+    def connect(self, line: Callable[[bool], None]) -> None:
+        """Where the interrupt goes from now on."""
+        self._line = line
+
     def reset(self) -> None:
         """As after reset: disabled, and its interrupt gone."""
         self.ctl = self.cval = 0

@@ -104,6 +104,7 @@ class Aarch64VCpu:
         self.state: CpuState
         """The saved CPU behind the trap frame, from the first `bind` on."""
         self._exit: Exit | None = None
+        self._virtual = 0
         self.trap_frame.set_argument(config.dtb_addr)
 
     # --- set-up -----------------------------------------------------------------------------------------------
@@ -168,6 +169,7 @@ class Aarch64VCpu:
         engine.set_trap_handler(self._exceptions.on_trap)
         pcpu.bound = self
         self._pcpu = pcpu
+        self._show_virtual_interrupts()
         self.life = VCpuState.READY
 
     def unbind(self) -> None:
@@ -272,6 +274,17 @@ class Aarch64VCpu:
             raise StateError(f"vCPU {self.vcpu_id} has its interrupts passed through: there is nothing to inject into")
         self.interrupts.inject(vector)
 
+    def set_virtual_interrupts(self, *, irq: bool, fiq: bool = False) -> None:
+        """The level of HCR_EL2.VI and VF; of a vCPU that is not bound, it holds from its next `bind` on."""
+        self._virtual = (_HCR_VI if irq else 0) | (_HCR_VF if fiq else 0)
+        if self._pcpu is not None:
+            self._show_virtual_interrupts()
+
+    def _show_virtual_interrupts(self) -> None:
+        hcr = self.engine.read_sysreg(_HCR)
+        if hcr & (_HCR_VI | _HCR_VF) != self._virtual:
+            self.engine.write_sysreg(_HCR, hcr & ~(_HCR_VI | _HCR_VF) | self._virtual)
+
     def inject_undefined(self) -> None:
         """Answer a SysRegRead or SysRegWrite exit: the register is UNDEFINED."""
         self._require_exit("inject_undefined", ExceptionClass.UNKNOWN)
@@ -299,8 +312,7 @@ class Aarch64VCpu:
         return Nothing() if self._exit is None else self._exit
 
     def _set_virtual_irq(self, level: bool) -> None:
-        hcr = self.system_registers.hcr_el2
-        self.system_registers.hcr_el2 = hcr | _HCR_VI if level else hcr & ~_HCR_VI
+        self.set_virtual_interrupts(irq=level)
 
     def _read_cpacr(self) -> int:
         return self.engine.read_cpacr()
@@ -331,4 +343,5 @@ class Aarch64VCpu:
 
 
 _CPTR_RES1 = 0x32FF  # DDI 0487 D17.2.31, bits that are RES1 without SVE
-_HCR_VI = HCR_EL2.VI.mask
+_HCR = by_name["HCR_EL2"].encoding
+_HCR_VI, _HCR_VF = HCR_EL2.VI.mask, HCR_EL2.VF.mask

@@ -1,10 +1,10 @@
-"""The emulated physical timer, DDI 0487 D11.2."""
+"""The emulated physical timer, and a timer that the guest programs directly; DDI 0487 D11.2."""
 
 from __future__ import annotations
 
 import pytest
 
-from armvcpu.vcpu.timer import ENABLE, IMASK, ISTATUS, PhysicalTimer
+from armvcpu.vcpu.timer import ENABLE, IMASK, ISTATUS, GuestTimer, PhysicalTimer
 
 TOP = 1 << 64
 
@@ -87,3 +87,60 @@ def test_time_moves_tval_but_not_cval():
     timer.tval = 10
     clock.now += 4
     assert (timer.tval, timer.cval) == (6, 1010)
+
+
+# --- a timer that the guest programs directly -------------------------------------------------------------------
+
+
+class Guest:
+    """A GuestTimer over a count, with what it showed the engine last and its line's levels."""
+
+    def __init__(self, now: int = 0) -> None:
+        self.clock = Clock(now)
+        self.shown: tuple[int, int] | None = None
+        self.levels: list[bool] = []
+        self.timer = GuestTimer(self.clock, self._show, self.levels.append)
+
+    def _show(self, ctl: int, cval: int) -> None:
+        self.shown = ctl, cval
+
+
+def test_guest_timer_fires_when_its_time_comes():
+    """Armed until then; ISTATUS is shown with the interrupt, never later (D11.2.4)."""
+    guest = Guest(100)
+    guest.timer.write("TVAL", 10)
+    guest.timer.write("CTL", ENABLE)
+    before = (guest.timer.is_armed, guest.shown, list(guest.levels))
+    guest.clock.now = 110
+    guest.timer.update()
+    assert before == (True, (ENABLE, 110), [])
+    assert (guest.timer.is_armed, guest.shown, guest.levels) == (False, (ENABLE | ISTATUS, 110), [True])
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "ctl"),
+    [("CTL", 0, 0), ("CTL", ENABLE | IMASK, ENABLE | IMASK | ISTATUS), ("CVAL", 200, ENABLE), ("TVAL", 1, ENABLE)],
+    ids=["disabled", "masked", "later", "again"],
+)
+def test_guest_timers_interrupt_is_a_level(part, value, ctl):
+    """It falls when the timer is disabled, masked, or its time moved away."""
+    guest = Guest(100)
+    guest.timer.write("CTL", ENABLE)
+    guest.timer.write(part, value)
+    assert (guest.levels, guest.timer.ctl) == ([True, False], ctl)
+
+
+@pytest.mark.parametrize(("tval", "cval"), [(5, 105), (0xFFFF_FFFF, 99), (0x1_0000_0001, 101)])
+def test_guest_timers_tval_is_signed(tval, cval):
+    """32 bits, relative to the count."""
+    guest = Guest(100)
+    guest.timer.write("TVAL", tval)
+    assert guest.timer.cval == cval
+
+
+def test_guest_timer_after_reset():
+    """Disabled, with its interrupt gone."""
+    guest = Guest(100)
+    guest.timer.write("CTL", ENABLE)
+    guest.timer.reset()
+    assert (guest.levels, guest.shown, guest.timer.is_armed) == ([True, False], (0, 0), False)

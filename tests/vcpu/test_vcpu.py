@@ -145,9 +145,9 @@ def test_setup_chooses_what_is_trapped(interrupt, timer):
     """IMO and FMO unless interrupts are passed through, EL1PCTEN and EL1PCEN where the timer is."""
     vcpu = fresh(passthrough_interrupt=interrupt, passthrough_timer=timer)
     hcr, cnthctl = HCR_EL2(vcpu.system_registers.hcr_el2), CNTHCTL_EL2(vcpu.system_registers.cnthctl_el2)
-    assert (hcr.IMO, hcr.FMO, cnthctl.EL1PCTEN, cnthctl.EL1PCEN) == (not interrupt, not interrupt, timer, timer)
-    assert all((hcr.RW, hcr.TSC, hcr.TID2, hcr.TID3, hcr.TWI, hcr.TWE, hcr.TPU, hcr.AMO))
-    assert not (hcr.VM or hcr.VI or hcr.TGE or hcr.HCD)
+    always = HCR_EL2.of(RW=1, TSC=1, TID2=1, TID3=1, TWI=1, TWE=1, TPU=1, AMO=1)
+    assert hcr == always | HCR_EL2.of(IMO=not interrupt, FMO=not interrupt)
+    assert cnthctl == CNTHCTL_EL2.of(EL1PCTEN=timer, EL1PCEN=timer)
     assert (vcpu.interrupts is None) is interrupt
     assert (by_name["ICC_IAR1_EL1"].encoding in vcpu.sysregs.readers) is not interrupt
     assert (by_name["CNTPCT_EL0"].encoding in vcpu.sysregs.readers) is not timer
@@ -361,15 +361,29 @@ def let_in(vcpu: Aarch64VCpu) -> None:
 
 @pytest.mark.parametrize("bound", [True, False])
 def test_injected_interrupt_raises_the_virtual_line(bound):
-    """HCR_EL2.VI until the guest acknowledges it; also while the vCPU is bound nowhere."""
+    """HCR_EL2.VI until the guest acknowledges it; of a vCPU bound nowhere, from its next `bind` on."""
     bench = Bench()
     let_in(bench.vcpu)
     if not bound:
         bench.vcpu.unbind()
     bench.vcpu.inject_interrupt(40)
+    if not bound:
+        bench.vcpu.bind(bench.pcpu)
     raised = HCR_EL2(bench.vcpu.system_registers.hcr_el2).VI
     acknowledged = bench.vcpu.sysregs.readers[by_name["ICC_IAR1_EL1"].encoding]()
     assert (raised, acknowledged, HCR_EL2(bench.vcpu.system_registers.hcr_el2).VI) == (1, 40, 0)
+
+
+@pytest.mark.parametrize(("irq", "fiq"), [(False, False), (True, False), (False, True), (True, True)])
+def test_machine_may_drive_the_lines_itself(irq, fiq):
+    """HCR_EL2.VI and VF, and nothing else of HCR_EL2; they come with the vCPU to its next CPU."""
+    bench = Bench()
+    before = bench.vcpu.system_registers.hcr_el2
+    bench.vcpu.set_virtual_interrupts(irq=True, fiq=True)
+    bench.vcpu.unbind()
+    bench.vcpu.set_virtual_interrupts(irq=irq, fiq=fiq)
+    bench.vcpu.bind(enabled(1))
+    assert bench.vcpu.system_registers.hcr_el2 == before | HCR_EL2.of(VI=irq, VF=fiq)
 
 
 def test_reset_forgets_injected_interrupts():

@@ -128,6 +128,8 @@ EXITS = [
     ("ldp x4, x5, [x2]", 0xA940_1444, NestedPageFault(NOWHERE, AccessFlags.READ), 0),
     ("stp x4, x5, [x2]", 0xA900_1444, NestedPageFault(NOWHERE, AccessFlags.WRITE), 0),
     ("ldr x3, [x2], #8", 0xF840_8443, NestedPageFault(NOWHERE, AccessFlags.READ), 0),
+    ("strb w3, [x2, #-1]!", 0x381F_FC43, NestedPageFault(NOWHERE - 1, AccessFlags.WRITE), 0),
+    ("ldur x3, [x2, #-8]", 0xF85F_8043, MmioRead(NOWHERE - 8, 8, 3, 8, False), 4),
     ("br x2", 0xD61F_0040, NestedPageFault(NOWHERE, AccessFlags.EXECUTE), NOWHERE - CODE),
 ]
 

@@ -1,0 +1,158 @@
+"""The state of interrupts, one state machine for both GIC versions: IHI 0069 4.1 "The interrupt lifecycle".
+
+An interrupt is inactive, pending, active, or active and pending:
+
+                 line or software          acknowledge            deactivate
+    inactive  ----------------->  pending  ------------>  active  ------------>  inactive
+                                           ------------>  active and pending --->  pending
+                                   (the level is still there)
+
+A level-sensitive interrupt is pending while its line is asserted, or once software has set it pending; an
+edge-triggered one is pending from its line's rising edge (4.1.1, and the figure at GICD_ISPENDR in IHI 0048 4.3.7).
+Acknowledging clears what was latched, but not the line.
+
+A bank holds many interrupts as bitmaps, Python integers whose bit n is INTID n: every event is then a handful of
+operations however many interrupts there are, and nothing scans them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+PRIORITY_MASK = 0xF8
+"""Five bits of priority are implemented: 32 levels, a smaller number is more urgent."""
+NOTHING = 0xFF << 10 | 1023
+"""The rank of no interrupt at all: idle priority and the spurious INTID."""
+
+_STORED = ("line", "latched", "active", "enabled", "edge", "group1")
+
+
+class InterruptState(Enum):
+    """The four states of an interrupt (4.1)."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    ACTIVE = "active"
+    ACTIVE_AND_PENDING = "active and pending"
+
+
+class InterruptBank:
+    """The interrupts of one CPU (SGIs and PPIs), or those that all share (SPIs); INTIDs outside ignore all.
+
+    `always_edge` and `always_enabled` are bitmaps of interrupts that software can't configure so.
+    """
+
+    def __init__(self, intids: range, *, always_edge: int = 0, always_enabled: int = 0) -> None:
+        self.intids = intids
+        self.valid = (1 << intids.stop) - (1 << intids.start)
+        self.always_edge, self.always_enabled = always_edge, always_enabled
+        self.line = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """The state after reset. The level of the lines belongs to who drives them, and stays."""
+        self.latched = self.active = self.group1 = 0
+        self.enabled, self.edge = self.always_enabled, self.always_edge
+        self.priorities = bytearray(self.intids.stop)
+        self._at = {0: self.valid}  # priority -> its interrupts, in ascending order of the priority
+        self.settle()
+
+    def settle(self) -> None:
+        """Find what could be signalled, after any change."""
+        self.ready = (self.latched | self.line & ~self.edge) & self.enabled & ~self.active
+        """Pending, enabled and not active; who may take it is not decided here."""
+
+    @property
+    def pending(self) -> int:
+        """Bitmap of the pending interrupts."""
+        return self.latched | self.line & ~self.edge
+
+    def state_of(self, intid: int) -> InterruptState:
+        """The state of one interrupt."""
+        is_pending, is_active = self.pending >> intid & 1, self.active >> intid & 1
+        if is_active:
+            return InterruptState.ACTIVE_AND_PENDING if is_pending else InterruptState.ACTIVE
+        return InterruptState.PENDING if is_pending else InterruptState.INACTIVE
+
+    # --- events
+
+    def set_level(self, intid: int, level: bool) -> None:
+        """The interrupt's line changes, or is driven to what it was."""
+        bit = 1 << intid & self.valid
+        if level:
+            self.latched |= bit & self.edge & ~self.line
+            self.line |= bit
+        else:
+            self.line &= ~bit
+        self.settle()
+
+    def acknowledge(self, intid: int) -> None:
+        """Pending becomes active, and stays pending if the line is still asserted."""
+        bit = 1 << intid
+        self.latched &= ~bit
+        self.active |= bit
+        self.settle()
+
+    def deactivate(self, intid: int) -> None:
+        """Active becomes inactive; active and pending becomes pending."""
+        self.active &= ~(1 << intid)
+        self.settle()
+
+    def set_pending(self, intids: int) -> None:
+        """Software sets these pending."""
+        self.latched |= intids & self.valid
+        self.settle()
+
+    def clear_pending(self, intids: int) -> None:
+        """Software takes it back; a level that is asserted keeps its interrupt pending."""
+        self.latched &= ~intids
+        self.settle()
+
+    # --- priority
+
+    def highest(self, candidates: int) -> int:
+        """The most urgent of the interrupts in a bitmap: its rank, `priority << 10 | INTID`, or NOTHING.
+
+        Of equal priorities the lowest INTID goes first, which the architecture leaves open (4.8).
+        """
+        if not candidates:
+            return NOTHING
+        if not candidates & (candidates - 1):
+            intid = candidates.bit_length() - 1
+            return self.priorities[intid] << 10 | intid
+        for priority, intids in self._at.items():
+            hit = candidates & intids
+            if hit:
+                return priority << 10 | (hit & -hit).bit_length() - 1
+        return NOTHING
+
+    def set_priority(self, intid: int, priority: int) -> None:
+        """Give one interrupt a priority of 8 bits, of which the upper five are kept."""
+        priority &= PRIORITY_MASK
+        bit = 1 << intid & self.valid
+        old = self.priorities[intid] if bit else priority
+        if priority == old:
+            return
+        self.priorities[intid] = priority
+        self._at[old] &= ~bit
+        if not self._at[old]:
+            del self._at[old]
+        if priority in self._at:
+            self._at[priority] |= bit
+        else:
+            self._at = dict(sorted({**self._at, priority: bit}.items()))
+
+    # --- snapshot
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a snapshot must keep."""
+        return {name: getattr(self, name) for name in _STORED} | {"priorities": bytes(self.priorities)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state()` gave."""
+        for name in _STORED:
+            setattr(self, name, state[name])
+        for intid in self.intids:
+            self.set_priority(intid, state["priorities"][intid])
+        self.settle()

@@ -1,0 +1,211 @@
+"""The split virtqueue, device side: Virtual I/O Device (VIRTIO) 1.2, section 2.7.
+
+    descriptor area   size * (address 64, length 32, flags 16, next 16)     written by the driver
+    driver area       flags, idx, size * head, used_event     ("available") written by the driver
+    device area       flags, idx, size * (id 32, length 32), avail_event    written by the device ("used")
+
+Everything the driver wrote is checked before it is used, and what breaks a rule is a `QueueError`: the transport
+then asks for a reset. The rings may lie anywhere in RAM, even over each other or under a buffer, so a driver can
+change its own rings through the device; therefore each walk is bounded by counts taken before it begins.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DESCRIPTOR = struct.Struct("<QIHH")
+U16 = struct.Struct("<H")
+USED_ELEMENT = struct.Struct("<II")
+
+VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE, VIRTQ_DESC_F_INDIRECT = 1, 2, 4
+VIRTQ_AVAIL_F_NO_INTERRUPT = 1
+MAX_CHAIN_BYTES = 1 << 32
+"""A chain describes at most this many bytes (2.7.4.2)."""
+
+
+class BadAddress(Exception):
+    """Not all of these guest-physical addresses are RAM."""
+
+
+class QueueError(Exception):
+    """The driver broke a rule of the virtqueue or of the request in it; `str()` says which."""
+
+
+class GuestMemory(Protocol):
+    """RAM as a device sees it."""
+
+    def view(self, address: int, size: int) -> memoryview:
+        """`size` bytes of RAM at a guest-physical address, writable and without a copy; else `BadAddress`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A descriptor chain: the buffers of one request, of which the readable ones come first (2.7.4.2)."""
+
+    head: int
+    readable: list[memoryview]
+    writable: list[memoryview]
+
+
+class Virtqueue:
+    """One queue. `size` entries, a power of two up to `maximum`; `desc`, `driver`, `device` are its areas' addresses."""
+
+    def __init__(self, memory: GuestMemory, maximum: int) -> None:
+        self._memory = memory
+        self.maximum = maximum
+        self.event_index = self.indirect = False  # VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC negotiated
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to an unused queue; what was negotiated stays."""
+        self.size = self.maximum
+        self.desc = self.driver = self.device = 0
+        self.disable()
+
+    def disable(self) -> None:
+        """Touch the rings no more; the next `enable` starts at index 0."""
+        self.ready = False
+        self._next = self._used = self._signalled = 0
+        self._descriptors = self._available = self._used_ring = memoryview(b"")
+
+    def enable(self) -> None:
+        """Start using the rings.
+
+        Raises:
+            QueueError: the size or an area's place or alignment is not allowed (2.7).
+        """
+        size = self.size
+        if not 0 < size <= self.maximum or size & (size - 1):
+            raise QueueError(f"queue size {size} is not a power of two up to {self.maximum}")
+        self._descriptors = self._area("descriptor", self.desc, 16 * size, 16)
+        self._available = self._area("driver", self.driver, 6 + 2 * size, 2)
+        self._used_ring = self._area("device", self.device, 6 + 8 * size, 4)
+        self.ready = True
+
+    def _area(self, name: str, address: int, size: int, alignment: int) -> memoryview:
+        if address % alignment:
+            raise QueueError(f"{name} area at {address:#x} is not aligned to {alignment} bytes")
+        return self._view(address, size)
+
+    def _view(self, address: int, size: int) -> memoryview:
+        try:
+            return self._memory.view(address, size)
+        except BadAddress:
+            raise QueueError(f"{size} bytes at {address:#x} are not all RAM") from None
+
+    # --- taking chains from the driver
+
+    def waiting(self) -> int:
+        """How many chains the driver has made available that were not taken yet."""
+        if not self.ready:
+            return 0
+        (index,) = U16.unpack_from(self._available, 2)
+        waiting: int = index - self._next & 0xFFFF
+        if waiting > self.size:
+            raise QueueError(f"available index {index} is {waiting} ahead in a queue of {self.size}")
+        return waiting
+
+    def pop(self) -> Chain | None:
+        """Take the next chain, or None where there is none."""
+        if not self.waiting():
+            return None
+        (head,) = U16.unpack_from(self._available, 4 + 2 * (self._next % self.size))
+        chain = self._walk(head)
+        self._next = self._next + 1 & 0xFFFF
+        if self.event_index:  # "notify me of the next one" (2.7.10); without the feature that needs no word
+            U16.pack_into(self._used_ring, 4 + 8 * self.size, self._next)
+        return chain
+
+    def chains(self) -> Iterator[Chain]:
+        """Take the chains that are available now."""
+        for _ in range(self.waiting()):
+            chain = self.pop()
+            if chain is None:
+                return
+            yield chain
+
+    def _walk(self, head: int) -> Chain:
+        chain = Chain(head, [], [])
+        total = 0
+        for address, length, flags in self._buffers(head):
+            if not length:
+                raise QueueError("a buffer has no bytes")
+            total += length
+            if len(chain.readable) + len(chain.writable) >= self.maximum or total > MAX_CHAIN_BYTES:
+                raise QueueError(f"a chain has more than {self.maximum} buffers or {MAX_CHAIN_BYTES:#x} bytes")
+            if flags & VIRTQ_DESC_F_WRITE:
+                chain.writable.append(self._view(address, length))
+            elif chain.writable:
+                raise QueueError("a readable buffer comes after a writable one")
+            else:
+                chain.readable.append(self._view(address, length))
+        return chain
+
+    def _buffers(self, head: int) -> Iterator[tuple[int, int, int]]:
+        """(address, length, flags) of each buffer; the last descriptor may name an indirect table (2.7.5.3)."""
+        for address, length, flags in _follow(self._descriptors, head):
+            if not flags & VIRTQ_DESC_F_INDIRECT:
+                yield address, length, flags
+                continue
+            if not self.indirect:
+                raise QueueError("an indirect descriptor though the feature was not negotiated")
+            if flags & VIRTQ_DESC_F_NEXT or not length or length % 16 or length > 16 * 0x10000:
+                raise QueueError(f"an indirect descriptor with flags {flags:#x} and {length} bytes")
+            for inner in _follow(self._view(address, length), 0):
+                if inner[2] & VIRTQ_DESC_F_INDIRECT:
+                    raise QueueError("an indirect descriptor inside an indirect table")
+                yield inner
+
+    # --- giving them back
+
+    def push(self, chain: Chain, written: int) -> None:
+        """Return a chain whose first `written` writable bytes were written."""
+        USED_ELEMENT.pack_into(self._used_ring, 4 + 8 * (self._used % self.size), chain.head, written & 0xFFFF_FFFF)
+        self._used = self._used + 1 & 0xFFFF
+        U16.pack_into(self._used_ring, 2, self._used)
+
+    def wants_interrupt(self) -> bool:
+        """Does the driver want to hear of the chains returned since the last call (2.7.7.2, 2.7.10)?"""
+        new, old = self._used, self._signalled
+        if new == old or not self.ready:
+            return False
+        self._signalled = new
+        if not self.event_index:
+            flags: int = U16.unpack_from(self._available, 0)[0]
+            return not flags & VIRTQ_AVAIL_F_NO_INTERRUPT
+        (used_event,) = U16.unpack_from(self._available, 4 + 2 * self.size)
+        return bool((new - used_event - 1) & 0xFFFF < (new - old) & 0xFFFF)
+
+    # --- snapshot
+
+    _STORED = ("size", "desc", "driver", "device", "ready", "event_index", "indirect", "_next", "_used", "_signalled")
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the rings, which are the guest's memory."""
+        return {name: int(getattr(self, name)) for name in self._STORED}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state()` gave, over the guest's memory of that time."""
+        self.disable()
+        for name in self._STORED:
+            setattr(self, name, type(getattr(self, name))(state[name]))
+        if self.ready:
+            self.enable()
+
+
+def _follow(table: memoryview, index: int) -> Iterator[tuple[int, int, int]]:
+    """(address, length, flags) along the `next` fields of a table; as many steps as it has entries, no more."""
+    entries = len(table) // 16
+    for _ in range(entries):
+        if index >= entries:
+            raise QueueError(f"descriptor {index} in a table of {entries}")
+        address, length, flags, index = DESCRIPTOR.unpack_from(table, 16 * index)
+        yield address, length, flags
+        if not flags & VIRTQ_DESC_F_NEXT:
+            return
+    raise QueueError("a descriptor chain is circular")

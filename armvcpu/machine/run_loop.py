@@ -1,0 +1,310 @@
+"""The run loop: which CPU runs, for how long, and the one `match` over why it stopped.
+
+One engine runs the CPUs in turn; each keeps the engine until it waits, its slice is over while others could run, or it
+has woken another one. There is one next deadline, the earliest of the time-out, the timers and the slice, and one
+thread that sleeps until then. Idle CPUs cost nothing: the loop itself sleeps.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, assert_never
+
+from armvcpu.arch.psci import PsciStatus
+from armvcpu.errors import GuestCrash, Unmodelled
+from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.wake import Waker
+from armvcpu.vcpu.exception import read_result
+from armvcpu.vcpu.exits import (
+    AccessFlags,
+    CpuDown,
+    CpuUp,
+    Exit,
+    ExternalInterrupt,
+    FailEntry,
+    Halt,
+    Hypercall,
+    MmioRead,
+    MmioWrite,
+    NestedPageFault,
+    Nothing,
+    SendIPI,
+    SysRegRead,
+    SysRegWrite,
+    SystemDown,
+    SystemReset,
+)
+
+if TYPE_CHECKING:
+    from armvcpu.machine.cpus import Cpu
+    from armvcpu.machine.machine import Machine
+
+FIRST_SLICE, LAST_SLICE = 20_000, 2_000_000
+"""Instructions between two looks at the world in the counting mode: more while they take less than SLICE_TIME."""
+SLICE_TIME = 0.01
+TURN_NS = 4_000_000
+"""How long a CPU keeps the engine while another could run."""
+NEVER = 1e9
+"""Seconds: a longer time-out is none."""
+KEPT_EXITS = 16
+
+
+class RunLoop:
+    """The loop of one machine; what it keeps between two runs is which CPU the engine has, and the counts."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.cpu: Cpu = machine.cpus[0]
+        """The one that the engine has loaded."""
+        self.last_exits: deque[tuple[int, Exit]] = deque(maxlen=KEPT_EXITS)
+        self.instructions: int | None = 0
+        self.signal, self.quit_reason = 0, ""
+        self.outcome: Outcome | None = None
+        self._attention = threading.Event()
+        self._waker: Waker | None = None
+        self._timeout_ns: int | None = None
+        self._turn_ends: int | None = None
+        self._yield_turn = False
+        machine.engine.on_timer_write(self._on_timer_write)
+        for cpu in machine.cpus:
+            cpu.on_wake = self._on_wake
+
+    def attend(self) -> None:
+        """From any thread: something wants the loop's attention."""
+        self._attention.set()
+        self._machine.engine.request_stop()
+
+    def run(self, timeout: float | None, max_instructions: int) -> Outcome:
+        """See `Machine.run`."""
+        machine = self._machine
+        counting = bool(max_instructions) or machine.config.clock == "instructions"
+        machine.engine.set_counting(counting)
+        if not counting:
+            self.instructions = None
+        for cpu in machine.cpus:
+            cpu.vcpu.exit_filter = self._deal_in_trap if counting else None
+        self.outcome = None
+        with Waker(self.attend) as waker:
+            self._waker = waker
+            no_timeout = timeout is None or timeout > NEVER
+            self._timeout_ns = None if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
+            machine.console.on_input = self.attend
+            try:
+                machine.feed_uart()
+                self._rearm()
+                return self._loop(max_instructions, counting)
+            except (GuestCrash, Unmodelled) as stop:
+                return Outcome.of(Ending.CRASHED, str(stop))
+            finally:
+                self._waker = None
+                machine.console.on_input = _nothing
+                machine.console.flush()
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
+    def _loop(self, max_instructions: int, counting: bool) -> Outcome:
+        left, size, piece = max_instructions, FIRST_SLICE, 0
+        while True:
+            if not self._choose():
+                outcome = self._idle()
+                if outcome is not None:
+                    return outcome
+                continue
+            if counting:
+                piece, start = min(left, size) if max_instructions else size, time.monotonic()
+            reason = self.cpu.vcpu.run(piece)
+            if counting:
+                left -= self._count(reason, piece)
+                if max_instructions and left <= 0:
+                    return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
+                slow = time.monotonic() - start > SLICE_TIME
+                size = max(size // 2, FIRST_SLICE) if slow else min(size * 2, LAST_SLICE)
+            outcome = self.outcome or self._deal(reason)
+            if outcome is not None:
+                return outcome
+
+    def _count(self, reason: Exit, piece: int) -> int:
+        """Instructions of a slice that ended with `reason`; one where Unicorn does not tell, so that a limit comes."""
+        if isinstance(reason, ExternalInterrupt):  # before the slice began
+            return 0
+        if isinstance(reason, Nothing):
+            if self.instructions is not None:
+                self.instructions += piece
+            return piece
+        self.instructions = None
+        return 1
+
+    # --- taking turns -----------------------------------------------------------------------------------------
+
+    def _choose(self) -> bool:
+        """Have the CPU loaded that runs next; False where all wait."""
+        cpus, current = self._machine.cpus, self.cpu
+        if len(cpus) == 1 or (current.runnable and not self._yield_turn):
+            return current.is_awake()
+        self._yield_turn = False
+        for step in range(1, len(cpus) + 1):
+            cpu = cpus[(current.index + step) % len(cpus)]
+            if cpu.is_awake():
+                self.switch_to(cpu)
+                others = any(other.runnable for other in cpus if other is not cpu)
+                self._turn_ends = time.monotonic_ns() + TURN_NS if others else None
+                self._rearm()
+                return True
+        return False
+
+    def switch_to(self, cpu: Cpu) -> None:
+        """Load a CPU into the engine in place of the one that is."""
+        if cpu is not self.cpu or not cpu.is_bound:
+            if self.cpu.is_bound:
+                self.cpu.vcpu.unbind()
+            self.cpu = cpu
+            cpu.bind()
+        elif cpu.has_start:
+            cpu.vcpu.unbind()
+            cpu.bind()
+
+    def _on_wake(self, cpu: Cpu) -> None:
+        """An interrupt ended a CPU's wait: it runs soon, since the one that sent it may be waiting for the answer."""
+        if cpu is not self.cpu and self.cpu.runnable:
+            self._yield_turn = True
+            self._machine.engine.request_stop()
+
+    def _idle(self) -> Outcome | None:
+        """All CPUs wait: sleep until the next deadline, input or signal."""
+        if not self._can_wake():
+            what = "waits for an interrupt (WFI)" if self.cpu.waiting else "switched its last CPU off (PSCI CPU_OFF)"
+            return Outcome.of(Ending.CRASHED, f"the guest {what}, and nothing on this machine can wake it")
+        self._machine.console.flush()
+        deadline = self._next_deadline()
+        left = None if deadline is None else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
+        self._attention.wait(left)
+        return self._service()
+
+    def _can_wake(self) -> bool:
+        waiting = [cpu for cpu in self._machine.cpus if cpu.waiting]
+        if any(cpu.deadline is not None for cpu in waiting):
+            return True
+        return bool(waiting) and self._machine.input_can_interrupt()
+
+    # --- time -------------------------------------------------------------------------------------------------
+
+    def _on_timer_write(self, timer: str, part: str, value: int) -> None:
+        self.cpu.timers[timer].write(part, value)
+        self._rearm()
+
+    def _next_deadline(self) -> int | None:
+        moments = [self._timeout_ns, *(cpu.deadline for cpu in self._machine.cpus)]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _rearm(self) -> None:
+        """Tell the thread that sleeps when to stop the engine."""
+        if self._waker is not None:
+            deadline = self._next_deadline()
+            if self._turn_ends is not None:
+                deadline = self._turn_ends if deadline is None else min(deadline, self._turn_ends)
+            self._waker.set_deadline(deadline)
+
+    def _service(self) -> Outcome | None:
+        """After a stop or a sleep: time, input, and whoever wants the run to end."""
+        self._attention.clear()
+        now = time.monotonic_ns()
+        for cpu in self._machine.cpus:
+            if (moment := cpu.deadline) is not None and moment <= now:
+                for timer in cpu.timers.values():
+                    timer.update()
+        if self._turn_ends is not None and self._turn_ends <= now:
+            self._turn_ends, self._yield_turn = None, True
+        self._machine.feed_uart()
+        if self.signal:
+            signal, self.signal = self.signal, 0
+            return Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal)
+        if self.quit_reason:
+            reason, self.quit_reason = self.quit_reason, ""
+            return Outcome.of(Ending.POWERED_OFF, reason)
+        if self._timeout_ns is not None and now >= self._timeout_ns:
+            return Outcome.of(Ending.LIMIT, "time-out")
+        self._rearm()
+        return None
+
+    # --- exits ------------------------------------------------------------------------------------------------
+
+    def _deal_in_trap(self, reason: Exit) -> bool:
+        """Counting mode: an exit is dealt with inside the trap where it can be, so that the count stays exact."""
+        if isinstance(reason, SystemReset | Halt | CpuDown):
+            return False
+        if isinstance(reason, NestedPageFault) and self._machine.config.exact_mmio:
+            return False
+        self.outcome = self._deal(reason)
+        return self.outcome is None
+
+    def _deal(self, reason: Exit) -> Outcome | None:  # noqa: C901, PLR0912  the one match over exits
+        """Act on an exit; an Outcome ends the run."""
+        vcpu = self.cpu.vcpu
+        if not isinstance(reason, ExternalInterrupt | Nothing):
+            self.last_exits.append((vcpu.state.pc, reason))
+        match reason:
+            case ExternalInterrupt() | Nothing():
+                return self._service()
+            case MmioRead() | MmioWrite():
+                self._deal_with_access(reason)
+            case NestedPageFault(address, access):
+                self._deal_with_fault(address, access)
+            case Hypercall():
+                vcpu.set_return_value(PsciStatus.NOT_SUPPORTED)
+            case SysRegRead() | SysRegWrite():
+                vcpu.inject_undefined()
+            case Halt(entry_point, argument):
+                self.cpu.wait(entry_point, argument)
+            case CpuUp(target, entry_point, argument):
+                self._start_cpu(target, entry_point, argument)
+            case CpuDown():
+                self.cpu.stop()
+            case SystemDown():
+                return Outcome.of(Ending.POWERED_OFF, "the guest powered off")
+            case SystemReset():
+                if not self._machine.config.reboot:
+                    return Outcome.of(Ending.POWERED_OFF, "the guest asked for a reset (--no-reboot)")
+                self._machine.reset()
+            case SendIPI():
+                self._machine.send_sgi(self.cpu, reason)
+            case FailEntry(code):
+                return Outcome.of(Ending.CRASHED, f"the guest could not be entered: {code}")
+            case _:
+                assert_never(reason)
+        return None
+
+    def _deal_with_access(self, reason: MmioRead | MmioWrite) -> None:
+        """A device that is served from here, or nothing at all: an external abort."""
+        vcpu, window = self.cpu.vcpu, self._machine.bus.find(reason.addr)
+        if window is None:
+            vcpu.inject_external_abort()
+        elif isinstance(reason, MmioRead):
+            vcpu.set_gpr(reason.reg, read_result(reason, window.read(reason.addr - window.base, reason.width)))
+        else:
+            window.write(reason.addr - window.base, reason.width, reason.data)
+
+    def _deal_with_fault(self, address: int, access: AccessFlags) -> None:
+        """A stage-2 abort without a register to serve: a watched device is shown for one instruction."""
+        machine = self._machine
+        window = machine.bus.find(address)
+        if window is None or not window.io or access is AccessFlags.EXECUTE or not machine.config.exact_mmio:
+            self.cpu.vcpu.inject_external_abort()
+            return
+        machine.bus.show(window)
+        try:
+            self.cpu.vcpu.step()
+        finally:
+            machine.bus.hide(window)
+
+    def _start_cpu(self, target: int, entry_point: int, argument: int) -> None:
+        """PSCI CPU_ON, which PSCI itself has checked: the new CPU gets its turn soon."""
+        cpu = next(cpu for cpu in self._machine.cpus if cpu.mpidr == target)
+        cpu.start(entry_point, argument)
+        self._turn_ends = time.monotonic_ns() + TURN_NS
+        self._rearm()
+
+
+def _nothing() -> None:
+    """Nobody waits for input."""
