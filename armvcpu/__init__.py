@@ -6,12 +6,30 @@ What a script needs is here by name and is imported when it is first used, so th
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
+    from armvcpu.machine.console import MemoryConsole as MemoryConsole
+    from armvcpu.machine.machine import Machine as Machine
+    from armvcpu.machine.outcome import Outcome as Outcome
+    from armvcpu.vcpu.addrspace import AddressSpace as AddressSpace
+    from armvcpu.vcpu.addrspace import MappingFlags as MappingFlags
+    from armvcpu.vcpu.context_frame import GuestSystemRegisters as GuestSystemRegisters
+    from armvcpu.vcpu.context_frame import TrapFrame as TrapFrame
+    from armvcpu.vcpu.hardware import has_hardware_support as has_hardware_support
+    from armvcpu.vcpu.pcpu import Aarch64PerCpu as Aarch64PerCpu
+    from armvcpu.vcpu.percpu import PerCpu as PerCpu
+    from armvcpu.vcpu.smc import smc_call as smc_call
+    from armvcpu.vcpu.vcpu import Aarch64VCpu as Aarch64VCpu
+    from armvcpu.vcpu.vcpu import Aarch64VCpuCreateConfig as Aarch64VCpuCreateConfig
+    from armvcpu.vcpu.vcpu import Aarch64VCpuSetupConfig as Aarch64VCpuSetupConfig
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Machine": "armvcpu.machine.machine",
+    "MemoryConsole": "armvcpu.machine.console",
+    "Outcome": "armvcpu.machine.outcome",
     "Aarch64VCpu": "armvcpu.vcpu.vcpu",
     "Aarch64VCpuCreateConfig": "armvcpu.vcpu.vcpu",
     "Aarch64VCpuSetupConfig": "armvcpu.vcpu.vcpu",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from armvcpu.cli.options import Size
+from armvcpu.errors import UsageError
 
 
 @click.command()
@@ -18,10 +19,13 @@ from armvcpu.cli.options import Size
 def machine(memory: int, cpu_model: str, dts: bool, as_json: bool) -> None:
     """Show the memory map and the interrupts."""
     from armvcpu.arch.idregs import model  # noqa: PLC0415  for a fast start
-    from armvcpu.machine.board import RAM_BASE, empty_board  # noqa: PLC0415
+    from armvcpu.machine.board import RAM_BASE, check_ram_size, empty_board  # noqa: PLC0415
     from armvcpu.machine.devicetree import render, to_dts, with_boot  # noqa: PLC0415
 
+    if dts and as_json:
+        raise UsageError("--dts and --json contradict each other: leave one out")
     model(cpu_model)
+    check_ram_size(memory)
     board = empty_board(memory, cpu_model)
     if dts:
         click.echo(to_dts(render(with_boot(board.device_tree(), memory=(RAM_BASE, memory)))))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 DESCRIPTOR = struct.Struct("<QIHH")
 U16 = struct.Struct("<H")
@@ -52,8 +52,48 @@ class Chain:
     writable: list[memoryview]
 
 
+def length_of(buffers: Sequence[memoryview]) -> int:
+    """Bytes in all of the buffers."""
+    return sum(map(len, buffers))
+
+
+def before(buffers: Sequence[memoryview], count: int) -> list[memoryview]:
+    """The first `count` bytes of the buffers, or as many as there are."""
+    taken = []
+    for buffer in buffers:
+        if count <= 0:
+            break
+        taken.append(buffer[:count])
+        count -= len(buffer)
+    return taken
+
+
+def after(buffers: Sequence[memoryview], count: int) -> list[memoryview]:
+    """The buffers without their first `count` bytes."""
+    left = []
+    for buffer in buffers:
+        if count < len(buffer):
+            left.append(buffer[count:] if count else buffer)
+        count = max(0, count - len(buffer))
+    return left
+
+
+def gather(buffers: Sequence[memoryview], limit: int) -> bytes:
+    """A copy of the first `limit` bytes."""
+    return b"".join(before(buffers, limit))
+
+
+def scatter(buffers: Sequence[memoryview], data: bytes) -> int:
+    """Put data into the buffers; how many bytes fitted."""
+    done = 0
+    for buffer in before(buffers, len(data)):
+        buffer[:] = data[done : done + len(buffer)]
+        done += len(buffer)
+    return done
+
+
 class Virtqueue:
-    """One queue. `size` entries, a power of two up to `maximum`; `desc`, `driver`, `device` are its areas' addresses."""
+    """One queue of `size` entries, a power of two up to `maximum`; `desc`, `driver`, `device` are the areas' addresses."""
 
     def __init__(self, memory: GuestMemory, maximum: int) -> None:
         self._memory = memory

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from armvcpu.engine.state import CpuState
-    from armvcpu.engine.timer_writes import TimerListener
+    from armvcpu.engine.msr_hook import SctlrListener, TimerListener
 
 TrapHandler = Callable[[int, int, int], None]
 """Called as handler(target EL, ESR of the exception, fault address). `state` holds the guest's registers;
@@ -156,6 +156,10 @@ class Engine(Protocol):
 
     def on_timer_write(self, listener: TimerListener) -> None:
         """Have `listener` hear what the guest writes to its timers, and keep CTL and CVAL in the registers."""
+        ...
+
+    def on_sctlr_write(self, listener: SctlrListener) -> None:
+        """Call `listener` with each value that is about to be written to SCTLR_EL1."""
         ...
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from armvcpu.engine.api import TrapHandler
-    from armvcpu.engine.timer_writes import TimerListener
+    from armvcpu.engine.msr_hook import SctlrListener, TimerListener
 
 __all__ = [
     "AtCode",
@@ -55,6 +55,7 @@ class ScriptedEngine(FakeMemory):
         self.leaves = self.steps = self.code_invalidations = self.tlb_flushes = 0
         self.closed = False
         self.timer_listener: TimerListener | None = None
+        self.sctlr_listeners: list[SctlrListener] = []
         self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
         self.code_handlers: list[tuple[int, int, Callable[[int], None]]] = []
         self.tables = memoryview(bytearray(PRIVATE_SIZE - TABLES_OFFSET))
@@ -222,6 +223,10 @@ class ScriptedEngine(FakeMemory):
     def on_timer_write(self, listener: TimerListener) -> None:
         """Note it in `timer_listener`."""
         self.timer_listener = listener
+
+    def on_sctlr_write(self, listener: SctlrListener) -> None:
+        """Note it in `sctlr_listeners`."""
+        self.sctlr_listeners.append(listener)
 
     def invalidate_code(self) -> None:
         """Count it."""

@@ -23,7 +23,7 @@ from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.registers import Registers
 from armvcpu.engine.repair import repair_syndrome
 from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, CpuState, calibrate
-from armvcpu.engine.timer_writes import TimerWrites
+from armvcpu.engine.msr_hook import MsrHook
 from armvcpu.engine.virtual import VirtualMemory
 from armvcpu.errors import EngineUnsupported, InternalError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import IoRead, IoWrite, TrapHandler
-    from armvcpu.engine.timer_writes import TimerListener
+    from armvcpu.engine.msr_hook import SctlrListener, TimerListener
 
 SCR_EL3 = op(3, 6, 1, 1, 0)
 SCR_NON_SECURE = 0x531  # NS, RES1, HCE, RW; SMD stays clear, or HVC and SMC are UNDEFINED (DDI 0487 D17.2.117)
@@ -83,7 +83,7 @@ class UnicornEngine:
         reset = self._allocate_state()
         self.state = reset
         self._install_trap_hook()
-        self._timer_writes = TimerWrites(lib, handle, self.registers, self._fail)
+        self._msr_hook = MsrHook(lib, handle, self.registers, self._fail)
         self.fp_trap = FpTrap(self, lib, handle, self._fail)
         self._reset_registers()
         self.store()
@@ -424,7 +424,11 @@ class UnicornEngine:
 
     def on_timer_write(self, listener: TimerListener) -> None:
         """Have `listener` keep the guest's timers; until then CTL and CVAL are only stored."""
-        self._timer_writes.listener = listener
+        self._msr_hook.timers = listener
+
+    def on_sctlr_write(self, listener: SctlrListener) -> None:
+        """Call `listener` with each value that is about to be written to SCTLR_EL1."""
+        self._msr_hook.listen_to_sctlr(listener)
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""

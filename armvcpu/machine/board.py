@@ -26,6 +26,7 @@ from armvcpu.devices.flash import Flash
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.virtio_mmio import VirtioMmio
+from armvcpu.errors import UsageError
 from armvcpu.machine.devicetree import DeviceTree
 from armvcpu.machine.image import MemoryMap, Region
 
@@ -143,6 +144,12 @@ def _psci_node() -> DtNode:
             "migrate": number("MIGRATE"),
         },
     )
+
+
+def check_ram_size(size: int) -> None:
+    """UsageError for RAM that the board can't have."""
+    if size % MIB or not MIB <= size <= RAM_LIMIT:
+        raise UsageError(f"--memory of {size} bytes: a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB")
 
 
 def virt_board(

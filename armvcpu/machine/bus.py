@@ -79,6 +79,19 @@ class Bus:
             self._engine.map_io(base, size, read, write)
         self.windows.append(window)
 
+    def fill_holes(self, memory: Sequence[tuple[int, int]], limit: int) -> None:
+        """Give every address below `limit` that is neither device nor `memory` (base, size) a region: RAZ/WI.
+
+        For guests that run without stage 2, which then makes no exit of a hole; the engine must not meet an address
+        with nothing behind it (docs/engine.md, "Stage 2").
+        """
+        taken = sorted([*memory, *((w.base, w.size) for w in self.windows if w.io)])
+        start = 0
+        for base, size in [*taken, (limit, 0)]:
+            if base > start:
+                self._engine.map_io(start, base - start, _read_hole, _write_hole)
+            start = max(start, base + size)
+
     def show(self, window: Window) -> None:
         """Let the guest's accesses reach the device without an exit."""
         self._space.map_linear(window.base, window.base, window.size, DEVICE)
@@ -90,6 +103,14 @@ class Bus:
     def find(self, address: int) -> Window | None:
         """The window that decodes an address."""
         return next((w for w in self.windows if w.base <= address < w.base + w.size), None)
+
+
+def _read_hole(_offset: int, _width: int) -> int:
+    return 0
+
+
+def _write_hole(_offset: int, _width: int, _value: int) -> None:
+    """Nothing is there."""
 
 
 def _watched(watch: Watch, base: int, read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:

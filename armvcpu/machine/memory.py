@@ -11,7 +11,7 @@ import mmap
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.board import FLASH_BASES, FLASH_SIZE, INPUT_BITS, MIB, RAM_BASE, RAM_LIMIT
+from armvcpu.machine.board import FLASH_BASES, FLASH_SIZE, INPUT_BITS, MIB, RAM_BASE, check_ram_size
 from armvcpu.vcpu.addrspace import AddressSpace
 from armvcpu.vcpu.mapping import MappingFlags
 from armvcpu.vcpu.table_pool import TablePool
@@ -56,8 +56,7 @@ class GuestMemory:
     """RAM and flash of one machine, by guest-physical address."""
 
     def __init__(self, ram_size: int) -> None:
-        if ram_size % MIB or not MIB <= ram_size <= RAM_LIMIT:
-            raise UsageError(f"--memory of {ram_size} bytes: a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB")
+        check_ram_size(ram_size)
         self.ram = reserve(ram_size)
         self.flash: list[memoryview] = [memoryview(b""), memoryview(b"")]
 

@@ -174,7 +174,8 @@ class RunLoop:
     def _idle(self) -> Outcome | None:
         """All CPUs wait: sleep until the next deadline, input or signal."""
         if not self._can_wake():
-            what = "waits for an interrupt (WFI)" if self.cpu.waiting else "switched its last CPU off (PSCI CPU_OFF)"
+            last = "only" if len(self._machine.cpus) == 1 else "last"
+            what = "waits for an interrupt (WFI)" if self.cpu.waiting else f"switched its {last} CPU off (PSCI CPU_OFF)"
             return Outcome.of(Ending.CRASHED, f"the guest {what}, and nothing on this machine can wake it")
         self._machine.console.flush()
         deadline = self._next_deadline()

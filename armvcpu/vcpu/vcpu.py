@@ -274,6 +274,13 @@ class Aarch64VCpu:
             raise StateError(f"vCPU {self.vcpu_id} has its interrupts passed through: there is nothing to inject into")
         self.interrupts.inject(vector)
 
+    def use_stage2(self, enabled: bool) -> None:
+        """Switch stage 2 on or off (HCR_EL2.VM); off, IPAs are physical addresses and no hole is an exit."""
+        hcr = self.engine.read_sysreg(_HCR)
+        wanted = hcr | HCR_EL2.VM.mask if enabled else hcr & ~HCR_EL2.VM.mask
+        if wanted != hcr:
+            self.engine.write_sysreg(_HCR, wanted)
+
     def set_virtual_interrupts(self, *, irq: bool, fiq: bool = False) -> None:
         """The level of HCR_EL2.VI and VF; of a vCPU that is not bound, it holds from its next `bind` on."""
         self._virtual = (_HCR_VI if irq else 0) | (_HCR_VF if fiq else 0)

@@ -52,7 +52,7 @@ def test_wfe_is_never_trapped(bench):
 
 @pytest.mark.parametrize("timer", ["CNTV", "CNTP"])
 def test_timer_control_and_compare_writes_are_kept(bench, timer):
-    """Unicorn drops MSR to CTL and CVAL; `timer_writes` keeps them, CTL without its read-only ISTATUS (D11.2.4)."""
+    """Unicorn drops MSR to CTL and CVAL; `msr_hook` keeps them, CTL without its read-only ISTATUS (D11.2.4)."""
     crm = 3 if timer == "CNTV" else 2
     msr_ctl, msr_cval = 0xD51B_E020 | crm << 8, 0xD51B_E040 | crm << 8  # msr CNTx_CTL_EL0, x0; CNTx_CVAL_EL0, x0
     bench.start(msr_ctl, msr_cval, hvc(1))
@@ -62,7 +62,7 @@ def test_timer_control_and_compare_writes_are_kept(bench, timer):
     assert (bench.read(f"{timer}_CTL_EL0"), bench.read(f"{timer}_CVAL_EL0")) == (3, 0x1234_5677)
 
 
-def test_trapped_timer_writes_are_left_to_the_trap(bench):
+def test_trapped_msr_hook_are_left_to_the_trap(bench):
     """With CNTHCTL_EL2.EL1PCEN clear, MSR CNTP_CVAL_EL0 is EC 0x18 to EL2 and writes nothing (D11.2.4)."""
     bench.start(0xD51B_E240, hvc(1))  # msr CNTP_CVAL_EL0, x0
     bench.write("CNTHCTL_EL2", 0)

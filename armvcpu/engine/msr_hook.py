@@ -1,0 +1,93 @@
+"""MSR instructions that somebody must hear of: writes of the Generic Timer's registers and of SCTLR_EL1.
+
+The engine decodes writes of CTL and CVAL and drops them, and applies those of TVAL without telling anybody. They are
+caught as instructions, before the engine's own check of access, so that check is made here first (DDI 0487 D11.2.4;
+CNTKCTL_EL1, CNTHCTL_EL2); where it fails the engine is left to raise what it raises. docs/engine.md, "Gaps".
+"""
+
+from __future__ import annotations
+
+import ctypes as C  # noqa: N812
+import struct
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.registers import Encoding, by_name
+from armvcpu.engine.library import MSR_CALLBACK
+
+if TYPE_CHECKING:
+    from armvcpu.engine.library import Library
+    from armvcpu.engine.registers import Registers
+
+TimerListener = Callable[[str, str, int], None]
+"""Called as listener("V" or "P", "CTL", "CVAL" or "TVAL", the value written)."""
+SctlrListener = Callable[[int], None]
+"""Called with what is about to be written to SCTLR_EL1."""
+
+_CNTKCTL_EL1, _CNTHCTL_EL2 = by_name["CNTKCTL_EL1"].encoding, by_name["CNTHCTL_EL2"].encoding
+_EL0_TIMER = {"V": 1 << 8, "P": 1 << 9}  # CNTKCTL_EL1.EL0VTEN and EL0PTEN
+_EL1PCEN = 1 << 1  # CNTHCTL_EL2
+_CONTROL_BITS = 3  # ENABLE and IMASK; ISTATUS is read-only
+_DONE, _LEFT_TO_THE_ENGINE = 1, 0
+
+
+class MsrHook:
+    """Hears the MSRs of one engine; each that is none of its rows costs one look-up."""
+
+    def __init__(self, lib: Library, handle: int, registers: Registers, fail: Callable[[BaseException], None]) -> None:
+        self._registers, self._fail = registers, fail
+        self._pstate = lib.reg.UC_ARM64_REG_PSTATE
+        self._rows: dict[bytes, Callable[[int], int]] = {}
+        for timer in ("V", "P"):
+            for part in ("CTL", "CVAL", "TVAL"):
+                encoding = by_name[f"CNT{timer}_{part}_EL0"].encoding
+                self._rows[_key(encoding)] = partial(self._timer, encoding, timer, part)
+        self.timers: TimerListener | None = None
+        self._callback = MSR_CALLBACK(self._on_msr)
+        lib.add_hook(handle, lib.const.UC_HOOK_INSN, self._callback, instruction=lib.reg.UC_ARM64_INS_MSR)
+
+    def listen_to_sctlr(self, listener: SctlrListener) -> None:
+        """Call `listener` before each write of SCTLR_EL1 at EL1."""
+
+        def heard(value: int) -> int:
+            if self._el() > 0:
+                listener(value)
+            return _LEFT_TO_THE_ENGINE
+
+        self._rows[_key(by_name["SCTLR_EL1"].encoding)] = heard
+
+    def _on_msr(self, _uc: int, _reg: int, cp_reg: int, _data: int) -> int:
+        """1 when the write is done; called before every MSR."""
+        row = self._rows.get(C.string_at(cp_reg, 20))
+        if row is None:
+            return _LEFT_TO_THE_ENGINE
+        try:
+            return row(int.from_bytes(C.string_at(cp_reg + 24, 8), "little"))
+        except BaseException as failure:  # it must not pass through C; `run` raises it again
+            self._fail(failure)
+            return _DONE
+
+    def _timer(self, encoding: int, timer: str, part: str, value: int) -> int:
+        if not self._may_write(timer):
+            return _LEFT_TO_THE_ENGINE
+        if self.timers is None:
+            self._registers.write_sysreg(encoding, value & _CONTROL_BITS if part == "CTL" else value)
+        else:
+            self.timers(timer, part, value)
+        return _DONE
+
+    def _may_write(self, timer: str) -> bool:
+        read = self._registers.read_sysreg
+        if timer == "P" and not read(_CNTHCTL_EL2) & _EL1PCEN:
+            return False
+        return self._el() > 0 or bool(read(_CNTKCTL_EL1) & _EL0_TIMER[timer])
+
+    def _el(self) -> int:
+        return self._registers.read(self._pstate) >> 2 & 3
+
+
+def _key(encoding: int) -> bytes:
+    """The first five fields of `uc_arm64_cp_reg`."""
+    e = Encoding(encoding)
+    return struct.pack("<5I", e.CRn, e.CRm, e.Op0, e.Op1, e.Op2)
