@@ -51,6 +51,8 @@ class Queue:
         self.desc = place
         self.driver = place + 16 * size
         self.device = (self.driver + 6 + 2 * size + PAGE - 1) // PAGE * PAGE
+        end = self.device + 6 + 8 * size
+        ram.view(place, end - place)[:] = bytes(end - place)
         self.added = self.seen = self.free = 0
 
     def describe(self, index: int, address: int, length: int, flags: int = 0, following: int = 0) -> None:

@@ -22,7 +22,7 @@ from armvcpu.devices.gicv3_redistributor import Redistributor
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from armvcpu.arch.gic_registers import GICD_IROUTER, ICC_SGIR
     from armvcpu.devices.device import SignalLine
@@ -104,14 +104,18 @@ class Gicv3(Gic[SystemRegisterInterface]):
                 return
         self.route(intid, ())
 
-    def sgi_targets(self, sender: SystemRegisterInterface, sgi: ICC_SGIR) -> Iterable[SystemRegisterInterface]:
+    def sgi_targets(self, sender: SystemRegisterInterface, sgi: ICC_SGIR) -> list[SystemRegisterInterface]:
         """Whom a write to an ICC_SGI*R register addresses; CPUs that do not exist are left out."""
         if sgi.IRM:
             return [interface for interface in self.interfaces if interface is not sender]
         cluster = sgi.Aff3 << 24 | sgi.Aff2 << 16 | sgi.Aff1 << 8 | sgi.RS << 4
-        addressed = (cluster + bit for bit in range(16) if sgi.TargetList >> bit & 1)
-        found = (self._by_affinity.get(address) for address in addressed)
-        return [interface for interface in found if interface is not None]
+        found, rest = [], sgi.TargetList
+        while rest:
+            target = self._by_affinity.get(cluster + (rest & -rest).bit_length() - 1)
+            if target is not None:
+                found.append(target)
+            rest &= rest - 1
+        return found
 
     # --- device tree and snapshot
 

@@ -114,9 +114,10 @@ class SystemRegisterInterface(CpuInterface):
         no other Security state.
         """
         sgi = ICC_SGIR(value)
+        intid = sgi.INTID
         for target in self._gic.sgi_targets(self, sgi):
-            if groups >> (target.private.group1 >> sgi.INTID & 1) & 1:
-                target.private.set_pending(1 << sgi.INTID)
+            if groups >> (target.private.group1 >> intid & 1) & 1:
+                target.private.set_pending(1 << intid)
                 target.update()
 
 

@@ -93,7 +93,7 @@ def scatter(buffers: Sequence[memoryview], data: bytes) -> int:
 
 
 class Virtqueue:
-    """One queue of `size` entries, a power of two up to `maximum`; `desc`, `driver`, `device` are the areas' addresses."""
+    """One queue of `size` entries, a power of two up to `maximum`, with its areas at `desc`, `driver` and `device`."""
 
     def __init__(self, memory: GuestMemory, maximum: int) -> None:
         self._memory = memory

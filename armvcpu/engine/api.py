@@ -12,8 +12,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from armvcpu.engine.state import CpuState
     from armvcpu.engine.msr_hook import SctlrListener, TimerListener
+    from armvcpu.engine.state import CpuState
 
 TrapHandler = Callable[[int, int, int], None]
 """Called as handler(target EL, ESR of the exception, fault address). `state` holds the guest's registers;

@@ -36,14 +36,13 @@ _FLAGS, _EXCEPTION = struct.Struct("<IIII"), struct.Struct("<IIQI")
 
 
 class FakeState(CpuState):
-    """A state with its own buffer and system registers, so that any scripted engine can load it."""
+    """A state with its own system registers, so that any scripted engine can load it."""
 
-    __slots__ = ("memory", "sysregs")
+    __slots__ = ("sysregs",)
 
     def __init__(self) -> None:
-        self.memory = C.create_string_buffer(LAYOUT.size)
+        super().__init__(LAYOUT, C.create_string_buffer(LAYOUT.size))
         self.sysregs: dict[int, int] = {}
-        super().__init__(LAYOUT, C.addressof(self.memory))
 
 
 class FakeStates:

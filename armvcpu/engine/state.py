@@ -51,7 +51,6 @@ class CpuState:
     """
 
     __slots__ = (
-        "_buffer",
         "_cv",
         "_daif",
         "_layout",
@@ -71,14 +70,13 @@ class CpuState:
         "words",
     )  # fmt: skip
 
-    def __init__(self, layout: Layout, address: int) -> None:
-        self._layout, self.address = layout, address
-        self._buffer = (C.c_char * layout.size).from_address(address)
-        self.raw = memoryview(self._buffer).cast("B")
+    def __init__(self, layout: Layout, memory: C.Array[C.c_char]) -> None:
+        self._layout, self.address = layout, C.addressof(memory)
+        self.raw = memoryview(memory).cast("B")
         self.words = self.raw[: layout.size & -8].cast("Q")
         self.frame = self.raw[layout.frame : layout.frame + 8 * FRAME_SIZE].cast("Q")
         self.dirty_from, self.dirty_to = FRAME_SIZE, -1
-        self._pointers = (C.c_void_p * FRAME_SIZE)(*(address + layout.frame + 8 * i for i in range(FRAME_SIZE)))
+        self._pointers = (C.c_void_p * FRAME_SIZE)(*(self.address + layout.frame + 8 * i for i in range(FRAME_SIZE)))
         self.pointers_at = C.addressof(self._pointers)
         """Where the frame's addresses lie, one for each register: what a batch write takes."""
         self.exception_at = layout.exception // 8

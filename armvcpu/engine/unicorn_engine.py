@@ -20,10 +20,10 @@ from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET, RunEnd
 from armvcpu.engine.fp_trap import CPACR_EL1, FpTrap
 from armvcpu.engine.library import CODE_CALLBACK, INTR_CALLBACK, MEM_CALLBACK, library
 from armvcpu.engine.memory import EngineMemory
+from armvcpu.engine.msr_hook import MsrHook
 from armvcpu.engine.registers import Registers
 from armvcpu.engine.repair import repair_syndrome
 from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, CpuState, calibrate
-from armvcpu.engine.msr_hook import MsrHook
 from armvcpu.engine.virtual import VirtualMemory
 from armvcpu.errors import EngineUnsupported, InternalError
 
@@ -75,7 +75,6 @@ class UnicornEngine:
         self.changing_mode = False
         self._stale = True  # has the CPU moved on since `state` was saved?
         self.counting = True  # as Unicorn starts
-        self._states: list[CpuState] = []
         self._code_hooks: list[object] = []
         self._runner: int | None = None
         self._set_up_el2()
@@ -134,12 +133,13 @@ class UnicornEngine:
         self.registers.write_pstate(PSTATE_EL1H_MASKED)
 
     def _allocate_state(self) -> CpuState:
+        """A context is a header and registers, with no tie to this engine: in memory of ours it may outlive it."""
         pointer = C.c_void_p()
         self._lib.check(self._lib.quick.uc_context_alloc(self._handle, C.byref(pointer)), "uc_context_alloc")
-        assert pointer.value is not None
-        state = CpuState(self._layout, pointer.value)
-        self._states.append(state)
-        return state
+        size = self._layout.size
+        memory = C.create_string_buffer(C.string_at(pointer.value or 0, size), size)
+        self._lib.quick.uc_context_free(pointer)
+        return CpuState(self._layout, memory)
 
     # --- traps ------------------------------------------------------------------------------------------------
 
@@ -453,8 +453,6 @@ class UnicornEngine:
         """Free the engine."""
         if not self._closed:
             self._closed = True
-            for state in self._states:
-                self._lib.quick.uc_context_free(state.address)
             self._lib.quick.uc_close(self._handle)
 
 

@@ -2,7 +2,8 @@
 
     0x0000_0000  flash bank 0, 64 MiB         firmware starts here
     0x0400_0000  flash bank 1, 64 MiB         its variables
-    0x0800_0000  GICD, GICC or GICR, ITS      (reserved)
+    0x0800_0000  GICD
+    0x080A_0000  GICR, 128 KiB for each CPU
     0x0900_0000  PL011 UART                   SPI 1
     0x0901_0000  PL031, fw_cfg, PL061         (reserved)
     0x0A00_0000  virtio-mmio, 32 of 0x200     SPI 16 up
@@ -21,14 +22,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.psci import psci_by_name
-from armvcpu.devices.dtnode import DtNode, DtValue
+from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
 from armvcpu.devices.flash import Flash
+from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.virtio_mmio import VirtioMmio
 from armvcpu.errors import UsageError
 from armvcpu.machine.devicetree import DeviceTree
 from armvcpu.machine.image import MemoryMap, Region
+from armvcpu.machine.interrupts import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +44,7 @@ RAM_BASE = 0x4000_0000
 RAM_LIMIT = 0x40_0000_0000 - RAM_BASE
 """RAM may reach up to 256 GiB, where QEMU's board has its high devices."""
 FLASH_BASES, FLASH_SIZE = (0x0000_0000, 0x0400_0000), 64 * MIB
+GICD_BASE, GICR_BASE, GICR_LIMIT = 0x0800_0000, 0x080A_0000, 0xF6_0000
 UART_BASE, UART_SPI = 0x0900_0000, 1
 VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, VIRTIO_SPI = 0x0A00_0000, 32, 0x200, 16
 ECAM_BASE, PCIE_SPIS = 0x40_1000_0000, (3, 4, 5, 6)
@@ -74,6 +78,7 @@ class Board:
 
     slots: tuple[Slot, ...]
     ram_size: int
+    gic: Gicv3
     cpu_compatible: str = "arm,cortex-a72"
     mpidrs: Sequence[int] = (0,)
 
@@ -109,11 +114,12 @@ class Board:
         props: dict[str, DtValue] = {
             "compatible": "linux,dummy-virt",
             "model": "linux,dummy-virt",
+            "interrupt-parent": (Ref("gic"),),
             "#address-cells": (2,),
             "#size-cells": (2,),
         }
         chosen = DtNode("chosen", {"stdout-path": f"/pl011@{UART_BASE:x}"})
-        return DeviceTree(DtNode("", props, (chosen, self._cpus(), _psci_node(), clock, *devices)))
+        return DeviceTree(DtNode("", props, (chosen, self._cpus(), _psci_node(), _timer_node(), clock, *devices)))
 
     def _cpus(self) -> DtNode:
         method: dict[str, DtValue] = {"enable-method": "psci"} if len(self.mpidrs) > 1 else {}
@@ -146,25 +152,57 @@ def _psci_node() -> DtNode:
     )
 
 
+def _timer_node() -> DtNode:
+    """The node of binding `arm,armv8-timer`: secure, physical, virtual and hypervisor timer, PPIs as levels."""
+    ppis = (13, 14, 11, 10)
+    return DtNode(
+        "timer",
+        {
+            "compatible": ["arm,armv8-timer", "arm,armv7-timer"],
+            "always-on": None,
+            "interrupts": tuple(cell for ppi in ppis for cell in (GIC_PPI, ppi, IRQ_TYPE_LEVEL_HIGH)),
+        },
+    )
+
+
 def check_ram_size(size: int) -> None:
     """UsageError for RAM that the board can't have."""
     if size % MIB or not MIB <= size <= RAM_LIMIT:
         raise UsageError(f"--memory of {size} bytes: a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB")
 
 
+def affinity(index: int) -> int:
+    """MPIDR_EL1's affinity of a CPU: clusters of 16, so that one ICC_SGI1R_EL1 reaches a whole cluster."""
+    return index // 16 << 8 | index % 16
+
+
 def virt_board(
-    ram_size: int, output: Callable[[int], None], flash: tuple[Contents, Contents], cpu_model: str = "a72"
+    ram_size: int,
+    output: Callable[[int], None],
+    flash: tuple[Contents, Contents],
+    cpu_model: str = "a72",
+    lines: Lines | None = None,
+    cpus: int = 1,
 ) -> Board:
-    """The `virt` board with its console going to `output`."""
+    """The `virt` board with its console going to `output` and its interrupts to `lines`."""
+    lines = lines or Lines(cpus)
+    mpidrs = tuple(affinity(index) for index in range(cpus))
+    gic = Gicv3(mpidrs, lines.irq, lines.fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
     slots = [Slot(f"flash{i}", base, Flash(flash[i], banks_in_node=2 - 2 * i)) for i, base in enumerate(FLASH_BASES)]
-    slots.append(Slot("pl011", UART_BASE, Pl011(output), (UART_SPI,)))
+    slots.append(Slot("gicd", GICD_BASE, gic.distributor))
+    slots += [Slot(f"gicr{i}", GICR_BASE + i * device.size, device) for i, device in enumerate(gic.redistributors)]
+    slots.append(Slot("pl011", UART_BASE, Pl011(output, gic.spi_line(UART_SPI)), (UART_SPI,)))
     slots += [
         Slot(f"virtio-mmio{i}", VIRTIO_BASE + i * VIRTIO_STRIDE, VirtioMmio(), (VIRTIO_SPI + i,))
         for i in range(VIRTIO_SLOTS)
     ]
-    slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS), PCIE_SPIS))
+    slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic")), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
-    return Board(tuple(slots), ram_size, compatible)
+    return Board(tuple(slots), ram_size, gic, compatible, mpidrs)
+
+
+GIC_PPI = 1
+"""The first cell of a PPI's interrupt specifier (binding `arm,gic-v3`); its numbers start at INTID 16."""
 
 
 def empty_board(ram_size: int, cpu_model: str = "a72") -> Board:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 MIB = 1 << 20
+MAX_CPUS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class MachineConfig:
     load_address: int | None = None
     memory: int = 256 * MIB
     cpu_model: str = "a72"
+    cpus: int = 1
     clock: Literal["host", "instructions"] = "host"
     reboot: bool = True
     semihosting: bool = False
@@ -48,6 +50,8 @@ class MachineConfig:
             )
         if self.load_address is not None and self.load_address % 4:
             raise UsageError(f"--load-address {self.load_address:#x} is no multiple of 4, where instructions are")
+        if not 1 <= self.cpus <= MAX_CPUS:
+            raise UsageError(f"--cpus {self.cpus}: 1 to {MAX_CPUS}")
         if self.clock not in {"host", "instructions"}:
             raise UsageError(f"no clock {self.clock!r}: host or instructions")
         if self.semihosting_directory is not None and not self.semihosting:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtValue
     from armvcpu.machine.image_file import Path
 
+LINUX_KINDS = frozenset((ImageKind.LINUX_IMAGE, ImageKind.EFI_ZBOOT, ImageKind.GZIP))
 DTB_ALIGNMENT = 2 * MIB
 DTB_MAX_SIZE = 2 * MIB
 """The most that booting.rst allows, since kernels map one block of it."""
@@ -60,6 +61,11 @@ class BootPlan(NamedTuple):
     """The image that is entered; None when firmware is."""
     fw_cfg: Mapping[str, bytes] = _NOTHING
     """What firmware fetches by itself: "kernel", "initrd" and "cmdline", as far as given."""
+
+    @property
+    def is_linux(self) -> bool:
+        """Is a Linux kernel entered, by its own boot protocol?"""
+        return self.image is not None and self.image.kind in LINUX_KINDS
 
     @property
     def writes(self) -> Iterator[tuple[int, bytes]]:

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from armvcpu.devices.pl011_registers import INT
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
-from armvcpu.machine.board import RAM_BASE, virt_board
+from armvcpu.errors import InternalError
+from armvcpu.machine.board import INPUT_BITS, RAM_BASE, virt_board
 from armvcpu.machine.bus import Bus
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.cpus import Cpu
 from armvcpu.machine.handlers import Handlers
+from armvcpu.machine.interrupts import Lines, connect_gicv3
 from armvcpu.machine.loader import BootRequest, plan_boot
 from armvcpu.machine.memory import GuestMemory, new_address_space
 from armvcpu.machine.run_loop import RunLoop
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.pcpu import EngineFactory
 
 
+ISPENDR, SGI_BASE = 0x200, 0x1_0000
+
+
 class Machine(Handlers):
     """One `virt` machine with one CPU. `Machine(image, **options)`: the options are MachineConfig's fields."""
 
@@ -57,9 +63,10 @@ class Machine(Handlers):
         self.config.check()
         self.console: Console = console if console is not None else MemoryConsole()
         self.memory = GuestMemory(self.config.memory)
+        lines = Lines(self.config.cpus)
         self.board = virt_board(
             self.config.memory, self.console.write, (self.memory.flash_bank(0), self.memory.flash_bank(1)),
-            self.config.cpu_model,
+            self.config.cpu_model, lines, self.config.cpus,
         )  # fmt: skip
         self.plan = plan_boot(self._boot_request())
         self._load_flash()
@@ -71,8 +78,14 @@ class Machine(Handlers):
         self.memory.attach(self.engine, self.space)
         self.bus = Bus(self.engine, self.space, self._on_mmio_access if self.config.exact_mmio else None)
         self.bus.attach(self.board.slots)
+        if self.plan.is_linux and not self.config.exact_mmio:
+            self._go_without_stage2()
         self.board.uart.on_space = self.feed_uart
-        self.cpus = [Cpu(index, self._new_vcpu(mpidr), self.pcpu) for index, mpidr in enumerate(self.board.mpidrs)]
+        self.cpus = [
+            Cpu(index, self._new_vcpu(index, mpidr), self.pcpu) for index, mpidr in enumerate(self.board.mpidrs)
+        ]
+        connect_gicv3(self.board.gic, self.cpus)
+        lines.connect(self.cpus)
         self.cpus[0].bind()
         self._loop = RunLoop(self)
         self._semihosting: Semihosting | None = None
@@ -91,13 +104,26 @@ class Machine(Handlers):
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
         )  # fmt: skip
 
-    def _new_vcpu(self, mpidr: int) -> Aarch64VCpu:
+    def _new_vcpu(self, index: int, mpidr: int) -> Aarch64VCpu:
         config = Aarch64VCpuCreateConfig(mpidr_el1=mpidr, dtb_addr=self.plan.x0, cpu_model=self.config.cpu_model)
-        vcpu = Aarch64VCpu(0, 0, config, hal=self)
+        vcpu = Aarch64VCpu(0, index, config, hal=self)
         vcpu.setup(Aarch64VCpuSetupConfig())
         vcpu.set_ept_root(self.space.root, self.space.vtcr, self._handle_page_fault)
+        vcpu.may_execute = self._may_execute
         Psci(self).register(vcpu.services)
         return vcpu
+
+    def _may_execute(self, physical: int) -> bool:
+        found = self.space.translate(physical)
+        return found is None or bool(found.flags & MappingFlags.EXECUTE)
+
+    def _go_without_stage2(self) -> None:
+        """For Linux: no stage 2 while a CPU's own MMU is on, since it costs a boot a fifth (docs/engine.md, "Stage 2").
+
+        RAM and devices lie at the same addresses on both sides, and a kernel touches nothing else.
+        """
+        self.bus.fill_holes([(RAM_BASE, self.config.memory)], 1 << INPUT_BITS)
+        self.engine.on_sctlr_write(lambda value: self.vcpu.use_stage2(not value & 1))
 
     @property
     def vcpu(self) -> Aarch64VCpu:
@@ -193,20 +219,21 @@ class Machine(Handlers):
         """What `_after_interrupt` does."""
 
     def inject(self, vcpu: Aarch64VCpu, vector: int) -> bool:
-        """No interrupt controller on this board yet: the vCPU's own interface takes it."""
-        del vcpu, vector
-        return False
+        """Make an interrupt pending, as a write of GICD_ISPENDR or GICR_ISPENDR0 does (IHI 0069 12.9.22)."""
+        gic, bit = self.board.gic, 1 << vector % 32
+        if vector >= 32:
+            gic.distributor.write(ISPENDR + vector // 32 * 4, 4, bit)
+        else:
+            gic.redistributor(vcpu.vcpu_id).write(SGI_BASE + ISPENDR, 4, bit)
+        return True
 
     def input_can_interrupt(self) -> bool:
         """Could what a user types end a WFI?"""
-        return False
+        return bool(self.board.uart.UARTIMSC & (INT.RX | INT.RT))
 
     def send_sgi(self, sender: Cpu, request: SendIPI) -> None:
-        """A software generated interrupt to CPUs' virtual interfaces: for guests without an interrupt controller."""
-        for cpu in self.cpus:
-            by_list = cpu.mpidr & ~0xFF == request.target_cpu and request.target_cpu_aux >> (cpu.mpidr & 0xFF) & 1
-            if (cpu is not sender) if request.send_to_all else by_list:
-                cpu.vcpu.inject_interrupt(request.vector)
+        """Not for this machine: its interrupt controller hears of an SGI inside the trap."""
+        raise InternalError(f"CPU {sender.index} made an exit of an SGI: {request}")
 
     def cpu_states(self) -> Mapping[int, AffinityState]:
         """Every CPU of the board."""

@@ -90,6 +90,9 @@ class Aarch64VCpu:
         self.handlers, self.services = TrapHandlers(), SmcServices()
         self.sysregs = SysRegTable(self.model, gicv3=True)
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
+        self.uses_stage2 = False
+        self.may_execute: Callable[[int], bool] = lambda _physical: True
+        """May there be translated code of this page? Asked with physical addresses behind stage 2."""
         self.exit_filter: Callable[[Exit], bool] | None = None
         self.observer: Observer | None = None
         self.last_trap = (0, 0, 0)
@@ -145,6 +148,7 @@ class Aarch64VCpu:
         registers = self.system_registers
         registers.vtcr_el2, registers.vttbr_el2 = vtcr, root
         registers.hcr_el2 |= HCR_EL2.VM.mask
+        self.uses_stage2 = True
         if handle_page_fault is not None:
             self.handle_page_fault = handle_page_fault
 
@@ -278,6 +282,7 @@ class Aarch64VCpu:
         """Switch stage 2 on or off (HCR_EL2.VM); off, IPAs are physical addresses and no hole is an exit."""
         hcr = self.engine.read_sysreg(_HCR)
         wanted = hcr | HCR_EL2.VM.mask if enabled else hcr & ~HCR_EL2.VM.mask
+        self.uses_stage2 = enabled
         if wanted != hcr:
             self.engine.write_sysreg(_HCR, wanted)
 
@@ -328,6 +333,11 @@ class Aarch64VCpu:
         self.engine.write_cpacr(value)
 
     def _invalidate_instruction_cache(self, address: int | None) -> None:
+        """IC: a page that stage 2 has never let the guest execute holds no code to forget."""
+        if address is not None and self.uses_stage2:
+            physical = self.engine.translate(address)
+            if physical is not None and not self.may_execute(physical):
+                return
         self.engine.invalidate_instruction_cache(address)
 
     def _count(self) -> int:

@@ -23,14 +23,11 @@ _LAYOUT = Layout(
     sctlr_el=392,
     hpfar_el2=424,
 )
-_KEEP: list[object] = []  # a CpuState does not own its buffer
 
 
 def make_state(*, pc: int = 0, sp: int = 0, pstate: int = 0x3C5, **registers: int) -> CpuState:
     """A saved CPU with these values and zero elsewhere; `registers` are x0=, x30= and so on."""
-    buffer = ctypes.create_string_buffer(_LAYOUT.size)
-    _KEEP.append(buffer)
-    state = CpuState(_LAYOUT, ctypes.addressof(buffer))
+    state = CpuState(_LAYOUT, ctypes.create_string_buffer(_LAYOUT.size))
     for name, value in registers.items():
         state.frame[int(name[1:])] = value
     state.frame[FRAME_PC], state.frame[FRAME_SP] = pc, sp

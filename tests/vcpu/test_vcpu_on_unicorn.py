@@ -373,3 +373,18 @@ def test_interrupt_follows_the_vcpu_to_another_cpu(machine):
     bystander.bind(cpus[0])
     vcpu.bind(cpus[1])
     assert (places(bystander, 2), places(vcpu, 2)) == ([16, 20], [IRQ, 20])
+
+
+def test_vcpu_outlives_the_cpu_it_was_made_on(machine):
+    """Its registers are its own: the CPU may be disabled once the vCPU is unbound."""
+    vcpu, first = machine.vcpu(ADD_X0_1, hvc(0), branch(-2)), Aarch64PerCpu(9)
+    first.hardware_enable()
+    first.engine.map_ram(RAM, machine.ram)
+    vcpu.bind(first)
+    vcpu.run()
+    vcpu.unbind()
+    first.hardware_disable()
+    seen = vcpu.gpr(0)
+    vcpu.bind(machine.cpu())
+    vcpu.run()
+    assert (seen, vcpu.gpr(0), vcpu.system_registers.vbar_el1) == (1, 2, VECTORS)

@@ -1,0 +1,122 @@
+"""The virtio network device: VIRTIO 1.2, section 5.1, with one pair of queues, no offloads and no control queue.
+
+Frames that the guest has no buffer for wait in a queue of WAITING frames; what comes while that is full is dropped,
+as a network does. So is a frame that is longer than the guest's buffer, or that comes before there is a driver.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from armvcpu.devices.virtio_device import VirtioDevice
+from armvcpu.devices.virtqueue import QueueError, gather, length_of, scatter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.devices.virtqueue import Virtqueue
+
+RECEIVEQ, TRANSMITQ = 0, 1
+F_MTU, F_MAC, F_STATUS = 1 << 3, 1 << 5, 1 << 16
+S_LINK_UP = 1
+CONFIG = struct.Struct("<6sHHH")  # mac, status, max_virtqueue_pairs, mtu
+HEADER = struct.Struct("<BBHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
+MODERN_HEADER = struct.Struct("<BBHHHHH")  # the same and num_buffers, which legacy has only with MRG_RXBUF (5.1.6.1)
+DEFAULT_MAC = bytes.fromhex("525400123456")
+MTU = 1500
+"""Told to the driver, since without VIRTIO_NET_F_MRG_RXBUF its buffers are no larger than that needs."""
+LONGEST, SHORTEST = 14 + 4 + 0xFFFF, 14
+WAITING = 256
+
+
+class NetBackend(Protocol):
+    """The network behind the device: a cable to whatever carries Ethernet frames."""
+
+    on_frame: Callable[[bytes], None]
+    """Called with each frame that arrives; the device sets it."""
+    on_link: Callable[[bool], None]
+    """Called when the link goes up (True) or down; the device sets it."""
+
+    @property
+    def is_up(self) -> bool:
+        """Is there a link?"""
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, from the destination address on and without frame check sequence, or drop it."""
+
+
+class VirtioNet(VirtioDevice):
+    """A network interface with address `mac`."""
+
+    DEVICE_ID = 1
+    QUEUE_SIZES = (256, 256)
+    features = F_MAC | F_STATUS | F_MTU
+
+    def __init__(self, backend: NetBackend, mac: bytes = DEFAULT_MAC) -> None:
+        super().__init__()
+        self._backend, self._mac = backend, mac
+        self._waiting: deque[bytes] = deque()
+        self._ready = False
+        self.dropped = 0
+        """Frames from the network that the guest never saw."""
+        backend.on_frame = self.receive
+        backend.on_link = lambda _up: self.config_changed()
+
+    def config(self) -> bytes:
+        """Address, link status, MTU."""
+        return CONFIG.pack(self._mac, S_LINK_UP if self._backend.is_up else 0, 1, MTU)
+
+    def receive(self, frame: bytes) -> None:
+        """A frame arrives from the network."""
+        if len(self._waiting) >= WAITING:
+            self.dropped += 1
+            return
+        self._waiting.append(frame)
+        self.kick(RECEIVEQ)
+        if not self._ready:
+            self._waiting.clear()
+            self.dropped += 1
+
+    def serve(self, index: int, queue: Virtqueue) -> None:
+        """Move frames between queue and network."""
+        if index == RECEIVEQ:
+            self._ready = True
+            self._deliver(queue)
+        else:
+            self._send(queue)
+
+    def _deliver(self, queue: Virtqueue) -> None:
+        header = MODERN_HEADER.pack(0, 0, 0, 0, 0, 0, 1) if self.is_modern else bytes(HEADER.size)
+        while self._waiting and (chain := queue.pop()) is not None:
+            data = header + self._waiting.popleft()
+            written = 0
+            if length_of(chain.writable) >= len(data):
+                written = scatter(chain.writable, data)
+            else:
+                self.dropped += 1
+            queue.push(chain, written)
+
+    def _send(self, queue: Virtqueue) -> None:
+        header = MODERN_HEADER.size if self.is_modern else HEADER.size
+        for chain in queue.chains():
+            size = length_of(chain.readable) - header
+            if size < 0:
+                raise QueueError("a frame to send has no complete header")
+            if SHORTEST <= size <= LONGEST:
+                self._backend.send(gather(chain.readable, header + size)[header:])
+            queue.push(chain, 0)
+
+    def reset(self) -> None:
+        """Return to the state after power-on reset; frames that wait are lost."""
+        self._waiting.clear()
+        self._ready = False
+
+    def state(self) -> dict[str, Any]:
+        """The frames that wait."""
+        return {"waiting": list(self._waiting), "ready": self._ready}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state()` gave."""
+        self._waiting, self._ready = deque(state["waiting"]), state["ready"]

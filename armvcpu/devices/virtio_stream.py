@@ -1,0 +1,138 @@
+"""A network backend over a stream socket: each frame is preceded by its length, 32 bits, big-endian.
+
+That is how QEMU's `-netdev stream` and `-netdev socket` frame, and with them passt, gvproxy and another virtual
+machine. So a guest has the Internet without root by way of a maintained program (`passt --socket PATH`), whose TCP/IP
+is better than any that could stand here, and nothing of it runs in this process.
+
+The socket never blocks. `fileno()` is to be watched for input, and for output too while `wants_write`; `poll()` then
+moves what there is. What the other program does not take is dropped once BACKLOG bytes wait for it.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from armvcpu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LENGTH = 4
+LONGEST = 0x1_1000
+"""More than any frame has; a length beyond it means that the other side does not speak this protocol."""
+BACKLOG = 0x4_0000
+READ_SIZE = 0x1_0000
+READS = 8
+"""Reads in one `poll`, so that a flood leaves the guest time."""
+
+
+class StreamBackend:
+    """Frames to and from a connected stream socket, which it owns."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._socket = connection
+        self._received = bytearray()
+        self._unsent = bytearray()
+        self.is_up = True
+        self.dropped = 0
+        """Frames from the guest that were not sent."""
+        self.on_frame: Callable[[bytes], None] = lambda _frame: None
+        self.on_link: Callable[[bool], None] = lambda _up: None
+
+    @classmethod
+    def connect(cls, address: str) -> StreamBackend:
+        """Connect to `unix:PATH` or to `HOST:PORT`.
+
+        Raises:
+            UsageError: nobody listens there, or it is no such address.
+        """
+        kind, _, path = address.partition(":")
+        try:
+            if kind == "unix":
+                connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                connection.connect(path)
+            else:
+                host, _, port = address.rpartition(":")
+                connection = socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=5)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"network {address}: {error}; give unix:PATH or HOST:PORT, and start the other side first, "
+                "for example `passt --socket PATH`"
+            ) from error
+        return cls(connection)
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for select; -1 once the link is down."""
+        return self._socket.fileno()
+
+    @property
+    def wants_write(self) -> bool:
+        """Is output waiting for the other side to read?"""
+        return bool(self._unsent)
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, or drop it while too much waits."""
+        if not self.is_up or len(self._unsent) > BACKLOG:
+            self.dropped += 1
+            return
+        self._unsent += len(frame).to_bytes(LENGTH, "big") + frame
+        self._flush()
+
+    def poll(self) -> None:
+        """Move what the socket has and takes; never waits."""
+        if self._unsent:
+            self._flush()
+        for _ in range(READS):
+            if not self.is_up or not self._read():
+                return
+
+    def close(self) -> None:
+        """Close the socket: the link goes down."""
+        if self.is_up:
+            self.is_up = False
+            self._socket.close()
+            self._unsent.clear()
+            self.on_link(False)
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                sent = self._socket.send(self._unsent)
+                del self._unsent[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:  # the other side is gone
+            self.close()
+
+    def _read(self) -> bool:
+        """Read once; is there perhaps more?"""
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return False
+        self._received += data
+        self._split()
+        return True
+
+    def _split(self) -> None:
+        """Hand on the complete frames."""
+        start = 0
+        while len(self._received) - start >= LENGTH:
+            length = int.from_bytes(self._received[start : start + LENGTH], "big")
+            if length > LONGEST:
+                self.close()
+                return
+            end = start + LENGTH + length
+            if end > len(self._received):
+                break
+            self.on_frame(bytes(self._received[start + LENGTH : end]))
+            start = end
+        del self._received[:start]

@@ -1,0 +1,58 @@
+"""The interrupt controller of the board, and its wires: to the CPUs, from the devices and the timers.
+
+Lines, not polling: a device calls its line when the level changes, the controller calls a CPU's when its output does.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from armvcpu.devices.gicv3_icc import READERS, WRITERS
+from armvcpu.machine.cpus import PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.devices.gicv3 import Gicv3
+    from armvcpu.machine.cpus import Cpu
+
+
+class Lines:
+    """The IRQ and FIQ inputs of CPUs that are made after their interrupt controller."""
+
+    def __init__(self, count: int) -> None:
+        self._cpus: Sequence[Cpu] = ()
+        self.irq = [partial(self._irq, index) for index in range(count)]
+        self.fiq = [partial(self._fiq, index) for index in range(count)]
+
+    def connect(self, cpus: Sequence[Cpu]) -> None:
+        """The CPUs are there now."""
+        self._cpus = cpus
+
+    def _irq(self, index: int, level: bool) -> None:
+        if self._cpus:
+            self._cpus[index].set_irq(level)
+
+    def _fiq(self, index: int, level: bool) -> None:
+        if self._cpus:
+            self._cpus[index].set_fiq(level)
+
+
+def connect_gicv3(gic: Gicv3, cpus: Sequence[Cpu]) -> None:
+    """The CPU interface's registers into each vCPU's table, the timers' interrupts into the controller."""
+    for cpu in cpus:
+        interface = gic.interface(cpu.index)
+        table = cpu.vcpu.sysregs
+        for encoding, reader in READERS.items():
+            table.add(encoding, partial(reader, interface), None)
+        for encoding in WRITERS:
+            table.add(encoding, None, _writer(interface.write, encoding))
+        cpu.connect_timers(gic.ppi_line(cpu.index, VIRTUAL_TIMER_INTID), gic.ppi_line(cpu.index, PHYSICAL_TIMER_INTID))
+
+
+def _writer(write: Callable[[int, int], bool], encoding: int) -> Callable[[int], None]:
+    def written(value: int) -> None:
+        write(encoding, value)
+
+    return written

@@ -1,0 +1,258 @@
+"""The virtio block device (VIRTIO 1.2, 5.2) and the raw image under it, through both register layouts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from virtio_driver import BASE, F_INDIRECT, WRITE, Driver, Version
+
+from armvcpu.devices.virtio_block import VirtioBlock
+from armvcpu.devices.virtio_disk import DiskImage
+from armvcpu.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HEADER, STATUS, DATA, TABLE = BASE + 0x1_0000, BASE + 0x1_0100, BASE + 0x2_0000, BASE + 0x1_1000
+IN, OUT, FLUSH, GET_ID = 0, 1, 4, 8
+OK, IOERR, UNSUPP = 0, 1, 2
+F_RO, F_FLUSH = 1 << 5, 1 << 9
+SECTORS = 16
+CONTENTS = random.Random(5).randbytes(512 * SECTORS)
+
+
+class Bench(Driver):
+    """A driver that makes block requests of a header, data buffers and a status byte."""
+
+    def request(self, kind: int, sector: int = 0, *data: tuple[int, int], indirect: bool = False) -> tuple[int, int]:
+        """(status byte, bytes written as the used ring has it)."""
+        self.ram.put("<IIQ", HEADER, kind, 0, sector)
+        self.ram.put("<B", STATUS, 0xEE)
+        flags = WRITE if kind in (IN, GET_ID) else 0
+        buffers = ((HEADER, 16, 0), *((address, size, flags) for address, size in data), (STATUS, 1, WRITE))
+        if indirect:
+            self.queues[0].add_indirect(TABLE, *buffers)
+        else:
+            self.queues[0].add(*buffers)
+        self.notify()
+        ((_, written),) = self.queues[0].used()
+        return self.ram.get("<B", STATUS)[0], written
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.img"
+    path.write_bytes(CONTENTS)
+    return path
+
+
+@pytest.fixture
+def disk(path: Path) -> Iterator[DiskImage]:
+    with DiskImage(path) as disk:
+        yield disk
+
+
+@pytest.fixture(params=[1, 2], ids=["legacy", "modern"])
+def bench(request: pytest.FixtureRequest, disk: DiskImage) -> Bench:
+    bench = Bench(VirtioBlock(disk, serial="SN1"), request.param)
+    bench.start(F_FLUSH | F_INDIRECT)
+    return bench
+
+
+def read_only(path: Path, version: Version = 2) -> Bench:
+    bench = Bench(VirtioBlock(DiskImage(path, read_only=True)), version)
+    bench.start()
+    return bench
+
+
+def test_configuration_space(bench: Bench) -> None:
+    """Capacity in sectors, seg_max, blk_size (5.2.4)."""
+    assert (bench.slot.read(0x100, 8), bench[0x10C], bench[0x114]) == (SECTORS, 254, 512)
+
+
+def test_read(bench: Bench, path: Path) -> None:
+    """Any number of buffers; the used length counts data and status (5.2.6)."""
+    assert bench.request(IN, 3, (DATA, 512), (DATA + 0x1000, 1024)) == (OK, 1537)
+    assert bench.ram.read(DATA, 512) == CONTENTS[3 * 512 : 4 * 512]
+    assert bench.ram.read(DATA + 0x1000, 1024) == CONTENTS[4 * 512 : 6 * 512]
+    assert path.read_bytes() == CONTENTS
+
+
+def test_write(bench: Bench, path: Path) -> None:
+    """Those sectors and no others (5.2.6)."""
+    bench.ram.view(DATA, 1024)[:] = b"\xa5" * 1024
+    assert bench.request(OUT, 2, (DATA, 100), (DATA + 100, 924)) == (OK, 1)
+    assert path.read_bytes() == CONTENTS[:1024] + b"\xa5" * 1024 + CONTENTS[2048:]
+
+
+def test_requests_may_be_indirect(bench: Bench) -> None:
+    """The last sector, through a table (2.7.5.3)."""
+    assert bench.request(IN, SECTORS - 1, (DATA, 512), indirect=True) == (OK, 513)
+    assert bench.ram.read(DATA, 512) == CONTENTS[-512:]
+
+
+def test_a_request_may_be_cut_anywhere(bench: Bench) -> None:
+    """Header and status share buffers with data: any layout is allowed (2.7.4)."""
+    bench.ram.put("<IIQ", HEADER, IN, 0, 1)
+    bench.queues[0].add((HEADER, 3, 0), (HEADER + 3, 13, 0), (DATA, 100, WRITE), (DATA + 100, 413, WRITE))
+    bench.notify()
+    assert bench.queues[0].used() == [(0, 513)]
+    assert bench.ram.read(DATA, 513) == CONTENTS[512:1024] + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("sector", "size"),
+    [(SECTORS, 512), (SECTORS - 1, 1024), (1 << 63, 512), ((1 << 64) - 1, 512), (0, 511), (0, 513), (0, 1)],
+)
+@pytest.mark.parametrize("kind", [IN, OUT])
+def test_a_request_beyond_the_disk_is_an_error(bench: Bench, path: Path, kind: int, sector: int, size: int) -> None:
+    """Nothing is transferred, and the request says so (5.2.6.2)."""
+    status, written = bench.request(kind, sector, (DATA, size))
+    assert (status, written) == (IOERR, 0 if kind == IN else 1)
+    assert bench.ram.read(DATA, size) == bytes(size)
+    assert path.read_bytes() == CONTENTS
+    assert not bench.broken
+
+
+def test_flush_and_unknown_requests(bench: Bench) -> None:
+    """VIRTIO_BLK_S_UNSUPP for what is not offered (5.2.6.2)."""
+    assert bench.request(FLUSH) == (OK, 1)
+    assert bench.request(11, 0, (DATA, 16)) == (UNSUPP, 1)
+    assert bench.request(0xFFFF_FFFF) == (UNSUPP, 1)
+
+
+@pytest.mark.parametrize(("room", "text", "written"), [(20, b"SN1" + bytes(17), 21), (2, b"SN", 3), (30, b"SN1", 20)])
+def test_get_id(bench: Bench, room: int, text: bytes, written: int) -> None:
+    """The serial in 20 bytes, padded with zeroes (5.2.6)."""
+    assert bench.request(GET_ID, 0, (DATA, room)) == (OK, written)
+    assert bench.ram.read(DATA, len(text)) == text
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_read_only_disk_refuses_writes(path: Path, version: Version) -> None:
+    """VIRTIO_BLK_F_RO is offered; a write is an error that changes nothing (5.2.5.1, 5.2.6.2)."""
+    bench = read_only(path, version)
+    assert bench.offered() & F_RO
+    assert bench.request(OUT, 0, (DATA, 512)) == (IOERR, 1)
+    assert bench.request(IN, 0, (DATA, 512)) == (OK, 513)
+    assert bench.request(FLUSH) == (OK, 1)
+    assert path.read_bytes() == CONTENTS
+
+
+def test_a_writable_disk_is_not_read_only(bench: Bench) -> None:
+    """The bit tells (5.2.3)."""
+    assert not bench.offered() & F_RO
+
+
+@pytest.mark.parametrize("buffers", [[(HEADER, 15, 0), (STATUS, 1, WRITE)], [(HEADER, 16, 0)], [(STATUS, 1, WRITE)]])
+def test_a_request_without_header_or_status_needs_a_reset(bench: Bench, buffers: list[tuple[int, int, int]]) -> None:
+    """There is no place to tell an error (2.1.2)."""
+    bench.queues[0].add(*buffers)
+    bench.notify()
+    assert bench.broken
+    assert bench.queues[0].used() == []
+
+
+class FailingDisk:
+    """A disk whose host has trouble, and which counts flushes."""
+
+    sectors, read_only = 8, False
+
+    def __init__(self, *, fails: bool = True) -> None:
+        self.fails, self.flushes = fails, 0
+
+    def read_into(self, buffers: object, offset: int) -> None:
+        if self.fails:
+            raise OSError(errno.EIO, "bad medium")
+
+    write_from = read_into
+
+    def flush(self) -> None:
+        self.flushes += 1
+        self.read_into(None, 0)
+
+
+@pytest.mark.parametrize(("kind", "written"), [(IN, 0), (OUT, 1)])
+def test_a_host_error_is_an_io_error_in_the_guest(kind: int, written: int) -> None:
+    """Whatever the errno was (5.2.6)."""
+    bench = Bench(VirtioBlock(FailingDisk()))
+    bench.start(F_FLUSH)
+    assert bench.request(kind, 0, (DATA, 512)) == (IOERR, written)
+    assert bench.request(FLUSH) == (IOERR, 1)
+
+
+@pytest.mark.parametrize(("features", "flushes"), [(0, 1), (F_FLUSH, 0)])
+def test_without_flush_each_write_is_durable(features: int, flushes: int) -> None:
+    """A driver that cannot flush expects a write-through cache (5.2.6.2)."""
+    disk = FailingDisk(fails=False)
+    bench = Bench(VirtioBlock(disk))
+    bench.start(features)
+    assert bench.request(OUT, 0, (DATA, 512)) == (OK, 1)
+    assert disk.flushes == flushes
+
+
+def test_a_file_cut_short_meanwhile_is_an_io_error(bench: Bench, path: Path) -> None:
+    """Reading beyond its end gives nothing, and must not be tried for ever."""
+    os.truncate(path, 512)
+    assert bench.request(IN, 0, (DATA, 1024)) == (IOERR, 0)
+
+
+BAD_FILES = {
+    "odd size": (b"x" * 1000, "has 1000 bytes, not a multiple of 512; extend it with `truncate -s 1024`"),
+    "empty": (b"", "is empty; give it a size, as `truncate -s 64M` does"),
+    "qcow2": (b"QFI\xfb" + bytes(508), "is a qcow2 image; convert it with `qemu-img convert -O raw`"),
+}
+
+
+@pytest.mark.parametrize(("contents", "message"), BAD_FILES.values(), ids=BAD_FILES)
+def test_an_unusable_image_is_refused(tmp_path: Path, contents: bytes, message: str) -> None:
+    """With what is wrong and what to do."""
+    path = tmp_path / "bad.img"
+    path.write_bytes(contents)
+    with pytest.raises(ImageError) as caught:
+        DiskImage(path)
+    assert str(caught.value) == f"{path}: {message}"
+    assert path.read_bytes() == contents
+
+
+def test_a_missing_image_is_refused(tmp_path: Path) -> None:
+    """It is not created."""
+    with pytest.raises(ImageError, match=r"cannot be opened: No such file.*; check the path"):
+        DiskImage(tmp_path / "none.img")
+    assert not (tmp_path / "none.img").exists()
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_only_files_and_block_devices_are_disks(tmp_path: Path, make: object) -> None:
+    """A directory or FIFO is refused at once."""
+    make(tmp_path / "odd")  # type: ignore[operator]
+    with pytest.raises(ImageError):
+        DiskImage(tmp_path / "odd", read_only=True)
+
+
+def test_two_machines_do_not_share_a_writable_image(path: Path) -> None:
+    """One writer, or any number of readers (flock)."""
+    with DiskImage(path), pytest.raises(ImageError, match="is in use by another machine"):
+        DiskImage(path, read_only=True)
+    reader, other = DiskImage(path, read_only=True), DiskImage(path, read_only=True)
+    with reader, other, pytest.raises(ImageError, match="is in use by another machine"):
+        DiskImage(path)
+    DiskImage(path).close()
+
+
+def test_many_buffers_need_several_calls(disk: DiskImage) -> None:
+    """The host takes at most 1024 of them at once (IOV_MAX)."""
+    target = bytearray(4096)
+    disk.read_into([memoryview(target)[i : i + 1] for i in range(4096)], 512)
+    assert target == CONTENTS[512 : 512 + 4096]
+
+
+def test_a_closed_image_can_be_closed_again(disk: DiskImage) -> None:
+    """Closing is idempotent."""
+    disk.close()
+    disk.close()
