@@ -30,7 +30,7 @@ class Ram:
 
     def view(self, address: int, size: int) -> memoryview:
         if not BASE <= address <= address + size <= BASE + SIZE:
-            raise BadAddress(address)
+            raise BadAddress(address, size)
         return memoryview(self.bytes)[address - BASE : address - BASE + size]
 
     def get(self, layout: str, address: int) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ from armvcpu.arch.fields import Field, RegisterView
 
 SGIS, PPIS, MAX_SPIS = 16, 16, 988
 FIRST_PPI, FIRST_SPI = 16, 32
-"""INTIDs 0 to 15 are SGIs, 16 to 31 PPIs (both private to a CPU), 32 to 1019 SPIs (IHI 0069, 2.2.1)."""
+"""INTIDs 0 to 15 are SGIs, 16 to 31 PPIs (both private to a CPU), 32 to 1019 SPIs (IHI 0069 2.2, "INTIDs")."""
 SPURIOUS, OTHER_GROUP = 1023, 1022
-"""Special INTIDs: nothing to acknowledge, and (GICv2) the interrupt is one of Group 1 (IHI 0048, 3.2.5)."""
+"""Special INTIDs: nothing to acknowledge, and (GICv2) the interrupt is one of Group 1 (IHI 0048 4.4.4)."""
 
 IMPLEMENTER = 0x43B
 """GICD_IIDR.Implementer: Arm Limited."""

@@ -1,7 +1,7 @@
 """What one CPU is told of interrupts: prioritization and preemption, IHI 0069 4.8, the same in both GIC versions.
 
 `gicv3_icc.py` shows this to the guest as system registers, `gicv2_cpu.py` as memory-mapped ones. Groups are Group 0
-and (Non-secure) Group 1; there is one Security state, so priorities are seen as they are (4.8.1).
+and (Non-secure) Group 1; there is one Security state, so priorities are seen as they are.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class CpuInterface:
 
     def settle(self) -> None:
         """Derive what depends on BPR, CBPR and the active priorities."""
-        # Priority grouping (4.8.2): Group 0 compares bits [7:BPR + 1], Group 1 bits [7:BPR].
+        # "Priority grouping": Group 0 compares bits [7:BPR + 1], Group 1 bits [7:BPR].
         self._group_mask = (-1 << self.bpr0 + 1, -1 << (self.bpr0 + 1 if self.cbpr else self.bpr1))
         active = self.apr0 | self.apr1
         self._running = (active & -active).bit_length() - 1 << _LEVEL_SHIFT if active else _NOT_RUNNING
@@ -94,7 +94,7 @@ class CpuInterface:
         else:
             self.hppi_group = self._bank(self.hppi).group1 >> self.hppi & 1
             mask = self._group_mask[self.hppi_group]
-            # A sufficient priority, and a higher group priority than what is running (4.8.3 and 4.8.4).
+            # A sufficient priority, and a higher group priority than what is running ("Preemption").
             self.signalled = self.hppi_priority < self.pmr and self.hppi_priority & mask < self._running & mask
         self._drive()
 
@@ -144,7 +144,7 @@ class CpuInterface:
         return 0 if self.apr0 and (not self.apr1 or self.apr0 & -self.apr0 <= self.apr1 & -self.apr1) else 1
 
     def end_of_interrupt(self, intid: int, group: int) -> None:
-        """Drop the running priority and, with EOImode 0, deactivate the interrupt too (4.1 "Priority drop").
+        """Drop the running priority and, with EOImode 0, deactivate the interrupt too (4.1).
 
         Ignored for an INTID that is none, and where the running priority is not one of this group, which the
         architecture makes UNPREDICTABLE (12.2, ICC_EOIR1_EL1).

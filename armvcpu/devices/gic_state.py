@@ -8,7 +8,7 @@ An interrupt is inactive, pending, active, or active and pending:
                                    (the level is still there)
 
 A level-sensitive interrupt is pending while its line is asserted, or once software has set it pending; an
-edge-triggered one is pending from its line's rising edge (4.1.1, and the figure at GICD_ISPENDR in IHI 0048 4.3.7).
+edge-triggered one is pending from its line's rising edge (the figure at GICD_ISPENDR in IHI 0048 4.3.7).
 Acknowledging clears what was latched, but not the line.
 
 A bank holds many interrupts as bitmaps, Python integers whose bit n is INTID n: every event is then a handful of

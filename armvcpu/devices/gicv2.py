@@ -65,7 +65,7 @@ class Gicv2(Gic[MappedInterface]):
         return self.interfaces[cpu]
 
     def route_to_cpus(self, intid: int, targets: int) -> None:
-        """Let the CPUs of a bitmap take an SPI; the first that acknowledges it has it (1 of N, 3.2.1)."""
+        """Let the CPUs of a bitmap take an SPI; the first that acknowledges it has it (1.4.3, "1-N model")."""
         self.route(intid, [interface for cpu, interface in enumerate(self.interfaces) if targets >> cpu & 1])
 
     def dt_node(self, base: int) -> DtNode:

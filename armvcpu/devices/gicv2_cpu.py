@@ -1,7 +1,7 @@
 """The GICv2 CPU interface, IHI 0048 4.4: GICC_* registers of whichever CPU accesses them.
 
 Without Security Extensions both groups are visible to everyone. GICC_IAR acknowledges those of Group 0, and those of
-Group 1 as well if GICC_CTLR.AckCtl says so; the aliased registers are for Group 1 alone (3.9.2).
+Group 1 as well if GICC_CTLR.AckCtl says so; the aliased registers are for Group 1 alone.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class MappedInterface(CpuInterface):
         self.update()
 
     def highest_pending(self) -> int:
-        """GICC_HPPIR: the INTID, for an SGI with the CPU that sent it; 1022 for one of the other group (4.4.8)."""
+        """GICC_HPPIR: the INTID, for an SGI with the CPU that sent it; 1022 for one of the other group (4.4.7)."""
         if self.hppi != SPURIOUS and self.hppi_group and not self.ctlr.AckCtl:
             return OTHER_GROUP
         return self._with_source(self.hppi)

@@ -1,6 +1,6 @@
 """The GICv2 Distributor, IHI 0048 4.3, without Security Extensions.
 
-The registers of INTIDs 0 to 31 are banked: each CPU sees its own (4.1.4). With one CPU every SPI goes to it and
+The registers of INTIDs 0 to 31 are banked: each CPU sees its own. With one CPU every SPI goes to it and
 GICD_ITARGETSR is RAZ/WI (4.3.12).
 """
 

@@ -1,4 +1,7 @@
-"""The private interrupts of one CPU in a GICv2: an SGI is pending once for each CPU that sent it (IHI 0048 3.2.3)."""
+"""The private interrupts of one CPU in a GICv2: an SGI is pending once for each CPU that sent it.
+
+IHI 0048 4.3.15 to 4.3.17 (GICD_SGIR, GICD_CPENDSGIR, GICD_SPENDSGIR).
+"""
 
 from __future__ import annotations
 

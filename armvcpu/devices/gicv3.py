@@ -5,7 +5,7 @@
     ICC_SGI1R ---> private interrupts of the targets ------------------+
 
 There is one Security state, as on a system without EL3 (GICD_CTLR.DS = 1). Group 1 interrupts are signalled as IRQ
-and those of Group 0 as FIQ (4.6.2).
+and those of Group 0 as FIQ (4.6, "Interrupt grouping").
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Gicv3(Gic[SystemRegisterInterface]):
     # --- routing
 
     def route_by_affinity(self, spi: int, route: GICD_IROUTER) -> None:
-        """Route an SPI as its GICD_IROUTER says; one for an affinity that no CPU has stays pending (3.2.1)."""
+        """Route an SPI as its GICD_IROUTER says; one for an affinity that no CPU has stays pending (2.3)."""
         intid = FIRST_SPI + spi
         if route.Interrupt_Routing_Mode:
             self._any_cpu |= 1 << intid
@@ -96,7 +96,7 @@ class Gicv3(Gic[SystemRegisterInterface]):
         self.update()
 
     def _choose(self, intid: int) -> None:
-        """1 of N (3.2.1, 3.2.3): the first CPU that is awake and has the SPI's group enabled."""
+        """1 of N (2.3, "Affinity routing"): the first CPU that is awake and has the SPI's group enabled."""
         group = self.shared.group1 >> intid & 1
         for interface, redistributor in zip(self.interfaces, self.redistributors, strict=False):
             if redistributor.is_awake and interface.enabled_groups >> group & 1:

@@ -2,7 +2,7 @@
 
 There is one Security state (GICD_CTLR.DS is 1), system register access is always on (ICC_SRE_EL1.SRE is RAO/WI), and
 five bits of priority and of preemption are implemented, so only the first register of each active priorities array
-exists. Priority mask changes by ICC_CTLR_EL1.PMHE concern interrupts of the 1 of N kind only and are not modelled.
+exists. ICC_CTLR_EL1.PMHE, a hint for 1 of N routing, is RAZ/WI.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class SystemRegisterInterface(CpuInterface):
     def _send_sgi(self, value: int, groups: int) -> None:
         """Make an SGI pending where it is configured as one of `groups`.
 
-        IHI 0069 8.1.10 and ICC_SGI1R_EL1. With GICD_CTLR.DS = 1 ICC_SGI1R_EL1 reaches targets whatever the group that
+        With GICD_CTLR.DS = 1 ICC_SGI1R_EL1 reaches targets whatever the group that
         they give the SGI, ICC_SGI0R_EL1 those that have it in Group 0, and so does ICC_ASGI1R_EL1, because there is
         no other Security state.
         """

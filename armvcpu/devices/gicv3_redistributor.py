@@ -22,7 +22,7 @@ class Redistributor(GicDevice):
     """GICR of the CPU with this index; RD_base, and SGI_base 64 KiB above it.
 
     GICR_WAKER only decides who takes part in 1 of N routing: while a CPU is marked asleep its interrupts still reach
-    it, as software for the `virt` board relies on. The architecture leaves it UNPREDICTABLE (11.1).
+    it, as software for the `virt` board relies on. The architecture leaves it UNPREDICTABLE.
     """
 
     size = 0x2_0000

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from armvcpu.devices.device import Device, DtNode, Ref, Register, SignalLine, reg_cells, unconnected
-from armvcpu.devices.dtnode import spi_cells
+from armvcpu.devices.dtnode import DtValue, spi_cells
 
 LINES = 8
 POWER_KEY = 3
@@ -72,7 +72,11 @@ class Pl061(Device):
 
     def keys_node(self) -> DtNode:
         """The node of binding `gpio-keys`, a sibling of this device's own, with the power-off key."""
-        key = {"gpios": (Ref("gpio"), POWER_KEY, 0), "linux,code": (KEY_POWER,), "label": "GPIO Key Poweroff"}
+        key: dict[str, DtValue] = {
+            "gpios": (Ref("gpio"), POWER_KEY, 0),
+            "linux,code": (KEY_POWER,),
+            "label": "GPIO Key Poweroff",
+        }
         return DtNode("gpio-keys", {"compatible": "gpio-keys"}, (DtNode("poweroff", key),))
 
     # --- lines

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.devices.virtio_device import VirtioDevice
-from armvcpu.devices.virtqueue import scatter
+from armvcpu.devices.virtqueue import QueueError, scatter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,8 @@ class VirtioConsole(VirtioDevice):
     def _deliver(self, queue: Virtqueue) -> None:
         moved = 0
         while self._held and (chain := queue.pop()) is not None:
+            if not chain.writable:
+                raise QueueError("a buffer for input cannot be written")
             count = scatter(chain.writable, bytes(self._held))
             del self._held[:count]
             moved += count

@@ -1,7 +1,7 @@
 """The virtio network device: VIRTIO 1.2, section 5.1, with one pair of queues, no offloads and no control queue.
 
 Frames that the guest has no buffer for wait in a queue of WAITING frames; what comes while that is full is dropped,
-as a network does. So is a frame that is longer than the guest's buffer, or that comes before there is a driver.
+as a network does. So is a frame that is longer than the guest's buffer.
 """
 
 from __future__ import annotations
@@ -58,7 +58,6 @@ class VirtioNet(VirtioDevice):
         super().__init__()
         self._backend, self._mac = backend, mac
         self._waiting: deque[bytes] = deque()
-        self._ready = False
         self.dropped = 0
         """Frames from the network that the guest never saw."""
         backend.on_frame = self.receive
@@ -75,14 +74,10 @@ class VirtioNet(VirtioDevice):
             return
         self._waiting.append(frame)
         self.kick(RECEIVEQ)
-        if not self._ready:
-            self._waiting.clear()
-            self.dropped += 1
 
     def serve(self, index: int, queue: Virtqueue) -> None:
         """Move frames between queue and network."""
         if index == RECEIVEQ:
-            self._ready = True
             self._deliver(queue)
         else:
             self._send(queue)
@@ -111,12 +106,11 @@ class VirtioNet(VirtioDevice):
     def reset(self) -> None:
         """Return to the state after power-on reset; frames that wait are lost."""
         self._waiting.clear()
-        self._ready = False
 
     def state(self) -> dict[str, Any]:
         """The frames that wait."""
-        return {"waiting": list(self._waiting), "ready": self._ready}
+        return {"waiting": list(self._waiting)}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state()` gave."""
-        self._waiting, self._ready = deque(state["waiting"]), state["ready"]
+        self._waiting = deque(state["waiting"])

@@ -27,6 +27,22 @@ READS = 8
 """Reads in one `poll`, so that a flood leaves the guest time."""
 
 
+def _connected(address: str) -> socket.socket:
+    kind, _, path = address.partition(":")
+    if kind != "unix":
+        host, _, port = address.rpartition(":")
+        connection = socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=5)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 class StreamBackend:
     """Frames to and from a connected stream socket, which it owns."""
 
@@ -48,21 +64,13 @@ class StreamBackend:
         Raises:
             UsageError: nobody listens there, or it is no such address.
         """
-        kind, _, path = address.partition(":")
         try:
-            if kind == "unix":
-                connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                connection.connect(path)
-            else:
-                host, _, port = address.rpartition(":")
-                connection = socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=5)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return cls(_connected(address))
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"network {address}: {error}; give unix:PATH or HOST:PORT, and start the other side first, "
                 "for example `passt --socket PATH`"
             ) from error
-        return cls(connection)
 
     def fileno(self) -> int:
         """The socket's descriptor, for select; -1 once the link is down."""

@@ -28,19 +28,26 @@ MAX_CHAIN_BYTES = 1 << 32
 """A chain describes at most this many bytes (2.7.4.2)."""
 
 
-class BadAddress(Exception):
-    """Not all of these guest-physical addresses are RAM."""
-
-
 class QueueError(Exception):
     """The driver broke a rule of the virtqueue or of the request in it; `str()` says which."""
+
+
+class BadAddress(QueueError):
+    """Not all of these guest-physical addresses are RAM."""
+
+    def __init__(self, address: int, size: int) -> None:
+        super().__init__(f"{size} bytes at {address:#x} are not all RAM")
 
 
 class GuestMemory(Protocol):
     """RAM as a device sees it."""
 
     def view(self, address: int, size: int) -> memoryview:
-        """`size` bytes of RAM at a guest-physical address, writable and without a copy; else `BadAddress`."""
+        """`size` bytes of RAM at a guest-physical address, writable and without a copy.
+
+        Raises:
+            BadAddress: some of them are not RAM.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +66,20 @@ def length_of(buffers: Sequence[memoryview]) -> int:
 
 def before(buffers: Sequence[memoryview], count: int) -> list[memoryview]:
     """The first `count` bytes of the buffers, or as many as there are."""
-    taken = []
-    for buffer in buffers:
-        if count <= 0:
-            break
-        taken.append(buffer[:count])
+    for position, buffer in enumerate(buffers):
+        if count < len(buffer):
+            return [*buffers[:position], buffer[:count]] if count else list(buffers[:position])
         count -= len(buffer)
-    return taken
+    return list(buffers)
 
 
 def after(buffers: Sequence[memoryview], count: int) -> list[memoryview]:
     """The buffers without their first `count` bytes."""
-    left = []
-    for buffer in buffers:
+    for position, buffer in enumerate(buffers):
         if count < len(buffer):
-            left.append(buffer[count:] if count else buffer)
-        count = max(0, count - len(buffer))
-    return left
+            return [buffer[count:], *buffers[position + 1 :]]
+        count -= len(buffer)
+    return []
 
 
 def gather(buffers: Sequence[memoryview], limit: int) -> bytes:
@@ -130,13 +134,7 @@ class Virtqueue:
     def _area(self, name: str, address: int, size: int, alignment: int) -> memoryview:
         if address % alignment:
             raise QueueError(f"{name} area at {address:#x} is not aligned to {alignment} bytes")
-        return self._view(address, size)
-
-    def _view(self, address: int, size: int) -> memoryview:
-        try:
-            return self._memory.view(address, size)
-        except BadAddress:
-            raise QueueError(f"{size} bytes at {address:#x} are not all RAM") from None
+        return self._memory.view(address, size)
 
     # --- taking chains from the driver
 
@@ -171,35 +169,39 @@ class Virtqueue:
 
     def _walk(self, head: int) -> Chain:
         chain = Chain(head, [], [])
-        total = 0
-        for address, length, flags in self._buffers(head):
+        table, entries, index, total = self._descriptors, self.size, head, 0
+        for _ in range(self.maximum + 2):  # the descriptor of an indirect table is none of the chain's buffers
+            if index >= entries:
+                raise QueueError(f"descriptor {index} in a table of {entries}")
+            address, length, flags, index = DESCRIPTOR.unpack_from(table, 16 * index)
+            if flags & VIRTQ_DESC_F_INDIRECT:
+                table = self._indirect_table(table, address, length, flags)
+                entries, index = length // 16, 0
+                continue
             if not length:
                 raise QueueError("a buffer has no bytes")
             total += length
-            if len(chain.readable) + len(chain.writable) >= self.maximum or total > MAX_CHAIN_BYTES:
-                raise QueueError(f"a chain has more than {self.maximum} buffers or {MAX_CHAIN_BYTES:#x} bytes")
             if flags & VIRTQ_DESC_F_WRITE:
-                chain.writable.append(self._view(address, length))
+                chain.writable.append(self._memory.view(address, length))
             elif chain.writable:
                 raise QueueError("a readable buffer comes after a writable one")
             else:
-                chain.readable.append(self._view(address, length))
+                chain.readable.append(self._memory.view(address, length))
+            if not flags & VIRTQ_DESC_F_NEXT:
+                break
+        if len(chain.readable) + len(chain.writable) > self.maximum or total > MAX_CHAIN_BYTES:
+            raise QueueError(f"a chain is circular, or has more than {self.maximum} buffers or 4 GiB")
         return chain
 
-    def _buffers(self, head: int) -> Iterator[tuple[int, int, int]]:
-        """(address, length, flags) of each buffer; the last descriptor may name an indirect table (2.7.5.3)."""
-        for address, length, flags in _follow(self._descriptors, head):
-            if not flags & VIRTQ_DESC_F_INDIRECT:
-                yield address, length, flags
-                continue
-            if not self.indirect:
-                raise QueueError("an indirect descriptor though the feature was not negotiated")
-            if flags & VIRTQ_DESC_F_NEXT or not length or length % 16 or length > 16 * 0x10000:
-                raise QueueError(f"an indirect descriptor with flags {flags:#x} and {length} bytes")
-            for inner in _follow(self._view(address, length), 0):
-                if inner[2] & VIRTQ_DESC_F_INDIRECT:
-                    raise QueueError("an indirect descriptor inside an indirect table")
-                yield inner
+    def _indirect_table(self, table: memoryview, address: int, length: int, flags: int) -> memoryview:
+        """The table in which the rest of a chain is (2.7.5.3)."""
+        if not self.indirect:
+            raise QueueError("an indirect descriptor though the feature was not negotiated")
+        if table is not self._descriptors:
+            raise QueueError("an indirect descriptor inside an indirect table")
+        if flags & VIRTQ_DESC_F_NEXT or not length or length % 16:
+            raise QueueError(f"an indirect descriptor with flags {flags:#x} and {length} bytes")
+        return self._memory.view(address, length)
 
     # --- giving them back
 
@@ -236,16 +238,3 @@ class Virtqueue:
             setattr(self, name, type(getattr(self, name))(state[name]))
         if self.ready:
             self.enable()
-
-
-def _follow(table: memoryview, index: int) -> Iterator[tuple[int, int, int]]:
-    """(address, length, flags) along the `next` fields of a table; as many steps as it has entries, no more."""
-    entries = len(table) // 16
-    for _ in range(entries):
-        if index >= entries:
-            raise QueueError(f"descriptor {index} in a table of {entries}")
-        address, length, flags, index = DESCRIPTOR.unpack_from(table, 16 * index)
-        yield address, length, flags
-        if not flags & VIRTQ_DESC_F_NEXT:
-            return
-    raise QueueError("a descriptor chain is circular")

@@ -37,11 +37,13 @@ SCR_EL3 = op(3, 6, 1, 1, 0)
 SCR_NON_SECURE = 0x531  # NS, RES1, HCE, RW; SMD stays clear, or HVC and SMC are UNDEFINED (DDI 0487 D17.2.117)
 MDCR_EL2, MDSCR_EL1 = op(3, 4, 1, 1, 1), op(2, 0, 0, 2, 2)
 MDCR_TDE, MDSCR_SS, PSTATE_SS = 1 << 8, 1, 1 << 21
-PSTATE_EL1H_MASKED = 0x3C5
+PSTATE_EL1H_MASKED, PSTATE_EL2H_MASKED = 0x3C5, 0x3C9
 NEVER = 0xFFFF_FFFF_FFFF_FFF0
 """`until` of an endless run: no guest can execute there, since the address is not aligned to a page of code."""
 _CALIBRATION_SVC = 0xD402_4681  # svc #0x1234
 _CALIBRATION_ESR = 0x5600_1234
+INSTRUCTION_CACHE_LINE = 512
+"""Bytes that one IC IVAU invalidates: what CTR_EL0.IminLine tells the guest."""
 _EXTERNAL_ABORT_IFSC = 0x10
 _EC_SOFTSTEP_LOWER = 0x32
 _IL, _EC_1 = 1 << 25, 1 << 26
@@ -379,13 +381,26 @@ class UnicornEngine:
         self.memory.code_is_stale = True
 
     def invalidate_instruction_cache(self, address: int | None = None) -> None:
-        """IC IVAU, or IC IALLU: translated code goes at once. Safe in a trap, which is between two blocks."""
+        """IC IVAU, or IC IALLU: translated code goes at once. Safe in a trap, which is between two blocks.
+
+        Unicorn forgets the code of a *virtual* page that can be executed, but a guest may name the page by another
+        mapping. At EL2, whose own MMU is off, virtual addresses are physical ones: so look from there.
+        """
         lib = self._lib
-        if address is not None and self.virtual.is_executable(address):
-            page = address & -4096
-            lib.control(self._handle, lib.const.UC_CTL_TB_REMOVE_CACHE, C.c_uint64(page), C.c_uint64(page + 4096))
-        else:  # everything, or a page that is written here and executed at another address
+        if address is None:
             lib.control(self._handle, lib.const.UC_CTL_TB_FLUSH)
+        elif self.virtual.is_executable(address):
+            self._remove_code(address)
+        elif (physical := self.virtual.translate(address)) is not None:
+            pstate = self.state.pstate
+            self.registers.write_pstate(PSTATE_EL2H_MASKED)
+            self._remove_code(physical)
+            self.registers.write_pstate(pstate)
+
+    def _remove_code(self, address: int) -> None:
+        line = address & -INSTRUCTION_CACHE_LINE
+        remove = self._lib.const.UC_CTL_TB_REMOVE_CACHE
+        self._lib.control(self._handle, remove, C.c_uint64(line), C.c_uint64(line + INSTRUCTION_CACHE_LINE))
 
     def flush_tlb(self) -> None:
         """Forget translations."""

@@ -52,7 +52,7 @@ def act(bank: InterruptBank, event: str) -> InterruptState:
     ],
 )
 def test_transitions(bank: InterruptBank, edge: bool, events: str, states: tuple[InterruptState, ...]) -> None:
-    """What each event makes of level-sensitive and edge-triggered interrupts (4.1, 4.1.1)."""
+    """What each event makes of level-sensitive and edge-triggered interrupts (4.1)."""
     bank.edge = edge << N
     assert tuple(act(bank, event) for event in events.split()) == states
 

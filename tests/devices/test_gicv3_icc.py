@@ -81,7 +81,7 @@ def test_the_output_tells_changes_only(guest: V3) -> None:
 
 @pytest.mark.parametrize(("pmr", "signalled"), [(0, False), (0x50, False), (0x57, False), (0x58, True), (0xFF, True)])
 def test_priority_mask(guest: V3, pmr: int, signalled: bool) -> None:
-    """Only priorities above ICC_PMR_EL1 are signalled, HPPIR shows the others as well (4.8.6)."""
+    """Only priorities above ICC_PMR_EL1 are signalled, HPPIR shows the others as well (4.8)."""
     guest.set("PMR", pmr)
     pend(guest, 40, 0x50)
     assert (guest.irq[0], guest.get("HPPIR1")) == (signalled, 40)
@@ -89,7 +89,7 @@ def test_priority_mask(guest: V3, pmr: int, signalled: bool) -> None:
 
 
 def test_the_lowest_priority_is_never_signalled(guest: V3) -> None:
-    """0xF8 is not above any mask (4.8.6)."""
+    """0xF8 is not above any mask (4.8)."""
     pend(guest, 40, 0xFF)
     assert not guest.irq[0]
 
@@ -106,7 +106,7 @@ def test_the_lowest_priority_is_never_signalled(guest: V3) -> None:
 def test_preemption_by_group_priority(
     guest: V3, group: int, bpr: int, running: int, pending: int, preempts: bool
 ) -> None:
-    """Group 1 compares bits [7:BPR1], Group 0 bits [7:BPR0 + 1] of the priorities (4.8.2, 4.8.4)."""
+    """Group 1 compares bits [7:BPR1], Group 0 bits [7:BPR0 + 1] of the priorities (4.8)."""
     guest.set(f"BPR{group}", bpr - 1 + group)
     pend(guest, 40, running, group)
     assert guest.get(f"IAR{group}") == 40
@@ -177,7 +177,7 @@ def test_ending_by_the_register_of_the_other_group_changes_nothing(guest: V3) ->
 
 
 def test_group_0_is_signalled_as_fiq_and_seen_by_its_own_registers(guest: V3) -> None:
-    """Group 0 has FIQ, IAR0 and HPPIR0; Group 1 registers do not see it (4.6.2)."""
+    """Group 0 has FIQ, IAR0 and HPPIR0; Group 1 registers do not see it (4.6)."""
     pend(guest, 40, group=0)
     assert (guest.irq[0], guest.fiq[0], guest.get("HPPIR1"), guest.get("IAR1")) == (False, True, SPURIOUS, SPURIOUS)
     assert (guest.get("HPPIR0"), guest.get("IAR0"), guest.get("AP0R0")) == (40, 40, 1 << 20)

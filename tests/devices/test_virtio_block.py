@@ -161,10 +161,10 @@ def test_a_request_without_header_or_status_needs_a_reset(bench: Bench, buffers:
 class FailingDisk:
     """A disk whose host has trouble, and which counts flushes."""
 
-    sectors, read_only = 8, False
+    sectors = 8
 
-    def __init__(self, *, fails: bool = True) -> None:
-        self.fails, self.flushes = fails, 0
+    def __init__(self, *, fails: bool = True, read_only: bool = False) -> None:
+        self.fails, self.read_only, self.flushes = fails, read_only, 0
 
     def read_into(self, buffers: object, offset: int) -> None:
         if self.fails:
@@ -184,6 +184,13 @@ def test_a_host_error_is_an_io_error_in_the_guest(kind: int, written: int) -> No
     bench.start(F_FLUSH)
     assert bench.request(kind, 0, (DATA, 512)) == (IOERR, written)
     assert bench.request(FLUSH) == (IOERR, 1)
+
+
+def test_the_device_itself_refuses_writes_to_a_read_only_disk() -> None:
+    """It does not rely on the image to do so (5.2.6.2)."""
+    bench = Bench(VirtioBlock(FailingDisk(fails=False, read_only=True)))
+    bench.start()
+    assert bench.request(OUT, 0, (DATA, 512)) == (IOERR, 1)
 
 
 @pytest.mark.parametrize(("features", "flushes"), [(0, 1), (F_FLUSH, 0)])

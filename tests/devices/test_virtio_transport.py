@@ -273,14 +273,16 @@ def test_legacy_queue_pfn_zero_gives_the_queue_up(legacy: Driver) -> None:
 def test_modern_queue_ready_starts_and_stops_a_queue(modern: Driver) -> None:
     """A stopped queue may be set up anew, from index 0 (4.2.2)."""
     modern.start()
-    assert modern[0x44] == 1
-    modern[0x44] = 0
     modern.queues[0].add((DATA, 1, WRITE))
     modern.notify()
-    assert (modern[0x44], modern.queues[0].used()) == (0, [])
-    modern[0x44] = 1
+    modern[0x44], modern[0x64] = 0, 1
+    modern.queues[0].add((DATA, 1, WRITE))
     modern.notify()
-    assert modern.queues[0].used() == [(0, 0)]
+    assert (modern[0x44], len(modern.queues[0].used()), modern[0x60]) == (0, 1, 0)
+    queue = modern.set_up(0, 8)
+    queue.add((DATA, 1, WRITE))
+    modern.notify()
+    assert (modern[0x44], queue.used(), modern[0x60]) == (1, [(0, 0)], 1)
 
 
 def test_modern_queue_addresses_have_64_bits(modern: Driver) -> None:

@@ -30,10 +30,17 @@ def read(table: SysRegTable, name: str) -> int:
 
 @pytest.mark.parametrize("cpu", MODELS, ids=lambda cpu: cpu.name)
 def test_identification_is_the_cpu_models(cpu):
-    """MIDR_EL1, CTR_EL0, CLIDR_EL1 and the memory model are its rows' values."""
+    """MIDR_EL1, CLIDR_EL1 and the memory model are its rows' values."""
     table = SysRegTable(cpu, gicv3=True)
-    for name in ("MIDR_EL1", "CTR_EL0", "CLIDR_EL1", "DCZID_EL0", "ID_AA64ISAR0_EL1", "ID_AA64MMFR0_EL1"):
+    for name in ("MIDR_EL1", "CLIDR_EL1", "DCZID_EL0", "ID_AA64ISAR0_EL1", "ID_AA64MMFR0_EL1"):
         assert read(table, name) == getattr(cpu, name)
+
+
+@pytest.mark.parametrize("cpu", MODELS, ids=lambda cpu: cpu.name)
+def test_cache_type_is_the_models_but_for_what_this_machine_does(cpu):
+    """CTR_EL0 says that nothing need be cleaned (IDC) and that IC IVAU covers 512 bytes (D17.2.34)."""
+    table = SysRegTable(cpu, gicv3=True)
+    assert read(table, "CTR_EL0") == cpu.CTR_EL0 & ~0xF | 1 << 28 | 7
 
 
 @pytest.mark.parametrize("gicv3", [False, True])

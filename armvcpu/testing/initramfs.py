@@ -1,0 +1,97 @@
+"""An initial RAM file system made from files in memory: the cpio `newc` format of Linux's initramfs.
+
+Documentation/driver-api/early-userspace/buffer-format.rst. No root is needed, since nothing is mounted: device nodes
+and owners are only entries.
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_DIRECTORY, _FILE, _LINK, _CHARACTER_DEVICE = 0o040000, 0o100000, 0o120000, 0o020000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, directory, symbolic link (`data` is where it leads) or character device (`device` is major, minor)."""
+
+    name: str
+    mode: int
+    data: bytes = b""
+    device: tuple[int, int] = (0, 0)
+
+
+def directory(name: str) -> Entry:
+    """A directory, rwxr-xr-x."""
+    return Entry(name, _DIRECTORY | 0o755)
+
+
+def file(name: str, data: bytes, *, executable: bool = False) -> Entry:
+    """A regular file."""
+    return Entry(name, _FILE | (0o755 if executable else 0o644), data)
+
+
+def link(name: str, target: str) -> Entry:
+    """A symbolic link."""
+    return Entry(name, _LINK | 0o777, target.encode())
+
+
+def character_device(name: str, major: int, minor: int) -> Entry:
+    """A character device, rw-------."""
+    return Entry(name, _CHARACTER_DEVICE | 0o600, device=(major, minor))
+
+
+def archive(entries: Iterable[Entry], *, compress: bool = False) -> bytes:
+    """The archive, gzip-compressed where asked; the same entries give the same bytes."""
+    parts = [_record(number, entry) for number, entry in enumerate(entries, 1)]
+    parts.append(_record(0, Entry("TRAILER!!!", 0)))
+    data = b"".join(parts)
+    return gzip.compress(data, mtime=0) if compress else data
+
+
+def _record(inode: int, entry: Entry) -> bytes:
+    name = entry.name.encode() + b"\0"
+    fields = (inode, entry.mode, 0, 0, 1, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)
+    header = b"070701" + b"".join(b"%08X" % field for field in fields)
+    return _padded(header + name) + _padded(entry.data)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+INIT = b"""#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /tmp
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs devtmpfs /dev
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/ PS1='armvcpu# '
+echo "armvcpu initramfs: $(uname -r), $(nproc) CPU(s)"
+[ -f /etc/rc ] && . /etc/rc
+exec setsid cttyhack sh
+"""
+
+
+def busybox_initramfs(busybox: Path, script: str = "", *, compress: bool = False) -> bytes:
+    """A user space of one static busybox: mounts /proc, /sys and /dev, runs `script`, and gives a shell.
+
+    The prompt is `armvcpu# `.
+    """
+    entries = [
+        *(directory(name) for name in ("bin", "dev", "etc", "proc", "sys", "tmp")),
+        character_device("dev/console", 5, 1),
+        character_device("dev/null", 1, 3),
+        file("bin/busybox", busybox.read_bytes(), executable=True),
+        link("bin/sh", "busybox"),
+        file("init", INIT, executable=True),
+    ]
+    if script:
+        entries.append(file("etc/rc", script.encode()))
+    return archive(entries, compress=compress)

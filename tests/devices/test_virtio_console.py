@@ -1,0 +1,137 @@
+"""The virtio console (VIRTIO 1.2, 5.3), and the host's side of the line."""
+
+from __future__ import annotations
+
+import pytest
+from virtio_driver import BASE, WRITE, Driver, Version
+
+from armvcpu.devices.virtio_console import HELD, VirtioConsole
+
+DATA = BASE + 0x1_0000
+RECEIVEQ, TRANSMITQ = 0, 1
+TEXT = bytes(range(256)) * 64
+
+
+class Bench(Driver):
+    """A console, what it has sent, and a host that types."""
+
+    def __init__(self, version: Version = 2) -> None:
+        self.sent = bytearray()
+        self.console = VirtioConsole(self.sent.extend)
+        super().__init__(self.console, version)
+        self.typed = b""
+
+    def type(self, text: bytes) -> None:
+        self.typed += text
+        self.console.on_space = self.feed
+        self.feed()
+
+    def feed(self) -> None:
+        self.typed = self.typed[self.console.receive(self.typed) :]
+
+    def offer(self, size: int) -> None:
+        self.queues[RECEIVEQ].add((DATA, size, WRITE))
+        self.notify(RECEIVEQ)
+
+    def taken(self) -> list[bytes]:
+        return [self.ram.read(DATA, written) for _, written in self.queues[RECEIVEQ].used()]
+
+
+@pytest.fixture(params=[1, 2], ids=["legacy", "modern"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    bench = Bench(request.param)
+    bench.start(sizes=(8, 8))
+    return bench
+
+
+def test_features_and_configuration(bench: Bench) -> None:
+    """EMERG_WRITE alone; one port (5.3.3, 5.3.4)."""
+    assert bench.offered() & 0xFFFF == 4
+    assert [bench[0x100 + offset] for offset in (0, 4, 8)] == [0, 1, 0]
+
+
+def test_output(bench: Bench) -> None:
+    """All buffers in order, returned with nothing written (5.3.6.2)."""
+    bench.ram.view(DATA, 5)[:] = b"hello"
+    bench.queues[TRANSMITQ].add((DATA, 2, 0), (DATA + 2, 3, 0))
+    bench.notify(TRANSMITQ)
+    assert (bench.sent, bench.queues[TRANSMITQ].used()) == (b"hello", [(0, 0)])
+
+
+def test_a_large_output_is_copied_in_pieces() -> None:
+    """So that a guest cannot have the host copy all of RAM at once."""
+    pieces: list[int] = []
+    driver = Driver(VirtioConsole(lambda data: pieces.append(len(data)))).start(sizes=(8, 8))
+    driver.queues[TRANSMITQ].add((DATA, 0x2_0001, 0))
+    driver.notify(TRANSMITQ)
+    assert pieces == [0x1_0000, 0x1_0000, 1]
+
+
+def test_input_goes_into_waiting_buffers(bench: Bench) -> None:
+    """At once, one buffer for what came together (5.3.6.1)."""
+    bench.offer(16)
+    assert bench.console.receive(b"ls\n") == 3
+    assert bench.taken() == [b"ls\n"]
+    assert bench.levels == [True]
+
+
+def test_input_waits_for_buffers(bench: Bench) -> None:
+    """Nothing is lost, nothing is duplicated, whatever size the buffers have."""
+    bench.type(TEXT)
+    assert len(bench.typed) == len(TEXT) - HELD
+    got = b""
+    for size in (1, 100, 4096, 7, 9000, 5000, 5000, 5000):
+        bench.offer(size)
+        got += b"".join(bench.taken())
+    assert got == TEXT
+
+
+def test_input_that_is_longer_than_the_device_holds_fills_all_buffers(bench: Bench) -> None:
+    """`receive` goes on as long as there is room."""
+    for _ in range(3):
+        bench.offer(HELD)
+    assert bench.console.receive(TEXT) == 4 * HELD
+    assert [written for _, written in bench.queues[RECEIVEQ].used()] == [HELD] * 3
+
+
+def test_a_host_that_feeds_on_space_delivers_each_character_once(bench: Bench) -> None:
+    """`on_space` is not called from within `receive`, whose caller still holds the input."""
+    for _ in range(4):
+        bench.offer(HELD)
+    bench.type(TEXT)
+    assert (bench.typed, [written for _, written in bench.queues[RECEIVEQ].used()]) == (b"", [HELD] * 4)
+
+
+def test_input_outlasts_a_reset(bench: Bench) -> None:
+    """A driver begins with a reset; what was typed before is for it."""
+    bench.console.receive(b"early")
+    bench.queues.clear()
+    bench.start(sizes=(8, 8))
+    bench.offer(16)
+    assert bench.taken() == [b"early"]
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_emergency_write(bench: Bench, width: int) -> None:
+    """One character, at any time, even after a reset (5.3.4, 5.3.5)."""
+    bench[0x70] = 0
+    bench.slot.write(0x108, width, ord("!"))
+    bench.slot.write(0x100, width, ord("?"))
+    assert bench.sent == b"!"
+
+
+def test_an_input_buffer_must_be_writable(bench: Bench) -> None:
+    """Otherwise the device could go through such buffers for ever (2.1.2)."""
+    bench.queues[RECEIVEQ].add((DATA, 8, 0))
+    assert bench.console.receive(b"x") == 1
+    assert bench.broken
+
+
+def test_a_snapshot_keeps_the_input_that_waits(bench: Bench) -> None:
+    """In another console."""
+    bench.console.receive(b"kept")
+    other = Bench()
+    other.start(sizes=(8, 8))
+    other.console.load_state(bench.console.state())
+    other.offer(16)
+    assert other.taken() == [b"kept"]
