@@ -138,6 +138,8 @@ class Driver:
         return self
 
     def start_to_features(self, features: int = 0) -> None:
+        if self.version == 1:
+            self[0x28] = PAGE
         self[0x70] = 0
         self[0x70] = 1
         self[0x70] = 3
@@ -156,7 +158,7 @@ class Driver:
                 self[register], self[register + 4] = address & 0xFFFF_FFFF, address >> 32
             self[0x44] = 1
         else:
-            self[0x28], self[0x3C] = PAGE, PAGE
+            self[0x3C] = PAGE
             self[0x40] = queue.desc // PAGE
         self.queues.append(queue)
         return queue

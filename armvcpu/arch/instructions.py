@@ -42,10 +42,12 @@ def is_fp_simd(word: int) -> bool:
     """Does CPACR_EL1.FPEN govern the instruction (D17.2, CPACR_EL1)?
 
     Scalar floating point and Advanced SIMD have op0 = x111, their loads and stores op0 = x1x0 with V, bit 26, set;
-    bits 27:26 alone tell both. FPCR and FPSR count too, by MRS or MSR. Unallocated words of these groups are not told
-    apart.
+    bits 27:26 alone tell both. FPCR and FPSR count too, by MRS or MSR. Of the unallocated words of these groups only
+    those with op0 = x111 and bits 31:28 = 11x1 are told apart (C4.1.96): all ones, which is erased flash, is one.
     """
-    return word & 0x0C00_0000 == 0x0C00_0000 or word & 0xFFDF_FFC0 == 0xD51B_4400
+    if word & 0x0C00_0000 == 0x0C00_0000:
+        return word & 0xDE00_0000 != 0xDE00_0000
+    return word & 0xFFDF_FFC0 == 0xD51B_4400
 
 
 def has_writeback(word: int) -> bool:

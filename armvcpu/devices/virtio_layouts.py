@@ -118,6 +118,12 @@ class LegacyVirtioMmio(VirtioTransport):
     STATUS_BITS = DRIVER_STATUS
     SERVED = 0
 
+    def driver_reset(self) -> None:
+        """Reset all but GuestPageSize, which drivers write once, before the reset with which they begin (4.2.4)."""
+        page = self.GuestPageSize
+        super().driver_reset()
+        self.GuestPageSize = page
+
     def read_QueuePFN(self) -> int:
         """The selected queue's page number; 0 while it is not in use."""
         queue = self.selected

@@ -85,7 +85,7 @@ class VirtioTransport(VirtioMmio):
         super().__init__(self.VERSION)
 
     def reset(self) -> None:
-        """Return to the state after power-on reset: also what a driver gets that writes 0 to Status (2.1.2)."""
+        """Return to the state after power-on reset."""
         super().reset()
         self.fault = None
         self._negotiate(0)
@@ -132,7 +132,7 @@ class VirtioTransport(VirtioMmio):
     def write_Status(self, value: int) -> None:
         """Set status bits, or reset."""
         if not value:
-            self.reset()
+            self.driver_reset()
             return
         new = value & ~self.Status & self.STATUS_BITS
         if new & STATUS.FEATURES_OK and not self.features_acceptable():
@@ -141,6 +141,10 @@ class VirtioTransport(VirtioMmio):
         if new & STATUS.DRIVER_OK:  # buffers may have been offered before
             for index in range(len(self.queues)):
                 self.kick(index)
+
+    def driver_reset(self) -> None:
+        """The reset that a driver asks for by writing 0 to Status (2.1.2, 4.2.2)."""
+        self.reset()
 
     def needs_reset(self, why: str) -> None:
         """Stop serving and tell the driver (2.1.2)."""

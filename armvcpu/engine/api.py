@@ -159,7 +159,7 @@ class Engine(Protocol):
         ...
 
     def on_sctlr_write(self, listener: SctlrListener) -> None:
-        """Call `listener` with each value that is about to be written to SCTLR_EL1."""
+        """Call `listener` with each value that the guest writes to SCTLR_EL1; what it gives is written."""
         ...
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:

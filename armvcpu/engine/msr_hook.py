@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 TimerListener = Callable[[str, str, int], None]
 """Called as listener("V" or "P", "CTL", "CVAL" or "TVAL", the value written)."""
-SctlrListener = Callable[[int], None]
-"""Called with what is about to be written to SCTLR_EL1."""
+SctlrListener = Callable[[int], int]
+"""Called with what the guest writes to SCTLR_EL1; gives what is to be written."""
 
 _CNTKCTL_EL1, _CNTHCTL_EL2 = by_name["CNTKCTL_EL1"].encoding, by_name["CNTHCTL_EL2"].encoding
+_SCTLR_EL1 = by_name["SCTLR_EL1"].encoding
 _EL0_TIMER = {"V": 1 << 8, "P": 1 << 9}  # CNTKCTL_EL1.EL0VTEN and EL0PTEN
 _EL1PCEN = 1 << 1  # CNTHCTL_EL2
 _CONTROL_BITS = 3  # ENABLE and IMASK; ISTATUS is read-only
@@ -37,6 +38,7 @@ class MsrHook:
 
     def __init__(self, lib: Library, handle: int, registers: Registers, fail: Callable[[BaseException], None]) -> None:
         self._registers, self._fail = registers, fail
+        self._flush_tlb = partial(lib.control, handle, lib.const.UC_CTL_TLB_FLUSH)
         self._pstate = lib.reg.UC_ARM64_REG_PSTATE
         self._rows: dict[bytes, Callable[[int], int]] = {}
         for timer in ("V", "P"):
@@ -48,14 +50,19 @@ class MsrHook:
         lib.add_hook(handle, lib.const.UC_HOOK_INSN, self._callback, instruction=lib.reg.UC_ARM64_INS_MSR)
 
     def listen_to_sctlr(self, listener: SctlrListener) -> None:
-        """Call `listener` before each write of SCTLR_EL1 at EL1."""
+        """Call `listener` at each write of SCTLR_EL1 at EL1, and write what it gives."""
 
         def heard(value: int) -> int:
-            if self._el() > 0:
-                listener(value)
-            return _LEFT_TO_THE_ENGINE
+            if self._el() == 0:
+                return _LEFT_TO_THE_ENGINE
+            wanted = listener(value)
+            if wanted == value:
+                return _LEFT_TO_THE_ENGINE
+            self._registers.write_sysreg(_SCTLR_EL1, wanted)
+            self._flush_tlb()
+            return _DONE
 
-        self._rows[_key(by_name["SCTLR_EL1"].encoding)] = heard
+        self._rows[_key(_SCTLR_EL1)] = heard
 
     def _on_msr(self, _uc: int, _reg: int, cp_reg: int, _data: int) -> int:
         """1 when the write is done; called before every MSR."""

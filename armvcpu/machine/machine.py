@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from armvcpu.arch.controls import SCTLR_EL1
 from armvcpu.devices.pl011_registers import INT
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.errors import InternalError
@@ -78,8 +79,10 @@ class Machine(Handlers):
         self.memory.attach(self.engine, self.space)
         self.bus = Bus(self.engine, self.space, self._on_mmio_access if self.config.exact_mmio else None)
         self.bus.attach(self.board.slots)
-        if self.plan.is_linux and not self.config.exact_mmio:
+        self._keeps_stage2 = not self.plan.is_linux or self.config.exact_mmio
+        if not self._keeps_stage2:
             self._go_without_stage2()
+        self.engine.on_sctlr_write(self._on_sctlr_write)
         self.board.uart.on_space = self.feed_uart
         self.cpus = [
             Cpu(index, self._new_vcpu(index, mpidr), self.pcpu) for index, mpidr in enumerate(self.board.mpidrs)
@@ -117,13 +120,18 @@ class Machine(Handlers):
         found = self.space.translate(physical)
         return found is None or bool(found.flags & MappingFlags.EXECUTE)
 
+    def _on_sctlr_write(self, value: int) -> int:
+        """SPAN is RES1 on a CPU without PAN (DDI 0487 D17.2.118): the engine, which has PAN, must not set it then."""
+        if not self._keeps_stage2:
+            self.vcpu.use_stage2(not value & SCTLR_EL1.M.mask)
+        return value if self.vcpu.features.pan else value | SCTLR_EL1.SPAN.mask
+
     def _go_without_stage2(self) -> None:
         """For Linux: no stage 2 while a CPU's own MMU is on, since it costs a boot a fifth (docs/engine.md, "Stage 2").
 
         RAM and devices lie at the same addresses on both sides, and a kernel touches nothing else.
         """
         self.bus.fill_holes([(RAM_BASE, self.config.memory)], 1 << INPUT_BITS)
-        self.engine.on_sctlr_write(lambda value: self.vcpu.use_stage2(not value & 1))
 
     @property
     def vcpu(self) -> Aarch64VCpu:

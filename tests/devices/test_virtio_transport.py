@@ -249,6 +249,15 @@ def test_legacy_page_size_and_alignment_are_powers_of_two(legacy: Driver, page: 
     assert (legacy.broken, legacy[0x40]) == (True, 0)
 
 
+def test_the_legacy_page_size_outlasts_a_reset_by_the_driver(legacy: Driver) -> None:
+    """Linux and U-Boot write it once, then reset the device (4.2.4); a machine's reset clears it."""
+    legacy[0x28] = 4096
+    legacy[0x70] = 0
+    assert legacy.slot.GuestPageSize == 4096
+    legacy.slot.reset()
+    assert legacy.slot.GuestPageSize == 0
+
+
 @pytest.mark.parametrize("align", [4, 64, 4096])
 def test_legacy_queue_layout(legacy: Driver, align: int) -> None:
     """The used ring follows the available ring at the next multiple of QueueAlign (2.7.2)."""
