@@ -1,7 +1,8 @@
 """A virtio-mmio transport without a device behind it: Virtual I/O Device (VIRTIO) 1.2, section 4.2.2.
 
 A board has such placeholders at fixed addresses; a driver reads DeviceID 0 and leaves the slot alone
-(4.2.2.2), so everything after the four identification registers reads as zero and ignores writes.
+(4.2.2.2), so everything after the four identification registers reads as zero and ignores writes. A slot with a
+device is one of `virtio_layouts.py`.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SUPPORTED = (2, 1)
 """The (major, minor) of Unicorn whose behaviour the engine layer is written to; docs/engine.md."""
 
+NEVER = 0xFFFF_FFFF_FFFF_FFF0
+"""`until` of an endless run: an address in the last page of all, where no guest has code."""
+
 INTR_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_uint32, C.c_void_p)
 CODE_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint32, C.c_void_p)
 EDGE_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p, C.c_void_p, C.c_void_p)

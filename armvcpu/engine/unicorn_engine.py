@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING
 from armvcpu.arch.registers import op
 from armvcpu.engine import priming
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET, RunEnd
+from armvcpu.engine.calibration import calibrate
 from armvcpu.engine.fp_trap import CPACR_EL1, FpTrap
-from armvcpu.engine.library import CODE_CALLBACK, INTR_CALLBACK, MEM_CALLBACK, library
+from armvcpu.engine.library import INTR_CALLBACK, NEVER, library
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.msr_hook import MsrHook
 from armvcpu.engine.registers import Registers
 from armvcpu.engine.repair import repair_syndrome
-from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, CpuState, calibrate
+from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, CpuState
 from armvcpu.engine.virtual import VirtualMemory
-from armvcpu.errors import EngineUnsupported, InternalError
+from armvcpu.engine.watching import Watching
+from armvcpu.errors import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +40,6 @@ SCR_NON_SECURE = 0x531  # NS, RES1, HCE, RW; SMD stays clear, or HVC and SMC are
 MDCR_EL2, MDSCR_EL1 = op(3, 4, 1, 1, 1), op(2, 0, 0, 2, 2)
 MDCR_TDE, MDSCR_SS, PSTATE_SS = 1 << 8, 1, 1 << 21
 PSTATE_EL1H_MASKED, PSTATE_EL2H_MASKED = 0x3C5, 0x3C9
-NEVER = 0xFFFF_FFFF_FFFF_FFF0
-"""`until` of an endless run: no guest can execute there, since the address is not aligned to a page of code."""
-_CALIBRATION_SVC = 0xD402_4681  # svc #0x1234
-_CALIBRATION_ESR = 0x5600_1234
 INSTRUCTION_CACHE_LINE = 512
 """Bytes that one IC IVAU invalidates: what CTR_EL0.IminLine tells the guest."""
 _EXTERNAL_ABORT_IFSC = 0x10
@@ -77,10 +75,10 @@ class UnicornEngine:
         self.changing_mode = False
         self._stale = True  # has the CPU moved on since `state` was saved?
         self.counting = True  # as Unicorn starts
-        self._code_hooks: list[object] = []
+        self._watching = Watching(self, lib, handle, self._fail)
         self._runner: int | None = None
         self._set_up_el2()
-        self._layout = calibrate(lib, handle, self.registers.write, self.registers.write_sysreg, self._find_exception)
+        self._layout = calibrate(lib, handle, self.registers, self._scratch)
         reset = self._allocate_state()
         self.state = reset
         self._install_trap_hook()
@@ -99,30 +97,6 @@ class UnicornEngine:
         self.registers.write_sysreg(SCR_EL3, SCR_NON_SECURE)
         self.registers.write_sysreg(priming.HCR_EL2, priming.HCR_RW)
         self.registers.write_pstate(PSTATE_EL1H_MASKED)
-
-    def _find_exception(self, _snapshot: bytes) -> int:
-        """Run `svc #0x1234` and find its syndrome in the context: the offset of the exception record."""
-        lib, found = self._lib, []
-        address = PRIVATE_BASE + priming.CODE_OFFSET
-        self._scratch[:4] = _CALIBRATION_SVC.to_bytes(4, "little")
-        state = C.create_string_buffer(int(lib.quick.uc_context_size(self._handle)))
-
-        def hook(_uc: int, _number: int, _data: int) -> None:
-            pointer = C.c_void_p()
-            lib.quick.uc_context_alloc(self._handle, C.byref(pointer))
-            lib.quick.uc_context_save(self._handle, pointer)
-            found.append(C.string_at(pointer.value or 0, len(state)))
-            lib.quick.uc_context_free(pointer)
-            self._stop(self._handle)
-
-        callback = INTR_CALLBACK(hook)
-        handle = lib.add_hook(self._handle, lib.const.UC_HOOK_INTR, callback)
-        lib.check(self._start(self._handle, address, NEVER, 0, 0), "calibration")
-        lib.check(lib.quick.uc_hook_del(self._handle, handle), "uc_hook_del")
-        pattern = _CALIBRATION_ESR.to_bytes(4, "little")
-        if len(found) != 1 or found[0].count(pattern) != 1:
-            raise EngineUnsupported("cannot find the exception syndrome in the saved context of this Unicorn release")
-        return found[0].index(pattern)
 
     def _reset_registers(self) -> None:
         for index in range(31):
@@ -362,6 +336,11 @@ class UnicornEngine:
             self.registers.write_back(self.state)
         self._lib.check(self._save(self._handle, self.state.address), "uc_context_save")
 
+    def store_at(self, pc: int) -> None:
+        """In a code hook: bring `state` up to date; the CPU's own PC is that of the block."""
+        self._save(self._handle, self.state.address)
+        self.state.frame[FRAME_PC] = pc
+
     # --- memory -----------------------------------------------------------------------------------------------
 
     def map_ram(self, address: int, memory: memoryview) -> None:
@@ -420,22 +399,7 @@ class UnicornEngine:
 
     def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
         """Call `handler` with the PC before each instruction from `begin` to `end`, both included."""
-
-        def hook(_uc: int, pc: int, _size: int, _data: int) -> None:
-            state = self.state
-            self._save(self._handle, state.address)
-            state.frame[FRAME_PC] = pc
-            try:
-                handler(pc)
-                if state.dirty_to >= 0:
-                    self.registers.write_back(state)
-            except BaseException as failure:
-                self._fail(failure)
-
-        callback = CODE_CALLBACK(hook)
-        self._code_hooks.append(callback)
-        self._lib.add_hook(self._handle, self._lib.const.UC_HOOK_CODE, callback, begin, end)
-        self.invalidate_code()  # blocks that are translated already don't have the call
+        self._watching.on_code(begin, end, handler)
 
     def on_timer_write(self, listener: TimerListener) -> None:
         """Have `listener` keep the guest's timers; until then CTL and CVAL are only stored."""
@@ -447,22 +411,7 @@ class UnicornEngine:
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""
-        write_kind = self._lib.const.UC_MEM_WRITE
-
-        def hook(_uc: int, kind: int, address: int, width: int, value: int, _data: int) -> None:
-            try:
-                if kind == write_kind:
-                    handler(False, address, width, value & (1 << 8 * width) - 1)
-                else:
-                    handler(True, address, width, None)
-            except BaseException as failure:
-                self._fail(failure)
-
-        callback = MEM_CALLBACK(hook)
-        self._code_hooks.append(callback)
-        kinds = self._lib.const.UC_HOOK_MEM_READ | self._lib.const.UC_HOOK_MEM_WRITE
-        self._lib.add_hook(self._handle, kinds, callback)
-        self.invalidate_code()
+        self._watching.on_memory(handler)
 
     def close(self) -> None:
         """Free the engine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,8 +112,6 @@ def test_rings_and_buffers_over_each_other(disk: DiskImage) -> None:
 
 def test_a_closed_network_is_no_trouble() -> None:
     """Frames go nowhere when the other side has left."""
-    import socket
-
     ours, peer = socket.socketpair()
     backend = StreamBackend(ours)
     driver = Driver(VirtioNet(backend)).start(sizes=(8, 8))

@@ -231,7 +231,7 @@ def test_a_snapshot_continues_where_it_was(bench: Bench) -> None:
     other = Virtqueue(bench.ram, 8)
     other.load_state(bench.device.state())
     bench.driver.add((DATA, 2, 0))
-    assert (shape(other), other.state() == bench.device.state()) == ([(1, [2], [])], False)
+    assert shape(other) == [(1, [2], [])]
 
 
 BUFFERS = [memoryview(bytearray(b"abc")), memoryview(bytearray(b"d")), memoryview(bytearray(b"efgh"))]
