@@ -26,6 +26,9 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.argument("image", metavar="[IMAGE]", required=False, type=click.Path())
 @click.option("--firmware", metavar="F", type=click.Path(), help="Start from flash bank 0 with this in it.")
 @click.option("--cpus", metavar="N", type=int, default=1, show_default=True, help="CPUs, up to 32.")
+@click.option(
+    "--disk", "disks", metavar="F[,ro]", multiple=True, help="Raw image as a virtio block device; may be repeated."
+)
 @click.option("--memory", type=Size(), default="256M", show_default=True, help="RAM.")
 @click.option("--cpu-model", metavar="NAME", default="a72", show_default=True, help="a53, a57, a72 or max.")
 @click.option("--append", metavar="STR", help="Boot arguments, in /chosen of the device tree.")

@@ -5,7 +5,8 @@
     0x0800_0000  GICD
     0x080A_0000  GICR, 128 KiB for each CPU
     0x0900_0000  PL011 UART                   SPI 1
-    0x0901_0000  PL031, fw_cfg, PL061         (reserved)
+    0x0901_0000  PL031 real-time clock        SPI 2
+    0x0903_0000  PL061 GPIO, power key        SPI 7
     0x0A00_0000  virtio-mmio, 32 of 0x200     SPI 16 up
     0x1000_0000  PCIe memory window
     0x3EFF_0000  PCIe I/O window
@@ -18,8 +19,9 @@ The map is that of QEMU's `virt` board (`qemu-system-aarch64 -M virt,dumpdtb=F`)
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from armvcpu.arch.psci import psci_by_name
 from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
@@ -27,6 +29,8 @@ from armvcpu.devices.flash import Flash
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
+from armvcpu.devices.pl031 import Pl031
+from armvcpu.devices.pl061 import Pl061
 from armvcpu.devices.virtio_mmio import VirtioMmio
 from armvcpu.errors import UsageError
 from armvcpu.machine.devicetree import DeviceTree
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.device import Device
     from armvcpu.devices.flash import Contents
+    from armvcpu.devices.virtio_device import VirtioDevice
+    from armvcpu.devices.virtqueue import GuestMemory as DmaMemory
 
 MIB, GIB = 1 << 20, 1 << 30
 RAM_BASE = 0x4000_0000
@@ -46,6 +52,8 @@ RAM_LIMIT = 0x40_0000_0000 - RAM_BASE
 FLASH_BASES, FLASH_SIZE = (0x0000_0000, 0x0400_0000), 64 * MIB
 GICD_BASE, GICR_BASE, GICR_LIMIT = 0x0800_0000, 0x080A_0000, 0xF6_0000
 UART_BASE, UART_SPI = 0x0900_0000, 1
+RTC_BASE, RTC_SPI = 0x0901_0000, 2
+GPIO_BASE, GPIO_SPI = 0x0903_0000, 7
 VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, VIRTIO_SPI = 0x0A00_0000, 32, 0x200, 16
 ECAM_BASE, PCIE_SPIS = 0x40_1000_0000, (3, 4, 5, 6)
 PCIE_WINDOWS = (
@@ -83,6 +91,11 @@ class Board:
     mpidrs: Sequence[int] = (0,)
 
     @property
+    def rtc(self) -> Pl031:
+        """The real-time clock."""
+        return next(slot.device for slot in self.slots if isinstance(slot.device, Pl031))
+
+    @property
     def uart(self) -> Pl011:
         """The console UART."""
         return next(slot.device for slot in self.slots if isinstance(slot.device, Pl011))
@@ -101,6 +114,7 @@ class Board:
         """The tree of this board; memory and boot arguments are added with the image."""
         nodes = (slot.device.dt_node(slot.base, slot.spis) for slot in self.slots)
         devices = tuple(node for node in nodes if node is not None)
+        devices += tuple(slot.device.keys_node() for slot in self.slots if isinstance(slot.device, Pl061))
         clock = DtNode(
             "apb-pclk",
             {
@@ -176,36 +190,53 @@ def affinity(index: int) -> int:
     return index // 16 << 8 | index % 16
 
 
-def virt_board(
-    ram_size: int,
-    output: Callable[[int], None],
-    flash: tuple[Contents, Contents],
-    cpu_model: str = "a72",
-    lines: Lines | None = None,
-    cpus: int = 1,
-) -> Board:
-    """The `virt` board with its console going to `output` and its interrupts to `lines`."""
-    lines = lines or Lines(cpus)
-    mpidrs = tuple(affinity(index) for index in range(cpus))
-    gic = Gicv3(mpidrs, lines.irq, lines.fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
-    slots = [Slot(f"flash{i}", base, Flash(flash[i], banks_in_node=2 - 2 * i)) for i, base in enumerate(FLASH_BASES)]
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a board is connected to: its console's output, flash contents, CPUs, memory for DMA, virtio devices."""
+
+    output: Callable[[int], None]
+    flash: tuple[Contents, Contents]
+    lines: Lines
+    memory: DmaMemory | None = None
+    virtio: Sequence[VirtioDevice] = ()
+    virtio_version: Literal[1, 2] = 1
+    clock: Callable[[], float] = time.time
+
+
+def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
+    """The `virt` board with as many CPUs as there are lines to."""
+    mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.irq)))
+    gic = Gicv3(mpidrs, wiring.lines.irq, wiring.lines.fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
+    slots = [
+        Slot(f"flash{i}", base, Flash(wiring.flash[i], banks_in_node=2 - 2 * i)) for i, base in enumerate(FLASH_BASES)
+    ]
     slots.append(Slot("gicd", GICD_BASE, gic.distributor))
     slots += [Slot(f"gicr{i}", GICR_BASE + i * device.size, device) for i, device in enumerate(gic.redistributors)]
-    slots.append(Slot("pl011", UART_BASE, Pl011(output, gic.spi_line(UART_SPI)), (UART_SPI,)))
-    slots += [
-        Slot(f"virtio-mmio{i}", VIRTIO_BASE + i * VIRTIO_STRIDE, VirtioMmio(), (VIRTIO_SPI + i,))
-        for i in range(VIRTIO_SLOTS)
-    ]
+    slots.append(Slot("pl011", UART_BASE, Pl011(wiring.output, gic.spi_line(UART_SPI)), (UART_SPI,)))
+    slots.append(Slot("pl031", RTC_BASE, Pl031(wiring.clock, gic.spi_line(RTC_SPI)), (RTC_SPI,)))
+    slots.append(Slot("pl061", GPIO_BASE, Pl061(gic.spi_line(GPIO_SPI)), (GPIO_SPI,)))
+    slots += [_virtio_slot(index, wiring, gic) for index in range(VIRTIO_SLOTS)]
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic")), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
     return Board(tuple(slots), ram_size, gic, compatible, mpidrs)
+
+
+def _virtio_slot(index: int, wiring: Wiring, gic: Gicv3) -> Slot:
+    spi = VIRTIO_SPI + index
+    device: Device = VirtioMmio(wiring.virtio_version)
+    if index < len(wiring.virtio):
+        from armvcpu.devices.virtio_layouts import virtio_slot  # noqa: PLC0415  most machines have none
+
+        assert wiring.memory is not None
+        device = virtio_slot(wiring.virtio_version, wiring.virtio[index], wiring.memory, gic.spi_line(spi))
+    return Slot(f"virtio-mmio{index}", VIRTIO_BASE + index * VIRTIO_STRIDE, device, (spi,))
 
 
 GIC_PPI = 1
 """The first cell of a PPI's interrupt specifier (binding `arm,gic-v3`); its numbers start at INTID 16."""
 
 
-def empty_board(ram_size: int, cpu_model: str = "a72") -> Board:
+def empty_board(ram_size: int, cpu_model: str = "a72", cpus: int = 1) -> Board:
     """The board with nothing in flash and a console that leads nowhere: for looking at."""
     erased = memoryview(bytes(FLASH_SIZE))
-    return virt_board(ram_size, lambda _byte: None, (erased, erased), cpu_model)
+    return virt_board(ram_size, Wiring(lambda _byte: None, (erased, erased), Lines(cpus)), cpu_model)

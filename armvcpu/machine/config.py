@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 MIB = 1 << 20
-MAX_CPUS = 32
+MAX_CPUS, MAX_DISKS = 32, 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,10 @@ class MachineConfig:
     memory: int = 256 * MIB
     cpu_model: str = "a72"
     cpus: int = 1
+    disks: tuple[PathLike, ...] = ()
+    """Raw images as virtio block devices; with `,ro` behind the name, and where it can't be written, read-only."""
+    virtio_version: Literal[1, 2] = 1
+    """The register layout of the virtio-mmio slots: 1 legacy, as on QEMU's board, or 2."""
     clock: Literal["host", "instructions"] = "host"
     reboot: bool = True
     semihosting: bool = False
@@ -50,6 +54,8 @@ class MachineConfig:
             )
         if self.load_address is not None and self.load_address % 4:
             raise UsageError(f"--load-address {self.load_address:#x} is no multiple of 4, where instructions are")
+        if len(self.disks) > MAX_DISKS:
+            raise UsageError(f"{len(self.disks)} disks: the board has room for {MAX_DISKS}")
         if not 1 <= self.cpus <= MAX_CPUS:
             raise UsageError(f"--cpus {self.cpus}: 1 to {MAX_CPUS}")
         if self.clock not in {"host", "instructions"}:

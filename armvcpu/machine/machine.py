@@ -12,17 +12,19 @@ of it goes through `run_loop.py`.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Self
 
 from armvcpu.arch.controls import SCTLR_EL1
 from armvcpu.devices.pl011_registers import INT
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.errors import InternalError
-from armvcpu.machine.board import INPUT_BITS, RAM_BASE, virt_board
+from armvcpu.machine.board import INPUT_BITS, RAM_BASE, Wiring, virt_board
 from armvcpu.machine.bus import Bus
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.cpus import Cpu
+from armvcpu.machine.disks import close_disks, open_disks, virtio_devices
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.interrupts import Lines, connect_gicv3
 from armvcpu.machine.loader import BootRequest, plan_boot
@@ -65,10 +67,12 @@ class Machine(Handlers):
         self.console: Console = console if console is not None else MemoryConsole()
         self.memory = GuestMemory(self.config.memory)
         lines = Lines(self.config.cpus)
-        self.board = virt_board(
-            self.config.memory, self.console.write, (self.memory.flash_bank(0), self.memory.flash_bank(1)),
-            self.config.cpu_model, lines, self.config.cpus,
+        self._disks = open_disks(self.config.disks)
+        wiring = Wiring(
+            self.console.write, (self.memory.flash_bank(0), self.memory.flash_bank(1)), lines, self.memory,
+            virtio_devices(self._disks), self.config.virtio_version,
         )  # fmt: skip
+        self.board = virt_board(self.config.memory, wiring, self.config.cpu_model)
         self.plan = plan_boot(self._boot_request())
         self._load_flash()
         self._observer: Observer | None = None
@@ -105,6 +109,7 @@ class Machine(Handlers):
         return BootRequest(
             self.board.memory_map(), self.board.device_tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
+            chosen={"rng-seed": os.urandom(32)},
         )  # fmt: skip
 
     def _new_vcpu(self, index: int, mpidr: int) -> Aarch64VCpu:
@@ -151,6 +156,7 @@ class Machine(Handlers):
 
     def close(self) -> None:
         """Free the engine; the machine can't run after."""
+        close_disks(self._disks)
         if self._semihosting is not None:
             self._semihosting.close()
         if self.pcpu.is_enabled():
@@ -183,6 +189,7 @@ class Machine(Handlers):
         """SYSTEM_RESET: devices and CPUs start anew, RAM keeps what the image does not overwrite."""
         for slot in self.board.slots:
             slot.device.reset()
+        self.board.gic.reset()
         for cpu in self.cpus:
             cpu.reset()
         self._loop.switch_to(self.cpus[0])

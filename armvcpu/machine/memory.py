@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING
 
+from armvcpu.devices.virtqueue import BadAddress
 from armvcpu.errors import UsageError
 from armvcpu.machine.board import FLASH_BASES, FLASH_SIZE, INPUT_BITS, MIB, RAM_BASE, check_ram_size
 from armvcpu.vcpu.addrspace import AddressSpace
@@ -94,6 +95,15 @@ class GuestMemory:
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes of RAM or flash at a guest-physical address; UsageError where there is neither."""
         return bytes(self._view(address, size))
+
+    def view(self, address: int, size: int) -> memoryview:
+        """RAM for a device's DMA, without a copy; BadAddress where part of it is none.
+
+        A device that writes code relies on the guest's IC, as on hardware.
+        """
+        if not self.is_ram(address, size):
+            raise BadAddress(address, size)
+        return self.ram[address - RAM_BASE : address - RAM_BASE + size]
 
     def is_ram(self, address: int, size: int) -> bool:
         """Are all these bytes RAM?"""

@@ -68,6 +68,7 @@ class RunLoop:
         self._turn_ends: int | None = None
         self._yield_turn = False
         machine.engine.on_timer_write(self._on_timer_write)
+        machine.board.rtc.on_deadline = self._rearm
         for cpu in machine.cpus:
             cpu.on_wake = self._on_wake
 
@@ -185,7 +186,7 @@ class RunLoop:
 
     def _can_wake(self) -> bool:
         waiting = [cpu for cpu in self._machine.cpus if cpu.waiting]
-        if any(cpu.deadline is not None for cpu in waiting):
+        if waiting and (self._alarm() is not None or any(cpu.deadline is not None for cpu in waiting)):
             return True
         return bool(waiting) and self._machine.input_can_interrupt()
 
@@ -196,8 +197,14 @@ class RunLoop:
         self._rearm()
 
     def _next_deadline(self) -> int | None:
-        moments = [self._timeout_ns, *(cpu.deadline for cpu in self._machine.cpus)]
+        moments = [self._timeout_ns, self._alarm(), *(cpu.deadline for cpu in self._machine.cpus)]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _alarm(self) -> int | None:
+        """The real-time clock's alarm, ns of CLOCK_MONOTONIC."""
+        rtc = self._machine.board.rtc
+        moment = rtc.next_deadline()
+        return None if moment is None else time.monotonic_ns() + int((moment - rtc.clock()) * 1e9)
 
     def _rearm(self) -> None:
         """Tell the thread that sleeps when to stop the engine."""
@@ -217,6 +224,7 @@ class RunLoop:
                     timer.update()
         if self._turn_ends is not None and self._turn_ends <= now:
             self._turn_ends, self._yield_turn = None, True
+        self._machine.board.rtc.tick()
         self._machine.feed_uart()
         if self.signal:
             signal, self.signal = self.signal, 0
@@ -302,6 +310,7 @@ class RunLoop:
     def _start_cpu(self, target: int, entry_point: int, argument: int) -> None:
         """PSCI CPU_ON, which PSCI itself has checked: the new CPU gets its turn soon."""
         cpu = next(cpu for cpu in self._machine.cpus if cpu.mpidr == target)
+        self._machine.board.gic.interface(cpu.index).reset()
         cpu.start(entry_point, argument)
         self._turn_ends = time.monotonic_ns() + TURN_NS
         self._rearm()
