@@ -8,7 +8,7 @@ from struct import pack
 
 from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState, Layout
 
-GUESTS = Path(__file__).parents[2] / "guests" / "bin"
+GUESTS = Path(__file__).parents[1] / "guests" / "bin"
 
 _LAYOUT = Layout(
     size=512,
