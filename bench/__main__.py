@@ -8,10 +8,12 @@ import platform
 import shutil
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from armvcpu.testing.firmware import fetch, path
+from armvcpu.testing.initramfs import busybox_initramfs
 from bench.pairs import Pair, first_byte, pair, run
 from bench.traps import engine_creation_ms, machine_creation_ms, trap_costs
 
@@ -25,18 +27,21 @@ QEMU = ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72",
 QEMU += ["-m", "256", "-nographic", "-nic", "none"]
 
 
+SECTIONS = ("uboot", "linux", "loops", "traps", "start")
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description="Measure armvcpu against QEMU, in pairs.")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("uboot", "loops", "traps", "start"), action="append")
+    parser.add_argument("--only", choices=SECTIONS, action="append")
     options = parser.parse_args()
     if shutil.which(QEMU[0]) is None:
         sys.exit("qemu-system-aarch64 is missing: apt-get install qemu-system-arm")
-    wanted = options.only or ["uboot", "loops", "traps", "start"]
+    wanted = options.only or SECTIONS
     print(f"{datetime.date.today()}, {_machine()}, {options.rounds} rounds, median of ratios\n")
     print("| what | armvcpu | QEMU | ratio | at most |\n|---|---|---|---|---|")
-    sections = {"uboot": uboot, "loops": loops, "traps": traps, "start": start}
+    sections = {"uboot": uboot, "linux": linux, "loops": loops, "traps": traps, "start": start}
     for name in wanted:
         for row in sections[name](options.rounds):
             print(row.row() if isinstance(row, Pair) else row, flush=True)
@@ -53,6 +58,34 @@ def uboot(rounds: int) -> Iterator[Pair]:
                lambda: run(theirs, "\n\npoweroff\n", "=> ").cpu, rounds, "s")  # fmt: skip
     yield pair("U-Boot, crc32 of 64 MB, power-off, CPU", lambda: run(ours, script, "==>").cpu,
                lambda: run(theirs, script, "==>").cpu, rounds, "s", 1.2)  # fmt: skip
+
+
+WORK = """i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done
+dd if=/dev/zero bs=1M count=32 2>/dev/null | md5sum
+poweroff -f
+"""
+
+
+def linux(rounds: int) -> Iterator[Pair]:
+    """CPU seconds of Debian's cloud kernel: to a shell and off; with 200 forks and an md5 of 32 MB; on two CPUs."""
+    for name in ("linux-cloud", "busybox"):
+        fetch(name)
+    kernel, busybox = str(path("linux-cloud", "Image")), path("busybox", "busybox")
+    with tempfile.TemporaryDirectory() as directory:
+        for name, script in (("shell and off", "poweroff -f\n"), ("200 forks, md5 of 32 MB", WORK)):
+            initrd = Path(directory) / "initramfs.cpio"
+            initrd.write_bytes(busybox_initramfs(busybox, script=script))
+            common = ["--initrd", str(initrd), "--append", "console=ttyAMA0 quiet"]
+            ours = [ARMVCPU, "run", kernel, *common, "--memory", "512M"]
+            theirs = [*QEMU, "-m", "512", "-kernel", kernel, *(option[1:] for option in common[:1]), common[1]]
+            theirs += ["-append", common[3]]
+            yield pair(f"Linux to {name}, CPU", lambda a=ours: run(a, "", "Power down").cpu,
+                       lambda b=theirs: run(b, "", "Power down").cpu, rounds, "s", 1.1)  # fmt: skip
+            if name == "shell and off":
+                two = [*ours, "--cpus", "2"]
+                yield pair("Linux to shell and off, 2 CPUs beside 1 (both armvcpu), CPU",
+                           lambda a=two: run(a, "", "Power down").cpu, lambda b=ours: run(b, "", "Power down").cpu,
+                           rounds, "s", 1.3)  # fmt: skip
 
 
 def loops(rounds: int) -> Iterator[Pair]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+from armvcpu.errors import UsageError
+
+LARGEST_SCRIPT = 1 << 20
 
 
 @click.group()
@@ -46,3 +52,20 @@ def path(name: str, file: str | None) -> None:
     from armvcpu.testing import firmware as store  # noqa: PLC0415
 
     click.echo(store.path(name, file))
+
+
+@firmware.command()
+@click.option("--script", metavar="F", type=click.Path(path_type=Path), help="Shell script to run before the prompt.")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), required=True, help="What to write.")
+def initramfs(script: Path | None, output: Path) -> None:
+    """Write an initial RAM disk for Linux: the fetched busybox, and a shell on the console."""
+    from armvcpu.machine.image_file import read_file  # noqa: PLC0415
+    from armvcpu.testing import firmware as store  # noqa: PLC0415
+    from armvcpu.testing.initramfs import busybox_initramfs  # noqa: PLC0415
+
+    commands = b"" if script is None else read_file(script, LARGEST_SCRIPT, "a script may be")
+    data = busybox_initramfs(store.path("busybox"), commands)
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}; choose another -o") from error

@@ -104,6 +104,16 @@ class CpuState:
         self.frame[FRAME_PC] = value & 0xFFFF_FFFF_FFFF_FFFF
         self.touch(FRAME_PC)
 
+    def step_over(self, rt: int = 31, value: int = 0) -> None:
+        """Have the guest go on behind the instruction at PC, with `value` in its register `rt` (31: none)."""
+        frame = self.frame
+        if rt != 31:
+            frame[rt] = value & 0xFFFF_FFFF_FFFF_FFFF
+        if rt < self.dirty_from:
+            self.dirty_from = rt if rt != 31 else FRAME_PC
+        frame[FRAME_PC] = frame[FRAME_PC] + 4 & 0xFFFF_FFFF_FFFF_FFFF
+        self.dirty_to = FRAME_PC
+
     @property
     def pstate(self) -> int:
         """PSTATE in the layout of SPSR_ELx. BTYPE is never shown: no presented CPU has FEAT_BTI."""

@@ -128,7 +128,8 @@ class UnicornEngine:
             save(handle, state.address)
             try:
                 self._stale = False
-                syndrome, far, target = state.exception()
+                words, at = state.words, state.exception_at
+                syndrome, far, target = words[at] & 0xFFFF_FFFF, words[at + 1], words[at + 2] & 0xFFFF_FFFF
                 if self._stepping and syndrome >> 26 == _EC_SOFTSTEP_LOWER:
                     self.leave()
                     return

@@ -17,8 +17,12 @@ from armvcpu.machine.image import KIB, MIB, ImageKind, LoadedImage, MemoryMap, S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# code0, code1, text_offset, image_size, flags, res2 to res4, magic, res5
+# code0, code1, text_offset, image_size, flags, res2 to res4, magic, res5: the offset of the PE header
 _HEADER = Struct("<IIQQQ24x4sI")
+# "PE", machine, NumberOfSections, SizeOfOptionalHeader, characteristics; then, behind the optional header, for each
+# section (name and two more) SizeOfRawData and PointerToRawData
+_PE_HEADER = Struct("<4s2xH12xH2x")
+_PE_SECTION = Struct("<16xII16x")
 # "MZ", 0, "zimg", payload offset, payload size, reserved, compression type
 _ZBOOT = Struct("<4x4sII8x32s")
 
@@ -59,6 +63,24 @@ def read_header(path: object, data: bytes) -> LinuxHeader:
     return LinuxHeader(text_offset, image_size, flags)
 
 
+def _expected_size(data: bytes) -> int:
+    """How long the file must be at least by its section table, which a kernel with an EFI stub has; else 0.
+
+    The table of "Microsoft Portable Executable and Common Object File Format Specification", 3 and 4: `image_size`
+    includes what the kernel zeroes itself, so it does not tell.
+    """
+    start = _HEADER.unpack_from(data)[-1]
+    if not data.startswith(b"MZ") or len(data) < start + _PE_HEADER.size:
+        return 0
+    signature, count, optional_size = _PE_HEADER.unpack_from(data, start)
+    start += _PE_HEADER.size + optional_size
+    if signature != b"PE\0\0" or len(data) < start + count * _PE_SECTION.size:
+        return 0
+    return max(
+        (sum(section) for section in _PE_SECTION.iter_unpack(data[start : start + count * _PE_SECTION.size])), default=0
+    )
+
+
 def load_linux(path: object, data: bytes, memory: MemoryMap, load_address: int | None = None) -> LoadedImage:
     """Place a Linux Image in RAM, or its first byte at `load_address`.
 
@@ -67,6 +89,8 @@ def load_linux(path: object, data: bytes, memory: MemoryMap, load_address: int |
         UsageError: `load_address` is not text_offset bytes from a 2 MiB boundary.
     """
     header = read_header(path, data)
+    if _expected_size(data) > len(data):
+        raise ImageError(path, f"a truncated Linux Image of {len(data)} bytes", "copy or build it again")
     addr = load_address
     if addr is None:
         base = -(-memory.ram.base // BASE_ALIGNMENT) * BASE_ALIGNMENT

@@ -75,14 +75,16 @@ INIT = b"""#!/bin/busybox sh
 export PATH=/bin HOME=/ PS1='armvcpu# '
 echo "armvcpu initramfs: $(uname -r), $(nproc) CPU(s)"
 [ -f /etc/rc ] && . /etc/rc
-exec setsid cttyhack sh
+setsid cttyhack sh
+poweroff -f
 """
 
 
-def busybox_initramfs(busybox: Path, script: str = "", *, compress: bool = False) -> bytes:
+def busybox_initramfs(busybox: Path, script: bytes = b"", *, compress: bool = False) -> bytes:
     """A user space of one static busybox: mounts /proc, /sys and /dev, runs `script`, and gives a shell.
 
-    The prompt is `armvcpu# `.
+    The prompt is `armvcpu# `; leaving the shell powers off. `script` is for busybox's sh, and may end the machine
+    itself by `poweroff -f` or `reboot -f`.
     """
     entries = [
         *(directory(name) for name in ("bin", "dev", "etc", "proc", "sys", "tmp")),
@@ -93,5 +95,5 @@ def busybox_initramfs(busybox: Path, script: str = "", *, compress: bool = False
         file("init", INIT, executable=True),
     ]
     if script:
-        entries.append(file("etc/rc", script.encode()))
+        entries.append(file("etc/rc", script))
     return archive(entries, compress=compress)

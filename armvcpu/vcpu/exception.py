@@ -242,17 +242,18 @@ class ExceptionLayer:
             reader = table.readers.get(encoding)
             if reader is not None and encoding not in table.undefined:
                 value = reader()
-                self._observe_register(encoding, True, value)
-                state.set_gpr(rt, value)
-                state.set_pc(state.pc + 4)
+                if vcpu.observer is not None:
+                    self._observe_register(encoding, True, value)
+                state.step_over(rt, value)
                 return
         else:
             writer = table.writers.get(encoding)
             if writer is not None and encoding not in table.undefined:
                 value = state.gpr(rt)
-                self._observe_register(encoding, False, value)
+                if vcpu.observer is not None:
+                    self._observe_register(encoding, False, value)
                 writer(value)
-                state.set_pc(state.pc + 4)
+                state.step_over()
                 return
         self._unclaimed(access)
 

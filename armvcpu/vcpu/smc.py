@@ -39,6 +39,7 @@ Handler = Callable[[int, tuple[int, ...]], SmcResult]
 """Called with the function identifier (32 bits, without the SVE hint) and at least x1 to x6."""
 
 _ARGUMENTS = 6
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class SmcServices:
         self._ranges: list[tuple[range, Handler]] = []
         self._owners: dict[int, Handler] = {}
         self._infos: dict[int, OwnerInfo] = {}
+        self._claims: dict[int, bool] = {}
         self.register(SMCCC_VERSION, lambda _id, _args: SMCCC_VERSION_1_2)
         self.register(SMCCC_ARCH_FEATURES, self._arch_features)
 
@@ -68,25 +70,30 @@ class SmcServices:
         if function_id in self._functions:
             raise UsageError(f"SMC function {function_id:#x} is registered already; unregister it first")
         self._functions[function_id] = handler
+        self._claims.clear()
 
     def unregister(self, function_id: int) -> None:
         """Withdraw what `register` added; UsageError where there is nothing."""
         if self._functions.pop(function_id, None) is None:
             raise UsageError(f"SMC function {function_id:#x} is not registered")
+        self._claims.clear()
 
     def register_range(self, function_ids: range, handler: Handler) -> None:
         """Answer those functions of a range of identifiers that no one registered singly."""
         self._ranges.append((function_ids, handler))
+        self._claims.clear()
 
     def register_owner(self, owner: int, handler: Handler) -> None:
         """Answer those functions of an owning entity (0 to 63) that nothing narrower claims."""
         if not 0 <= owner <= 63:
             raise UsageError(f"SMC owner {owner} cannot be registered: owners are 0 to 63")
         self._owners[owner] = handler
+        self._claims.clear()
 
     def identify_owner(self, owner: int, info: OwnerInfo) -> None:
         """Answer the owner's general queries: Call Count, Call UID and Revision."""
         self._infos[owner] = info
+        self._claims.clear()
 
     def call(self, function_id: int, args: Sequence[int]) -> tuple[int, ...] | Exit:
         """Make the call with x0 and x1 up: the values of x0 up to x3 (64 bits each), or an exit."""
@@ -100,8 +107,14 @@ class SmcServices:
         return _registers(function, result) if isinstance(result, int | tuple) else result
 
     def supports(self, function_id: int) -> bool:
-        """Does a service claim this function?"""
-        return not malformed(function_id) and self._handler(FunctionId(function_id)) is not None
+        """Does a service claim this function? Asked at every HVC, so answers are remembered."""
+        known = self._claims.get(function_id)
+        if known is None:
+            if len(self._claims) > _REMEMBERED:
+                self._claims.clear()
+            known = not malformed(function_id) and self._handler(FunctionId(function_id)) is not None
+            self._claims[function_id] = known
+        return known
 
     def _handler(self, function: FunctionId) -> Handler | None:
         if function in self._functions:

@@ -258,7 +258,7 @@ class Aarch64VCpu:
 
     def gpr(self, index: int) -> int:
         """Xn; 31 is XZR."""
-        return self.trap_frame.gpr(index)
+        return self.state.frame[index] if 0 <= index < 31 and self._pcpu else self.trap_frame.gpr(index)
 
     def set_gpr(self, index: int, value: int) -> None:
         """Write Xn; 31 is XZR."""
