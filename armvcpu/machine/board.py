@@ -3,7 +3,8 @@
     0x0000_0000  flash bank 0, 64 MiB         firmware starts here
     0x0400_0000  flash bank 1, 64 MiB         its variables
     0x0800_0000  GICD
-    0x080A_0000  GICR, 128 KiB for each CPU
+    0x0801_0000  GICC, and GICv2m at 0x0802_0000   (with a GICv2)
+    0x080A_0000  GICR, 128 KiB for each CPU        (with a GICv3)
     0x0900_0000  PL011 UART                   SPI 1
     0x0901_0000  PL031 real-time clock        SPI 2
     0x0903_0000  PL061 GPIO, power key        SPI 7
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 from armvcpu.arch.psci import psci_by_name
 from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
 from armvcpu.devices.flash import Flash
+from armvcpu.devices.gicv2 import Gicv2
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
@@ -50,7 +52,10 @@ RAM_BASE = 0x4000_0000
 RAM_LIMIT = 0x40_0000_0000 - RAM_BASE
 """RAM may reach up to 256 GiB, where QEMU's board has its high devices."""
 FLASH_BASES, FLASH_SIZE = (0x0000_0000, 0x0400_0000), 64 * MIB
-GICD_BASE, GICR_BASE, GICR_LIMIT = 0x0800_0000, 0x080A_0000, 0xF6_0000
+GICD_BASE, GICC_BASE, GICV2M_BASE = 0x0800_0000, 0x0801_0000, 0x0802_0000
+GICR_BASE, GICR_LIMIT = 0x080A_0000, 0xF6_0000
+TIMER_PPIS, GIC_PPI = (13, 14, 11, 10), 1
+"""PPI numbers start at INTID 16; GIC_PPI is the first cell of their interrupt specifiers (binding `arm,gic-v3`)."""
 UART_BASE, UART_SPI = 0x0900_0000, 1
 RTC_BASE, RTC_SPI = 0x0901_0000, 2
 GPIO_BASE, GPIO_SPI = 0x0903_0000, 7
@@ -86,7 +91,7 @@ class Board:
 
     slots: tuple[Slot, ...]
     ram_size: int
-    gic: Gicv3
+    gic: Gicv2 | Gicv3
     cpu_compatible: str = "arm,cortex-a72"
     mpidrs: Sequence[int] = (0,)
 
@@ -133,7 +138,7 @@ class Board:
             "#size-cells": (2,),
         }
         chosen = DtNode("chosen", {"stdout-path": f"/pl011@{UART_BASE:x}"})
-        return DeviceTree(DtNode("", props, (chosen, self._cpus(), _psci_node(), _timer_node(), clock, *devices)))
+        return DeviceTree(DtNode("", props, (chosen, self._cpus(), _psci_node(), self._timer_node(), clock, *devices)))
 
     def _cpus(self) -> DtNode:
         method: dict[str, DtValue] = {"enable-method": "psci"} if len(self.mpidrs) > 1 else {}
@@ -144,6 +149,23 @@ class Board:
             for mpidr in self.mpidrs
         )
         return DtNode("cpus", {"#address-cells": (1,), "#size-cells": (0,)}, cpus)
+
+    def _timer_node(self) -> DtNode:
+        """The node of binding `arm,armv8-timer`: secure, physical, virtual and hypervisor timer, PPIs as levels.
+
+        With a GICv2 the flags also have a mask of the CPUs, bits 15:8 (binding `arm,gic`).
+        """
+        flags = IRQ_TYPE_LEVEL_HIGH
+        if isinstance(self.gic, Gicv2):
+            flags |= (1 << len(self.mpidrs)) - 1 << 8
+        return DtNode(
+            "timer",
+            {
+                "compatible": ["arm,armv8-timer", "arm,armv7-timer"],
+                "always-on": None,
+                "interrupts": tuple(cell for ppi in TIMER_PPIS for cell in (GIC_PPI, ppi, flags)),
+            },
+        )
 
 
 def _psci_node() -> DtNode:
@@ -162,19 +184,6 @@ def _psci_node() -> DtNode:
             "cpu_off": number("CPU_OFF"),
             "cpu_on": number("CPU_ON"),
             "migrate": number("MIGRATE"),
-        },
-    )
-
-
-def _timer_node() -> DtNode:
-    """The node of binding `arm,armv8-timer`: secure, physical, virtual and hypervisor timer, PPIs as levels."""
-    ppis = (13, 14, 11, 10)
-    return DtNode(
-        "timer",
-        {
-            "compatible": ["arm,armv8-timer", "arm,armv7-timer"],
-            "always-on": None,
-            "interrupts": tuple(cell for ppi in ppis for cell in (GIC_PPI, ppi, IRQ_TYPE_LEVEL_HIGH)),
         },
     )
 
@@ -201,27 +210,45 @@ class Wiring:
     virtio: Sequence[VirtioDevice] = ()
     virtio_version: Literal[1, 2] = 1
     clock: Callable[[], float] = time.time
+    gic: Literal[2, 3] = 3
 
 
 def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     """The `virt` board with as many CPUs as there are lines to."""
     mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.irq)))
-    gic = Gicv3(mpidrs, wiring.lines.irq, wiring.lines.fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
+    gic, gic_slots = _gicv3(mpidrs, wiring.lines) if wiring.gic == 3 else _gicv2(wiring.lines)
     slots = [
         Slot(f"flash{i}", base, Flash(wiring.flash[i], banks_in_node=2 - 2 * i)) for i, base in enumerate(FLASH_BASES)
     ]
-    slots.append(Slot("gicd", GICD_BASE, gic.distributor))
-    slots += [Slot(f"gicr{i}", GICR_BASE + i * device.size, device) for i, device in enumerate(gic.redistributors)]
+    slots += gic_slots
     slots.append(Slot("pl011", UART_BASE, Pl011(wiring.output, gic.spi_line(UART_SPI)), (UART_SPI,)))
     slots.append(Slot("pl031", RTC_BASE, Pl031(wiring.clock, gic.spi_line(RTC_SPI)), (RTC_SPI,)))
     slots.append(Slot("pl061", GPIO_BASE, Pl061(gic.spi_line(GPIO_SPI)), (GPIO_SPI,)))
     slots += [_virtio_slot(index, wiring, gic) for index in range(VIRTIO_SLOTS)]
-    slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic")), PCIE_SPIS))
+    msi = Ref("v2m") if wiring.gic == 2 else None
+    slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
     return Board(tuple(slots), ram_size, gic, compatible, mpidrs)
 
 
-def _virtio_slot(index: int, wiring: Wiring, gic: Gicv3) -> Slot:
+def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
+    gic = Gicv3(mpidrs, lines.irq, lines.fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
+    slots = [Slot("gicd", GICD_BASE, gic.distributor)]
+    slots += [Slot(f"gicr{i}", GICR_BASE + i * device.size, device) for i, device in enumerate(gic.redistributors)]
+    return gic, slots
+
+
+def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
+    gic = Gicv2(lines.irq, lines.fiq, current_cpu=lines.current_cpu, cpu_interface_base=GICC_BASE)
+    slots = [
+        Slot("gicd", GICD_BASE, gic.distributor),
+        Slot("gicc", GICC_BASE, gic.cpu_interface),
+        Slot("gicv2m", GICV2M_BASE, gic.msi_frame),
+    ]
+    return gic, slots
+
+
+def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3) -> Slot:
     spi = VIRTIO_SPI + index
     device: Device = VirtioMmio(wiring.virtio_version)
     if index < len(wiring.virtio):
@@ -230,10 +257,6 @@ def _virtio_slot(index: int, wiring: Wiring, gic: Gicv3) -> Slot:
         assert wiring.memory is not None
         device = virtio_slot(wiring.virtio_version, wiring.virtio[index], wiring.memory, gic.spi_line(spi))
     return Slot(f"virtio-mmio{index}", VIRTIO_BASE + index * VIRTIO_STRIDE, device, (spi,))
-
-
-GIC_PPI = 1
-"""The first cell of a PPI's interrupt specifier (binding `arm,gic-v3`); its numbers start at INTID 16."""
 
 
 def empty_board(ram_size: int, cpu_model: str = "a72", cpus: int = 1) -> Board:

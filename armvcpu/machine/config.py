@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 MIB = 1 << 20
-MAX_CPUS, MAX_DISKS = 32, 31
+MAX_CPUS = {2: 8, 3: 32}
+"""By the version of the GIC."""
+MAX_DISKS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class MachineConfig:
     memory: int = 256 * MIB
     cpu_model: str = "a72"
     cpus: int = 1
+    gic: Literal[2, 3] = 3
     disks: tuple[PathLike, ...] = ()
     """Raw images as virtio block devices; with `,ro` behind the name, and where it can't be written, read-only."""
     virtio_version: Literal[1, 2] = 1
@@ -56,8 +59,10 @@ class MachineConfig:
             raise UsageError(f"--load-address {self.load_address:#x} is no multiple of 4, where instructions are")
         if len(self.disks) > MAX_DISKS:
             raise UsageError(f"{len(self.disks)} disks: the board has room for {MAX_DISKS}")
-        if not 1 <= self.cpus <= MAX_CPUS:
-            raise UsageError(f"--cpus {self.cpus}: 1 to {MAX_CPUS}")
+        if self.gic not in MAX_CPUS:
+            raise UsageError(f"no GICv{self.gic}: 2 or 3")
+        if not 1 <= self.cpus <= MAX_CPUS[self.gic]:
+            raise UsageError(f"--cpus {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
         if self.clock not in {"host", "instructions"}:
             raise UsageError(f"no clock {self.clock!r}: host or instructions")
         if self.semihosting_directory is not None and not self.semihosting:

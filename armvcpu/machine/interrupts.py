@@ -8,13 +8,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.gicv3_icc import READERS, WRITERS
 from armvcpu.machine.cpus import PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from armvcpu.devices.gicv3 import Gicv3
+    from armvcpu.devices.gicv2 import Gicv2
     from armvcpu.machine.cpus import Cpu
 
 
@@ -30,6 +31,10 @@ class Lines:
         """The CPUs are there now."""
         self._cpus = cpus
 
+    def current_cpu(self) -> int:
+        """The index of the CPU whose access is being served."""
+        return next((cpu.index for cpu in self._cpus if cpu.is_bound), 0)
+
     def _irq(self, index: int, level: bool) -> None:
         if self._cpus:
             self._cpus[index].set_irq(level)
@@ -39,15 +44,15 @@ class Lines:
             self._cpus[index].set_fiq(level)
 
 
-def connect_gicv3(gic: Gicv3, cpus: Sequence[Cpu]) -> None:
+def connect_gic(gic: Gicv2 | Gicv3, cpus: Sequence[Cpu]) -> None:
     """The CPU interface's registers into each vCPU's table, the timers' interrupts into the controller."""
     for cpu in cpus:
-        interface = gic.interface(cpu.index)
-        table = cpu.vcpu.sysregs
-        for encoding, reader in READERS.items():
-            table.add(encoding, partial(reader, interface), None)
-        for encoding in WRITERS:
-            table.add(encoding, None, _writer(interface.write, encoding))
+        if isinstance(gic, Gicv3):
+            interface, table = gic.interface(cpu.index), cpu.vcpu.sysregs
+            for encoding, reader in READERS.items():
+                table.add(encoding, partial(reader, interface), None)
+            for encoding in WRITERS:
+                table.add(encoding, None, _writer(interface.write, encoding))
         cpu.connect_timers(gic.ppi_line(cpu.index, VIRTUAL_TIMER_INTID), gic.ppi_line(cpu.index, PHYSICAL_TIMER_INTID))
 
 

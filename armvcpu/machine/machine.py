@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 from armvcpu.arch.controls import SCTLR_EL1
+from armvcpu.devices.gicv2 import Gicv2
 from armvcpu.devices.pl011_registers import INT
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.errors import InternalError
@@ -26,7 +27,7 @@ from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.cpus import Cpu
 from armvcpu.machine.disks import close_disks, open_disks, virtio_devices
 from armvcpu.machine.handlers import Handlers
-from armvcpu.machine.interrupts import Lines, connect_gicv3
+from armvcpu.machine.interrupts import Lines, connect_gic
 from armvcpu.machine.loader import BootRequest, plan_boot
 from armvcpu.machine.memory import GuestMemory, new_address_space
 from armvcpu.machine.run_loop import RunLoop
@@ -70,7 +71,7 @@ class Machine(Handlers):
         self._disks = open_disks(self.config.disks)
         wiring = Wiring(
             self.console.write, (self.memory.flash_bank(0), self.memory.flash_bank(1)), lines, self.memory,
-            virtio_devices(self._disks), self.config.virtio_version,
+            virtio_devices(self._disks), self.config.virtio_version, gic=self.config.gic,
         )  # fmt: skip
         self.board = virt_board(self.config.memory, wiring, self.config.cpu_model)
         self.plan = plan_boot(self._boot_request())
@@ -91,7 +92,7 @@ class Machine(Handlers):
         self.cpus = [
             Cpu(index, self._new_vcpu(index, mpidr), self.pcpu) for index, mpidr in enumerate(self.board.mpidrs)
         ]
-        connect_gicv3(self.board.gic, self.cpus)
+        connect_gic(self.board.gic, self.cpus)
         lines.connect(self.cpus)
         self.cpus[0].bind()
         self._loop = RunLoop(self)
@@ -113,7 +114,9 @@ class Machine(Handlers):
         )  # fmt: skip
 
     def _new_vcpu(self, index: int, mpidr: int) -> Aarch64VCpu:
-        config = Aarch64VCpuCreateConfig(mpidr_el1=mpidr, dtb_addr=self.plan.x0, cpu_model=self.config.cpu_model)
+        config = Aarch64VCpuCreateConfig(
+            mpidr_el1=mpidr, dtb_addr=self.plan.x0, cpu_model=self.config.cpu_model, gicv3=self.config.gic == 3
+        )
         vcpu = Aarch64VCpu(0, index, config, hal=self)
         vcpu.setup(Aarch64VCpuSetupConfig())
         vcpu.set_ept_root(self.space.root, self.space.vtcr, self._handle_page_fault)
@@ -238,6 +241,8 @@ class Machine(Handlers):
         gic, bit = self.board.gic, 1 << vector % 32
         if vector >= 32:
             gic.distributor.write(ISPENDR + vector // 32 * 4, 4, bit)
+        elif isinstance(gic, Gicv2):
+            gic.distributor.write(ISPENDR, 4, bit)
         else:
             gic.redistributor(vcpu.vcpu_id).write(SGI_BASE + ISPENDR, 4, bit)
         return True

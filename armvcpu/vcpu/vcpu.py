@@ -49,6 +49,8 @@ class Aarch64VCpuCreateConfig:
     mpidr_el1: int = 0
     dtb_addr: int = 0
     cpu_model: str = "a72"
+    gicv3: bool = True
+    """Does the CPU have the GICv3 system register interface (ID_AA64PFR0_EL1.GIC)?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Aarch64VCpu:
         self.life = VCpuState.CREATED
         self.trap_frame, self.system_registers = TrapFrame(), GuestSystemRegisters()
         self.handlers, self.services = TrapHandlers(), SmcServices()
-        self.sysregs = SysRegTable(self.model, gicv3=True)
+        self.sysregs = SysRegTable(self.model, gicv3=config.gicv3)
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
         self.uses_stage2 = False
         self.may_execute: Callable[[int], bool] = lambda _physical: True
@@ -128,7 +130,7 @@ class Aarch64VCpu:
         self.sysregs.add(MPIDR_EL1, lambda: 1 << 31 | self.config.mpidr_el1, None)
         self.sysregs.add(CPACR_EL1, self._read_cpacr, self._write_cpacr)
         self.sysregs.add_instruction_cache(self._invalidate_instruction_cache)
-        if not config.passthrough_interrupt:
+        if self.config.gicv3 and not config.passthrough_interrupt:
             self.interrupts = VirtualCpuInterface(self._set_virtual_irq, self._send_sgi)
             self.sysregs.add_interface(self.interrupts)
         if not config.passthrough_timer:

@@ -47,7 +47,7 @@ def test_json_has_qemus_addresses_and_interrupts(run):
     """Every device is where firmware for QEMU's board expects it."""
     slots = {slot["name"]: (slot["base"], slot["size"], slot["intids"]) for slot in json.loads(run("--json"))}
     assert {name: slots[name] for name in QEMU} == QEMU
-    assert len(slots) == 7 + 32
+    assert len(slots) == 9 + 32
 
 
 def test_table_is_in_order_of_address(run):
