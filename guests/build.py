@@ -54,8 +54,12 @@ def guests() -> list[str]:
 def sources(name: str) -> list[str]:
     """What a guest is linked from, relative to `guests/`: its own files and the library."""
     own = [GUESTS / f"{name}.c", *sorted(GUESTS.glob(f"{name}.S"))]
-    library = [*(GUESTS / "lib").glob("*.S"), *(GUESTS / "lib").glob("*.c")]
-    return [str(path.relative_to(GUESTS)) for path in own + sorted(library)]
+    return [str(path.relative_to(GUESTS)) for path in own] + sources_in("lib")
+
+
+def sources_in(directory: str) -> list[str]:
+    """The C and assembly files of a directory, relative to `guests/`."""
+    return sorted(str(path.relative_to(GUESTS)) for path in (GUESTS / directory).glob("*.[cS]"))
 
 
 def run_zig(*arguments: str) -> None:
@@ -87,12 +91,15 @@ def build(names: list[str], out: Path) -> list[Path]:
     """Build the named guests into `out`; returns the ELF files. Raises BuildError."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as pool:
-        needed = sorted({source for name in names for source in sources(name)})
+        optional = sources_in("lib/interrupts")
+        needed = sorted({source for name in names for source in sources(name)} | set(optional))
         made = dict(zip(needed, pool.map(lambda s: compile_file(s, Path(scratch)), needed), strict=True))
 
         def link(name: str) -> Path:
             elf = out.resolve() / f"{name}.elf"
-            run_zig("ld.lld", *LDFLAGS, "-o", str(elf), *(str(made[s]) for s in sources(name)))
+            # Of the optional files the linker takes those that are asked for, as from an archive.
+            taken = ["--start-lib", *(str(made[s]) for s in optional), "--end-lib"]
+            run_zig("ld.lld", *LDFLAGS, "-o", str(elf), *(str(made[s]) for s in sources(name)), *taken)
             elf.chmod(0o644)
             return elf
 

@@ -1,5 +1,6 @@
 /* Finding, starting and stopping CPUs; see cpus.h. */
-#include "cpus.h"
+#include "interrupts/cpus.h"
+#include "interrupts/gic.h"
 
 #define PSCI_CPU_OFF 0x84000002ul
 #define PSCI_CPU_ON 0xc4000003ul
@@ -31,13 +32,14 @@ static unsigned length_of(const char *s) {
     return n;
 }
 
+static void add_cpu(u64 mpidr) {
+    if (mpidr != cpu_mpidr[0] && cpu_count < MAX_CPUS)
+        cpu_mpidr[cpu_count++] = mpidr;
+}
+
 /* `reg` of every node called cpu@*: an affinity of one cell or, with #address-cells = 2 in /cpus, of two. */
-void find_cpus(const void *fdt) {
-    cpu_mpidr[0] = read_sysreg(mpidr_el1) & 0xff00fffffful;
-    write_sysreg(tpidr_el1, 0);
-    if (!fdt)
-        return;
-    const char *base = fdt, *p = base + be32(base + 8), *strings = base + be32(base + 12);
+static void find_in_tree(const char *base) {
+    const char *p = base + be32(base + 8), *strings = base + be32(base + 12);
     const char *end = base + be32(base + 4);
     for (bool in_cpu = false; p < end;) {
         u32 token = be32(p);
@@ -47,14 +49,26 @@ void find_cpus(const void *fdt) {
             p += (length_of(p) + 4) & ~3u;
         } else if (token == 3) { /* FDT_PROP */
             u32 size = be32(p);
-            if (in_cpu && begins(strings + be32(p + 4), "reg")) {
-                u64 mpidr = fdt_cells(p + 8, size / 4);
-                if (mpidr != cpu_mpidr[0] && cpu_count < MAX_CPUS)
-                    cpu_mpidr[cpu_count++] = mpidr;
-            }
+            if (in_cpu && begins(strings + be32(p + 4), "reg"))
+                add_cpu(fdt_cells(p + 8, size / 4));
             p += 8 + ((size + 3) & ~3u);
         }
     }
+}
+
+void find_cpus(const void *fdt) {
+    cpu_mpidr[0] = affinity();
+    write_sysreg(tpidr_el1, 0);
+    if (fdt) {
+        find_in_tree(fdt);
+        return;
+    }
+    u64 typer, base = GICR_BASE;
+    do {
+        typer = read64(base + GICR_TYPER);
+        add_cpu(bits(typer, 63, 56) << 32 | bits(typer, 55, 32));
+        base += GICR_STRIDE;
+    } while (!(typer & GICR_TYPER_LAST));
 }
 
 __attribute__((noreturn)) void stop_cpu(void) {

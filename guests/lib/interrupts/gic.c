@@ -1,11 +1,5 @@
 /* What the interrupt guests do with a GICv3; see gic.h. */
-#include "gic.h"
-
-static u64 read64(u64 address) {
-    u64 value;
-    __asm__ volatile("ldr %0, [%1]" : "=r"(value) : "r"(address) : "memory");
-    return value;
-}
+#include "interrupts/gic.h"
 
 static void write64(u64 address, u64 value) {
     __asm__ volatile("str %x0, [%1]" ::"rZ"(value), "r"(address) : "memory");

@@ -49,6 +49,11 @@ enum gicr { GICR_TYPER = 0x0008, GICR_WAKER = 0x0014 };
 #define IRQ_EL0_VECTOR 0x480u
 
 #define MPIDR_AFFINITY 0xff00fffffful
+static inline u64 read64(u64 address) {
+    u64 value;
+    __asm__ volatile("ldr %0, [%1]" : "=r"(value) : "r"(address) : "memory");
+    return value;
+}
 static inline u64 affinity(void) { return read_sysreg(mpidr_el1) & MPIDR_AFFINITY; }
 
 /* Both groups forwarded; called once. gic_init_cpu(): this CPU's Redistributor and interface, Group 1 enabled, every

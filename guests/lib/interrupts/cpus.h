@@ -6,7 +6,7 @@
 extern unsigned cpu_count;
 extern u64 cpu_mpidr[MAX_CPUS]; /* the first is the CPU that booted */
 
-/* Reads /cpus/cpu@*; without a device tree there is one CPU. */
+/* From /cpus/cpu@* or, where a bare ELF gets no device tree, from the Redistributors. */
 void find_cpus(const void *fdt);
 /* PSCI CPU_ON: the CPU runs `function(index)` at EL1h on its own stack, with the guest's vectors, MMU off and
  * interrupts masked; when it returns the CPU is switched off. Returns PSCI's answer. */
