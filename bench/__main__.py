@@ -94,7 +94,7 @@ def loops(rounds: int) -> Iterator[Pair]:
     commands = ([ARMVCPU, "run", image], [*QEMU, "-kernel", image])
     results = [tuple(_loop_times(run(command).output) for command in commands) for _ in range(rounds)]
     for name in results[0][0]:
-        limit = 1.3 if name.split()[0] in {"load", "store"} else 1.8
+        limit = 1.3 if name.split(",")[0] in {"load", "store"} else 1.8
         sides = [(ours[name], theirs[name]) for ours, theirs in results]
         yield Pair(f"loop {name}", statistics.median(a for a, _ in sides), statistics.median(b for _, b in sides),
                    statistics.median(a / b for a, b in sides), "ns", limit)  # fmt: skip
