@@ -74,7 +74,7 @@ def linux(rounds: int) -> Iterator[Pair]:
     with tempfile.TemporaryDirectory() as directory:
         for name, script in (("shell and off", "poweroff -f\n"), ("200 forks, md5 of 32 MB", WORK)):
             initrd = Path(directory) / "initramfs.cpio"
-            initrd.write_bytes(busybox_initramfs(busybox, script=script))
+            initrd.write_bytes(busybox_initramfs(busybox, script.encode()))
             common = ["--initrd", str(initrd), "--append", "console=ttyAMA0 quiet"]
             ours = [ARMVCPU, "run", kernel, *common, "--memory", "512M"]
             theirs = [*QEMU, "-m", "512", "-kernel", kernel, *(option[1:] for option in common[:1]), common[1]]

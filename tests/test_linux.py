@@ -15,11 +15,12 @@ import sys
 import pytest
 from conversation import Conversation
 
+from armvcpu import Machine, MemoryConsole
 from armvcpu.arch.idregs import model, presented
 from armvcpu.arch.registers import by_name
 from armvcpu.machine.outcome import Ending
 from armvcpu.testing import firmware
-from armvcpu.testing.initramfs import busybox_initramfs
+from armvcpu.testing.initramfs import VIRTIO_MODULES, busybox_initramfs
 
 pytestmark = pytest.mark.firmware
 
@@ -70,6 +71,22 @@ def interrupts(linux: Conversation) -> dict[str, list[int]]:
     lines = linux.ask("cat /proc/interrupts", PROMPT).splitlines()[1:]
     rows = (re.match(r" *\w+:((?: +\d+)+) +(.*)", line) for line in lines)
     return {row[2].split("  ")[-1].split(" Level ")[-1].strip(): [*map(int, row[1].split())] for row in rows if row}
+
+
+def test_a_virtio_disk_keeps_what_is_written(kernel, tmp_path):
+    """A file system's worth of random sectors goes to the host's file, and comes back; virtio 1.2 5.2."""
+    modules = [firmware.path("linux-cloud", name) for name in VIRTIO_MODULES]
+    script = b"dd if=/dev/urandom of=/tmp/x bs=1M count=4; dd if=/tmp/x of=/dev/vda bs=1M; sync; md5sum /tmp/x; "
+    script += b"echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vda bs=1M count=4 | md5sum; poweroff -f\n"
+    initrd, disk = tmp_path / "initramfs.cpio", tmp_path / "disk"
+    initrd.write_bytes(busybox_initramfs(firmware.path("busybox"), script, modules=modules))
+    disk.write_bytes(bytes(16 * MIB))
+    console = MemoryConsole()
+    options = {"initrd": initrd, "append": f"{CONSOLE} quiet", "disks": (disk,), "memory": 512 * MIB}
+    with Machine(kernel, console=console, **options) as machine:
+        assert machine.run(timeout=60).status == 0
+    sums = re.findall(rb"[0-9a-f]{32}", bytes(console.output))
+    assert sums == [hashlib.md5(disk.read_bytes()[: 4 * MIB]).hexdigest().encode()] * 2
 
 
 # --- a running system -----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _DIRECTORY, _FILE, _LINK, _CHARACTER_DEVICE = 0o040000, 0o100000, 0o120000, 0o020000
@@ -74,25 +74,34 @@ INIT = b"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/ PS1='armvcpu# '
 echo "armvcpu initramfs: $(uname -r), $(nproc) CPU(s)"
+for module in $(cat /etc/modules); do insmod /lib/modules/$module; done
 [ -f /etc/rc ] && . /etc/rc
 setsid cttyhack sh
 poweroff -f
 """
 
 
-def busybox_initramfs(busybox: Path, script: bytes = b"", *, compress: bool = False) -> bytes:
+VIRTIO_MODULES = ("virtio_ring.ko", "virtio.ko", "virtio_mmio.ko", "virtio_blk.ko")
+"""What Debian's cloud kernel needs for a virtio disk, in the order of their dependencies."""
+
+
+def busybox_initramfs(
+    busybox: Path, script: bytes = b"", *, modules: Sequence[Path] = (), compress: bool = False
+) -> bytes:
     """A user space of one static busybox: mounts /proc, /sys and /dev, runs `script`, and gives a shell.
 
     The prompt is `armvcpu# `; leaving the shell powers off. `script` is for busybox's sh, and may end the machine
-    itself by `poweroff -f` or `reboot -f`.
+    itself by `poweroff -f` or `reboot -f`. `modules` are kernel modules, inserted in their order before that.
     """
     entries = [
-        *(directory(name) for name in ("bin", "dev", "etc", "proc", "sys", "tmp")),
+        *(directory(name) for name in ("bin", "dev", "etc", "lib", "lib/modules", "proc", "sys", "tmp")),
         character_device("dev/console", 5, 1),
         character_device("dev/null", 1, 3),
         file("bin/busybox", busybox.read_bytes(), executable=True),
         link("bin/sh", "busybox"),
         file("init", INIT, executable=True),
+        file("etc/modules", "".join(f"{path.name}\n" for path in modules).encode()),
+        *(file(f"lib/modules/{path.name}", path.read_bytes()) for path in modules),
     ]
     if script:
         entries.append(file("etc/rc", script))
