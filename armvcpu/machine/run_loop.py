@@ -1,8 +1,8 @@
 """The run loop: which CPU runs, for how long, and the one `match` over why it stopped.
 
-One engine runs the CPUs in turn; each keeps the engine until it waits, its slice is over while others could run, or it
-has woken another one. There is one next deadline, the earliest of the time-out, the timers and the slice, and one
-thread that sleeps until then. Idle CPUs cost nothing: the loop itself sleeps.
+One engine runs the CPUs in turn; each keeps the engine until it waits, or its turn is over while others could run,
+which is soon after it has woken one. There is one next deadline, the earliest of the time-out, the timers and the end
+of the turn, and one thread that sleeps until then. Idle CPUs cost nothing: the loop itself sleeps.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 FIRST_SLICE, LAST_SLICE = 20_000, 2_000_000
 """Instructions between two looks at the world in the counting mode: more while they take less than SLICE_TIME."""
 SLICE_TIME = 0.01
-TURN_NS = 4_000_000
-"""How long a CPU keeps the engine while another could run."""
+TURN_NS, WAKE_NS = 2_000_000, 100_000
+"""How long a CPU keeps the engine while another could run, and after it has woken another one."""
 NEVER = 1e9
 """Seconds: a longer time-out is none."""
 KEPT_EXITS = 16
@@ -167,10 +167,18 @@ class RunLoop:
             cpu.bind()
 
     def _on_wake(self, cpu: Cpu) -> None:
-        """An interrupt ended a CPU's wait: it runs soon, since the one that sent it may be waiting for the answer."""
+        """An interrupt ended a CPU's wait: it runs soon, since the one that sent it may be waiting for the answer.
+
+        Not at once: the sender often holds a lock that the other wants first, and would be spun on for a whole turn.
+        """
         if cpu is not self.cpu and self.cpu.runnable:
-            self._yield_turn = True
-            self._machine.engine.request_stop()
+            self._end_turn_within(WAKE_NS)
+
+    def _end_turn_within(self, duration: int) -> None:
+        end = time.monotonic_ns() + duration
+        if self._turn_ends is None or end < self._turn_ends:
+            self._turn_ends = end
+            self._rearm()
 
     def _idle(self) -> Outcome | None:
         """All CPUs wait: sleep until the next deadline, input or signal."""
@@ -312,8 +320,7 @@ class RunLoop:
         cpu = next(cpu for cpu in self._machine.cpus if cpu.mpidr == target)
         self._machine.board.gic.interface(cpu.index).reset()
         cpu.start(entry_point, argument)
-        self._turn_ends = time.monotonic_ns() + TURN_NS
-        self._rearm()
+        self._end_turn_within(TURN_NS)
 
 
 def _nothing() -> None:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from armvcpu.cli.firmware import firmware
-from armvcpu.errors import UsageError
+from armvcpu.errors import ArmvcpuError, UsageError
 from armvcpu.testing import firmware as store
 
 
@@ -57,3 +57,36 @@ def test_wrong_name_stops_before_any_download(run):
 def test_fetch_needs_a_name(run):
     """Without a NAME the usage is shown, with status 2."""
     assert run("fetch").exit_code == 2
+
+
+def test_initramfs_holds_busybox_and_the_script(run, tmp_path):
+    """What `armvcpu run --initrd` takes; no kernel is needed to make it."""
+    run("fetch", "busybox")
+    (tmp_path / "rc").write_bytes(b"echo \xff from the script\n")
+    assert run("initramfs", "--script", str(tmp_path / "rc"), "-o", str(tmp_path / "out")).output == ""
+    data = (tmp_path / "out").read_bytes()
+    assert data.startswith(b"070701")
+    assert b"bin/busybox\0" in data
+    assert b"echo \xff from the script\n" in data
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--script", "/nowhere", "-o", "OUT"), "/nowhere: no such file"),
+        (("--script", "/dev/zero", "-o", "OUT"), "/dev/zero: "),
+        (("-o", "/nowhere/out"), "/nowhere/out: No such file or directory; choose another -o"),
+    ],
+)
+def test_initramfs_tells_what_it_cannot_read_or_write(run, tmp_path, words, message):
+    """One line each, and nothing is written."""
+    run("fetch", "busybox")
+    with pytest.raises(ArmvcpuError, match=message):
+        run("initramfs", *(str(tmp_path / "out") if word == "OUT" else word for word in words))
+    assert not (tmp_path / "out").exists()
+
+
+def test_initramfs_wants_busybox_fetched(run, tmp_path):
+    """Nothing is downloaded unless asked to."""
+    with pytest.raises(UsageError, match="run `armvcpu firmware fetch busybox`"):
+        run("initramfs", "-o", str(tmp_path / "out"))

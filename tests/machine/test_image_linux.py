@@ -6,6 +6,7 @@ import gzip
 import lzma
 import random
 from contextlib import suppress
+from struct import pack
 
 import pytest
 from image_bytes import BOARD, RAM, make_linux, make_zboot
@@ -41,6 +42,23 @@ def test_load_address_must_keep_text_offset():
     assert load_linux("f", image, BOARD, RAM + 4 * MIB + 0x80000).entry == RAM + 4 * MIB + 0x80000
     with pytest.raises(UsageError, match="--load-address"):
         load_linux("f", image, BOARD, RAM + 4 * MIB)
+
+
+def make_efi_application(image: bytes, sizes: list[tuple[int, int]]) -> bytes:
+    """The Image with a PE header whose sections have these (SizeOfRawData, PointerToRawData)."""
+    header = pack("<4sHHIIIHH", b"PE\0\0", 0xAA64, len(sizes), 0, 0, 0, 8, 0) + bytes(8)
+    table = b"".join(pack("<8sIIII16x", b".text", 0, 0, *section) for section in sizes)
+    image = b"MZ" + image[2:60] + pack("<I", 64) + image[64:]
+    return image[:64] + header + table + image[64 + len(header + table) :]
+
+
+def test_a_kernel_shorter_than_its_sections_is_truncated():
+    """An EFI application's section table says how long its file is; a certificate may follow."""
+    sections = [(2048, 512), (1024, 2560)]
+    assert load_linux("f", make_efi_application(make_linux(size=3584), sections), BOARD).segments
+    assert load_linux("f", make_efi_application(make_linux(size=4096), sections), BOARD).segments
+    with pytest.raises(ImageError, match="truncated Linux Image of 3583 bytes"):
+        load_linux("f", make_efi_application(make_linux(size=3583), sections), BOARD)
 
 
 @pytest.mark.parametrize(
