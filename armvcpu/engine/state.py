@@ -127,11 +127,6 @@ class CpuState:
         """Is the CPU in AArch32 state, PSTATE.nRW? `pstate` and `frame` then mean nothing."""
         return not self.raw[self._layout.aarch64]
 
-    def exception(self) -> tuple[int, int, int]:
-        """(syndrome, fault address, target EL) of the last exception."""
-        at, words = self.exception_at, self.words
-        return words[at] & 0xFFFF_FFFF, words[at + 1], words[at + 2] & 0xFFFF_FFFF
-
     def sp_el(self, el: int) -> int:
         """The banked SP_ELx; not the live one of the level and selection that is running."""
         return self.words[self._sp + el]

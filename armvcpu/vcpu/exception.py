@@ -163,7 +163,7 @@ class ExceptionLayer:
         self.undefined()
 
     def _wfx(self, esr: int, _far: int) -> None:
-        """WFI waits, so it is an exit; WFE on a CPU without company is a hint."""
+        """WFI waits, so it is an exit; a WFE is stepped over (the engine itself never traps one: docs/engine.md)."""
         state = self._vcpu.state
         state.set_pc(state.pc + 4)
         if not esr & 1:
