@@ -56,6 +56,17 @@ class Engine(Protocol):
         """Install the one trap handler."""
         ...
 
+    def answer_in_place(self, encoding: int, value: int | None = None) -> None:
+        """In a trap from EL1, a hint: the instruction at PC will come often, and needs no trap.
+
+        An MRS of `encoding`, packed, reads the constant `value`; without one it is IC IVAU or DC CVAU.
+        """
+        ...
+
+    def trap_everywhere(self) -> None:
+        """Take `answer_in_place` back."""
+        ...
+
     def run(self, limit: int = 0) -> RunEnd:
         """Run the loaded state; `limit` instructions at most, which needs the counting mode (0: no limit)."""
         ...

@@ -54,6 +54,8 @@ class ScriptedEngine(FakeMemory):
         """The argument of each `invalidate_instruction_cache`."""
         self.leaves = self.steps = self.code_invalidations = self.tlb_flushes = 0
         self.closed = False
+        self.sites: list[tuple[int, int, int | None]] = []
+        """PC and the arguments of each `answer_in_place`."""
         self.timer_listener: TimerListener | None = None
         self.sctlr_listeners: list[SctlrListener] = []
         self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
@@ -72,6 +74,14 @@ class ScriptedEngine(FakeMemory):
     def set_trap_handler(self, handler: TrapHandler) -> None:
         """Install the one trap handler."""
         self._handler = handler
+
+    def answer_in_place(self, encoding: int, value: int | None = None) -> None:
+        """Note it; the script goes on as it stands."""
+        self.sites.append((self.state.pc, encoding, value))
+
+    def trap_everywhere(self) -> None:
+        """Forget the sites."""
+        self.sites.clear()
 
     # --- running ----------------------------------------------------------------------------------------------
 

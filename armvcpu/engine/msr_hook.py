@@ -7,14 +7,13 @@ CNTKCTL_EL1, CNTHCTL_EL2); where it fails the engine is left to raise what it ra
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.registers import Encoding, by_name
+from armvcpu.arch.registers import by_name
 from armvcpu.engine.library import MSR_CALLBACK
+from armvcpu.engine.sys_hooks import CpRegViews, key_of
 
 if TYPE_CHECKING:
     from armvcpu.engine.library import Library
@@ -40,11 +39,13 @@ class MsrHook:
         self._registers, self._fail = registers, fail
         self._flush_tlb = partial(lib.control, handle, lib.const.UC_CTL_TLB_FLUSH)
         self._pstate = lib.reg.UC_ARM64_REG_PSTATE
-        self._rows: dict[bytes, Callable[[int], int]] = {}
+        self._views = CpRegViews()
+        self._rows: dict[int, dict[tuple[int, int], Callable[[int], int]]] = {}
+        """By CRn and CRm first: nearly all of the MSRs that a guest executes are told apart by them."""
         for timer in ("V", "P"):
             for part in ("CTL", "CVAL", "TVAL"):
                 encoding = by_name[f"CNT{timer}_{part}_EL0"].encoding
-                self._rows[_key(encoding)] = partial(self._timer, encoding, timer, part)
+                self._add_row(encoding, partial(self._timer, encoding, timer, part))
         self.timers: TimerListener | None = None
         self._callback = MSR_CALLBACK(self._on_msr)
         lib.add_hook(handle, lib.const.UC_HOOK_INSN, self._callback, instruction=lib.reg.UC_ARM64_INS_MSR)
@@ -62,15 +63,23 @@ class MsrHook:
             self._flush_tlb()
             return _DONE
 
-        self._rows[_key(_SCTLR_EL1)] = heard
+        self._add_row(_SCTLR_EL1, heard)
+
+    def _add_row(self, encoding: int, row: Callable[[int], int]) -> None:
+        first, *others = key_of(encoding)
+        self._rows.setdefault(first, {})[others[0], others[1]] = row
 
     def _on_msr(self, _uc: int, _reg: int, cp_reg: int, _data: int) -> int:
         """1 when the write is done; called before every MSR."""
-        row = self._rows.get(C.string_at(cp_reg, 20))
+        words = self._views.at(cp_reg)
+        rows = self._rows.get(words[0])
+        if rows is None:
+            return _LEFT_TO_THE_ENGINE
+        row = rows.get((words[1], words[2] & 0xFFFF_FFFF))
         if row is None:
             return _LEFT_TO_THE_ENGINE
         try:
-            return row(int.from_bytes(C.string_at(cp_reg + 24, 8), "little"))
+            return row(words[3])
         except BaseException as failure:  # it must not pass through C; `run` raises it again
             self._fail(failure)
             return _DONE
@@ -92,9 +101,3 @@ class MsrHook:
 
     def _el(self) -> int:
         return self._registers.read(self._pstate) >> 2 & 3
-
-
-def _key(encoding: int) -> bytes:
-    """The first five fields of `uc_arm64_cp_reg`."""
-    e = Encoding(encoding)
-    return struct.pack("<5I", e.CRn, e.CRm, e.Op0, e.Op1, e.Op2)

@@ -19,11 +19,13 @@ from armvcpu.engine import priming
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET, RunEnd
 from armvcpu.engine.calibration import calibrate
 from armvcpu.engine.fp_trap import CPACR_EL1, FpTrap
+from armvcpu.engine.instruction_cache import InstructionCache
 from armvcpu.engine.library import INTR_CALLBACK, NEVER, library
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.msr_hook import MsrHook
 from armvcpu.engine.registers import Registers
 from armvcpu.engine.repair import repair_syndrome
+from armvcpu.engine.sites import Sites
 from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, CpuState
 from armvcpu.engine.virtual import VirtualMemory
 from armvcpu.engine.watching import Watching
@@ -39,9 +41,7 @@ SCR_EL3 = op(3, 6, 1, 1, 0)
 SCR_NON_SECURE = 0x531  # NS, RES1, HCE, RW; SMD stays clear, or HVC and SMC are UNDEFINED (DDI 0487 D17.2.117)
 MDCR_EL2, MDSCR_EL1 = op(3, 4, 1, 1, 1), op(2, 0, 0, 2, 2)
 MDCR_TDE, MDSCR_SS, PSTATE_SS = 1 << 8, 1, 1 << 21
-PSTATE_EL1H_MASKED, PSTATE_EL2H_MASKED = 0x3C5, 0x3C9
-INSTRUCTION_CACHE_LINE = 512
-"""Bytes that one IC IVAU invalidates: what CTR_EL0.IminLine tells the guest."""
+PSTATE_EL1H_MASKED = 0x3C5
 _EXTERNAL_ABORT_IFSC = 0x10
 _EC_SOFTSTEP_LOWER = 0x32
 _IL, _EC_1 = 1 << 25, 1 << 26
@@ -69,6 +69,7 @@ class UnicornEngine:
         tables = priming.scratch_tables(PRIVATE_BASE)
         self._scratch[priming.L1_OFFSET : priming.L1_OFFSET + len(tables)] = tables
         self.registers = Registers(lib, handle)
+        self.instruction_cache = InstructionCache(lib, handle, self.registers, self.virtual)
         self._handler: TrapHandler = _no_handler
         self._failure: BaseException | None = None
         self._left = self._stopping = self._stepping = self._closed = False
@@ -83,6 +84,7 @@ class UnicornEngine:
         self.state = reset
         self._install_trap_hook()
         self._msr_hook = MsrHook(lib, handle, self.registers, self._fail)
+        self.sites = Sites(lib, handle, self.registers, self.instruction_cache, self._fail)
         self.fp_trap = FpTrap(self, lib, handle, self._fail)
         self._reset_registers()
         self.store()
@@ -152,6 +154,15 @@ class UnicornEngine:
         """Install the one trap handler."""
         self._handler = handler
 
+    def answer_in_place(self, encoding: int, value: int | None = None) -> None:
+        """In a trap from EL1: make the instruction at PC a site."""
+        self.sites.add(self.state.pc, encoding, value)
+
+    def trap_everywhere(self) -> None:
+        """No sites any more."""
+        self.sites.clear()
+        self.invalidate_code()
+
     def _fail(self, failure: BaseException) -> None:
         """Keep an exception raised in a callback until `run` can raise it."""
         if self._failure is None:
@@ -170,6 +181,7 @@ class UnicornEngine:
         if self.memory.code_is_stale:
             self.memory.drain()
         self.fp_trap.drain()
+        self.instruction_cache.forget()
         self._left = False
         self._runner = threading.get_ident()
         try:
@@ -361,26 +373,11 @@ class UnicornEngine:
         self.memory.code_is_stale = True
 
     def invalidate_instruction_cache(self, address: int | None = None) -> None:
-        """IC IVAU, or IC IALLU: translated code goes at once. Safe in a trap, which is between two blocks.
-
-        Unicorn forgets the code of a *virtual* page that can be executed, but a guest may name the page by another
-        mapping. At EL2, whose own MMU is off, virtual addresses are physical ones: so look from there.
-        """
-        lib = self._lib
+        """IC IVAU, or IC IALLU, in a trap: translated code goes at once."""
         if address is None:
-            lib.control(self._handle, lib.const.UC_CTL_TB_FLUSH)
-        elif self.virtual.is_executable(address):
-            self._remove_code(address)
-        elif (physical := self.virtual.translate(address)) is not None:
-            pstate = self.state.pstate
-            self.registers.write_pstate(PSTATE_EL2H_MASKED)
-            self._remove_code(physical)
-            self.registers.write_pstate(pstate)
-
-    def _remove_code(self, address: int) -> None:
-        line = address & -INSTRUCTION_CACHE_LINE
-        remove = self._lib.const.UC_CTL_TB_REMOVE_CACHE
-        self._lib.control(self._handle, remove, C.c_uint64(line), C.c_uint64(line + INSTRUCTION_CACHE_LINE))
+            self.instruction_cache.invalidate_all()
+        else:
+            self.instruction_cache.invalidate(address)
 
     def flush_tlb(self) -> None:
         """Forget translations."""

@@ -52,6 +52,7 @@ class Handlers:
             raise UsageError(f"no system register {name!r}")
         for cpu in self.cpus:
             cpu.vcpu.sysregs.add(row.encoding, read, write)
+        self.engine.trap_everywhere()
 
     def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
         """Be the device at `base`: read(offset, width) and write(offset, width, value); whole pages of 4096 bytes."""

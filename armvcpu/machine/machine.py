@@ -290,6 +290,7 @@ class Machine(Handlers):
         self._observer = observer if self._observer is None else Observers(self._observer, observer)
         for cpu in self.cpus:
             cpu.vcpu.observer = self._observer
+        self.engine.trap_everywhere()
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""

@@ -230,7 +230,16 @@ class ExceptionLayer:
             if len(self._accesses) > _REMEMBERED:
                 self._accesses.clear()
             access = self._accesses[esr] = SysRegIss(esr).access
+        if access[0] in self._vcpu.sysregs.in_place:
+            self._answer_in_place(access[0])
         self._access(access)
+
+    def _answer_in_place(self, encoding: int) -> None:
+        """An instruction that comes often has trapped at an address that the engine does not know yet."""
+        vcpu = self._vcpu
+        if vcpu.observer is None and vcpu.state.pstate & 0xC == 4:
+            reader = vcpu.sysregs.readers.get(encoding)
+            vcpu.engine.answer_in_place(encoding, None if reader is None else reader())
 
     def _access(self, access: SysRegAccess) -> None:
         """A trapped register access: a user's handler, the table, or an exit; PC is on the instruction."""

@@ -25,6 +25,8 @@ WriteRegister = Callable[[int], None]
 
 MPIDR_EL1 = by_name["MPIDR_EL1"].encoding
 CPACR_EL1 = by_name["CPACR_EL1"].encoding
+CTR_EL0 = by_name["CTR_EL0"].encoding
+IC_IVAU, DC_CVAU = op(1, 3, 7, 5, 1), op(1, 3, 7, 11, 1)
 CSSELR_EL1 = by_name["CSSELR_EL1"].encoding
 CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
 
@@ -36,6 +38,8 @@ class SysRegTable:
         self.readers: dict[int, ReadRegister] = {}
         self.writers: dict[int, WriteRegister] = {}
         self.undefined = {row.encoding for row in SYSREGS if row.home is ABSENT}
+        self.in_place: set[int] = set()
+        """What comes so often that the engine is to answer it without a trap: constants, and what it does itself."""
         self._add_id_registers(model, gicv3=gicv3)
         self._add_cache_selection(model)
         for row in SYSREGS:
@@ -45,6 +49,7 @@ class SysRegTable:
     def add(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
         """Answer for a register; without a reader MRS of it is UNDEFINED, without a writer MSR."""
         self.undefined.discard(encoding)
+        self.in_place.discard(encoding)
         if read is not None:
             self.readers[encoding] = read
         if write is not None:
@@ -65,8 +70,9 @@ class SysRegTable:
         """
         for encoding in (op(1, 0, 7, 1, 0), op(1, 0, 7, 5, 0)):  # IC IALLUIS, IC IALLU
             self.add(encoding, None, lambda _value: invalidate(None))
-        self.add(op(1, 3, 7, 5, 1), None, invalidate)  # IC IVAU
-        self.add(op(1, 3, 7, 11, 1), None, _ignore)  # DC CVAU
+        self.add(IC_IVAU, None, invalidate)
+        self.add(DC_CVAU, None, _ignore)
+        self.in_place |= {CTR_EL0, IC_IVAU, DC_CVAU}  # not IC IALLU: it may free the very code that runs
 
     def add_physical_timer(self, timer: PhysicalTimer) -> None:
         """Answer for CNTP_* and CNTPCT_EL0, which CNTHCTL_EL2 traps."""

@@ -1,0 +1,79 @@
+"""IC IVAU and IC IALLU: translated code as the instruction cache of the guest.
+
+Unicorn notices a store to code only through the very mapping that it was executed by, so a guest that writes code
+through another one relies on IC, as on hardware. A kernel that patches itself executes IC once for each place, tens of
+thousands of times in a row, nearly all of them for pages that hold no translation any more. So a page that was dropped
+as a whole needs no second call as long as nothing has been translated since, which Unicorn reports.
+"""
+
+from __future__ import annotations
+
+import ctypes as C  # noqa: N812
+from typing import TYPE_CHECKING
+
+from armvcpu.engine.library import EDGE_CALLBACK
+from armvcpu.engine.virtual import PAGE
+
+if TYPE_CHECKING:
+    from armvcpu.engine.library import Library
+    from armvcpu.engine.registers import Registers
+    from armvcpu.engine.virtual import VirtualMemory
+
+LINE = 512
+"""Bytes that one IC IVAU invalidates: what CTR_EL0.IminLine tells the guest."""
+PSTATE_EL2H_MASKED = 0x3C9
+
+
+class InstructionCache:
+    """What one engine has translated, and how it is forgotten."""
+
+    def __init__(self, lib: Library, handle: int, registers: Registers, virtual: VirtualMemory) -> None:
+        self._lib, self._handle, self._registers, self._virtual = lib, handle, registers, virtual
+        self._touched: dict[int, bool] = {}
+        """Pages with an invalidation since the last translation; True: all of the page is gone."""
+        self._callback = EDGE_CALLBACK(self._on_translation)
+        self._hook = 0
+
+    def invalidate_all(self) -> None:
+        """IC IALLU. In a trap, which is between two blocks; the block that runs would be freed under its feet."""
+        self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
+
+    def invalidate(self, address: int) -> None:
+        """IC IVAU of a virtual address: the line at once, the whole page where it is not the first in it."""
+        page = address & -PAGE
+        gone = self._touched.get(page)
+        if gone:
+            return
+        if gone is None:
+            self._invalidate(address & -LINE, LINE)
+        else:
+            self._invalidate(page, PAGE)
+        if not self._hook:
+            self._hook = self._lib.add_hook(self._handle, self._lib.const.UC_HOOK_EDGE_GENERATED, self._callback)
+        self._touched[page] = gone is not None
+
+    def forget(self) -> None:
+        """Something may have been translated."""
+        self._touched.clear()
+
+    def _on_translation(self, _uc: int, _block: int, _previous: int, _data: int) -> None:
+        self._touched.clear()
+
+    def _invalidate(self, address: int, size: int) -> None:
+        """Unicorn forgets the code of a *virtual* page that can be executed, but a guest may name the page by another.
+
+        At EL2, whose own MMU is off, virtual addresses are physical ones: so look from there.
+        """
+        if self._virtual.is_executable(address):
+            self.remove(address, size)
+        elif (physical := self._virtual.translate(address)) is not None:
+            pstate_id = self._lib.reg.UC_ARM64_REG_PSTATE
+            pstate = self._registers.read(pstate_id)
+            self._registers.write_pstate(PSTATE_EL2H_MASKED)
+            self.remove(physical, size)
+            self._registers.write_pstate(pstate)
+
+    def remove(self, address: int, size: int) -> None:
+        """Forget the code of a range within one executable page."""
+        remove = self._lib.const.UC_CTL_TB_REMOVE_CACHE
+        self._lib.control(self._handle, remove, C.c_uint64(address), C.c_uint64(address + size))
