@@ -69,10 +69,6 @@ class FpTrap:
         self._off: tuple[bool, bool] = _OFF_AT[3]
         self._patch: _Patch | None = None
         self._hook = 0
-        self._fetch = lib.quick.uc_vmem_read
-        self._fetch.argtypes = (C.c_void_p, C.c_uint64, C.c_int, C.c_void_p, C.c_size_t)
-        self._exec, self._word = lib.const.UC_PROT_EXEC, C.c_uint32()
-        self._word_at = C.addressof(self._word)
         self._callback = EDGE_CALLBACK(self._on_block)
         self._pc, self._pc_id = C.c_uint64(), C.c_int(self._lib.reg.UC_ARM64_REG_PC)
         self._pc_pointer = C.c_void_p(C.addressof(self._pc))
@@ -107,9 +103,8 @@ class FpTrap:
 
     def is_trap(self, state: CpuState) -> bool:
         """Was the UNDEFINED instruction at `state.pc` one that FPEN traps at its Exception level?"""
-        if self._fetch(self._handle, state.frame[FRAME_PC], self._exec, self._word_at, 4):
-            return False
-        return instructions.is_fp_simd(self._word.value) and self._off[el(state.pstate) & 1]
+        word = self._engine.fetch_word(state.frame[FRAME_PC])
+        return word is not None and instructions.is_fp_simd(word) and self._off[el(state.pstate) & 1]
 
     @property
     def pending(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes as C  # noqa: N812
 from typing import TYPE_CHECKING
 
-from armvcpu.engine.library import EDGE_CALLBACK
+from armvcpu.engine.library import EDGE_CALLBACK, FAULT_CALLBACK
 from armvcpu.engine.virtual import PAGE
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 LINE = 512
 """Bytes that one IC IVAU invalidates: what CTR_EL0.IminLine tells the guest."""
+NOT_PHYSICAL = 1 << 44
+"""Virtual addresses from here on are no physical ones of the engine's CPU.
+
+After each translation Unicorn walks its whole TLB, to have stores to that page noticed from now on: a tenth of a Linux
+boot. It does not where a memory hook covers the code's *virtual* address, though the price of such a hook, that stores
+stay slow, is paid by *physical* address. A hook above all physical addresses has only the gain. Nothing is missed: a
+store through the mapping that the code is executed by is always noticed, and any other needs IC IVAU.
+"""
 PSTATE_EL2H_MASKED = 0x3C9
 
 
@@ -33,6 +41,8 @@ class InstructionCache:
         """Pages with an invalidation since the last translation; True: all of the page is gone."""
         self._callback = EDGE_CALLBACK(self._on_translation)
         self._hook = 0
+        self._never = FAULT_CALLBACK(_unexpected)
+        lib.add_hook(handle, lib.const.UC_HOOK_MEM_FETCH_UNMAPPED, self._never, NOT_PHYSICAL, (1 << 64) - 1)
 
     def invalidate_all(self) -> None:
         """IC IALLU. In a trap, which is between two blocks; the block that runs would be freed under its feet."""
@@ -77,3 +87,8 @@ class InstructionCache:
         """Forget the code of a range within one executable page."""
         remove = self._lib.const.UC_CTL_TB_REMOVE_CACHE
         self._lib.control(self._handle, remove, C.c_uint64(address), C.c_uint64(address + size))
+
+
+def _unexpected(_uc: int, _kind: int, _address: int, _width: int, _value: int, _data: int) -> bool:
+    """No region at a physical address that does not exist: as without a hook."""
+    return False

@@ -30,6 +30,7 @@ INTR_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_uint32, C.c_void_p)
 CODE_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint32, C.c_void_p)
 EDGE_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p, C.c_void_p, C.c_void_p)
 MEM_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_int, C.c_uint64, C.c_int, C.c_int64, C.c_void_p)
+FAULT_CALLBACK = C.CFUNCTYPE(C.c_bool, C.c_void_p, C.c_int, C.c_uint64, C.c_int, C.c_int64, C.c_void_p)
 MSR_CALLBACK = C.CFUNCTYPE(C.c_uint32, C.c_void_p, C.c_int, C.c_void_p, C.c_void_p)
 SITE_CALLBACK = C.CFUNCTYPE(C.c_uint32, C.c_void_p, C.c_int, C.c_void_p)  # an MSR_CALLBACK that needs no user data
 MMIO_READ_CALLBACK = C.CFUNCTYPE(C.c_uint64, C.c_void_p, C.c_uint64, C.c_uint, C.c_void_p)

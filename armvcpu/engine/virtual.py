@@ -20,6 +20,10 @@ class VirtualMemory:
         self._translate.argtypes = (C.c_void_p, C.c_uint64, C.c_int, C.c_void_p)
         self._found = C.c_uint64()
         self._found_at = C.addressof(self._found)
+        self._fetch = lib.quick.uc_vmem_read
+        self._fetch.argtypes = (C.c_void_p, C.c_uint64, C.c_int, C.c_void_p, C.c_size_t)
+        self._word = C.c_uint32()
+        self._word_at = C.addressof(self._word)
         self._accesses = (lib.const.UC_PROT_READ, lib.const.UC_PROT_EXEC)
 
     def translate(self, address: int) -> int | None:
@@ -47,6 +51,7 @@ class VirtualMemory:
         return b"".join(pieces)
 
     def fetch_word(self, address: int) -> int | None:
-        """The instruction word at a virtual address."""
-        data = self.read(address, 4) if address % 4 == 0 else None
-        return None if data is None else int.from_bytes(data, "little")
+        """The instruction word at a virtual address that can be executed."""
+        if address & 3 or self._fetch(self._handle, address, self._accesses[1], self._word_at, 4):
+            return None
+        return self._word.value

@@ -92,18 +92,10 @@ class Board:
     slots: tuple[Slot, ...]
     ram_size: int
     gic: Gicv2 | Gicv3
+    uart: Pl011
+    rtc: Pl031
     cpu_compatible: str = "arm,cortex-a72"
     mpidrs: Sequence[int] = (0,)
-
-    @property
-    def rtc(self) -> Pl031:
-        """The real-time clock."""
-        return next(slot.device for slot in self.slots if isinstance(slot.device, Pl031))
-
-    @property
-    def uart(self) -> Pl011:
-        """The console UART."""
-        return next(slot.device for slot in self.slots if isinstance(slot.device, Pl011))
 
     def find(self, address: int) -> Slot | None:
         """The slot that decodes an address."""
@@ -221,14 +213,16 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
         Slot(f"flash{i}", base, Flash(wiring.flash[i], banks_in_node=2 - 2 * i)) for i, base in enumerate(FLASH_BASES)
     ]
     slots += gic_slots
-    slots.append(Slot("pl011", UART_BASE, Pl011(wiring.output, gic.spi_line(UART_SPI)), (UART_SPI,)))
-    slots.append(Slot("pl031", RTC_BASE, Pl031(wiring.clock, gic.spi_line(RTC_SPI)), (RTC_SPI,)))
+    uart = Pl011(wiring.output, gic.spi_line(UART_SPI))
+    rtc = Pl031(wiring.clock, gic.spi_line(RTC_SPI))
+    slots.append(Slot("pl011", UART_BASE, uart, (UART_SPI,)))
+    slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
     slots.append(Slot("pl061", GPIO_BASE, Pl061(gic.spi_line(GPIO_SPI)), (GPIO_SPI,)))
     slots += [_virtio_slot(index, wiring, gic) for index in range(VIRTIO_SLOTS)]
     msi = Ref("v2m") if wiring.gic == 2 else None
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
-    return Board(tuple(slots), ram_size, gic, compatible, mpidrs)
+    return Board(tuple(slots), ram_size, gic, uart, rtc, compatible, mpidrs)
 
 
 def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:

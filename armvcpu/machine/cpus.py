@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NS_PER_COUNT = 16
 """The engine's system counter runs at 62.5 MHz and is CLOCK_MONOTONIC divided by this (docs/engine.md)."""
+NO_DEADLINE = 1 << 80
+"""Later than anything."""
 VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID = 27, 30
 
 
@@ -38,6 +40,10 @@ class Cpu:
             "V": GuestTimer(self._virtual_count, self._shower("V"), _unconnected),
             "P": GuestTimer(_physical_count, self._shower("P"), _unconnected),
         }
+        self._shown: dict[str, tuple[int, int]] = {}
+        """CTL and CVAL as they stand in its saved registers."""
+        self.deadline = NO_DEADLINE
+        """When the next timer's condition is met, ns of CLOCK_MONOTONIC."""
         self.on_wake: Callable[[Cpu], None] = _ignore
 
     @property
@@ -114,6 +120,7 @@ class Cpu:
         self._start = (0, 0)
         for timer in self.timers.values():
             timer.reset()
+        self._set_deadline()
 
     @property
     def has_start(self) -> bool:
@@ -127,22 +134,32 @@ class Cpu:
             entry, argument = self._start
             self._start = None
             self.vcpu.reset()
+            self._shown.clear()
             self.vcpu.set_entry(entry)
             self.vcpu.set_gpr(0, argument)
-        for timer in self.timers.values():
-            timer.update()
+        self.update_timers()
 
     # --- timers -----------------------------------------------------------------------------------------------
 
-    @property
-    def deadline(self) -> int | None:
-        """When the next timer's condition is met, ns of CLOCK_MONOTONIC; None where none is armed."""
-        moments = []
-        if self.timers["V"].is_armed:
-            moments.append((self.timers["V"].cval + self._offset) * NS_PER_COUNT)
-        if self.timers["P"].is_armed:
-            moments.append(self.timers["P"].cval * NS_PER_COUNT)
-        return min(moments, default=None)
+    def write_timer(self, timer: str, part: str, value: int) -> None:
+        """The guest wrote CTL, CVAL or TVAL of timer "V" or "P"."""
+        self.timers[timer].write(part, value)
+        self._set_deadline()
+
+    def update_timers(self) -> None:
+        """Time has passed: look at the count."""
+        for timer in self.timers.values():
+            timer.update()
+        self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        virtual, physical = self.timers["V"], self.timers["P"]
+        deadline = NO_DEADLINE
+        if virtual.is_armed:
+            deadline = (virtual.cval + self._offset) * NS_PER_COUNT
+        if physical.is_armed and physical.cval * NS_PER_COUNT < deadline:
+            deadline = physical.cval * NS_PER_COUNT
+        self.deadline = deadline
 
     _offset = 0
     """CNTVOFF_EL2."""
@@ -151,6 +168,7 @@ class Cpu:
         """CNTVOFF_EL2: the virtual count is the physical one less this."""
         self._offset = offset
         self.vcpu.system_registers.cntvoff_el2 = offset
+        self._set_deadline()
 
     def _virtual_count(self) -> int:
         return _physical_count() - self._offset
@@ -160,8 +178,12 @@ class Cpu:
 
         def show(control: int, compare: int) -> None:
             if self.is_bound:
-                self.vcpu.engine.write_sysreg(ctl, control)
-                self.vcpu.engine.write_sysreg(cval, compare)
+                shown = self._shown.get(timer)
+                if shown is None or shown[0] != control:
+                    self.vcpu.engine.write_sysreg(ctl, control)
+                if shown is None or shown[1] != compare:
+                    self.vcpu.engine.write_sysreg(cval, compare)
+                self._shown[timer] = control, compare
 
         return show
 

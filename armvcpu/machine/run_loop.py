@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from armvcpu.arch.psci import PsciStatus
 from armvcpu.errors import GuestCrash, Unmodelled
+from armvcpu.machine.cpus import NO_DEADLINE
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.wake import Waker
 from armvcpu.vcpu.exception import read_result
@@ -64,11 +65,12 @@ class RunLoop:
         self.outcome: Outcome | None = None
         self._attention = threading.Event()
         self._waker: Waker | None = None
-        self._timeout_ns: int | None = None
-        self._turn_ends: int | None = None
+        self._rtc = machine.board.rtc
+        self._timeout_ns = NO_DEADLINE
+        self._turn_ends = NO_DEADLINE
         self._yield_turn = False
         machine.engine.on_timer_write(self._on_timer_write)
-        machine.board.rtc.on_deadline = self._rearm
+        self._rtc.on_deadline = self._rearm
         for cpu in machine.cpus:
             cpu.on_wake = self._on_wake
 
@@ -90,7 +92,7 @@ class RunLoop:
         with Waker(self.attend) as waker:
             self._waker = waker
             no_timeout = timeout is None or timeout > NEVER
-            self._timeout_ns = None if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
+            self._timeout_ns = NO_DEADLINE if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
             machine.console.on_input = self.attend
             try:
                 machine.feed_uart()
@@ -150,7 +152,7 @@ class RunLoop:
             if cpu.is_awake():
                 self.switch_to(cpu)
                 others = any(other.runnable for other in cpus if other is not cpu)
-                self._turn_ends = time.monotonic_ns() + TURN_NS if others else None
+                self._turn_ends = time.monotonic_ns() + TURN_NS if others else NO_DEADLINE
                 self._rearm()
                 return True
         return False
@@ -176,7 +178,7 @@ class RunLoop:
 
     def _end_turn_within(self, duration: int) -> None:
         end = time.monotonic_ns() + duration
-        if self._turn_ends is None or end < self._turn_ends:
+        if end < self._turn_ends:
             self._turn_ends = end
             self._rearm()
 
@@ -188,51 +190,50 @@ class RunLoop:
             return Outcome.of(Ending.CRASHED, f"the guest {what}, and nothing on this machine can wake it")
         self._machine.console.flush()
         deadline = self._next_deadline()
-        left = None if deadline is None else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
+        left = None if deadline >= NO_DEADLINE else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
         self._attention.wait(left)
         return self._service()
 
     def _can_wake(self) -> bool:
         waiting = [cpu for cpu in self._machine.cpus if cpu.waiting]
-        if waiting and (self._alarm() is not None or any(cpu.deadline is not None for cpu in waiting)):
+        if waiting and (self._alarm() < NO_DEADLINE or any(cpu.deadline < NO_DEADLINE for cpu in waiting)):
             return True
         return bool(waiting) and self._machine.input_can_interrupt()
 
     # --- time -------------------------------------------------------------------------------------------------
 
     def _on_timer_write(self, timer: str, part: str, value: int) -> None:
-        self.cpu.timers[timer].write(part, value)
+        self.cpu.write_timer(timer, part, value)
         self._rearm()
 
-    def _next_deadline(self) -> int | None:
-        moments = [self._timeout_ns, self._alarm(), *(cpu.deadline for cpu in self._machine.cpus)]
-        return min((moment for moment in moments if moment is not None), default=None)
+    def _next_deadline(self) -> int:
+        deadline = min(self._timeout_ns, self._alarm())
+        for cpu in self._machine.cpus:
+            if cpu.deadline < deadline:
+                deadline = cpu.deadline
+        return deadline
 
-    def _alarm(self) -> int | None:
+    def _alarm(self) -> int:
         """The real-time clock's alarm, ns of CLOCK_MONOTONIC."""
-        rtc = self._machine.board.rtc
-        moment = rtc.next_deadline()
-        return None if moment is None else time.monotonic_ns() + int((moment - rtc.clock()) * 1e9)
+        moment = self._rtc.next_deadline()
+        return NO_DEADLINE if moment is None else time.monotonic_ns() + int((moment - self._rtc.clock()) * 1e9)
 
     def _rearm(self) -> None:
         """Tell the thread that sleeps when to stop the engine."""
         if self._waker is not None:
-            deadline = self._next_deadline()
-            if self._turn_ends is not None:
-                deadline = self._turn_ends if deadline is None else min(deadline, self._turn_ends)
-            self._waker.set_deadline(deadline)
+            deadline = min(self._next_deadline(), self._turn_ends)
+            self._waker.set_deadline(None if deadline >= NO_DEADLINE else deadline)
 
     def _service(self) -> Outcome | None:
         """After a stop or a sleep: time, input, and whoever wants the run to end."""
         self._attention.clear()
         now = time.monotonic_ns()
         for cpu in self._machine.cpus:
-            if (moment := cpu.deadline) is not None and moment <= now:
-                for timer in cpu.timers.values():
-                    timer.update()
-        if self._turn_ends is not None and self._turn_ends <= now:
-            self._turn_ends, self._yield_turn = None, True
-        self._machine.board.rtc.tick()
+            if cpu.deadline <= now:
+                cpu.update_timers()
+        if self._turn_ends <= now:
+            self._turn_ends, self._yield_turn = NO_DEADLINE, True
+        self._rtc.tick()
         self._machine.feed_uart()
         if self.signal:
             signal, self.signal = self.signal, 0
@@ -240,7 +241,7 @@ class RunLoop:
         if self.quit_reason:
             reason, self.quit_reason = self.quit_reason, ""
             return Outcome.of(Ending.POWERED_OFF, reason)
-        if self._timeout_ns is not None and now >= self._timeout_ns:
+        if now >= self._timeout_ns:
             return Outcome.of(Ending.LIMIT, "time-out")
         self._rearm()
         return None

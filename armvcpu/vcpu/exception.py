@@ -62,6 +62,7 @@ class ExceptionLayer:
         self._before_storm = (0, 0)
         self._hypercalls = vcpu.handlers.hypercalls
         self._accesses: dict[int, SysRegAccess] = {}
+        self._words: dict[int, tuple[SysRegAccess | None, int]] = {}
         self._to_el2 = self._table(
             self._unknown_trap,
             {
@@ -147,14 +148,25 @@ class ExceptionLayer:
         vcpu = self._vcpu
         word = vcpu.fetch_word()
         if word is not None:
-            access = access_from_instruction(word)
-            if access is not None and lowest_el(access.encoding) <= (vcpu.state.pstate >> 2 & 3):
+            known = self._words.get(word)
+            if known is None:
+                known = self._decode(word)
+            access, level = known
+            if access is not None and level <= (vcpu.state.pstate >> 2 & 3):
                 self._access(access)
                 return
             if word == HLT_SEMIHOSTING and vcpu.handlers.semihosting is not None:
                 vcpu.handlers.semihosting(vcpu)
                 return
         self.take_exception(esr, far)
+
+    def _decode(self, word: int) -> tuple[SysRegAccess | None, int]:
+        """The access that an instruction makes, and the lowest level that may make it; remembered."""
+        access = access_from_instruction(word)
+        if len(self._words) > _REMEMBERED:
+            self._words.clear()
+        known = self._words[word] = access, 0 if access is None else lowest_el(access.encoding)
+        return known
 
     # --- traps to EL2 -----------------------------------------------------------------------------------------
 
