@@ -5,6 +5,7 @@ What the user did wrong is one line on stderr and status 2; docs/command-line.md
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -26,6 +27,8 @@ COMMANDS = {
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130
 """128 + SIGINT."""
+GARBAGE_THRESHOLD = 50_000
+"""Python's own 700 has it look for garbage dozens of times while modules are loaded, and find none."""
 INTERNAL_STATUS = 70
 """sysexits.h EX_SOFTWARE: a bug of armvcpu, which no guest and no user caused."""
 
@@ -72,6 +75,7 @@ def cli(verbose: int) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: runs a command and turns errors into one line and a status."""
     _open_standard_descriptors()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         status = cli.main(args=arguments, prog_name="armvcpu", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)

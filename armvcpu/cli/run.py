@@ -67,13 +67,16 @@ def run(ctx: click.Context, /, as_json: bool, trace: tuple[str, ...], **options:
 
 
 def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> tuple[Machine, Outcome]:
-    from armvcpu.cli.tracing import open_traces  # noqa: PLC0415  for a fast start: usage errors come first
-    from armvcpu.machine.console import StdioConsole  # noqa: PLC0415
+    from armvcpu.machine.console import StdioConsole  # noqa: PLC0415  for a fast start: usage errors come first
     from armvcpu.machine.machine import Machine  # noqa: PLC0415
 
     timeout, limit = options.pop("timeout"), options.pop("max_instructions")
     options["reboot"] = not options.pop("no_reboot")
-    tracing = open_traces(stack, trace) if trace else None
+    tracing = None
+    if trace:
+        from armvcpu.cli.tracing import open_traces  # noqa: PLC0415  most runs have none
+
+        tracing = open_traces(stack, trace)
     console = StdioConsole()
     machine = stack.enter_context(
         Machine(console=console, exact_mmio=tracing is not None and "mmio" in tracing.kinds, **options)

@@ -1,22 +1,16 @@
 """Does the installed Unicorn behave as the engine layer needs? Proved by running it, in 0.1 s, at first use.
 
 The engine rests on behaviour that Unicorn does not promise (docs/engine.md), so it is proved on the machine it runs
-on, by miniature guests (`selftest_checks.py`). A success is remembered for this Unicorn library, this armvcpu and
-this Python; where it can't be remembered, the self-test runs each time.
+on, by miniature guests (`selftest_checks.py`). `selftest_stamp.py` remembers a success.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from armvcpu import __version__
-from armvcpu.engine.library import library
 from armvcpu.engine.selftest_bench import Bench, MismatchError
 from armvcpu.engine.selftest_checks import CHECKS, Check
 from armvcpu.errors import ArmvcpuError, EngineUnsupported
@@ -79,20 +73,6 @@ def _run(check: Check, bench: Bench) -> CheckResult:
     return CheckResult(check.name, perf_counter() - start, problem)
 
 
-def ensure_selftest() -> None:
-    """Run the self-test unless this installation has passed it before.
-
-    Raises:
-        EngineUnsupported: naming the first check that failed.
-    """
-    stamp = stamp_path(Path(library().quick._name))
-    if stamp is not None and stamp.exists():
-        return
-    require(run_selftest())
-    if stamp is not None:
-        _remember(stamp)
-
-
 def require(results: list[CheckResult]) -> None:
     """EngineUnsupported with one line for the first failure among `results`."""
     for result in results:
@@ -101,30 +81,3 @@ def require(results: list[CheckResult]) -> None:
                 f"the installed Unicorn fails the engine's self-test: {result.problem};"
                 " install another build (pip install --force-reinstall 'unicorn>=2.1.4,<2.2')"
             )
-
-
-def stamp_path(unicorn: Path) -> Path | None:
-    """The file whose existence says that this Unicorn, armvcpu and Python passed; None where there can be none."""
-    try:
-        about = unicorn.stat()
-        cache = _cache_directory()
-    except (OSError, RuntimeError):
-        return None
-    build = f"{about.st_size:x}-{about.st_mtime_ns:x}"
-    return cache / f"selftest-{__version__}-{sys.implementation.cache_tag}-{build}"
-
-
-def _cache_directory() -> Path:
-    """$ARMVCPU_CACHE, or `armvcpu` in the user's cache directory (XDG Base Directory Specification)."""
-    if chosen := os.environ.get("ARMVCPU_CACHE"):
-        return Path(chosen).absolute()
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "armvcpu"
-
-
-def _remember(stamp: Path) -> None:
-    try:
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.touch()
-    except OSError:
-        return  # then the self-test runs again next time

@@ -19,8 +19,9 @@ from armvcpu.arch.idfields import (
 from armvcpu.arch.idregs import model as cpu_model
 from armvcpu.arch.idregs import presented
 from armvcpu.arch.registers import by_name, instruction_from_access
-from armvcpu.engine.selftest import CheckResult, ensure_selftest, run_selftest, unicorn_engine
+from armvcpu.engine.selftest import CheckResult, run_selftest, unicorn_engine
 from armvcpu.engine.selftest_bench import Bench, hvc
+from armvcpu.engine.selftest_stamp import ensure_selftest
 from armvcpu.errors import EngineUnsupported
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import pytest
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.registers import by_name
 from armvcpu.engine import selftest
-from armvcpu.engine.selftest import CheckResult, ensure_selftest, require, run_selftest, stamp_path
+from armvcpu.engine.selftest import CheckResult, require, run_selftest
 from armvcpu.engine.selftest_checks import CHECKS
+from armvcpu.engine.selftest_stamp import ensure_selftest, stamp_path
 from armvcpu.engine.unicorn_engine import UnicornEngine
 from armvcpu.errors import EngineUnsupported
 
