@@ -30,6 +30,21 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option(
     "--disk", "disks", metavar="F[,ro]", multiple=True, help="Raw image as a virtio block device; may be repeated."
 )
+@click.option(
+    "--net",
+    "networks",
+    metavar="SPEC",
+    multiple=True,
+    help="Network interface: user[,tcp=PORTS], unix:PATH or HOST:PORT; may be repeated.",
+)
+@click.option("--virtio-console", is_flag=True, help="A virtio console (hvc0) beside the UART.")
+@click.option(
+    "--virtio",
+    type=click.Choice(["legacy", "modern"]),
+    default="legacy",
+    show_default=True,
+    help="Register layout of the virtio-mmio slots.",
+)
 @click.option("--memory", type=Size(), default="256M", show_default=True, help="RAM.")
 @click.option("--cpu-model", metavar="NAME", default="a72", show_default=True, help="a53, a57, a72 or max.")
 @click.option("--append", metavar="STR", help="Boot arguments, in /chosen of the device tree.")
@@ -71,6 +86,7 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     from armvcpu.machine.machine import Machine  # noqa: PLC0415
 
     timeout, limit = options.pop("timeout"), options.pop("max_instructions")
+    options["virtio_version"] = 1 if options.pop("virtio") == "legacy" else 2
     options["reboot"] = not options.pop("no_reboot")
     tracing = None
     if trace:

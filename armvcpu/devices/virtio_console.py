@@ -39,8 +39,14 @@ class VirtioConsole(VirtioDevice):
         self.output = output
         self.on_space: Callable[[], None] = no_input_waits
         """Called when the driver took input, so that there may be room for more; it is meant to call `receive`."""
+        self.has_driver = False
+        """Has a driver offered buffers for input since the last reset?"""
         self._held = bytearray()
         self._receiving = False
+
+    def reset(self) -> None:
+        """Return to the state after power-on reset; input that waits goes on waiting."""
+        self.has_driver = False
 
     def receive(self, data: bytes) -> int:
         """Take characters for the guest; how many there was room for, so that the host keeps the rest.
@@ -60,6 +66,9 @@ class VirtioConsole(VirtioDevice):
     def serve(self, index: int, queue: Virtqueue) -> None:
         """Move characters between queue and host."""
         if index == RECEIVEQ:
+            if not self.has_driver:
+                self.has_driver = True
+                self.on_space()
             self._deliver(queue)
         else:
             self._send(queue)
@@ -94,8 +103,8 @@ class VirtioConsole(VirtioDevice):
 
     def state(self) -> dict[str, Any]:
         """The input that waits."""
-        return {"held": bytes(self._held)}
+        return {"held": bytes(self._held), "has_driver": self.has_driver}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state()` gave."""
-        self._held = bytearray(state["held"])
+        self._held, self.has_driver = bytearray(state["held"]), state["has_driver"]

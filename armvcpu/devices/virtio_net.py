@@ -1,7 +1,8 @@
 """The virtio network device: VIRTIO 1.2, section 5.1, with one pair of queues, no offloads and no control queue.
 
-Frames that the guest has no buffer for wait in a queue of WAITING frames; what comes while that is full is dropped,
-as a network does. So is a frame that is longer than the guest's buffer.
+Frames that the guest has no buffer for wait in a queue of WAITING frames; while that is full the backend is asked to
+hold back, so that a network that floods a guest which takes nothing costs no time. A frame that comes all the same is
+dropped, as a network does, and so is one that is longer than the guest's buffer.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ class NetBackend(Protocol):
     """Called with each frame that arrives; the device sets it."""
     on_link: Callable[[bool], None]
     """Called when the link goes up (True) or down; the device sets it."""
+    has_room: Callable[[], bool]
+    """Is there room for a frame? To be asked before `on_frame`; the device sets it."""
+
+    def resume(self) -> None:
+        """There is room again."""
 
     @property
     def is_up(self) -> bool:
@@ -61,6 +67,7 @@ class VirtioNet(VirtioDevice):
         self.dropped = 0
         """Frames from the network that the guest never saw."""
         backend.on_frame = self.receive
+        backend.has_room = lambda: len(self._waiting) < WAITING
         backend.on_link = lambda _up: self.config_changed()
 
     def config(self) -> bytes:
@@ -83,6 +90,7 @@ class VirtioNet(VirtioDevice):
             self._send(queue)
 
     def _deliver(self, queue: Virtqueue) -> None:
+        was_full = len(self._waiting) >= WAITING
         header = MODERN_HEADER.pack(0, 0, 0, 0, 0, 0, 1) if self.is_modern else bytes(HEADER.size)
         while self._waiting and (chain := queue.pop()) is not None:
             data = header + self._waiting.popleft()
@@ -92,6 +100,8 @@ class VirtioNet(VirtioDevice):
             else:
                 self.dropped += 1
             queue.push(chain, written)
+        if was_full and len(self._waiting) < WAITING:
+            self._backend.resume()
 
     def _send(self, queue: Virtqueue) -> None:
         header = MODERN_HEADER.size if self.is_modern else HEADER.size
@@ -105,7 +115,10 @@ class VirtioNet(VirtioDevice):
 
     def reset(self) -> None:
         """Return to the state after power-on reset; frames that wait are lost."""
+        was_full = len(self._waiting) >= WAITING
         self._waiting.clear()
+        if was_full:
+            self._backend.resume()
 
     def state(self) -> dict[str, Any]:
         """The frames that wait."""

@@ -4,8 +4,8 @@ That is how QEMU's `-netdev stream` and `-netdev socket` frame, and with them pa
 machine. So a guest has the Internet without root by way of a maintained program (`passt --socket PATH`), whose TCP/IP
 is better than any that could stand here, and nothing of it runs in this process.
 
-The socket never blocks. `fileno()` is to be watched for input, and for output too while `wants_write`; `poll()` then
-moves what there is. What the other program does not take is dropped once BACKLOG bytes wait for it.
+The socket never blocks. `fileno()` is to be watched for input while `wants_read`, and for output while `wants_write`;
+`poll()` then moves what there is. What the other program does not take is dropped once BACKLOG bytes wait for it.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ class StreamBackend:
         """Frames from the guest that were not sent."""
         self.on_frame: Callable[[bytes], None] = lambda _frame: None
         self.on_link: Callable[[bool], None] = lambda _up: None
+        self.has_room: Callable[[], bool] = lambda: True
+        self.on_resume: Callable[[], None] = lambda: None
+        """Called when the guest takes frames again, so that the socket is to be watched for input."""
 
     @classmethod
     def connect(cls, address: str) -> StreamBackend:
@@ -81,6 +84,15 @@ class StreamBackend:
         """Is output waiting for the other side to read?"""
         return bool(self._unsent)
 
+    @property
+    def wants_read(self) -> bool:
+        """May more input come? While not, it waits in the socket, whose other side drops what is too much."""
+        return self.is_up and self.has_room()
+
+    def resume(self) -> None:
+        """There is room again."""
+        self.on_resume()
+
     def send(self, frame: bytes) -> None:
         """Send a frame, or drop it while too much waits."""
         if not self.is_up or len(self._unsent) > BACKLOG:
@@ -94,7 +106,7 @@ class StreamBackend:
         if self._unsent:
             self._flush()
         for _ in range(READS):
-            if not self.is_up or not self._read():
+            if not self.wants_read or not self._read():
                 return
 
     def close(self) -> None:

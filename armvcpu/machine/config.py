@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 MAX_CPUS = {2: 8, 3: 32}
 """By the version of the GIC."""
-MAX_DISKS = 31
+MAX_PLUGGED = 31
+"""Virtio slots, less that of the entropy source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,10 @@ class MachineConfig:
     gic: Literal[2, 3] = 3
     disks: tuple[PathLike, ...] = ()
     """Raw images as virtio block devices; with `,ro` behind the name, and where it can't be written, read-only."""
+    networks: tuple[str, ...] = ()
+    """Network interfaces: `user`, `unix:PATH` or `HOST:PORT`; machine/network.py has their options."""
+    virtio_console: bool = False
+    """A virtio console beside the UART, which gets the input once it has a driver."""
     virtio_version: Literal[1, 2] = 1
     """The register layout of the virtio-mmio slots: 1 legacy, as on QEMU's board, or 2."""
     clock: Literal["host", "instructions"] = "host"
@@ -57,8 +62,9 @@ class MachineConfig:
             )
         if self.load_address is not None and self.load_address % 4:
             raise UsageError(f"--load-address {self.load_address:#x} is no multiple of 4, where instructions are")
-        if len(self.disks) > MAX_DISKS:
-            raise UsageError(f"{len(self.disks)} disks: the board has room for {MAX_DISKS}")
+        plugged = len(self.disks) + len(self.networks) + self.virtio_console
+        if plugged > MAX_PLUGGED:
+            raise UsageError(f"{plugged} disks, networks and consoles: the board has room for {MAX_PLUGGED}")
         if self.gic not in MAX_CPUS:
             raise UsageError(f"no GICv{self.gic}: 2 or 3")
         if not 1 <= self.cpus <= MAX_CPUS[self.gic]:

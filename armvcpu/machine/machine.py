@@ -25,11 +25,11 @@ from armvcpu.machine.bus import Bus
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.cpus import Cpu
-from armvcpu.machine.disks import close_disks, open_disks, virtio_devices
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.interrupts import Lines, connect_gic
 from armvcpu.machine.loader import BootRequest, plan_boot
 from armvcpu.machine.memory import GuestMemory, new_address_space
+from armvcpu.machine.peripherals import Peripherals
 from armvcpu.machine.run_loop import RunLoop
 from armvcpu.vcpu.mapping import MappingFlags
 from armvcpu.vcpu.observer import Observers
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 
 ISPENDR, SGI_BASE = 0x200, 0x1_0000
+INPUT_PIECE = 64
+"""Bytes of input that are offered to the guest's console at once."""
 
 
 class Machine(Handlers):
@@ -68,10 +70,10 @@ class Machine(Handlers):
         self.console: Console = console if console is not None else MemoryConsole()
         self.memory = GuestMemory(self.config.memory)
         lines = Lines(self.config.cpus)
-        self._disks = open_disks(self.config.disks)
+        self.peripherals = Peripherals(self.config, self.console.write)
         wiring = Wiring(
             self.console.write, (self.memory.flash_bank(0), self.memory.flash_bank(1)), lines, self.memory,
-            virtio_devices(self._disks), self.config.virtio_version, gic=self.config.gic,
+            self.peripherals.virtio, self.config.virtio_version, gic=self.config.gic,
         )  # fmt: skip
         self.board = virt_board(self.config.memory, wiring, self.config.cpu_model)
         self.plan = plan_boot(self._boot_request())
@@ -88,7 +90,9 @@ class Machine(Handlers):
         if not self._keeps_stage2:
             self._go_without_stage2()
         self.engine.on_sctlr_write(self._on_sctlr_write)
-        self.board.uart.on_space = self.feed_uart
+        self.board.uart.on_space = self.feed_input
+        if self.peripherals.console is not None:
+            self.peripherals.console.on_space = self.feed_input
         self.cpus = [
             Cpu(index, self._new_vcpu(index, mpidr), self.pcpu) for index, mpidr in enumerate(self.board.mpidrs)
         ]
@@ -159,7 +163,7 @@ class Machine(Handlers):
 
     def close(self) -> None:
         """Free the engine; the machine can't run after."""
-        close_disks(self._disks)
+        self.peripherals.close()
         if self._semihosting is not None:
             self._semihosting.close()
         if self.pcpu.is_enabled():
@@ -214,11 +218,13 @@ class Machine(Handlers):
 
     # --- console ----------------------------------------------------------------------------------------------
 
-    def feed_uart(self) -> None:
-        """Give the UART what it has room for, and lose nothing."""
-        data = self.console.take(16)
+    def feed_input(self) -> None:
+        """Give the guest's console what it has room for, and lose nothing: the virtio console where it has a driver."""
+        data = self.console.take(INPUT_PIECE)
         if data:
-            accepted = self.board.uart.receive(data)
+            console = self.peripherals.console
+            port = console if console is not None and console.has_driver else self.board.uart
+            accepted = port.receive(data)
             if accepted < len(data):
                 self.console.put_back(data[accepted:])
 
@@ -248,8 +254,13 @@ class Machine(Handlers):
         return True
 
     def input_can_interrupt(self) -> bool:
-        """Could what a user types end a WFI?"""
-        return bool(self.board.uart.UARTIMSC & (INT.RX | INT.RT))
+        """Could what a user types, or a frame, end a WFI?"""
+        console = self.peripherals.console
+        return bool(
+            self.board.uart.UARTIMSC & (INT.RX | INT.RT)
+            or (console is not None and console.has_driver)
+            or self.peripherals.sources
+        )
 
     def send_sgi(self, sender: Cpu, request: SendIPI) -> None:
         """Not for this machine: its interrupt controller hears of an SGI inside the trap."""

@@ -66,6 +66,7 @@ class RunLoop:
         self._attention = threading.Event()
         self._waker: Waker | None = None
         self._rtc = machine.board.rtc
+        self._sources = machine.peripherals.sources
         self._timeout_ns = NO_DEADLINE
         self._turn_ends = NO_DEADLINE
         self._yield_turn = False
@@ -89,13 +90,15 @@ class RunLoop:
         for cpu in machine.cpus:
             cpu.vcpu.exit_filter = self._deal_in_trap if counting else None
         self.outcome = None
-        with Waker(self.attend) as waker:
+        with Waker(self.attend, self._sources) as waker:
             self._waker = waker
+            for source in self._sources:
+                source.on_resume = waker.listen
             no_timeout = timeout is None or timeout > NEVER
             self._timeout_ns = NO_DEADLINE if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
             machine.console.on_input = self.attend
             try:
-                machine.feed_uart()
+                machine.feed_input()
                 self._rearm()
                 return self._loop(max_instructions, counting)
             except (GuestCrash, Unmodelled) as stop:
@@ -189,6 +192,8 @@ class RunLoop:
             what = "waits for an interrupt (WFI)" if self.cpu.waiting else f"switched its {last} CPU off (PSCI CPU_OFF)"
             return Outcome.of(Ending.CRASHED, f"the guest {what}, and nothing on this machine can wake it")
         self._machine.console.flush()
+        if self._sources:
+            self._serve_sources()
         deadline = self._next_deadline()
         left = None if deadline >= NO_DEADLINE else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
         self._attention.wait(left)
@@ -234,7 +239,9 @@ class RunLoop:
         if self._turn_ends <= now:
             self._turn_ends, self._yield_turn = NO_DEADLINE, True
         self._rtc.tick()
-        self._machine.feed_uart()
+        self._machine.feed_input()
+        if self._sources:
+            self._serve_sources()
         if self.signal:
             signal, self.signal = self.signal, 0
             return Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal)
@@ -245,6 +252,14 @@ class RunLoop:
             return Outcome.of(Ending.LIMIT, "time-out")
         self._rearm()
         return None
+
+    def _serve_sources(self) -> None:
+        """Move frames, where there are any, and listen again."""
+        waker = self._waker
+        if waker is not None and (waker.has_input or any(source.wants_write for source in self._sources)):
+            for source in self._sources:
+                source.poll()
+            waker.listen()
 
     # --- exits ------------------------------------------------------------------------------------------------
 

@@ -12,17 +12,38 @@ import select
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    class Source(Protocol):
+        """Something with a descriptor to watch."""
+
+        @property
+        def wants_read(self) -> bool:
+            """Is it to be watched for input?"""
+
+        @property
+        def wants_write(self) -> bool:
+            """Is it to be watched for output?"""
+
+        def fileno(self) -> int:
+            """The descriptor."""
+
+
+QUIET_NS = 100_000
+"""How long the guest runs at least between two looks at the sources."""
 
 
 class Waker:
-    """Calls `attend` at the deadline and when a signal comes."""
+    """Calls `attend` at the deadline, when a signal comes, and once when one of `sources` is ready, until `listen`."""
 
-    def __init__(self, attend: Callable[[], None]) -> None:
-        self._attend = attend
+    def __init__(self, attend: Callable[[], None], sources: Sequence[Source] = ()) -> None:
+        self._attend, self._sources = attend, sources
+        self._listens_from = 0
+        self.has_input = False
+        """Is a source ready? Nobody watches them until the next `listen`."""
         self._deadline: int | None = None
         self._asleep_until: int | None = None
         self._closing = False
@@ -41,6 +62,12 @@ class Waker:
         asleep_until = self._asleep_until
         if deadline is not None and (asleep_until is None or deadline < asleep_until):
             self._poke()
+
+    def listen(self) -> None:
+        """What the sources had has been dealt with: watch them again, after the guest has had some time."""
+        self._listens_from = time.monotonic_ns() + QUIET_NS
+        self.has_input = False
+        self._poke()
 
     def close(self) -> None:
         """End the thread."""
@@ -66,11 +93,29 @@ class Waker:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they belong to the main thread
         while not self._closing:
             deadline = self._asleep_until = self._deadline
-            left = None if deadline is None else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
-            ready, _, _ = select.select([self._read_fd], [], [], left)
-            if ready:
+            now = time.monotonic_ns()
+            moments = [] if deadline is None else [deadline]
+            readers: list[int] = []
+            writers: list[int] = []
+            if self._sources and not self.has_input:
+                if now < self._listens_from:
+                    moments.append(self._listens_from)
+                else:
+                    readers = [source.fileno() for source in self._sources if source.wants_read]
+                    writers = [source.fileno() for source in self._sources if source.wants_write]
+            left = max(0.0, (min(moments) - now) / 1e9) if moments else None
+            try:
+                ready, writable, _ = select.select([self._read_fd, *readers], writers, [], left)
+            except (OSError, ValueError):  # one was closed meanwhile
+                continue
+            if writable or len(ready) > (self._read_fd in ready):
+                self.has_input = True
+                self._attend()
+            if self._read_fd in ready:
                 if os.read(self._read_fd, 4096).strip(b"\0"):  # the numbers of signals
                     self._attend()
-            elif deadline == self._deadline:
+            elif ready or writable:
+                continue
+            elif deadline is not None and deadline == self._deadline and time.monotonic_ns() >= deadline:
                 self._deadline = self._asleep_until = None  # whoever sets the next one wakes this thread
                 self._attend()

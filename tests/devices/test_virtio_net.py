@@ -25,9 +25,13 @@ class Cable:
 
     on_frame: Callable[[bytes], None]
     on_link: Callable[[bool], None]
+    has_room: Callable[[], bool]
 
     def __init__(self) -> None:
-        self.is_up, self.sent = True, list[bytes]()
+        self.is_up, self.sent, self.resumed = True, list[bytes](), 0
+
+    def resume(self) -> None:
+        self.resumed += 1
 
     def send(self, frame: bytes) -> None:
         self.sent.append(frame)
@@ -144,3 +148,20 @@ def test_a_snapshot_keeps_the_frames_that_wait(bench: Bench) -> None:
     other.net.load_state(bench.net.state())
     other.offer()
     assert other.queues[RECEIVEQ].used() == [(0, 72)]
+
+
+def test_a_flood_is_held_back_until_the_guest_takes_frames(bench: Bench) -> None:
+    """Frames that nobody takes cost no time: the backend is told that there is no room, and when there is again."""
+    while bench.cable.has_room():
+        bench.cable.on_frame(FRAME)
+    before = bench.cable.resumed
+    bench.offer()
+    assert (before, bench.cable.resumed, bench.cable.has_room(), bench.net.dropped) == (0, 1, True, 0)
+
+
+def test_a_reset_makes_room(bench: Bench) -> None:
+    """What waited is gone."""
+    while bench.cable.has_room():
+        bench.cable.on_frame(FRAME)
+    bench.net.reset()
+    assert (bench.cable.resumed, bench.cable.has_room()) == (1, True)

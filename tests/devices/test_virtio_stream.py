@@ -149,3 +149,14 @@ def test_an_address_without_a_listener_is_a_clear_error(address: str) -> None:
     """One line that says what to do."""
     with pytest.raises(UsageError, match=r"^network .*; give unix:PATH or HOST:PORT, and start"):
         StreamBackend.connect(address)
+
+
+def test_what_the_guest_has_no_room_for_stays_in_the_socket(bench: Bench) -> None:
+    """The other side notices, as its own buffer fills."""
+    bench.backend.has_room = lambda: False
+    bench.peer.send(framed(FRAME))
+    bench.backend.poll()
+    assert (bench.frames, bench.backend.wants_read) == ([], False)
+    bench.backend.has_room = lambda: True
+    bench.backend.poll()
+    assert (bench.frames, bench.backend.wants_read) == ([FRAME], True)
