@@ -5,6 +5,7 @@ The first use fetches it with apt (`armvcpu firmware fetch u-boot`); without a n
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from conversation import Conversation
 
 from armvcpu.machine.outcome import Ending
 from armvcpu.testing import firmware
+from armvcpu.testing.initramfs import busybox_initramfs
 
 pytestmark = pytest.mark.firmware
 
@@ -134,3 +136,29 @@ def test_commands_from_a_pipe(u_boot):
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"=> version" in done.stdout
     assert b"aarch64-linux-gnu-gcc" in done.stdout
+
+
+def test_booti_starts_linux_from_a_virtio_disk(u_boot, tmp_path):
+    """Kernel and initrd from a FAT file system, the board's own device tree: to a shell, and off."""
+    for name in ("linux-cloud", "busybox"):
+        firmware.fetch(name)
+    disk, initrd = tmp_path / "disk.img", tmp_path / "initrd"
+    initrd.write_bytes(busybox_initramfs(firmware.path("busybox")))
+    disk.write_bytes(b"")
+    os.truncate(disk, 64 << 20)
+    subprocess.run(["mformat", "-i", disk, "-F", "::"], check=True)
+    for path, name in ((firmware.path("linux-cloud"), "Image"), (initrd, "initrd")):
+        subprocess.run(["mcopy", "-i", disk, path, f"::{name}"], check=True)
+    with Conversation(firmware=u_boot, memory=512 << 20, disks=(disk,)) as conversation:
+        reach_prompt(conversation)
+        for command in (
+            "virtio scan",
+            "fatload virtio 0 ${kernel_addr_r} Image",
+            "fatload virtio 0 ${ramdisk_addr_r} initrd",
+            "setenv bootargs console=ttyAMA0 quiet",
+        ):
+            conversation.ask(command, PROMPT)
+        conversation.say("booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdtcontroladdr}")
+        conversation.expect("armvcpu# ")
+        conversation.say("poweroff -f")
+        assert conversation.end().ending is Ending.POWERED_OFF

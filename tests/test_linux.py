@@ -311,6 +311,32 @@ def assert_refused(image: object, words: str, *options: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+# --- other systems --------------------------------------------------------------------------------------------
+
+
+def test_debians_general_kernel_boots_too(initramfs):
+    """The one with every driver, on two CPUs: to a shell, healthy, and off."""
+    firmware.fetch("linux")
+    with Conversation(
+        firmware.path("linux"), initrd=initramfs(), append=CONSOLE, cpus=2, memory=512 * MIB
+    ) as conversation:
+        conversation.expect(PROMPT)
+        assert conversation.ask("nproc", PROMPT) == "2"
+        assert not TROUBLE.findall(conversation.ask("dmesg", PROMPT))
+        conversation.say("poweroff -f")
+        assert conversation.end().status == 0
+
+
+@pytest.mark.slow
+def test_debians_installer_reaches_its_first_screen():
+    """A large initrd, udev, and a full-screen dialogue on the console."""
+    firmware.fetch("debian-installer")
+    kernel, initrd = (firmware.path("debian-installer", name) for name in ("linux", "initrd.gz"))
+    with Conversation(kernel, initrd=initrd, append=CONSOLE, memory=1024 * MIB) as conversation:
+        conversation.expect("Select a language", timeout=300)
+        conversation.expect("English")
+
+
 # --- for long -------------------------------------------------------------------------------------------------
 
 STRESS = """
