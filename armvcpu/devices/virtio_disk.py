@@ -12,6 +12,7 @@ import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING, Self
+from weakref import WeakSet
 
 from armvcpu.devices.virtqueue import after
 from armvcpu.errors import ImageError
@@ -43,6 +44,7 @@ class DiskImage:
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self.path, self.read_only = path, read_only
+        self._undo_logs: WeakSet[UndoLog] = WeakSet()
         try:
             # Without O_NONBLOCK, opening a FIFO would wait for its other end.
             self._fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -93,7 +95,19 @@ class DiskImage:
 
     def write_from(self, buffers: Sequence[memoryview], offset: int) -> None:
         """Write the buffers at `offset`, bytes; OSError where the host cannot."""
+        for log in self._undo_logs:
+            log.remember(offset, sum(map(len, buffers)))
         self._transfer(os.pwritev, buffers, offset)
+
+    def new_undo_log(self) -> UndoLog:
+        """Begin to remember what is overwritten, for as long as somebody has the log."""
+        log = UndoLog(self)
+        self._undo_logs.add(log)
+        return log
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Some of its bytes."""
+        return os.pread(self._fd, size, offset)
 
     def _transfer(
         self, call: Callable[[int, Sequence[memoryview], int], int], buffers: Sequence[memoryview], offset: int
@@ -121,3 +135,32 @@ class DiskImage:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+class UndoLog:
+    """What an image held, a piece at a time, when the log began: enough to go back to that moment."""
+
+    PIECE = 4096
+
+    def __init__(self, disk: DiskImage) -> None:
+        self._disk = disk
+        self._before: dict[int, bytes] = {}
+
+    def remember(self, offset: int, size: int) -> None:
+        """This range is about to be overwritten."""
+        for piece in range(offset // self.PIECE, -(-(offset + size) // self.PIECE)):
+            if piece not in self._before:
+                at = piece * self.PIECE
+                self._before[piece] = self._disk.read(at, min(self.PIECE, self._disk.size - at))
+
+    def undo(self) -> None:
+        """Put back what was there; OSError where the host cannot."""
+        before, self._before = self._before, {}
+        for piece, data in before.items():
+            self._disk.write_from([memoryview(data)], piece * self.PIECE)
+        self._before = {}
+
+    def close(self) -> None:
+        """Remember nothing any more."""
+        self._disk._undo_logs.discard(self)
+        self._before = {}

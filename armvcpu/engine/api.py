@@ -113,6 +113,11 @@ class Engine(Protocol):
         """A state for another vCPU, as after reset; any engine of the process can load it."""
         ...
 
+    @property
+    def state_format(self) -> str:
+        """What the bytes of a state mean: engines with the same format can load each other's states."""
+        ...
+
     def reset_state(self, state: CpuState) -> None:
         """Put a state back to what it is after reset."""
         ...

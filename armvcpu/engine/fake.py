@@ -75,6 +75,11 @@ class ScriptedEngine(FakeMemory):
         """Install the one trap handler."""
         self._handler = handler
 
+    @property
+    def state_format(self) -> str:
+        """That of no other engine."""
+        return "script"
+
     def answer_in_place(self, encoding: int, value: int | None = None) -> None:
         """Note it; the script goes on as it stands."""
         self.sites.append((self.state.pc, encoding, value))

@@ -74,6 +74,11 @@ class CpuState:
         self._cv, self._nz = layout.flags // 8, layout.flags // 8 + 1
         self._sp, self._vbar, self._sctlr = layout.sp_el // 8, layout.vbar_el // 8, layout.sctlr_el // 8
 
+    def load(self, raw: bytes) -> None:
+        """Become what `raw` was at another time; the engine must load it before it runs."""
+        self.raw[:] = raw
+        self.dirty_from, self.dirty_to = FRAME_SIZE, -1
+
     def touch(self, index: int) -> None:
         """Note that `frame[index]` has been changed."""
         if index < self.dirty_from:

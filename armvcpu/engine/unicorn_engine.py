@@ -328,6 +328,11 @@ class UnicornEngine:
         state.raw[:] = self._reset_state.raw
         return state
 
+    @property
+    def state_format(self) -> str:
+        """Two engines with the same format can load each other's states, also in another process."""
+        return f"unicorn {self._layout}"
+
     def reset_state(self, state: CpuState) -> None:
         """Put a state back to what it is after reset; the loaded one is loaded again."""
         state.raw[:] = self._reset_state.raw

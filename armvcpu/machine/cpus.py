@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NS_PER_COUNT = 16
 """The engine's system counter runs at 62.5 MHz and is CLOCK_MONOTONIC divided by this (docs/engine.md)."""
+_CNTVOFF = by_name["CNTVOFF_EL2"].encoding
+_U64 = 0xFFFF_FFFF_FFFF_FFFF
 NO_DEADLINE = 1 << 80
 """Later than anything."""
 VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID = 27, 30
@@ -35,9 +37,10 @@ class Cpu:
         self.power = AffinityState.ON if index == 0 else AffinityState.OFF
         self.waiting = False
         self._irq = self._fiq = False
-        self._start: tuple[int, int] | None = None
+        self.pending_start: tuple[int, int] | None = None
+        """Entry point and argument of a CPU that is to start anew when it is bound."""
         self.timers = {
-            "V": GuestTimer(self._virtual_count, self._shower("V"), _unconnected),
+            "V": GuestTimer(self.virtual_count, self._shower("V"), _unconnected),
             "P": GuestTimer(_physical_count, self._shower("P"), _unconnected),
         }
         self._shown: dict[str, tuple[int, int]] = {}
@@ -101,7 +104,7 @@ class Cpu:
     def start(self, entry: int, argument: int) -> None:
         """PSCI CPU_ON: from its reset state at `entry`, with x0 = `argument`."""
         self.power, self.waiting = AffinityState.ON, False
-        self._start = (entry, argument)
+        self.pending_start = (entry, argument)
 
     def stop(self) -> None:
         """PSCI CPU_OFF."""
@@ -111,13 +114,13 @@ class Cpu:
         """WFI or CPU_SUSPEND; with an entry point, waking up enters there as CPU_ON does."""
         self.waiting = not self.interrupted
         if entry is not None:
-            self._start = (entry, argument)
+            self.pending_start = (entry, argument)
 
     def reset(self) -> None:
         """As after power-on: the first CPU on, the others off."""
         self.power = AffinityState.ON if self.index == 0 else AffinityState.OFF
         self.waiting = False
-        self._start = (0, 0)
+        self.pending_start = (0, 0)
         for timer in self.timers.values():
             timer.reset()
         self._set_deadline()
@@ -125,14 +128,22 @@ class Cpu:
     @property
     def has_start(self) -> bool:
         """Is it to start anew when it is bound?"""
-        return self._start is not None
+        return self.pending_start is not None
+
+    def prepare(self) -> None:
+        """Have registers, which the first binding gives; while no CPU is bound."""
+        if not hasattr(self.vcpu, "state"):
+            self.vcpu.bind(self._pcpu)
+            self.vcpu.unbind()
 
     def bind(self) -> None:
         """Load it into the engine, with its timers and what it is to start with."""
         self.vcpu.bind(self._pcpu)
-        if self._start is not None:
-            entry, argument = self._start
-            self._start = None
+        if self.vcpu.engine.read_sysreg(_CNTVOFF) != self._offset & _U64:
+            self.vcpu.engine.write_sysreg(_CNTVOFF, self._offset & _U64)
+        if self.pending_start is not None:
+            entry, argument = self.pending_start
+            self.pending_start = None
             self.vcpu.reset()
             self._shown.clear()
             self.vcpu.set_entry(entry)
@@ -164,13 +175,22 @@ class Cpu:
     _offset = 0
     """CNTVOFF_EL2."""
 
+    def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
+        """Return to a state of the timers while not bound: the virtual count goes on from what it was."""
+        self._offset = _physical_count() - virtual_count
+        self._shown.clear()
+        for name, (ctl, cval, level) in timers.items():
+            self.timers[name].load(ctl, cval, level)
+        self._set_deadline()
+
     def set_offset(self, offset: int) -> None:
         """CNTVOFF_EL2: the virtual count is the physical one less this."""
         self._offset = offset
         self.vcpu.system_registers.cntvoff_el2 = offset
         self._set_deadline()
 
-    def _virtual_count(self) -> int:
+    def virtual_count(self) -> int:
+        """CNTVCT_EL0."""
         return _physical_count() - self._offset
 
     def _shower(self, timer: str) -> Callable[[int, int], None]:

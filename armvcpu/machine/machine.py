@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.console import Console
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.semihosting import Semihosting
+    from armvcpu.machine.snapshot import Snapshot
     from armvcpu.vcpu.exits import AccessFlags, Exit, SendIPI
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import EngineFactory
@@ -191,6 +192,44 @@ class Machine(Handlers):
     def last_exits(self) -> Sequence[tuple[int, Exit]]:
         """(PC, exit) of the last ones."""
         return self._loop.last_exits
+
+    # --- snapshots
+
+    def snapshot(self) -> Snapshot:
+        """The machine's state now, between two runs."""
+        from armvcpu.machine.snapshot import take  # noqa: PLC0415  for a fast start
+
+        return take(self)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Return to a state of this machine, or of one of the same kind; UsageError where it is another."""
+        from armvcpu.machine.snapshot import restore  # noqa: PLC0415
+
+        restore(self, snapshot)
+
+    @property
+    def is_running(self) -> bool:
+        """Does the guest run now?"""
+        return self._loop.is_running
+
+    @property
+    def current_cpu(self) -> Cpu:
+        """The CPU that the engine has loaded, or had last."""
+        return self._loop.cpu
+
+    def unload_cpu(self) -> None:
+        """Have no CPU loaded: all registers are in their saved states."""
+        if self._loop.cpu.is_bound:
+            self._loop.cpu.vcpu.unbind()
+
+    def load_cpu(self, index: int) -> None:
+        """Have a CPU loaded, where none is."""
+        self._loop.cpu = self.cpus[index]
+        self._loop.cpu.bind()
+
+    def restart_count(self, instructions: int | None) -> None:
+        """Go on counting from here."""
+        self._loop.instructions = instructions
 
     def reset(self) -> None:
         """SYSTEM_RESET: devices and CPUs start anew, RAM keeps what the image does not overwrite."""

@@ -28,7 +28,7 @@ class Peripherals:
     def __init__(self, config: MachineConfig, output: Callable[[int], None]) -> None:
         from armvcpu.devices.virtio_entropy import VirtioEntropy  # noqa: PLC0415  for a fast start, as those below
 
-        self._disks = open_disks(config.disks)
+        self.disks = open_disks(config.disks)
         self._networks: list[Network] = []
         self.console: VirtioConsole | None = None
         self.virtio: list[VirtioDevice] = [VirtioEntropy()]
@@ -49,15 +49,15 @@ class Peripherals:
 
     def close(self) -> None:
         """Close files, and end programs."""
-        close_disks(self._disks)
+        close_disks(self.disks)
         for network in self._networks:
             network.close()
 
     def _add_disks(self) -> None:
-        if self._disks:
+        if self.disks:
             from armvcpu.devices.virtio_block import VirtioBlock  # noqa: PLC0415
 
-            self.virtio += [VirtioBlock(disk) for disk in self._disks]
+            self.virtio += [VirtioBlock(disk) for disk in self.disks]
 
     def _add_networks(self, specs: Sequence[str]) -> None:
         from armvcpu.devices.virtio_net import VirtioNet  # noqa: PLC0415

@@ -75,6 +75,11 @@ class RunLoop:
         for cpu in machine.cpus:
             cpu.on_wake = self._on_wake
 
+    @property
+    def is_running(self) -> bool:
+        """Is `run` at work?"""
+        return self._waker is not None
+
     def attend(self) -> None:
         """From any thread: something wants the loop's attention."""
         self._attention.set()
@@ -147,18 +152,20 @@ class RunLoop:
     def _choose(self) -> bool:
         """Have the CPU loaded that runs next; False where all wait."""
         cpus, current = self._machine.cpus, self.cpu
-        if len(cpus) == 1 or (current.runnable and not self._yield_turn):
+        if len(cpus) == 1:
             return current.is_awake()
-        self._yield_turn = False
-        for step in range(1, len(cpus) + 1):
-            cpu = cpus[(current.index + step) % len(cpus)]
-            if cpu.is_awake():
-                self.switch_to(cpu)
-                others = any(other.runnable for other in cpus if other is not cpu)
-                self._turn_ends = time.monotonic_ns() + TURN_NS if others else NO_DEADLINE
-                self._rearm()
-                return True
-        return False
+        if not current.runnable or self._yield_turn:
+            self._yield_turn = False
+            order = (cpus[(current.index + step) % len(cpus)] for step in range(1, len(cpus) + 1))
+            following = next((cpu for cpu in order if cpu.is_awake()), None)
+            if following is None:
+                return False
+            self.switch_to(following)
+            self._turn_ends = NO_DEADLINE
+        self.cpu.is_awake()
+        if self._turn_ends >= NO_DEADLINE and any(cpu.runnable for cpu in cpus if cpu is not self.cpu):
+            self._end_turn_within(TURN_NS)
+        return True
 
     def switch_to(self, cpu: Cpu) -> None:
         """Load a CPU into the engine in place of the one that is."""

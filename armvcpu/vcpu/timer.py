@@ -59,7 +59,8 @@ class GuestTimer:
         self, count: Callable[[], int], show: Callable[[int, int], None], line: Callable[[bool], None]
     ) -> None:
         self._count, self._show, self._line = count, show, line
-        self._level = False
+        self.level = False
+        """The interrupt line's level."""
         self.ctl = self.cval = 0
 
     @property
@@ -85,13 +86,18 @@ class GuestTimer:
             self.ctl |= ISTATUS
         self._show(self.ctl, self.cval)
         level = self.ctl & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
-        if level != self._level:
-            self._level = level
+        if level != self.level:
+            self.level = level
             self._line(level)
 
     def connect(self, line: Callable[[bool], None]) -> None:
         """Where the interrupt goes from now on."""
         self._line = line
+
+    def load(self, ctl: int, cval: int, level: bool) -> None:
+        """Return to a state, with an interrupt controller that has been told of this level already."""
+        self.ctl, self.cval, self.level = ctl, cval, level
+        self.update()
 
     def reset(self) -> None:
         """As after reset: disabled, and its interrupt gone."""

@@ -201,6 +201,13 @@ class Aarch64VCpu:
         if self.interrupts is not None:
             self.interrupts.reset()
 
+    def load_registers(self, registers: bytes) -> None:
+        """Return to registers that `state.raw` had; FREE before and after."""
+        self._require("load_registers", VCpuState.FREE)
+        if not hasattr(self, "state"):
+            raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
+        self.state.load(registers)
+
     def block(self) -> None:
         """READY becomes BLOCKED: the vCPU waits (WFI, CPU_OFF) and may not run."""
         self._require("block", VCpuState.READY)
