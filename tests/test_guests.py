@@ -9,7 +9,7 @@ import pytest
 
 from armvcpu.arch.idregs import model, presented
 from armvcpu.arch.registers import by_name
-from armvcpu.cli.crash import crash_report
+from armvcpu.debug.crash import crash_report
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.machine import Machine
 from armvcpu.machine.outcome import Ending, Outcome

@@ -40,7 +40,7 @@ from raw_guest import (
     store,
 )  # fmt: skip
 
-from armvcpu.cli.crash import crash_report
+from armvcpu.debug.crash import crash_report
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.machine import Machine
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from armvcpu.errors import UsageError
+from armvcpu.machine.sizes import parse_size
+
 LONGEST = 1e9
 """Seconds that may be waited for: more than thirty years, and less than what the host's calls can't take."""
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 class Size(click.ParamType[int]):
@@ -20,11 +22,10 @@ class Size(click.ParamType[int]):
         """The number of bytes."""
         if isinstance(value, int):
             return value
-        text = str(value).upper().removesuffix("IB").removesuffix("B")
-        digits, unit = (text[:-1], text[-1]) if text[-1:] in {"K", "M", "G"} else (text, "")
-        if not digits.isdecimal():
-            self.fail(f"{value!r} is no size: write 256M or 1G", param, ctx)
-        return int(digits) * _UNITS[unit]
+        try:
+            return parse_size(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Seconds(click.ParamType[float]):

@@ -116,7 +116,7 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
 
     crash = None
     if outcome.ending is Ending.CRASHED:
-        from armvcpu.cli.crash import crash_report  # noqa: PLC0415
+        from armvcpu.debug.crash import crash_report  # noqa: PLC0415
 
         crash = crash_report(machine, outcome.reason)
         click.echo("\n" + crash.render(), err=True)

@@ -92,6 +92,16 @@ class GuestMemory:
         for block in range(base + used, base + FLASH_SIZE, BLOCK):
             space.map_linear(block, FLASH_HOST_BASE, BLOCK, ROM)
 
+    def hide_page(self, space: AddressSpace, page: int) -> None:
+        """Have a page of RAM be a hole for the guest."""
+        if not self.is_ram(page, 4096):
+            raise UsageError(f"no RAM at {page:#x}")
+        space.unmap(page, 4096)
+
+    def show_page(self, space: AddressSpace, page: int) -> None:
+        """Have it be RAM again."""
+        space.map_linear(page, page, 4096, RWX, lazy_execute=True)
+
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes of RAM or flash at a guest-physical address; UsageError where there is neither."""
         return bytes(self._view(address, size))

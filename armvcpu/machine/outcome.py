@@ -13,6 +13,8 @@ class Ending(Enum):
     REPORTED_FAILURE = 1
     CRASHED = 3
     LIMIT = 4
+    STOPPED = -1
+    """At a place that the embedding program has named; the guest can go on. No command ends so."""
 
 
 @dataclass(frozen=True, slots=True)

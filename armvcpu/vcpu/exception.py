@@ -15,6 +15,7 @@ from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.instructions import has_writeback
 from armvcpu.arch.registers import access_from_instruction, iss_from_encoding, lowest_el
 from armvcpu.arch.sysreg import SysRegAccess, SysRegIss
+from armvcpu.arch.vectors import VectorKind
 from armvcpu.errors import GuestCrash
 from armvcpu.vcpu.entry import entry_pstate, hits_own_vector, vector_address
 from armvcpu.vcpu.exits import (
@@ -74,7 +75,7 @@ class ExceptionLayer:
                 EC.DABT_LOWER: self._data_abort,
             },
         )
-        self._to_el1 = self._table(self.take_exception, {EC.UNKNOWN: self._undefined})
+        self._to_el1 = self._table(self.take_exception, {EC.UNKNOWN: self._undefined, EC.BRK64: self._breakpoint})
 
     @staticmethod
     def _table(
@@ -96,10 +97,17 @@ class ExceptionLayer:
 
     def take_exception(self, esr: int, far: int) -> None:
         """Enter an exception at EL1: AArch64.TakeException with target EL1."""
+        self._take(esr, far, VectorKind.SYNCHRONOUS)
+
+    def take_serror(self, iss: int) -> None:
+        """Enter an SError interrupt at EL1 (AArch64.TakePhysicalSErrorException); PSTATE.A is the caller's affair."""
+        self._take(int(EC.SERROR) << 26 | 1 << 25 | iss & 0x1FF_FFFF, 0, VectorKind.SERROR)
+
+    def _take(self, esr: int, far: int, kind: VectorKind) -> None:
         vcpu = self._vcpu
         state = vcpu.state
         pstate, elr = state.pstate, state.pc
-        vector = vector_address(state.vbar_el(1), pstate, 1)
+        vector = vector_address(state.vbar_el(1), pstate, 1, kind)
         has_far = esr >> 26 in _HAS_FAR
         if vcpu.observer is not None:
             vcpu.observer.exception(vcpu.vcpu_id, state, 1, esr, far if has_far else None, vector)
@@ -159,6 +167,12 @@ class ExceptionLayer:
                 vcpu.handlers.semihosting(vcpu)
                 return
         self.take_exception(esr, far)
+
+    def _breakpoint(self, esr: int, far: int) -> None:
+        """BRK: a debugger's, where there is one that says so, else the guest's own."""
+        handler = self._vcpu.handlers.breakpoint
+        if handler is None or not handler(self._vcpu, esr & 0xFFFF):
+            self.take_exception(esr, far)
 
     def _decode(self, word: int) -> tuple[SysRegAccess | None, int]:
         """The access that an instruction makes, and the lowest level that may make it; remembered."""

@@ -78,6 +78,8 @@ class TrapHandlers:
     hypercalls: dict[int, CallHandler] = field(default_factory=dict)
     smc: dict[int, CallHandler] = field(default_factory=dict)
     semihosting: Callable[[Aarch64VCpu], None] | None = None
+    breakpoint: Callable[[Aarch64VCpu, int], bool] | None = None
+    """Asked at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
 
 
 class Aarch64VCpu:
@@ -316,6 +318,15 @@ class Aarch64VCpu:
         """Answer an MMIO or NestedPageFault exit: nothing is there."""
         self._require_exit("inject_external_abort", ExceptionClass.IABT_LOWER, ExceptionClass.DABT_LOWER)
         self._exceptions.external_abort()
+
+    def take_serror(self, iss: int = 0) -> None:
+        """While it does not run: enter an SError interrupt at EL1, whatever PSTATE.A says (DDI 0487 D1.3.4).
+
+        The engine delivers no virtual SError (HCR_EL2.VSE), so its entry is made here.
+        """
+        self._require("take_serror", VCpuState.READY)
+        self._exceptions.take_serror(iss)
+        self.engine.store()
 
     def fetch_word(self) -> int | None:
         """The instruction word at PC, or None where it cannot be read."""

@@ -1,0 +1,190 @@
+"""Talking with a guest: pexpect's `expect` and `send` over a machine's console, in this process.
+
+pexpect has what people know and what is easily got wrong (several patterns, what stands before and after a match,
+TIMEOUT and EOF as patterns, search windows), and its `SpawnBase` takes any transport. Here reading is running the
+guest: it runs while somebody waits for its words and stands still otherwise, so a guest can't run away from its test,
+and what is typed waits in the console until the guest takes it, however fast it is typed.
+
+A run ends at the end of a line, when the guest goes idle, at a character that the pattern ends in, and otherwise after
+PATIENCE seconds with new output, for guests that print a prompt and poll.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pexpect import EOF, TIMEOUT
+from pexpect.spawnbase import SpawnBase
+
+from armvcpu.machine.console import MemoryConsole
+
+if TYPE_CHECKING:
+    from armvcpu.machine.outcome import Outcome
+
+PATIENCE = 0.05
+TAIL = 2000
+"""Characters of output that a failure shows."""
+WAITED = "somebody waits for the console"
+TIMER_HZ = 62_500_000
+"""CNTFRQ_EL0."""
+_FOREVER = 1e9
+
+
+class ExpectConsole(MemoryConsole):
+    """A console that ends the run when there is something to look at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stop: Any = None
+        """Called to end the run; None while nobody waits."""
+        self.stop_at = b"\n"
+        self._seen = 0
+
+    def write(self, byte: int) -> None:
+        """A character of the guest's."""
+        self.output.append(byte)
+        if self.stop is not None and byte in self.stop_at:
+            self.stop()
+
+    def flush(self) -> None:
+        """The guest goes idle: whatever it has printed is all there will be for now."""
+        if self.stop is not None and len(self.output) > self._seen:
+            self.stop()
+
+    def new_output(self) -> bytes:
+        """What was printed since the last call."""
+        data = bytes(self.output[self._seen :])
+        self._seen += len(data)
+        return data
+
+    @property
+    def has_new(self) -> bool:
+        """Is there any?"""
+        return len(self.output) > self._seen
+
+
+class Runnable(Protocol):
+    """What is talked with."""
+
+    def run(self, timeout: float | None = None) -> Outcome:
+        """Run the guest."""
+
+    def quit(self, reason: str) -> None:
+        """End the run."""
+
+    def guest_seconds(self) -> float:
+        """The guest's own time."""
+
+    @property
+    def is_running(self) -> bool:
+        """Is a run at work?"""
+
+
+class Conversation(SpawnBase):  # type: ignore[misc]
+    """`expect`, `expect_exact`, `send`, `sendline` and pexpect's other methods, for the guest on `console`."""
+
+    def __init__(self, machine: Runnable, console: ExpectConsole, timeout: float = 30) -> None:
+        super().__init__(timeout=timeout, encoding="utf-8", codec_errors="replace")
+        self.delayafterread = None  # nothing is gained by sleeping: the guest runs in this very thread
+        self._machine, self._console = machine, console
+        self.outcome: Outcome | None = None
+        """How the guest ended, once it has."""
+        self.linesep = "\r"
+
+    # --- pexpect's transport
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
+        """Run the guest until it has printed something; EOF where it has ended, TIMEOUT where it is silent."""
+        del size
+        if not self._console.has_new:
+            if self.outcome is not None:
+                raise EOF(f"the guest has ended: {self.outcome.reason}")
+            self._run(time.monotonic() + (_FOREVER if timeout is None else timeout))
+        data = self._console.new_output()
+        if not data:
+            return self.read_nonblocking(timeout=0) if self.outcome is not None else ""
+        text: str = self._decoder.decode(data, final=False)
+        self._log(text, "read")
+        return text
+
+    def _run(self, deadline: float) -> None:
+        console, machine = self._console, self._machine
+        console.stop = self._stop
+        try:
+            while not console.has_new:
+                left = deadline - time.monotonic()
+                if left <= 0 or self._guest_deadline <= machine.guest_seconds():
+                    raise TIMEOUT("the guest said nothing that was waited for")
+                outcome = machine.run(timeout=min(left, PATIENCE))
+                if outcome.reason not in {WAITED, "time-out"}:
+                    self.outcome = outcome
+                    return
+        finally:
+            console.stop = None
+
+    def _stop(self) -> None:
+        if self._machine.is_running:  # a run that ends shows its output too
+            self._machine.quit(WAITED)
+
+    # --- what callers use
+
+    _guest_deadline = float("inf")
+
+    def expect_list(self, pattern_list: Any, timeout: Any = -1, searchwindowsize: int = -1, **kw: Any) -> int:
+        """pexpect's, which `expect` calls too; `guest_timeout` is in seconds of the guest's own time."""
+        self._console.stop_at = b"\n"
+        return self._waiting(super().expect_list, pattern_list, timeout, searchwindowsize, kw)
+
+    def expect_exact(self, pattern_list: Any, timeout: Any = -1, searchwindowsize: int = -1, **kw: Any) -> int:
+        """pexpect's: the strings as they stand, found as soon as their last character is printed."""
+        patterns = pattern_list if isinstance(pattern_list, list | tuple) else [pattern_list]
+        last = {pattern.encode()[-1] for pattern in patterns if isinstance(pattern, str) and pattern}
+        self._console.stop_at = bytes(last | {ord("\n")})
+        return self._waiting(super().expect_exact, pattern_list, timeout, searchwindowsize, kw)
+
+    def expect(self, pattern: Any, timeout: Any = -1, searchwindowsize: int = -1, **kw: Any) -> int:
+        """pexpect's: one regular expression or several, TIMEOUT and EOF among them; the index of what was found."""
+        return self.expect_list(self.compile_pattern_list(pattern), timeout, searchwindowsize, **kw)
+
+    def _waiting(self, call: Any, patterns: Any, timeout: Any, window: int, kw: dict[str, Any]) -> int:
+        guest = kw.pop("guest_timeout", None)
+        self._guest_deadline = float("inf") if guest is None else self._machine.guest_seconds() + guest
+        try:
+            found: int = call(patterns, timeout, window, **kw)
+        finally:
+            self._guest_deadline = float("inf")
+        return found
+
+    def send(self, text: str | bytes) -> int:
+        """Type; nothing is lost, however much it is. The number of bytes."""
+        data = text.encode() if isinstance(text, str) else text
+        self._log(text if isinstance(text, str) else text.decode(errors="replace"), "send")
+        self._console.feed(data)
+        return len(data)
+
+    def sendline(self, text: str = "") -> int:
+        """Type a line and Return."""
+        return self.send(text + self.linesep)
+
+    def sendcontrol(self, letter: str) -> int:
+        """Type Ctrl and a letter."""
+        return self.send(bytes([ord(letter.upper()) & 0x1F]))
+
+    def ask(self, command: str, prompt: str, timeout: Any = -1) -> str:
+        """Type a command and return what it printed before the next prompt, without its echo."""
+        self.sendline(command)
+        self.expect_exact(command.split("\n", maxsplit=1)[0][:60], timeout)
+        self.expect_exact(prompt, timeout)
+        return str(self.before).replace("\r", "").strip("\n")
+
+    def tail(self) -> str:
+        """The last of what the guest printed."""
+        return self._console.output[-TAIL:].decode(errors="replace").replace("\r", "")
+
+    def __str__(self) -> str:
+        end = "it still runs" if self.outcome is None else self.outcome.reason
+        return f"the guest's last words:\n{self.tail()}\n--- {end}"
+
+
+__all__ = ["EOF", "TIMEOUT", "Conversation", "ExpectConsole"]
