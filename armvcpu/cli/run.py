@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from armvcpu.cli.options import Address, Seconds, Size
+from armvcpu.cli.snapshots import SnapshotFiles
 
 if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
@@ -65,6 +66,9 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option(
     "--semihosting-directory", metavar="DIR", type=click.Path(path_type=Path), help="Let semihosting use files in DIR."
 )
+@click.option("--snapshot-load", metavar="F", type=click.Path(), help="Go on from a snapshot of the same machine.")
+@click.option("--snapshot-save", metavar="F", type=click.Path(), help="Write a snapshot when the run ends.")
+@click.option("--snapshot-at", metavar="TEXT", help="End the run once the guest has printed TEXT, for --snapshot-save.")
 @click.option("--no-reboot", is_flag=True, help="End when the guest asks for a reset.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON, on the last line of stdout.")
 @click.pass_context
@@ -86,6 +90,7 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     from armvcpu.machine.machine import Machine  # noqa: PLC0415
 
     timeout, limit = options.pop("timeout"), options.pop("max_instructions")
+    snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("load", "save", "at")))
     options["virtio_version"] = 1 if options.pop("virtio") == "legacy" else 2
     options["reboot"] = not options.pop("no_reboot")
     tracing = None
@@ -102,12 +107,15 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     for line in machine.plan.description:
         log.info(line)
     log.debug("guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
+    snapshots.load_into(machine)
     console.on_quit = machine.quit
+    snapshots.watch(console, machine)
     console.on_output_lost = lambda: machine.interrupt(signal.SIGPIPE)
     for number in TERMINATING:
         stack.callback(signal.signal, number, signal.signal(number, lambda n, _frame: machine.interrupt(n)))
     with console:
-        return machine, machine.run(timeout=timeout, max_instructions=limit or 0)
+        outcome = machine.run(timeout=timeout, max_instructions=limit or 0)
+    return machine, snapshots.save_from(machine, outcome)
 
 
 def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:

@@ -103,6 +103,8 @@ class StdioConsole(BufferedOutput):
         self.on_input: Callable[[], None] = _nothing
         self.on_quit: Callable[[], None] = _nothing
         self.on_monitor: Callable[[], None] = _nothing
+        self.listener: Callable[[int], None] | None = None
+        """Hears each character of the guest's too; set before the run."""
         self.eof = False
         self._stdin = stdin
         self._is_tty = os.isatty(stdin)
@@ -114,6 +116,12 @@ class StdioConsole(BufferedOutput):
         self._undo = contextlib.ExitStack()
 
     # --- the guest's side
+
+    def write(self, byte: int) -> None:
+        """One character from the guest."""
+        super().write(byte)
+        if self.listener is not None:
+            self.listener(byte)
 
     def take(self, limit: int) -> bytes:
         """At most `limit` bytes of input."""

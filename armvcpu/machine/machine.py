@@ -208,6 +208,11 @@ class Machine(Handlers):
         restore(self, snapshot)
 
     @property
+    def can_go_on(self) -> bool:
+        """Has the guest neither powered off nor crashed?"""
+        return self._loop.can_go_on
+
+    @property
     def is_running(self) -> bool:
         """Does the guest run now?"""
         return self._loop.is_running

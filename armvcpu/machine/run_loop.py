@@ -63,6 +63,8 @@ class RunLoop:
         self.instructions: int | None = 0
         self.signal, self.quit_reason = 0, ""
         self.outcome: Outcome | None = None
+        self.can_go_on = True
+        """Has the last run ended for a reason of the host's, and not the guest's?"""
         self._attention = threading.Event()
         self._waker: Waker | None = None
         self._rtc = machine.board.rtc
@@ -105,6 +107,7 @@ class RunLoop:
             try:
                 machine.feed_input()
                 self._rearm()
+                self.can_go_on = False
                 return self._loop(max_instructions, counting)
             except (GuestCrash, Unmodelled) as stop:
                 return Outcome.of(Ending.CRASHED, str(stop))
@@ -129,6 +132,7 @@ class RunLoop:
             if counting:
                 left -= self._count(reason, piece)
                 if max_instructions and left <= 0:
+                    self.can_go_on = True
                     return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
                 slow = time.monotonic() - start > SLICE_TIME
                 size = max(size // 2, FIRST_SLICE) if slow else min(size * 2, LAST_SLICE)
@@ -249,6 +253,14 @@ class RunLoop:
         self._machine.feed_input()
         if self._sources:
             self._serve_sources()
+        outcome = self._wanted_end(now)
+        if outcome is not None:
+            self.can_go_on = True
+            return outcome
+        self._rearm()
+        return None
+
+    def _wanted_end(self, now: int) -> Outcome | None:
         if self.signal:
             signal, self.signal = self.signal, 0
             return Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal)
@@ -257,7 +269,6 @@ class RunLoop:
             return Outcome.of(Ending.POWERED_OFF, reason)
         if now >= self._timeout_ns:
             return Outcome.of(Ending.LIMIT, "time-out")
-        self._rearm()
         return None
 
     def _serve_sources(self) -> None:
