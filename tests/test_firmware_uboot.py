@@ -138,6 +138,27 @@ def test_commands_from_a_pipe(u_boot):
     assert b"aarch64-linux-gnu-gcc" in done.stdout
 
 
+def test_the_environment_is_found_again_in_flash(u_boot, tmp_path):
+    """saveenv erases and programs bank 1; a reset and another machine both find it."""
+    variables = tmp_path / "vars.fd"
+    with Conversation(firmware=u_boot, vars=variables) as conversation:
+        reach_prompt(conversation)
+        conversation.ask("setenv greeting hello", PROMPT)
+        assert "OK" in conversation.ask("saveenv", PROMPT)
+        conversation.say("reset")
+        reach_prompt(conversation)
+        assert conversation.ask("printenv greeting", PROMPT) == "greeting=hello"
+    with Conversation(firmware=u_boot, vars=variables) as conversation:
+        reach_prompt(conversation)
+        assert conversation.ask("printenv greeting", PROMPT) == "greeting=hello"
+
+
+def test_flash_is_probed(at_prompt):
+    """Two banks of the Intel command set (JESD68)."""
+    facts = at_prompt.ask("flinfo", PROMPT)
+    assert facts.count("Intel Extended command set, Manufacturer ID: 0x89, Device ID: 0x0018") == 2
+
+
 def test_booti_starts_linux_from_a_virtio_disk(u_boot, tmp_path):
     """Kernel and initrd from a FAT file system, the board's own device tree: to a shell, and off."""
     for name in ("linux-cloud", "busybox"):

@@ -26,6 +26,7 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.command()
 @click.argument("image", metavar="[IMAGE]", required=False, type=click.Path())
 @click.option("--firmware", metavar="F", type=click.Path(), help="Start from flash bank 0 with this in it.")
+@click.option("--vars", metavar="F", type=click.Path(), help="File that is flash bank 1; created where there is none.")
 @click.option("--cpus", metavar="N", type=int, default=1, show_default=True, help="CPUs, up to 32.")
 @click.option("--gic", type=click.IntRange(2, 3), default=3, show_default=True, help="Version of the GIC, 2 or 3.")
 @click.option(

@@ -1,28 +1,53 @@
-"""One bank of NOR flash that holds still: reads give its contents, writes are ignored.
+"""One bank of NOR flash with the Intel command set: Intel StrataFlash 28F128J3 datasheet (290667), 4.0; JESD68.
 
-The machine maps the contents as memory for reads, so that code can be fetched from them at full speed; only
-writes, and reads of what the machine did not map, come here. Limit: no command is answered, not even a query
-(JEDEC JESD68, Common Flash Interface), so a driver that probes takes the bank for a ROM. A command set would
-live in `write`; while the bank is not in read-array mode, the machine must then not map it.
+    0xFF        read array              0x70        read status           0x50   clear status
+    0x90        read identifiers        0x98        CFI query
+    0x40, 0x10  program a word: then the data       0xE8   write to buffer: count - 1, the data, 0xD0
+    0x20        erase a block: then 0xD0            0x60   lock bits: then 0x01 (set) or 0xD0 (clear)
+
+In read-array mode the machine maps the contents as memory, so that code runs from them at full speed; a write, which
+stage 2 traps, comes here and takes the bank out of it: `on_array(False)`. The bank is mapped again when it is in that
+mode and read for a while. Programming only clears bits, and reaches the contents at once, so that they are at every
+moment what a power cut would leave. Nothing takes time: the status is always "ready".
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from armvcpu.devices.device import Device, DtNode, reg_cells
+from armvcpu.devices.flash_query import BLOCK, BUFFER, IDENTIFIERS, on_both_chips, query_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ARRAY, STATUS, IDENTIFY, QUERY = 0xFF, 0x70, 0x90, 0x98
+PROGRAM, ERASE, BUFFERED, LOCK, CLEAR_STATUS, CONFIRM = (0x40, 0x10), 0x20, 0xE8, 0x60, 0x50, 0xD0
+READY, ERASE_ERROR, PROGRAM_ERROR = 0x80, 0x20, 0x10
+"""Status bits; an error of a command sequence sets both of the errors (datasheet, "Status Register Definitions")."""
+READS_TO_MAP = 8
+"""So many reads of the array in a row, each a trap, are reason to map it again."""
 
 
 class Contents(Protocol):
-    """A sequence of bytes."""
+    """The bytes of a bank, which outlive the device."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, where: slice, /) -> bytes | bytearray | memoryview: ...
 
+    def put(self, offset: int, data: bytes, /) -> None:
+        """Replace bytes."""
+
+    def changes(self) -> dict[int, bytes]:
+        """What differs from the start, for a snapshot."""
+
+    def load_changes(self, changes: dict[int, bytes], /) -> None:
+        """Return to what `changes()` gave."""
+
 
 class Flash(Device):
-    """A bank over `contents`, bytes that belong to the machine; as large as they are.
+    """A bank over `contents`, as large as they are.
 
     A board describes its equal, consecutive banks in one device-tree node. `banks_in_node` says how many of
     them this bank's node covers: 1 only itself, 2 also the next one, 0 leaves it to the bank before.
@@ -32,15 +57,117 @@ class Flash(Device):
         self.contents = contents
         self.size = len(contents)
         self.banks_in_node = banks_in_node
+        self._query = query_table(self.size)
+        self.on_array: Callable[[bool], None] = _unmapped
+        """Called with True when the contents may be mapped for reading, with False when they must not be."""
+        self._is_mapped = True
         super().__init__()
 
+    def reset(self) -> None:
+        """Read-array mode; the contents stay."""
+        super().reset()
+        self._mode, self._status, self._setup = ARRAY, READY, 0
+        self._buffer_left, self._buffer = 0, dict[int, bytes]()
+        self._array_reads = 0
+        self.show_array()
+
+    @property
+    def is_array(self) -> bool:
+        """Do reads give the contents?"""
+        return self._mode == ARRAY and not self._setup
+
+    def show_array(self) -> bool:
+        """Have the contents mapped again, where that is right: a fetch of an instruction wants it."""
+        if self.is_array and not self._is_mapped:
+            self._is_mapped = True
+            self.on_array(True)
+        return self.is_array
+
+    def hide_array(self) -> None:
+        """Have every access come to the device."""
+        if self._is_mapped:
+            self._is_mapped = False
+            self.on_array(False)
+
+    # --- reads
+
     def read(self, offset: int, width: int) -> int:
-        """Read `width` bytes at `offset` of the contents; zero beyond their end."""
-        return int.from_bytes(self.contents[offset : offset + width], "little")
+        """Read `width` bytes at `offset`: the contents, the status, or what the chips tell of themselves."""
+        if self.is_array:
+            self._array_reads += 1
+            if self._array_reads >= READS_TO_MAP:
+                self.show_array()
+            return int.from_bytes(self.contents[offset : offset + width], "little")
+        if self._setup or self._mode == STATUS:
+            return on_both_chips(self._status, width)
+        step = offset >> 2 & 0xFF
+        if self._mode == IDENTIFY:
+            return on_both_chips(IDENTIFIERS[step] if step < len(IDENTIFIERS) else 0, width)
+        return on_both_chips(self._query[step] if step < len(self._query) else 0, width)
+
+    # --- writes
 
     def write(self, offset: int, width: int, value: int) -> None:
-        """Nothing changes."""
-        del offset, width, value
+        """A command, or what a command waits for."""
+        self._array_reads = 0
+        self.hide_array()
+        if self._setup:
+            self._go_on(offset, width, value)
+        else:
+            self._begin(value & 0xFF)
+
+    def _begin(self, command: int) -> None:
+        if command in PROGRAM or command in {ERASE, BUFFERED, LOCK}:
+            self._setup, self._mode = command, STATUS
+            self._buffer_left, self._buffer = -1, {}
+        elif command == CLEAR_STATUS:
+            self._status, self._mode = READY, ARRAY
+        elif command in {STATUS, IDENTIFY, QUERY}:
+            self._mode = command
+        else:
+            self._mode = ARRAY
+
+    def _go_on(self, offset: int, width: int, value: int) -> None:
+        """The second cycle of a command, or a later one."""
+        setup = self._setup
+        if setup in PROGRAM:
+            self._setup = 0
+            self._program(offset, value.to_bytes(width, "little"))
+        elif setup == BUFFERED:
+            self._fill(offset, width, value)
+        else:
+            self._setup = 0
+            confirmed = value & 0xFF == CONFIRM
+            if setup == ERASE and confirmed:
+                start = offset & -BLOCK
+                self.contents.put(start, b"\xff" * min(BLOCK, self.size - start))
+            elif not confirmed and (setup == ERASE or value & 0xFF != 0x01):
+                self._status |= ERASE_ERROR | PROGRAM_ERROR
+
+    def _fill(self, offset: int, width: int, value: int) -> None:
+        """Write to buffer: the count less one, so many words of the bus, and the confirmation."""
+        if self._buffer_left < 0:
+            self._buffer_left = (value & 0xFFFF) + 1
+            if self._buffer_left * width > BUFFER:
+                self._setup = 0
+                self._status |= ERASE_ERROR | PROGRAM_ERROR
+        elif self._buffer_left:
+            self._buffer[offset] = value.to_bytes(width, "little")
+            self._buffer_left -= 1
+        else:
+            self._setup = 0
+            if value & 0xFF == CONFIRM:
+                for at, data in self._buffer.items():
+                    self._program(at, data)
+            else:
+                self._status |= ERASE_ERROR | PROGRAM_ERROR
+
+    def _program(self, offset: int, data: bytes) -> None:
+        """Bits go from 1 to 0 only."""
+        before = self.contents[offset : offset + len(data)]
+        self.contents.put(offset, bytes(old & new for old, new in zip(before, data, strict=False)))
+
+    # --- device tree and snapshot
 
     def dt_node(self, base: int, interrupts: tuple[int, ...]) -> DtNode | None:
         """The node of binding `cfi-flash` (`mtd-physmap`): two 16-bit chips side by side in each bank."""
@@ -49,3 +176,25 @@ class Flash(Device):
             return None
         banks = [(base + bank * self.size, self.size) for bank in range(self.banks_in_node)]
         return DtNode(f"flash@{base:x}", {"compatible": "cfi-flash", "reg": reg_cells(*banks), "bank-width": (4,)})
+
+    def state(self) -> dict[str, Any]:
+        """The chips' mode, and what of the contents has changed."""
+        return {
+            **super().state(), "mode": self._mode, "status": self._status, "setup": self._setup,
+            "buffer_left": self._buffer_left, "buffer": dict(self._buffer), "changes": self.contents.changes(),
+        }  # fmt: skip
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state()` gave."""
+        super().load_state(state)
+        self._mode, self._status, self._setup = state["mode"], state["status"], state["setup"]
+        self._buffer_left, self._buffer = state["buffer_left"], dict(state["buffer"])
+        self.contents.load_changes(state["changes"])
+        if self.is_array:
+            self.show_array()
+        else:
+            self.hide_array()
+
+
+def _unmapped(_may_be_mapped: bool) -> None:
+    """Nobody maps the contents: every read comes to the device."""

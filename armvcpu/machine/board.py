@@ -7,6 +7,7 @@
     0x080A_0000  GICR, 128 KiB for each CPU        (with a GICv3)
     0x0900_0000  PL011 UART                   SPI 1
     0x0901_0000  PL031 real-time clock        SPI 2
+    0x0902_0000  fw_cfg
     0x0903_0000  PL061 GPIO, power key        SPI 7
     0x0A00_0000  virtio-mmio, 32 of 0x200     SPI 16 up
     0x1000_0000  PCIe memory window
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Literal
 from armvcpu.arch.psci import psci_by_name
 from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
 from armvcpu.devices.flash import Flash
+from armvcpu.devices.fw_cfg import FwCfg
 from armvcpu.devices.gicv2 import Gicv2
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
@@ -58,6 +60,7 @@ TIMER_PPIS, GIC_PPI = (13, 14, 11, 10), 1
 """PPI numbers start at INTID 16; GIC_PPI is the first cell of their interrupt specifiers (binding `arm,gic-v3`)."""
 UART_BASE, UART_SPI = 0x0900_0000, 1
 RTC_BASE, RTC_SPI = 0x0901_0000, 2
+FW_CFG_BASE = 0x0902_0000
 GPIO_BASE, GPIO_SPI = 0x0903_0000, 7
 VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, VIRTIO_SPI = 0x0A00_0000, 32, 0x200, 16
 ECAM_BASE, PCIE_SPIS = 0x40_1000_0000, (3, 4, 5, 6)
@@ -94,12 +97,18 @@ class Board:
     gic: Gicv2 | Gicv3
     uart: Pl011
     rtc: Pl031
+    flash: tuple[Flash, Flash]
+    fw_cfg: FwCfg
     cpu_compatible: str = "arm,cortex-a72"
     mpidrs: Sequence[int] = (0,)
 
     def find(self, address: int) -> Slot | None:
         """The slot that decodes an address."""
         return next((slot for slot in self.slots if slot.base <= address < slot.base + slot.size), None)
+
+    def flash_at(self, base: int) -> Flash | None:
+        """The flash bank whose slot begins there."""
+        return next((flash for flash, at in zip(self.flash, FLASH_BASES, strict=True) if at == base), None)
 
     def memory_map(self) -> MemoryMap:
         """What an image may use and must not touch."""
@@ -209,20 +218,21 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     """The `virt` board with as many CPUs as there are lines to."""
     mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.irq)))
     gic, gic_slots = _gicv3(mpidrs, wiring.lines) if wiring.gic == 3 else _gicv2(wiring.lines)
-    slots = [
-        Slot(f"flash{i}", base, Flash(wiring.flash[i], banks_in_node=2 - 2 * i)) for i, base in enumerate(FLASH_BASES)
-    ]
+    flash = (Flash(wiring.flash[0], banks_in_node=2), Flash(wiring.flash[1], banks_in_node=0))
+    fw_cfg = FwCfg(wiring.memory, len(mpidrs))
+    slots = [Slot(f"flash{i}", base, flash[i]) for i, base in enumerate(FLASH_BASES)]
     slots += gic_slots
     uart = Pl011(wiring.output, gic.spi_line(UART_SPI))
     rtc = Pl031(wiring.clock, gic.spi_line(RTC_SPI))
     slots.append(Slot("pl011", UART_BASE, uart, (UART_SPI,)))
     slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
+    slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
     slots.append(Slot("pl061", GPIO_BASE, Pl061(gic.spi_line(GPIO_SPI)), (GPIO_SPI,)))
     slots += [_virtio_slot(index, wiring, gic) for index in range(VIRTIO_SLOTS)]
     msi = Ref("v2m") if wiring.gic == 2 else None
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
-    return Board(tuple(slots), ram_size, gic, uart, rtc, compatible, mpidrs)
+    return Board(tuple(slots), ram_size, gic, uart, rtc, flash, fw_cfg, compatible, mpidrs)
 
 
 def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
@@ -255,5 +265,25 @@ def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3) -> Slot:
 
 def empty_board(ram_size: int, cpu_model: str = "a72", cpus: int = 1) -> Board:
     """The board with nothing in flash and a console that leads nowhere: for looking at."""
-    erased = memoryview(bytes(FLASH_SIZE))
-    return virt_board(ram_size, Wiring(lambda _byte: None, (erased, erased), Lines(cpus)), cpu_model)
+    return virt_board(ram_size, Wiring(lambda _byte: None, (_Erased(), _Erased()), Lines(cpus)), cpu_model)
+
+
+class _Erased:
+    """The contents of a flash bank that nobody programs."""
+
+    def __len__(self) -> int:
+        return FLASH_SIZE
+
+    def __getitem__(self, where: slice) -> bytes:
+        start, stop, _ = where.indices(FLASH_SIZE)
+        return b"\xff" * (stop - start)
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Nothing is kept."""
+
+    def changes(self) -> dict[int, bytes]:
+        """None."""
+        return {}
+
+    def load_changes(self, changes: dict[int, bytes]) -> None:
+        """None."""

@@ -36,7 +36,7 @@ class Window:
     read: IoRead
     write: IoWrite
     io: bool = True
-    """Do reads come here too? (Flash is read as memory.)"""
+    """Is it always read by its callback? (Flash is read as memory for most of the time.)"""
 
 
 class Bus:
@@ -73,10 +73,9 @@ class Bus:
         if self._watch is not None:
             read, write = _watched(self._watch, base, read, write)
         window = Window(base, size, read, write, io)
-        if io:
-            if self._watch is None:
-                self.show(window)
-            self._engine.map_io(base, size, read, write)
+        if io and self._watch is None:
+            self.show(window)
+        self._engine.map_io(base, size, read, write)
         self.windows.append(window)
 
     def fill_holes(self, memory: Sequence[tuple[int, int]], limit: int) -> None:
@@ -85,7 +84,7 @@ class Bus:
         For guests that run without stage 2, which then makes no exit of a hole; the engine must not meet an address
         with nothing behind it (docs/engine.md, "Stage 2").
         """
-        taken = sorted([*memory, *((w.base, w.size) for w in self.windows if w.io)])
+        taken = sorted([*memory, *((w.base, w.size) for w in self.windows)])
         start = 0
         for base, size in [*taken, (limit, 0)]:
             if base > start:

@@ -27,6 +27,8 @@ class MachineConfig:
 
     image: PathLike | None = None
     firmware: PathLike | None = None
+    vars: PathLike | None = None
+    """The file that is flash bank 1, where firmware keeps its variables; created, erased, where there is none."""
     initrd: PathLike | None = None
     dtb: PathLike | None = None
     append: str | None = None
@@ -55,11 +57,6 @@ class MachineConfig:
         model(self.cpu_model)
         if self.image is None and self.firmware is None:
             raise UsageError("nothing to run: give an IMAGE or --firmware")
-        if self.image is not None and self.firmware is not None:
-            raise UsageError(
-                "IMAGE and --firmware together need fw_cfg, which this board does not have yet: "
-                "give one of them, and let the firmware load the image from memory or disk"
-            )
         if self.load_address is not None and self.load_address % 4:
             raise UsageError(f"--load-address {self.load_address:#x} is no multiple of 4, where instructions are")
         plugged = len(self.disks) + len(self.networks) + self.virtio_console

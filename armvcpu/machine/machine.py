@@ -25,6 +25,7 @@ from armvcpu.machine.bus import Bus
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.cpus import Cpu
+from armvcpu.machine.flash_banks import FlashBank
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.interrupts import Lines, connect_gic
 from armvcpu.machine.loader import BootRequest, plan_boot
@@ -69,16 +70,19 @@ class Machine(Handlers):
         self.config = MachineConfig(image=image, **options)
         self.config.check()
         self.console: Console = console if console is not None else MemoryConsole()
-        self.memory = GuestMemory(self.config.memory)
+        self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
         lines = Lines(self.config.cpus)
         self.peripherals = Peripherals(self.config, self.console.write)
         wiring = Wiring(
-            self.console.write, (self.memory.flash_bank(0), self.memory.flash_bank(1)), lines, self.memory,
+            self.console.write, self.memory.flash, lines, self.memory,
             self.peripherals.virtio, self.config.virtio_version, gic=self.config.gic,
         )  # fmt: skip
         self.board = virt_board(self.config.memory, wiring, self.config.cpu_model)
         self.plan = plan_boot(self._boot_request())
-        self._load_flash()
+        self.board.fw_cfg.add_boot(self.plan.fw_cfg)
+        for address, data in self.plan.writes:
+            if address < RAM_BASE:
+                self.memory.flash[0].load(data)
         self._observer: Observer | None = None
         self.pcpu = Aarch64PerCpu(0, engine_factory)
         self.pcpu.hardware_enable()
@@ -87,6 +91,8 @@ class Machine(Handlers):
         self.memory.attach(self.engine, self.space)
         self.bus = Bus(self.engine, self.space, self._on_mmio_access if self.config.exact_mmio else None)
         self.bus.attach(self.board.slots)
+        for flash, bank in zip(self.board.flash, self.memory.flash, strict=True):
+            flash.on_array = bank.show
         self._keeps_stage2 = not self.plan.is_linux or self.config.exact_mmio
         if not self._keeps_stage2:
             self._go_without_stage2()
@@ -332,11 +338,6 @@ class Machine(Handlers):
         self._observer.mmio(0, state, is_read, address, width, value)
         if behind != pc:
             state.set_pc(behind)
-
-    def _load_flash(self) -> None:
-        for address, data in self.plan.writes:
-            if address < RAM_BASE:
-                self.memory.load_flash(address, data)
 
     # --- being watched ----------------------------------------------------------------------------------------
 

@@ -337,12 +337,17 @@ class RunLoop:
             window.write(reason.addr - window.base, reason.width, reason.data)
 
     def _deal_with_fault(self, address: int, access: AccessFlags) -> None:
-        """A stage-2 abort without a register to serve: a watched device is shown for one instruction."""
+        """A stage-2 abort without a register to serve: the device is shown for one instruction."""
         machine = self._machine
         window = machine.bus.find(address)
-        if window is None or not window.io or access is AccessFlags.EXECUTE or not machine.config.exact_mmio:
+        flash = None if window is None else machine.board.flash_at(window.base)
+        if flash is not None and access is not AccessFlags.WRITE and flash.show_array():
+            return  # the guest tries again, and reads memory
+        if window is None or access is AccessFlags.EXECUTE or not (flash or machine.config.exact_mmio):
             self.cpu.vcpu.inject_external_abort()
             return
+        if flash is not None:
+            flash.hide_array()
         machine.bus.show(window)
         try:
             self.cpu.vcpu.step()

@@ -26,6 +26,7 @@ QEMU_DTS = (
     ("flash@0", 'compatible = "cfi-flash"', "reg = <0x0 0x0 0x0 0x4000000 0x0 0x4000000 0x0 0x4000000>"),
     ("pl011@9000000", 'compatible = "arm,pl011", "arm,primecell"', "reg = <0x0 0x9000000 0x0 0x1000>",
      "interrupts = <0x0 0x1 0x4>", 'clock-names = "uartclk", "apb_pclk"'),
+    ("fw-cfg@9020000", 'compatible = "qemu,fw-cfg-mmio"', "reg = <0x0 0x9020000 0x0 0x18>", "dma-coherent"),
     ("virtio_mmio@a000000", 'compatible = "virtio,mmio"', "interrupts = <0x0 0x10 0x1>", "dma-coherent"),
     ("virtio_mmio@a003e00", "reg = <0x0 0xa003e00 0x0 0x200>", "interrupts = <0x0 0x2f 0x1>"),
     ("pcie@10000000", 'compatible = "pci-host-ecam-generic"', "reg = <0x40 0x10000000 0x0 0x10000000>",
@@ -47,7 +48,7 @@ def test_json_has_qemus_addresses_and_interrupts(run):
     """Every device is where firmware for QEMU's board expects it."""
     slots = {slot["name"]: (slot["base"], slot["size"], slot["intids"]) for slot in json.loads(run("--json"))}
     assert {name: slots[name] for name in QEMU} == QEMU
-    assert len(slots) == 9 + 32
+    assert len(slots) == 10 + 32
 
 
 def test_table_is_in_order_of_address(run):

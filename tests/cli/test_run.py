@@ -386,7 +386,6 @@ BAD_OPTIONS = {
     "memory words": ((ELF, "--memory", "much"), "write 256M or 1G"),
     "cpu model": ((ELF, "--cpu-model", "m1"), "a53, a57, a72, max"),
     "clock": ((ELF, "--clock", "sun"), "'host', 'instructions'"),
-    "image and firmware": ((ELF, "--firmware", ELF), "IMAGE and --firmware"),
     "firmware is an ELF": (("--firmware", ELF), "run it without --firmware"),
     "firmware with load address": (("--firmware", ELF, "--load-address", "0"), "contradict"),
     "load address of an ELF": ((ELF, "--load-address", "0x40000000"), "leave --load-address out"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from flash_contents import MemoryContents
+
 from armvcpu.devices.device import DtNode, Ref
 from armvcpu.devices.flash import Flash
+from armvcpu.devices.fw_cfg import FwCfg
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.virtio_mmio import VirtioMmio
@@ -32,7 +35,7 @@ def test_pl011_node() -> None:
 
 def test_flash_node_covers_both_banks() -> None:
     """One node for two banks, from the first one."""
-    bank = bytes(0x400_0000)
+    bank = MemoryContents(0x400_0000)
     assert Flash(bank, banks_in_node=2).dt_node(0, ()) == DtNode(
         "flash@0",
         {
@@ -46,9 +49,9 @@ def test_flash_node_covers_both_banks() -> None:
 
 def test_a_single_flash_bank_has_its_own_node() -> None:
     """Without `banks_in_node` a bank describes itself."""
-    node = Flash(bytes(0x1000)).dt_node(0x2_0000, ())
+    node = Flash(MemoryContents(0x4_0000)).dt_node(0x10_0000, ())
     assert node is not None
-    assert (node.name, node.props["reg"]) == ("flash@20000", (0, 0x2_0000, 0, 0x1000))
+    assert (node.name, node.props["reg"]) == ("flash@100000", (0, 0x10_0000, 0, 0x4_0000))
 
 
 def test_virtio_mmio_node() -> None:
@@ -102,3 +105,11 @@ def test_pcie_msi_map_is_the_identity() -> None:
     """Every requester ID goes to the MSI controller unchanged."""
     node = PcieEcam(WINDOWS, msi=Ref("v2m")).dt_node(ECAM, ())
     assert node.props["msi-map"] == (0, Ref("v2m"), 0, 0x1_0000)
+
+
+def test_fw_cfg_node() -> None:
+    """No interrupt; DMA is coherent."""
+    assert FwCfg(None).dt_node(0x902_0000, ()) == DtNode(
+        "fw-cfg@9020000",
+        {"compatible": "qemu,fw-cfg-mmio", "reg": (0, 0x902_0000, 0, 0x18), "dma-coherent": None},
+    )

@@ -1,4 +1,4 @@
-"""Devices that answer without doing anything yet: flash, an empty virtio slot, an empty ECAM."""
+"""Devices that answer without doing anything: an empty virtio slot, an empty ECAM."""
 
 from __future__ import annotations
 
@@ -6,31 +6,8 @@ from typing import Literal
 
 import pytest
 
-from armvcpu.devices.flash import Flash
 from armvcpu.devices.pcie_ecam import PcieEcam
 from armvcpu.devices.virtio_mmio import VirtioMmio
-
-
-@pytest.mark.parametrize(("width", "value"), [(1, 0x13), (2, 0x1413), (4, 0x1615_1413), (8, 0x1615_1413)])
-def test_flash_reads_its_contents(width: int, value: int) -> None:
-    """Little-endian, and zero beyond the end."""
-    assert Flash(bytes(range(0x10, 0x17))).read(3, width) == value
-
-
-@pytest.mark.parametrize("command", [0x98, 0x90, 0x40, 0x20, 0xFF])
-def test_flash_ignores_writes_and_commands(command: int) -> None:
-    """Neither a CFI query nor a program or erase command changes what is read."""
-    contents = bytearray(b"\xff" * 0x100)
-    flash = Flash(memoryview(contents))
-    flash.write(0x55, 4, command)
-    flash.write(0x10, 4, 0)
-    assert flash.read(0x10, 4) == 0xFFFF_FFFF
-    assert contents == b"\xff" * 0x100
-
-
-def test_flash_is_as_large_as_its_contents() -> None:
-    """The machine decides the size of a bank."""
-    assert Flash(bytes(0x2000)).size == 0x2000
 
 
 @pytest.mark.parametrize(("offset", "value"), [(0x000, 0x7472_6976), (0x004, 1), (0x008, 0), (0x00C, 0x554D_4551)])

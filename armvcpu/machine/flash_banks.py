@@ -1,0 +1,168 @@
+"""The contents of the flash banks: host memory that the guest reads as memory, changed by the device only.
+
+A bank is an image with erased flash (0xFF) behind it, or a file of the bank's size that is mapped shared, so that it
+holds what the guest has programmed at every moment. Erased blocks of 2 MiB share one block of the host's, until the
+guest programs them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import TYPE_CHECKING
+
+from armvcpu.errors import ImageError
+from armvcpu.machine.board import FLASH_BASES, FLASH_SIZE, MIB
+from armvcpu.vcpu.mapping import MappingFlags
+
+if TYPE_CHECKING:
+    from armvcpu.engine.api import Engine
+    from armvcpu.machine.config import PathLike
+    from armvcpu.vcpu.addrspace import AddressSpace
+
+ROM = MappingFlags.READ | MappingFlags.EXECUTE
+BLOCK = 2 * MIB
+PIECE = 256 << 10
+"""What a snapshot keeps at once: a block of the flash chips."""
+HOST_BASE = 0xE00_0000_0000
+"""Where contents lie in the engine's physical memory: away from the guest's addresses, which alias them."""
+_ERASED = b"\xff" * BLOCK
+
+
+class FlashBank:
+    """One bank: erased but for what is loaded, or the file `path`, which is created where there is none."""
+
+    def __init__(self, bank: int, path: PathLike | None = None) -> None:
+        self._bank, self.base = bank, FLASH_BASES[bank]
+        self._host_base = HOST_BASE + (bank + 1) * 2 * FLASH_SIZE
+        self._blocks: dict[int, memoryview] = {}
+        self._image = b""
+        self._original: dict[int, bytes] = {}
+        self._file: memoryview | None = None
+        self._engine: Engine | None = None
+        self._space: AddressSpace | None = None
+        self._is_shown = False
+        if path is not None:
+            self._file = _open(path)
+
+    def load(self, image: bytes) -> None:
+        """What it holds from its start on, before `attach`."""
+        self._image = image
+        for block in range(0, len(image), BLOCK):
+            self._own(block)
+
+    def __len__(self) -> int:
+        return FLASH_SIZE
+
+    def __getitem__(self, where: slice) -> bytes:
+        start, stop, _ = where.indices(FLASH_SIZE)
+        pieces = []
+        while start < stop:
+            end = min(stop, (start & -BLOCK) + BLOCK)
+            pieces.append(bytes(self._block(start & -BLOCK)[start % BLOCK : start % BLOCK + end - start]))
+            start = end
+        return b"".join(pieces)
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Replace bytes, all of them in one block of 256 KiB."""
+        piece = offset & -PIECE
+        if piece not in self._original:
+            self._original[piece] = self[piece : piece + PIECE]
+        memory = self._own(offset & -BLOCK)
+        memory[offset % BLOCK : offset % BLOCK + len(data)] = data
+        if self._engine is not None:
+            self._engine.invalidate_code()
+
+    def changes(self) -> dict[int, bytes]:
+        """The pieces that have been changed since the start, as they are now."""
+        return {piece: self[piece : piece + PIECE] for piece in self._original}
+
+    def load_changes(self, changes: dict[int, bytes]) -> None:
+        """Return to what `changes()` gave."""
+        for piece, data in {**self._original, **changes}.items():
+            self.put(piece, data)
+
+    # --- memory
+
+    def _block(self, block: int) -> memoryview | bytes:
+        if self._file is not None:
+            return self._file[block : block + BLOCK]
+        return self._blocks.get(block, _ERASED)
+
+    def _own(self, block: int) -> memoryview:
+        """The block as memory of the bank's own."""
+        if self._file is not None:
+            return self._file[block : block + BLOCK]
+        memory = self._blocks.get(block)
+        if memory is None:
+            memory = self._blocks[block] = memoryview(mmap.mmap(-1, BLOCK))
+            memory[:] = (self._image[block : block + BLOCK] + _ERASED)[:BLOCK]
+            if self._engine is not None:
+                self._engine.map_ram(self._host_base + block, memory)
+                if self._is_shown:
+                    self.show(False)
+                    self.show(True)
+        return memory
+
+    def attach(self, engine: Engine, space: AddressSpace) -> None:
+        """Show it to the guest. The block at HOST_BASE is erased."""
+        self._engine, self._space = engine, space
+        if self._file is not None:
+            engine.map_ram(self._host_base, self._file)
+        for block, memory in self._blocks.items():
+            engine.map_ram(self._host_base + block, memory)
+        self.show(True)
+
+    def show(self, shown: bool) -> None:
+        """Have the guest read it as memory, or trap."""
+        space = self._space
+        if space is None or shown == self._is_shown:
+            return
+        self._is_shown = shown
+        if not shown:
+            space.unmap(self.base, FLASH_SIZE)
+        elif self._file is not None:
+            space.map_linear(self.base, self._host_base, FLASH_SIZE, ROM)
+        else:
+            for block in range(0, FLASH_SIZE, BLOCK):
+                at = self._host_base + block if block in self._blocks else HOST_BASE
+                space.map_linear(self.base + block, at, BLOCK, ROM)
+
+
+def erased_block() -> memoryview:
+    """What all erased blocks share."""
+    block = memoryview(mmap.mmap(-1, BLOCK))
+    block[:] = _ERASED
+    return block
+
+
+def _open(path: PathLike) -> memoryview:
+    """The file of a bank, mapped shared; created, erased, where there is none."""
+    remedy = f"give a file of {FLASH_SIZE} bytes, or a name of none, which is then created erased"
+    try:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            fd = _create(path)
+        try:
+            size = os.fstat(fd).st_size
+            if size != FLASH_SIZE:
+                raise ImageError(path, f"has {size} bytes, not the {FLASH_SIZE} of a flash bank", remedy)
+            return memoryview(mmap.mmap(fd, FLASH_SIZE))
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise ImageError(path, f"cannot be used as flash: {said}", remedy) from error
+
+
+def _create(path: PathLike) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        for _ in range(FLASH_SIZE // BLOCK):
+            os.write(fd, _ERASED)
+    except BaseException:
+        os.close(fd)
+        os.unlink(path)
+        raise
+    return fd

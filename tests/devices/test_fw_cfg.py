@@ -1,0 +1,113 @@
+"""The firmware configuration device: docs/specs/fw_cfg of QEMU."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from virtio_driver import BASE, Ram
+
+from armvcpu.devices.fw_cfg import FwCfg
+
+DATA, SELECTOR, DMA = 0x00, 0x08, 0x10
+READ, SKIP, SELECT, WRITE = 2, 4, 8, 16
+
+
+@pytest.fixture
+def ram():
+    return Ram()
+
+
+@pytest.fixture
+def device(ram):
+    device = FwCfg(ram, cpus=3)
+    device.add_boot({"kernel": b"kernel image", "cmdline": b"console=x\0"})
+    device.add_files({"opt/b": b"second", "opt/a": b"first"})
+    return device
+
+
+def select(device: FwCfg, item: int) -> None:
+    device.write(SELECTOR, 2, int.from_bytes(item.to_bytes(2, "big"), "little"))
+
+
+def take(device: FwCfg, size: int) -> bytes:
+    return b"".join(device.read(DATA, 1).to_bytes(1, "little") for _ in range(size))
+
+
+def transfer(device: FwCfg, ram: Ram, control: int, length: int, address: int) -> int:
+    """Carry out a control structure at BASE; what its control word becomes."""
+    ram.view(BASE, 16)[:] = struct.pack(">IIQ", control, length, address)
+    device.write(DMA, 4, 0)
+    device.write(DMA + 4, 4, int.from_bytes(BASE.to_bytes(4, "big"), "little"))
+    return int.from_bytes(ram.view(BASE, 4), "big")
+
+
+def test_it_is_there(device):
+    """The signature, and an ID with the DMA bit."""
+    select(device, 0)
+    assert take(device, 4) == b"QEMU"
+    select(device, 1)
+    assert take(device, 4) == b"\3\0\0\0"
+    assert device.read(DMA, 4).to_bytes(4, "little") + device.read(DMA + 4, 4).to_bytes(4, "little") == b"QEMU CFG"
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_data_keeps_the_order_of_memory(device, width):
+    """However wide the access; beyond the end there are zeroes."""
+    select(device, 0x11)
+    data = b"".join(device.read(DATA, width).to_bytes(width, "little") for _ in range(16 // width))
+    assert data == b"kernel image\0\0\0\0"
+
+
+def test_numbers_are_little_endian(device):
+    """The kernel's size; the number of CPUs."""
+    select(device, 0x08)
+    assert take(device, 4) == (12).to_bytes(4, "little")
+    select(device, 0x05)
+    assert take(device, 2) == b"\3\0"
+
+
+def test_the_directory_lists_files_by_name(device):
+    """Sizes and items are big-endian; each item holds its file."""
+    select(device, 0x19)
+    assert take(device, 4) == b"\0\0\0\2"
+    rows = [struct.unpack(">IHH56s", take(device, 64)) for _ in range(2)]
+    assert [row[3].rstrip(b"\0") for row in rows] == [b"opt/a", b"opt/b"]
+    select(device, rows[1][1])
+    assert take(device, rows[1][0]) == b"second"
+
+
+def test_dma_selects_and_reads(device, ram):
+    """The control word becomes zero."""
+    assert transfer(device, ram, 0x11 << 16 | SELECT | READ, 16, BASE + 0x100) == 0
+    assert bytes(ram.view(BASE + 0x100, 16)) == b"kernel image\0\0\0\0"
+
+
+def test_dma_skips_and_goes_on(device, ram):
+    """Reading begins where it left off."""
+    transfer(device, ram, 0x11 << 16 | SELECT | SKIP, 7, 0)
+    transfer(device, ram, READ, 5, BASE + 0x100)
+    assert bytes(ram.view(BASE + 0x100, 5)) == b"image"
+
+
+@pytest.mark.parametrize(("control", "address"), [(READ, 0), (READ, (1 << 64) - 8), (WRITE, BASE)])
+def test_dma_errors_are_told(device, ram, control, address):
+    """No memory there, or an item that can't be written."""
+    assert transfer(device, ram, control, 8, address) == 1
+
+
+def test_a_control_structure_nowhere_is_ignored(device):
+    """There is no memory to say so in."""
+    device.write(DMA, 8, (1 << 64) - 1)
+    select(device, 0)
+    assert take(device, 4) == b"QEMU"
+
+
+def test_its_state_returns(device, ram):
+    """What is selected, and how far."""
+    select(device, 0x11)
+    take(device, 7)
+    other = FwCfg(ram)
+    other.add_boot({"kernel": b"kernel image"})
+    other.load_state(device.state())
+    assert take(other, 5) == b"image"
