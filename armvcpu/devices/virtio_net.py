@@ -2,7 +2,8 @@
 
 Frames that the guest has no buffer for wait in a queue of WAITING frames; while that is full the backend is asked to
 hold back, so that a network that floods a guest which takes nothing costs no time. A frame that comes all the same is
-dropped, as a network does, and so is one that is longer than the guest's buffer.
+dropped, as a network does, and so is one that is longer than the guest's buffer. What the guest sends stays in its
+queue while the backend can't take it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class NetBackend(Protocol):
     """Called when the link goes up (True) or down; the device sets it."""
     has_room: Callable[[], bool]
     """Is there room for a frame? To be asked before `on_frame`; the device sets it."""
+    on_drained: Callable[[], None]
+    """Called when `can_send` has become true; the device sets it."""
 
     def resume(self) -> None:
         """There is room again."""
@@ -49,8 +52,12 @@ class NetBackend(Protocol):
     def is_up(self) -> bool:
         """Is there a link?"""
 
+    @property
+    def can_send(self) -> bool:
+        """May a frame be sent now?"""
+
     def send(self, frame: bytes) -> None:
-        """Send a frame, from the destination address on and without frame check sequence, or drop it."""
+        """Send a frame, from the destination address on and without frame check sequence."""
 
 
 class VirtioNet(VirtioDevice):
@@ -69,6 +76,7 @@ class VirtioNet(VirtioDevice):
         backend.on_frame = self.receive
         backend.has_room = lambda: len(self._waiting) < WAITING
         backend.on_link = lambda _up: self.config_changed()
+        backend.on_drained = lambda: self.kick(TRANSMITQ)
 
     def config(self) -> bytes:
         """Address, link status, MTU."""
@@ -105,7 +113,9 @@ class VirtioNet(VirtioDevice):
 
     def _send(self, queue: Virtqueue) -> None:
         header = MODERN_HEADER.size if self.is_modern else HEADER.size
-        for chain in queue.chains():
+        for _ in range(queue.waiting()):
+            if not self._backend.can_send or (chain := queue.pop()) is None:
+                return
             size = length_of(chain.readable) - header
             if size < 0:
                 raise QueueError("a frame to send has no complete header")

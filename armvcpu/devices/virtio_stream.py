@@ -5,7 +5,8 @@ machine. So a guest has the Internet without root by way of a maintained program
 is better than any that could stand here, and nothing of it runs in this process.
 
 The socket never blocks. `fileno()` is to be watched for input while `wants_read`, and for output while `wants_write`;
-`poll()` then moves what there is. What the other program does not take is dropped once BACKLOG bytes wait for it.
+`poll()` then moves what there is. Nothing is dropped while the link is up: frames for a guest without room stay in the
+socket, and once BACKLOG bytes wait for the other program the guest's stay in its own queue.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ class StreamBackend:
         self._received = bytearray()
         self._unsent = bytearray()
         self.is_up = True
-        self.dropped = 0
-        """Frames from the guest that were not sent."""
+        self._splitting = False
         self.on_frame: Callable[[bytes], None] = lambda _frame: None
         self.on_link: Callable[[bool], None] = lambda _up: None
         self.has_room: Callable[[], bool] = lambda: True
-        self.on_resume: Callable[[], None] = lambda: None
-        """Called when the guest takes frames again, so that the socket is to be watched for input."""
+        self.on_drained: Callable[[], None] = lambda: None
+        self.on_interest: Callable[[], None] = lambda: None
+        """Called when `wants_read` or `wants_write` has changed outside of `poll`."""
 
     @classmethod
     def connect(cls, address: str) -> StreamBackend:
@@ -89,22 +90,34 @@ class StreamBackend:
         """May more input come? While not, it waits in the socket, whose other side drops what is too much."""
         return self.is_up and self.has_room()
 
+    @property
+    def can_send(self) -> bool:
+        """May the guest send, or should its frames wait until `on_drained`? Where there is no link they go nowhere."""
+        return len(self._unsent) <= BACKLOG
+
     def resume(self) -> None:
-        """There is room again."""
-        self.on_resume()
+        """There is room again: first for what has been read already."""
+        self._split()
+        self.on_interest()
 
     def send(self, frame: bytes) -> None:
-        """Send a frame, or drop it while too much waits."""
-        if not self.is_up or len(self._unsent) > BACKLOG:
-            self.dropped += 1
+        """Send a frame; it waits here while the other side does not read."""
+        if not self.is_up:
             return
+        waited = bool(self._unsent)
         self._unsent += len(frame).to_bytes(LENGTH, "big") + frame
-        self._flush()
+        if not waited:
+            self._flush()
+            if self._unsent:
+                self.on_interest()
 
     def poll(self) -> None:
         """Move what the socket has and takes; never waits."""
         if self._unsent:
+            could_send = self.can_send
             self._flush()
+            if self.can_send and not could_send:
+                self.on_drained()
         for _ in range(READS):
             if not self.wants_read or not self._read():
                 return
@@ -116,6 +129,7 @@ class StreamBackend:
             self._socket.close()
             self._unsent.clear()
             self.on_link(False)
+            self.on_drained()
 
     def _flush(self) -> None:
         try:
@@ -143,9 +157,18 @@ class StreamBackend:
         return True
 
     def _split(self) -> None:
-        """Hand on the complete frames."""
+        """Hand on the complete frames that there is room for."""
+        if self._splitting:  # `resume` while a frame is handed on: the loop goes on by itself
+            return
+        self._splitting = True
+        try:
+            self._hand_on()
+        finally:
+            self._splitting = False
+
+    def _hand_on(self) -> None:
         start = 0
-        while len(self._received) - start >= LENGTH:
+        while len(self._received) - start >= LENGTH and self.has_room():
             length = int.from_bytes(self._received[start : start + LENGTH], "big")
             if length > LONGEST:
                 self.close()

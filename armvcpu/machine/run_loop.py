@@ -100,7 +100,7 @@ class RunLoop:
         with Waker(self.attend, self._sources) as waker:
             self._waker = waker
             for source in self._sources:
-                source.on_resume = waker.listen
+                source.on_interest = waker.listen
             no_timeout = timeout is None or timeout > NEVER
             self._timeout_ns = NO_DEADLINE if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
             machine.console.on_input = self.attend
@@ -113,6 +113,8 @@ class RunLoop:
                 return Outcome.of(Ending.CRASHED, str(stop))
             finally:
                 self._waker = None
+                for source in self._sources:
+                    source.on_interest = _nothing
                 machine.console.on_input = _nothing
                 machine.console.flush()
 
@@ -363,4 +365,4 @@ class RunLoop:
 
 
 def _nothing() -> None:
-    """Nobody waits for input."""
+    """Nobody waits for input or output."""

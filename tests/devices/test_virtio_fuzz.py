@@ -27,7 +27,7 @@ REGISTERS = (0x14, 0x20, 0x24, 0x28, 0x30, 0x38, 0x3C, 0x40, 0x44, 0x50, 0x64, 0
 
 
 class NoCable:
-    is_up = True
+    is_up = can_send = True
 
     def send(self, frame: bytes) -> None:
         assert 14 <= len(frame) <= 0x1_0011

@@ -26,9 +26,11 @@ class Cable:
     on_frame: Callable[[bytes], None]
     on_link: Callable[[bool], None]
     has_room: Callable[[], bool]
+    on_drained: Callable[[], None]
 
     def __init__(self) -> None:
-        self.is_up, self.sent, self.resumed = True, list[bytes](), 0
+        self.is_up = self.can_send = True
+        self.sent, self.resumed = list[bytes](), 0
 
     def resume(self) -> None:
         self.resumed += 1
@@ -165,3 +167,13 @@ def test_a_reset_makes_room(bench: Bench) -> None:
         bench.cable.on_frame(FRAME)
     bench.net.reset()
     assert (bench.cable.resumed, bench.cable.has_room()) == (1, True)
+
+
+def test_what_the_network_does_not_take_stays_in_the_queue(bench: Bench) -> None:
+    """Nothing of the guest's is lost, and no further notification is needed."""
+    bench.cable.can_send = False
+    bench.send(bench.header + FRAME)
+    assert (bench.cable.sent, bench.queues[TRANSMITQ].used()) == ([], [])
+    bench.cable.can_send = True
+    bench.cable.on_drained()
+    assert (bench.cable.sent, len(bench.queues[TRANSMITQ].used())) == ([FRAME], 1)

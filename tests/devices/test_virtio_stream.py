@@ -63,20 +63,24 @@ def test_nothing_to_read_is_no_wait(bench: Bench) -> None:
     assert (bench.frames, bench.backend.is_up) == ([], True)
 
 
-def test_a_peer_that_does_not_read_costs_frames_not_memory(bench: Bench) -> None:
-    """Whole frames are dropped; those that were taken arrive whole and in order."""
+def test_what_the_other_side_does_not_read_waits(bench: Bench) -> None:
+    """Up to BACKLOG bytes, then the guest is to wait; every frame arrives whole and in order."""
+    drained: list[bool] = []
+    interests: list[bool] = []
+    bench.backend.on_drained = lambda: drained.append(bench.backend.can_send)
+    bench.backend.on_interest = lambda: interests.append(bench.backend.wants_write)
     sent = 0
-    while not bench.backend.dropped:
+    while bench.backend.can_send:
         bench.backend.send(sent.to_bytes(4, "big") * 300)
         sent += 1
-    assert bench.backend.wants_write
+    assert (bench.backend.wants_write, interests, drained) == (True, [True], [])
     assert len(bench.backend._unsent) <= BACKLOG + 1204
     data = b""
-    while len(data) < 1204 * (sent - 1):
+    while len(data) < 1204 * sent:
         data += bench.peer.recv(1 << 20)
         bench.backend.poll()
-    assert data == framed(*(number.to_bytes(4, "big") * 300 for number in range(sent - 1)))
-    assert not bench.backend.wants_write
+    assert data == framed(*(number.to_bytes(4, "big") * 300 for number in range(sent)))
+    assert (bench.backend.wants_write, drained) == (False, [True])
 
 
 def test_a_flood_leaves_the_guest_time(bench: Bench) -> None:
@@ -97,14 +101,14 @@ def test_a_flood_leaves_the_guest_time(bench: Bench) -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\0\0", framed(FRAME)[:30]])
 def test_the_link_goes_down_with_the_other_side(bench: Bench, end: bytes) -> None:
-    """Even inside a frame; later frames are dropped."""
+    """Even inside a frame; later frames go nowhere, and nothing waits for them."""
     bench.peer.send(end)
     bench.peer.close()
     bench.backend.poll()
     assert (bench.links, bench.backend.is_up, bench.backend.fileno(), bench.frames) == ([False], False, -1, [])
     bench.backend.send(FRAME)
     bench.backend.poll()
-    assert bench.backend.dropped == 1
+    assert (bench.backend.can_send, bench.backend.wants_write) == (True, False)
 
 
 def test_the_link_goes_down_when_sending_fails(bench: Bench) -> None:
@@ -160,3 +164,26 @@ def test_what_the_guest_has_no_room_for_stays_in_the_socket(bench: Bench) -> Non
     bench.backend.has_room = lambda: True
     bench.backend.poll()
     assert (bench.frames, bench.backend.wants_read) == ([FRAME], True)
+
+
+def test_what_was_read_already_waits_for_room_too(bench: Bench) -> None:
+    """Frames come as there is room for them, also when the room is made while one is handed on."""
+    room = 1
+
+    def take(frame: bytes) -> None:
+        nonlocal room
+        bench.frames.append(frame)
+        room -= 1
+        bench.backend.resume()
+
+    bench.backend.on_frame, bench.backend.has_room = take, lambda: room > 0
+    frames = [bytes([number]) * 60 for number in range(6)]
+    bench.peer.send(framed(*frames))
+    bench.backend.poll()
+    assert bench.frames == frames[:1]
+    room = 3
+    bench.backend.resume()
+    assert bench.frames == frames[:4]
+    room = 9
+    bench.backend.resume()
+    assert bench.frames == frames
