@@ -51,7 +51,10 @@ class VirtualMemory:
         return b"".join(pieces)
 
     def fetch_word(self, address: int) -> int | None:
-        """The instruction word at a virtual address that can be executed."""
-        if address & 3 or self._fetch(self._handle, address, self._accesses[1], self._word_at, 4):
+        """The instruction word at a virtual address; of memory that can't be executed (yet), too."""
+        if address & 3:
             return None
-        return self._word.value
+        if not self._fetch(self._handle, address, self._accesses[1], self._word_at, 4):
+            return self._word.value
+        data = self.read(address, 4)
+        return None if data is None else int.from_bytes(data, "little")
