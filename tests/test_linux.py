@@ -315,16 +315,21 @@ def assert_refused(image: object, words: str, *options: str) -> None:
 # --- other systems --------------------------------------------------------------------------------------------
 
 
-def test_debians_general_kernel_boots_too(initramfs):
-    """The one with every driver, on two CPUs: to a shell, healthy, and off."""
-    firmware.fetch("linux")
-    with Conversation(
-        firmware.path("linux"), initrd=initramfs(), append=CONSOLE, cpus=2, memory=512 * MIB
-    ) as conversation:
+def test_debians_general_kernel_boots_too(tmp_path):
+    """The one with every driver, on two CPUs: to a shell, healthy, and off by the power key (PL061)."""
+    for name in ("linux", "busybox"):
+        firmware.fetch(name)
+    initrd = tmp_path / "initramfs.cpio"
+    modules = [firmware.path("linux", name) for name in ("evdev.ko", "gpio_keys.ko")]
+    initrd.write_bytes(busybox_initramfs(firmware.path("busybox"), modules=modules))
+    options = {"initrd": initrd, "append": CONSOLE, "cpus": 2, "memory": 512 * MIB}
+    with Conversation(firmware.path("linux"), **options) as conversation:
         conversation.expect(PROMPT)
         assert conversation.ask("nproc", PROMPT) == "2"
         assert not TROUBLE.findall(conversation.ask("dmesg", PROMPT))
-        conversation.say("poweroff -f")
+        conversation.say("head -c 24 /dev/input/event0 >/tmp/event & sleep 1; echo waiting; wait; poweroff -f")
+        conversation.expect("waiting\r\n")
+        conversation.machine.press_power_key()
         assert conversation.end().status == 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import re
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -86,3 +88,40 @@ def test_a_shell_on_the_virtio_console(boot):
         conversation.say("head -n 300 | md5sum")
         conversation.console.feed(text.encode())
         assert hashlib.md5(text.encode()).hexdigest() in conversation.expect("  -")
+
+
+def test_disks_and_clock(boot, tmp_path):
+    """A read-only disk stays as it is, a writable one is written to its last sector, and PL031 keeps the time."""
+    disk, other = tmp_path / "read-only", tmp_path / "disk"
+    contents = bytes(range(256)) * 4096
+    disk.write_bytes(contents)
+    other.write_bytes(contents)
+    script = """echo ro $(cat /sys/block/vda/ro /sys/block/vdb/ro)
+dd if=/dev/zero of=/dev/vda bs=512 count=1 2>/dev/null || echo refused
+md5sum /dev/vda
+dd if=/dev/zero of=/dev/vdb bs=4k seek=255 count=2 oflag=direct 2>/dev/null || echo full
+echo now $(date +%s) $(cat /sys/class/rtc/rtc0/since_epoch)
+date -s @1000000000 >/dev/null
+hwclock -u -w
+sleep 1
+echo then $(cat /sys/class/rtc/rtc0/since_epoch)
+hwclock -u -s
+hwclock -u
+poweroff -f
+"""
+    console = MemoryConsole()
+    options = boot(script, (*BUS, "virtio_blk.ko"))
+    options |= {"append": "console=ttyAMA0 quiet", "disks": (f"{disk},ro", other)}
+    before = int(time.time())
+    with Machine(console=console, **options) as machine:
+        outcome = machine.run(timeout=60)
+    said = console.output.decode().replace("\r", "")
+    assert outcome.status == 0, said
+    assert f"ro 1 0\nrefused\n{hashlib.md5(contents).hexdigest()}  /dev/vda\nfull\n" in said
+    assert disk.read_bytes() == contents
+    assert other.read_bytes() == contents[:-4096] + bytes(4096)
+    system, rtc = map(int, re.search(r"now (\d+) (\d+)", said).groups())
+    assert before <= rtc <= time.time()
+    assert abs(system - rtc) <= 2
+    assert 1_000_000_001 <= int(re.search(r"then (\d+)", said)[1]) <= 1_000_000_010
+    assert "Sun Sep  9 01:46:4" in said

@@ -97,6 +97,7 @@ class Board:
     gic: Gicv2 | Gicv3
     uart: Pl011
     rtc: Pl031
+    gpio: Pl061
     flash: tuple[Flash, Flash]
     fw_cfg: FwCfg
     cpu_compatible: str = "arm,cortex-a72"
@@ -120,7 +121,7 @@ class Board:
         """The tree of this board; memory and boot arguments are added with the image."""
         nodes = (slot.device.dt_node(slot.base, slot.spis) for slot in self.slots)
         devices = tuple(node for node in nodes if node is not None)
-        devices += tuple(slot.device.keys_node() for slot in self.slots if isinstance(slot.device, Pl061))
+        devices += (self.gpio.keys_node(),)
         clock = DtNode(
             "apb-pclk",
             {
@@ -223,16 +224,16 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     slots = [Slot(f"flash{i}", base, flash[i]) for i, base in enumerate(FLASH_BASES)]
     slots += gic_slots
     uart = Pl011(wiring.output, gic.spi_line(UART_SPI))
-    rtc = Pl031(wiring.clock, gic.spi_line(RTC_SPI))
+    rtc, gpio = Pl031(wiring.clock, gic.spi_line(RTC_SPI)), Pl061(gic.spi_line(GPIO_SPI))
     slots.append(Slot("pl011", UART_BASE, uart, (UART_SPI,)))
     slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
     slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
-    slots.append(Slot("pl061", GPIO_BASE, Pl061(gic.spi_line(GPIO_SPI)), (GPIO_SPI,)))
+    slots.append(Slot("pl061", GPIO_BASE, gpio, (GPIO_SPI,)))
     slots += [_virtio_slot(index, wiring, gic) for index in range(VIRTIO_SLOTS)]
     msi = Ref("v2m") if wiring.gic == 2 else None
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
-    return Board(tuple(slots), ram_size, gic, uart, rtc, flash, fw_cfg, compatible, mpidrs)
+    return Board(tuple(slots), ram_size, gic, uart, rtc, gpio, flash, fw_cfg, compatible, mpidrs)
 
 
 def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:

@@ -266,6 +266,14 @@ class Machine(Handlers):
         self._loop.quit_reason = reason
         self._loop.attend()
 
+    def press_power_key(self) -> None:
+        """Between two runs, or from a handler: the power key goes down. Drivers debounce: release it 0.1 s later."""
+        self.board.gpio.press()
+
+    def release_power_key(self) -> None:
+        """Let the power key go."""
+        self.board.gpio.release()
+
     # --- console ----------------------------------------------------------------------------------------------
 
     def feed_input(self) -> None:
