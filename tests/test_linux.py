@@ -148,6 +148,21 @@ def test_nothing_that_is_typed_is_lost(linux):
 
 # --- what the kernel finds ------------------------------------------------------------------------------------
 
+
+@one_cpu
+def test_chosen_tells_how_it_was_booted(linux):
+    """Devicetree Specification 3.6 and Documentation/devicetree/bindings/chosen.txt; rng-seed is taken out by the kernel."""
+    chosen = "/proc/device-tree/chosen"
+    assert linux.ask(f"ls {chosen} | tr '\\n' ' '", PROMPT).split() == [
+        "bootargs", "linux,initrd-end", "linux,initrd-start", "name", "stdout-path",
+    ]  # fmt: skip
+    assert linux.ask(f"cat {chosen}/bootargs", PROMPT).rstrip("\0") == linux.machine.config.append
+    assert linux.ask(f"cat {chosen}/stdout-path", PROMPT).rstrip("\0") == "/pl011@9000000"
+    start, end = (int(linux.ask(f"xxd -p {chosen}/linux,initrd-{which}", PROMPT), 16) for which in ("start", "end"))
+    assert end - start == linux.machine.config.initrd.stat().st_size
+    assert "crng init done" in linux.ask("dmesg | head -n 30", PROMPT)
+
+
 HWCAPS = (
     # Documentation/arm64/elf_hwcaps.rst: the word in /proc/cpuinfo, register, lowest bit of its field, least value
     ("aes", "ID_AA64ISAR0_EL1", 4, 1),
@@ -247,6 +262,13 @@ def test_a_panicking_kernel_may_reboot(kernel):
     with Conversation(kernel, append=f"{CONSOLE} panic=-1") as conversation:
         conversation.expect("Kernel panic - not syncing: VFS: Unable to mount root fs")
         conversation.expect(BANNER)
+
+
+def test_a_panicked_kernel_ends_at_the_time_out(kernel):
+    """Without panic= it says why, and waits for ever."""
+    with Conversation(kernel, append=CONSOLE) as conversation:
+        conversation.expect("---[ end Kernel panic - not syncing: VFS: Unable to mount root fs")
+        assert conversation.end(timeout=0.5).status == 4
 
 
 # --- unusable input -------------------------------------------------------------------------------------------
