@@ -151,7 +151,7 @@ def test_nothing_that_is_typed_is_lost(linux):
 
 @one_cpu
 def test_chosen_tells_how_it_was_booted(linux):
-    """Devicetree Specification 3.6 and Documentation/devicetree/bindings/chosen.txt; rng-seed is taken out by the kernel."""
+    """Devicetree Specification 3.6 and Linux's binding chosen.txt; the kernel has taken rng-seed out."""
     chosen = "/proc/device-tree/chosen"
     assert linux.ask(f"ls {chosen} | tr '\\n' ' '", PROMPT).split() == [
         "bootargs", "linux,initrd-end", "linux,initrd-start", "name", "stdout-path",
