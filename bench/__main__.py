@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from armvcpu.testing.firmware import fetch, path
 from armvcpu.testing.initramfs import busybox_initramfs
 from bench.pairs import Pair, first_byte, pair, run
+from bench.snapshots import small_guest_seconds, snapshot_times
 from bench.traps import engine_creation_ms, machine_creation_ms, trap_costs
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ QEMU = ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72",
 QEMU += ["-m", "256", "-nographic", "-nic", "none"]
 
 
-SECTIONS = ("uboot", "linux", "loops", "traps", "start")
+SECTIONS = ("uboot", "linux", "loops", "traps", "start", "testing")
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     wanted = options.only or SECTIONS
     print(f"{datetime.date.today()}, {_machine()}, {options.rounds} rounds, median of ratios\n")
     print("| what | armvcpu | QEMU | ratio | at most |\n|---|---|---|---|---|")
-    sections = {"uboot": uboot, "linux": linux, "loops": loops, "traps": traps, "start": start}
+    sections = {"uboot": uboot, "linux": linux, "loops": loops, "traps": traps, "start": start, "testing": testing}
     for name in wanted:
         for row in sections[name](options.rounds):
             print(row.row() if isinstance(row, Pair) else row, flush=True)
@@ -137,6 +138,22 @@ def start(rounds: int) -> Iterator[Pair | str]:
                lambda: first_byte([*QEMU, "-kernel", image]) * 1e3, rounds, "ms")  # fmt: skip
     yield f"| engine creation | {engine_creation_ms():.3g} ms | | | |"
     yield f"| machine creation, with hello loaded | {machine_creation_ms(Path(image)):.3g} ms | | | |"
+
+
+def testing(rounds: int) -> Iterator[Pair | str]:
+    """Small guests in one process beside QEMU's processes, and snapshots of a booted Linux."""
+    image = GUESTS / "hello.elf"
+    yield pair("hello booted, run and torn down: in one process, beside a QEMU process, CPU",
+               lambda: small_guest_seconds(image) * 1e3, lambda: run([*QEMU, "-kernel", str(image)]).cpu * 1e3,
+               rounds, "ms", 0.05)  # fmt: skip
+    for name in ("linux-cloud", "busybox"):
+        fetch(name)
+    with tempfile.TemporaryDirectory() as directory:
+        initrd = Path(directory) / "initramfs.cpio"
+        initrd.write_bytes(busybox_initramfs(path("busybox", "busybox")))
+        taken, restored = snapshot_times(path("linux-cloud", "Image"), initrd, rounds)
+    yield f"| snapshot of a booted Linux with 512 MiB, wall | {taken * 1e3:.3g} ms | | | 1000 ms |"
+    yield f"| back to it, to the first instruction, wall | {restored * 1e3:.3g} ms | | | 10 ms |"
 
 
 def _machine() -> str:

@@ -19,6 +19,7 @@ from armvcpu.errors import ArmvcpuError, InternalError
 
 COMMANDS = {
     "run": "Boot IMAGE, or firmware, and connect its console.",
+    "test": "Run suites of firmware tests.",
     "probe": "Show what the CPU models support, and test the engine.",
     "machine": "Show the memory map and the interrupts.",
     "inspect": "Show what the image F is and how it would be loaded.",

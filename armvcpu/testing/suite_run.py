@@ -1,0 +1,180 @@
+"""Running a suite: each test in a process of its own pool, verdicts as they come, and the reports for machines."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+import xml.etree.ElementTree as ET
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from armvcpu.errors import ArmvcpuError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from armvcpu.testing.suite import Case, Step, Suite
+    from armvcpu.testing.target import Target
+
+RETRIES = 1
+"""How often a test is run again whose process was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a test went: `problem` is empty where it passed."""
+
+    name: str
+    problem: str
+    seconds: float
+    console: str = ""
+    report: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Did it pass?"""
+        return not self.problem
+
+
+def run_case(case: Case) -> Verdict:
+    """Run one test in this process; whatever goes wrong is its verdict."""
+    from pexpect import EOF, TIMEOUT  # noqa: PLC0415  in the worker's process
+
+    from armvcpu.testing.target import NotReachedError, Target  # noqa: PLC0415
+
+    start = time.monotonic()
+    try:
+        target = Target(record=False, timeout=case.timeout, **_fetched(case.options))
+    except ArmvcpuError as error:
+        return Verdict(case.name, str(error), time.monotonic() - start)
+    problem = report = ""
+    with target:
+        try:
+            _play(case, target, start + case.timeout)
+        except (EOF, TIMEOUT, NotReachedError, ArmvcpuError, _Wrong) as error:
+            problem = str(error).splitlines()[0]
+            if target.talk.outcome is not None:
+                report = target.describe_end(target.talk.outcome)
+        return Verdict(case.name, problem, time.monotonic() - start, target.output, report)
+
+
+class _Wrong(Exception):
+    """The end is not the one that was wanted."""
+
+
+def _play(case: Case, target: Target, end: float) -> None:
+    from pexpect import EOF, TIMEOUT  # noqa: PLC0415
+
+    for number, step in enumerate(case.script, 1):
+        left = max(0.0, end - time.monotonic())
+        try:
+            _step(step, target, left if step.timeout is None else min(step.timeout, left))
+        except (EOF, TIMEOUT) as error:
+            raise _Wrong(f"step {number}, {step.kind} {step.text!r}: {str(error).splitlines()[0]}") from error
+    if case.end == "off":
+        outcome = target.finish(max(0.001, end - time.monotonic()))
+        if outcome.status != case.status:
+            raise _Wrong(f"it ended with status {outcome.status}, not {case.status}: {outcome.reason}")
+
+
+def _step(step: Step, target: Target, patience: float) -> None:
+    match step.kind:
+        case "expect":
+            target.expect(step.text, timeout=patience)
+        case "expect_exact":
+            target.expect_exact(step.text, timeout=patience)
+        case "send":
+            target.send(step.text)
+        case "sendline":
+            target.sendline(step.text)
+        case _:
+            target.run(timeout=min(float(step.text), patience))
+
+
+def _fetched(options: dict[str, object]) -> dict[str, object]:
+    """The options with `@NAME/FILE` as paths in the firmware cache."""
+    from armvcpu.testing import firmware  # noqa: PLC0415
+
+    def real(value: object) -> object:
+        if isinstance(value, str) and value.startswith("@"):
+            name, _, file = value[1:].partition("/")
+            firmware.fetch(name)
+            return firmware.path(name, file) if file else firmware.path(name)
+        return tuple(real(each) for each in value) if isinstance(value, tuple) else value
+
+    return {key: real(value) for key, value in options.items()}
+
+
+def run_suite(suite: Suite, jobs: int) -> Iterator[Verdict]:
+    """The verdict of each test, in the order in which they end; `jobs` processes. A lost process loses no verdict."""
+    if jobs == 1:
+        yield from map(run_case, suite.cases)
+        return
+    lost: dict[str, int] = {}
+    left: list[Case] = list(suite.cases)
+    while left:
+        broken: list[Case] = []
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            running: dict[Future[Verdict], Case] = {pool.submit(run_case, case): case for case in left}
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    case = running.pop(future)
+                    try:
+                        yield future.result()
+                    except BrokenProcessPool:
+                        broken.append(case)
+        left = []
+        alone = len(broken) == 1
+        for case in broken:
+            lost[case.name] = lost.get(case.name, 0) + alone
+            if lost[case.name] > RETRIES:
+                yield Verdict(case.name, "its process was lost, twice", 0.0)
+            else:
+                left.append(case)
+        jobs = 1 if broken and not alone else jobs  # who of several it was shows when each runs alone
+
+
+def default_jobs(count: int) -> int:
+    """As many processes as there are cores for, and tests."""
+    return max(1, min(count, len(os.sched_getaffinity(0))))
+
+
+def junit_xml(suite: Suite, verdicts: Sequence[Verdict]) -> str:
+    """JUnit's format, with each failed test's console."""
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    root = ET.Element("testsuites")
+    element = ET.SubElement(
+        root, "testsuite", name=suite.name, tests=str(len(verdicts)), failures=str(len(failed)), errors="0",
+        time=f"{sum(verdict.seconds for verdict in verdicts):.3f}",
+    )  # fmt: skip
+    for verdict in verdicts:
+        case = ET.SubElement(
+            element, "testcase", classname=suite.name, name=verdict.name, time=f"{verdict.seconds:.3f}"
+        )
+        if not verdict.passed:
+            ET.SubElement(case, "failure", message=_printable(verdict.problem)).text = _printable(verdict.report)
+        ET.SubElement(case, "system-out").text = _printable(verdict.console)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _printable(text: str) -> str:
+    """Without what XML 1.0 has no place for."""
+    return "".join(c if c in "\t\n" or ord(c) >= 32 else "\ufffd" for c in text if c != "\r")
+
+
+def as_json(suite: Suite, verdicts: Sequence[Verdict]) -> str:
+    """One object: the suite's name and its verdicts."""
+    return json.dumps({"suite": suite.name, "tests": [asdict(verdict) for verdict in verdicts]})
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write a report; it appears when it is complete."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text)
+    temporary.replace(path)

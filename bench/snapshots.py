@@ -1,0 +1,45 @@
+"""What a test suite pays: a small guest from its creation to its end, a snapshot, and a return to it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from armvcpu.machine.machine import Machine
+from armvcpu.testing.target import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIB = 1 << 20
+GUESTS = 50
+
+
+def small_guest_seconds(image: Path) -> float:
+    """CPU seconds of one guest among many in this process."""
+    start = time.process_time()
+    for _ in range(GUESTS):
+        with Machine(image) as machine:
+            if machine.run(timeout=10).status:
+                raise RuntimeError(f"{image} failed: {machine.console}")
+    return (time.process_time() - start) / GUESTS
+
+
+def snapshot_times(kernel: Path, initrd: Path, rounds: int) -> tuple[float, float]:
+    """Seconds to take a snapshot at the shell, and to be back at it, the guest having worked meanwhile; medians."""
+    options = {"initrd": initrd, "append": "console=ttyAMA0 quiet", "memory": 512 * MIB, "record": False}
+    taken, restored = [], []
+    with Target(kernel, **options) as target:
+        target.expect_exact("armvcpu# ")
+        for _ in range(rounds):
+            start = time.perf_counter()
+            snapshot = target.snapshot()
+            taken.append(time.perf_counter() - start)
+            target.ask("head -c 8000000 /dev/urandom > /tmp/data; md5sum /tmp/data", "armvcpu# ")
+            start = time.perf_counter()
+            target.restore(snapshot)
+            restored.append(time.perf_counter() - start)
+            target.run(timeout=0.001)
+            snapshot.close()
+    return statistics.median(taken), statistics.median(restored)

@@ -1,0 +1,53 @@
+"""The hook scripts for U-Boot's test/py do what it expects of them (test/py/u_boot_console_exec_attach.py)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from armvcpu.testing import firmware
+
+HOOKS = Path("examples/u-boot-test-py").absolute()
+BOARD = ["qemu_arm64", "armvcpu"]
+
+
+def environment(build: Path) -> dict[str, str]:
+    armvcpu = Path(sys.executable).parent / "armvcpu"
+    return {**os.environ, "U_BOOT_BUILD_DIR": str(build), "ARMVCPU": str(armvcpu)}
+
+
+@pytest.mark.firmware
+def test_a_console_is_a_board_that_has_just_been_reset():
+    """The banner, the prompt, an answer; a second console begins anew."""
+    firmware.fetch("u-boot")
+    for _ in range(2):
+        console = pexpect.spawn(
+            str(HOOKS / "u-boot-test-console"), BOARD, env=environment(firmware.path("u-boot").parent), timeout=30
+        )
+        console.expect(rb"U-Boot 20\d\d")
+        console.expect(b"Hit any key to stop autoboot")
+        console.send(b"\x03")
+        console.expect_exact(b"=> ")
+        console.send(b"echo he''llo\n")
+        console.expect_exact(b"\nhello\r\n=> ")
+        console.close(force=True)
+
+
+@pytest.mark.parametrize("hook", ["u-boot-test-reset", "u-boot-test-flash"])
+def test_the_other_hooks_succeed(hook):
+    """test/py calls both before it talks."""
+    assert subprocess.run([HOOKS / hook, *BOARD], check=False).returncode == 0
+
+
+def test_a_missing_build_is_one_line(tmp_path):
+    """With what to do."""
+    done = subprocess.run(
+        [HOOKS / "u-boot-test-console", *BOARD], check=False, capture_output=True, text=True, env=environment(tmp_path)
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "build U-Boot" in done.stderr

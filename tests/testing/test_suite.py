@@ -1,0 +1,191 @@
+"""Suites of firmware tests: what they may say, how they go, and what is told of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from armvcpu.errors import UsageError
+from armvcpu.testing import suite_run
+from armvcpu.testing.suite import Case, Step, Suite, load_suite
+from armvcpu.testing.suite_run import Verdict, run_case, run_suite
+
+GUESTS = Path("guests/bin").absolute()
+HELLO = {"image": str(GUESTS / "hello.elf"), "cpus": 1}
+
+GOOD = f"""
+[suite]
+name = "guests"
+timeout = 20
+[[test]]
+name = "hello"
+image = "{GUESTS}/hello.elf"
+memory = "64M"
+script = [{{ expect = "memory .* 64 MiB" }}, {{ expect_exact = "PASS hello" }}]
+[[test]]
+name = "smp"
+image = "{GUESTS}/smp.elf"
+cpus = [1, 2]
+[[test]]
+name = "echo"
+image = "{GUESTS}/echo.elf"
+end = "running"
+script = [{{ expect_exact = "echo" }}, {{ sendline = "hi there" }}, {{ expect_exact = "hi there", timeout = 5 }}]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text: str) -> Path:
+        path = tmp_path / "suite.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def test_a_suite_is_read(write):
+    """Options, scripts, a test for each number of CPUs."""
+    suite = load_suite(write(GOOD))
+    assert suite.name == "guests"
+    assert [case.name for case in suite.cases] == ["hello", "smp[1]", "smp[2]", "echo"]
+    assert suite.cases[0].options["memory"] == 64 << 20
+    assert suite.cases[3].script[2] == Step("expect_exact", "hi there", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = ", "no TOML"),
+        ("[tests]", "no such table: tests"),
+        ("[suite]", r"no \[\[test\]\]"),
+        ("[suite]\ncolour = 1\n[[test]]", "has no colour"),
+        ("[[test]]\nimage = 'a'", "test 1: it needs a name"),
+        ("[[test]]\nname = 'a'", "test a: it needs an image or firmware"),
+        ("[[test]]\nname = 'a'\nimage = 'a'\ncpu = 2", "test a: no option 'cpu'; there are .*cpus"),
+        ("[[test]]\nname = 'a'\nimage = 'a'\nscript = [{ say = 'x' }]", "test a: step 1 is none of expect"),
+        ("[[test]]\nname = 'a'\nimage = 'a'\nscript = [{ expect = 3 }]", "test a: step 1: 3 is no text"),
+        ("[[test]]\nname = 'a'\nimage = 'a'\ntimeout = -1", "test a: -1 is no time"),
+        ("[[test]]\nname = 'a'\nimage = 'a'\nend = 'well'", "test a: end is one of off, running"),
+        ("[[test]]\nname = 'a'\nimage = 'a'\n[[test]]\nname = 'a'\nimage = 'a'", "two tests are called 'a'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_its_place(write, text, words):
+    """Before anything runs."""
+    with pytest.raises(UsageError, match=words) as error:
+        load_suite(write(text))
+    assert "suite.toml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_suite_is_one_line():
+    """With its name."""
+    with pytest.raises(UsageError, match="/nowhere: cannot be read"):
+        load_suite("/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("case", "problem"),
+    [
+        (Case("a", HELLO), ""),
+        (Case("a", HELLO, (Step("expect", "Good bye"),)), "step 1, expect 'Good bye': the guest has ended"),
+        (Case("a", HELLO, status=3), "it ended with status 0, not 3"),
+        (Case("a", {"image": str(GUESTS / "crash.elf")}, status=3), ""),
+        (Case("a", {"image": "/nowhere"}), "/nowhere"),
+        (Case("a", {"image": str(GUESTS / "echo.elf")}, timeout=0.2), "the guest did not end"),
+    ],
+)
+def test_a_verdict_says_what_was_wrong(case, problem):
+    """And nothing where all was well."""
+    verdict = run_case(case)
+    assert problem in verdict.problem
+    assert verdict.passed == (not problem)
+
+
+def test_a_crash_is_reported_with_its_verdict():
+    """Exception, registers, backtrace."""
+    verdict = run_case(Case("a", {"image": str(GUESTS / "crash.elf")}))
+    assert "backtrace" in verdict.report
+    assert "crash: going wild" in verdict.console
+
+
+def die_once(case: Case) -> Verdict:
+    """Ends its process the first time."""
+    mark = Path(case.options["mark"])
+    if case.name == "dies" and not mark.exists():
+        mark.touch()
+        os._exit(9)
+    return Verdict(case.name, "", 0.0)
+
+
+def die_always(case: Case) -> Verdict:
+    """Ends its process each time."""
+    if case.name == "dies":
+        os._exit(9)
+    return Verdict(case.name, "", 0.0)
+
+
+def test_a_lost_process_loses_no_verdict(tmp_path, monkeypatch):
+    """Its tests run again."""
+    monkeypatch.setattr(suite_run, "run_case", die_once)
+    options = {"mark": str(tmp_path / "mark")}
+    suite = Suite("s", tuple(Case(name, options) for name in ("a", "b", "dies", "c")))
+    verdicts = list(run_suite(suite, 2))
+    assert sorted(verdict.name for verdict in verdicts) == ["a", "b", "c", "dies"]
+    assert all(verdict.passed for verdict in verdicts)
+
+
+def test_a_test_that_always_loses_its_process_fails(monkeypatch):
+    """And the others pass."""
+    monkeypatch.setattr(suite_run, "run_case", die_always)
+    suite = Suite("s", tuple(Case(name, {}) for name in ("a", "dies", "b")))
+    verdicts = {verdict.name: verdict for verdict in run_suite(suite, 2)}
+    assert {name: verdict.passed for name, verdict in verdicts.items()} == {"a": True, "b": True, "dies": False}
+    assert "lost" in verdicts["dies"].problem
+
+
+def armvcpu(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "armvcpu", "test", *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+
+
+def test_the_command_runs_it_and_writes_junit_xml(write, tmp_path):
+    """Plain lines where there is no terminal; status 0."""
+    report = tmp_path / "out.xml"
+    done = armvcpu(write(GOOD), "--junit-xml", report, "-j", 2)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "guests: 4 passed, 0 failed"
+    cases = ET.parse(report).getroot().findall(".//testcase")
+    assert {case.get("name") for case in cases} == {"hello", "smp[1]", "smp[2]", "echo"}
+
+
+def test_a_failure_is_status_1_with_the_consoles_end(write):
+    """As text and as JSON."""
+    suite = write(f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\nscript=[{{expect='Good bye'}}]")
+    done = armvcpu(suite)
+    assert done.returncode == 1
+    assert "FAIL a" in done.stdout
+    assert "| PASS hello" in done.stdout
+    facts = json.loads(armvcpu(suite, "--json").stdout)
+    assert facts["tests"][0]["problem"].startswith("step 1, expect 'Good bye'")
+
+
+@pytest.mark.parametrize(("options", "words"), [(("-k", "zzz"), "no test has 'zzz'"), (("-j", "0"), "-j")])
+def test_wrong_usage_is_status_2(write, options, words):
+    """One line."""
+    done = armvcpu(write(GOOD), *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+@pytest.mark.firmware
+def test_the_projects_own_suite_passes():
+    """U-Boot, EDK2 and Linux from Debian's packages."""
+    done = armvcpu("firmware/boot.toml", "-j", 2)
+    assert done.returncode == 0, done.stdout
