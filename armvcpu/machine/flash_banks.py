@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import ImageError
@@ -129,8 +130,9 @@ class FlashBank:
                 space.map_linear(self.base + block, at, BLOCK, ROM)
 
 
+@cache
 def erased_block() -> memoryview:
-    """What all erased blocks share."""
+    """What all erased blocks of all machines share; nobody writes it."""
     block = memoryview(mmap.mmap(-1, BLOCK))
     block[:] = _ERASED
     return block

@@ -8,7 +8,7 @@ timer) and a user's handlers are added to the same table. What is in no table le
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.idregs import presented
@@ -35,16 +35,11 @@ class SysRegTable:
     """Who answers for which register: `readers` and `writers` by packed encoding, and those that are UNDEFINED."""
 
     def __init__(self, model: CpuModel, *, gicv3: bool) -> None:
-        self.readers: dict[int, ReadRegister] = {}
-        self.writers: dict[int, WriteRegister] = {}
-        self.undefined = {row.encoding for row in SYSREGS if row.home is ABSENT}
+        readers, writers, undefined = _fixed(model, gicv3=gicv3)
+        self.readers, self.writers, self.undefined = dict(readers), dict(writers), set(undefined)
         self.in_place: set[int] = set()
         """What comes so often that the engine is to answer it without a trap: constants, and what it does itself."""
-        self._add_id_registers(model, gicv3=gicv3)
         self._add_cache_selection(model)
-        for row in SYSREGS:
-            if row.home in {RAZ, IMPDEF}:
-                self.add(row.encoding, _zero if row.access & RO else None, _ignore if row.access & WO else None)
 
     def add(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
         """Answer for a register; without a reader MRS of it is UNDEFINED, without a writer MSR."""
@@ -88,13 +83,6 @@ class SysRegTable:
         known = encoding in self.readers or encoding in self.writers
         return known and encoding not in (self.readers if is_read else self.writers)
 
-    def _add_id_registers(self, model: CpuModel, *, gicv3: bool) -> None:
-        for encoding, value in presented(model, gicv3=gicv3).items():
-            self.add(encoding, _constant(value), None)
-        for crm in range(1, 8):  # DDI 0487 D17.1: what is not allocated in this space reads as zero
-            for op2 in range(8):
-                self.readers.setdefault(3 << 14 | crm << 3 | op2, _zero)
-
     def _add_cache_selection(self, model: CpuModel) -> None:
         selected = [0]
 
@@ -103,6 +91,26 @@ class SysRegTable:
 
         self.add(CSSELR_EL1, lambda: selected[0], select)
         self.add(CCSIDR_EL1, lambda: model.ccsidr(selected[0]), None)
+
+
+@cache
+def _fixed(model: CpuModel, *, gicv3: bool) -> tuple[dict[int, ReadRegister], dict[int, WriteRegister], frozenset[int]]:
+    """Readers, writers and UNDEFINED registers that every vCPU of a model has."""
+    readers: dict[int, ReadRegister] = {
+        encoding: _constant(value) for encoding, value in presented(model, gicv3=gicv3).items()
+    }
+    writers: dict[int, WriteRegister] = {}
+    for crm in range(1, 8):  # DDI 0487 D17.1: what is not allocated in this space reads as zero
+        for op2 in range(8):
+            readers.setdefault(3 << 14 | crm << 3 | op2, _zero)
+    for row in SYSREGS:
+        if row.home in {RAZ, IMPDEF}:
+            if row.access & RO:
+                readers[row.encoding] = _zero
+            if row.access & WO:
+                writers[row.encoding] = _ignore
+    undefined = frozenset(row.encoding for row in SYSREGS if row.home is ABSENT)
+    return readers, writers, undefined - readers.keys() - writers.keys()
 
 
 def _write_interface(icv: VirtualCpuInterface, encoding: int, value: int) -> None:

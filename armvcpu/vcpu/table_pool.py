@@ -55,9 +55,10 @@ class TablePool:
         UsageError when there is no such row.
         """
         free = set(self._free)
-        for first in sorted(free):
+        start = -(self.base // PAGE_SIZE) % tables
+        for first in range(start, self._frames, tables):
             run = range(first, first + tables)
-            if not (self.base // PAGE_SIZE + first) % tables and free.issuperset(run):
+            if free.issuperset(run):
                 self._free = [frame for frame in self._free if frame not in run]
                 self._bytes[first * PAGE_SIZE : run.stop * PAGE_SIZE] = CLEAR_TABLE * tables
                 return first * TABLE_ENTRIES
