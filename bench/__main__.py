@@ -1,4 +1,4 @@
-"""`make bench`: U-Boot, CPU-bound loops, traps, start-up; prints the tables that BENCHMARKS.md keeps."""
+"""`make bench`: U-Boot, Linux, disks, CPU-bound loops, traps, start-up; prints the tables that BENCHMARKS.md keeps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.testing.firmware import fetch, path
 from armvcpu.testing.initramfs import busybox_initramfs
+from bench.disk import disk
 from bench.pairs import Pair, first_byte, pair, run
 from bench.snapshots import small_guest_seconds, snapshot_times
 from bench.traps import engine_creation_ms, machine_creation_ms, trap_costs
@@ -28,7 +29,7 @@ QEMU = ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72",
 QEMU += ["-m", "256", "-nographic", "-nic", "none"]
 
 
-SECTIONS = ("uboot", "linux", "loops", "traps", "start", "testing")
+SECTIONS = ("uboot", "linux", "disk", "loops", "traps", "start", "testing")
 
 
 def main() -> None:
@@ -42,7 +43,8 @@ def main() -> None:
     wanted = options.only or SECTIONS
     print(f"{datetime.date.today()}, {_machine()}, {options.rounds} rounds, median of ratios\n")
     print("| what | armvcpu | QEMU | ratio | at most |\n|---|---|---|---|---|")
-    sections = {"uboot": uboot, "linux": linux, "loops": loops, "traps": traps, "start": start, "testing": testing}
+    sections = {"uboot": uboot, "linux": linux, "disk": disks, "loops": loops, "traps": traps, "start": start,
+                "testing": testing}  # fmt: skip
     for name in wanted:
         for row in sections[name](options.rounds):
             print(row.row() if isinstance(row, Pair) else row, flush=True)
@@ -87,6 +89,11 @@ def linux(rounds: int) -> Iterator[Pair]:
                 yield pair("Linux to shell and off, 2 CPUs beside 1 (both armvcpu), CPU",
                            lambda a=two: run(a, "", "Power down").cpu, lambda b=ours: run(b, "", "Power down").cpu,
                            rounds, "s", 1.3)  # fmt: skip
+
+
+def disks(rounds: int) -> Iterator[Pair]:
+    """Milliseconds for what is read from a virtio disk."""
+    return disk(rounds, [ARMVCPU], QEMU)
 
 
 def loops(rounds: int) -> Iterator[Pair]:
