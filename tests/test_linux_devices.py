@@ -80,11 +80,12 @@ poweroff -f
 
 
 def test_a_shell_on_the_virtio_console(boot):
-    """Output and input by way of hvc0, while the UART is there; nothing that is typed is lost."""
+    """Output and input by way of hvc0, while the UART is there; nothing is lost of what is typed, early or at once."""
     options = boot("exec </dev/hvc0 >/dev/hvc0 2>&1; stty -echo; exec sh", (*BUS, "virtio_console.ko"))
     text = "".join(f"line {number}\n" for number in range(300))
-    with Conversation(append="console=ttyAMA0 quiet", virtio_console=True, **options) as conversation:
-        conversation.expect("# ")
+    with Conversation(append="console=hvc0 quiet", virtio_console=True, **options) as conversation:
+        conversation.say("echo this was typed before there was a driver | tr a-z A-Z")
+        conversation.expect("THIS WAS TYPED BEFORE THERE WAS A DRIVER")
         conversation.say("head -n 300 | md5sum")
         conversation.console.feed(text.encode())
         assert hashlib.md5(text.encode()).hexdigest() in conversation.expect("  -")

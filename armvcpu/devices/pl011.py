@@ -85,6 +85,14 @@ class Pl011(Pl011Registers):
         self._drive_irq()
         return len(accepted)
 
+    def take_back(self) -> bytes:
+        """Empty the receiver as a driver does that reads all of it: characters that are for another console now."""
+        waiting = bytes(entry & 0xFF for entry in self._received)
+        self._received.clear()
+        self.UARTRIS &= ~(INT.RX | INT.RT)
+        self._drive_irq()
+        return waiting
+
     @property
     def _depth(self) -> int:
         """Characters the receiver holds: the FIFO, or with FIFOs disabled one holding register (3.3.7)."""

@@ -39,14 +39,14 @@ class VirtioConsole(VirtioDevice):
         self.output = output
         self.on_space: Callable[[], None] = no_input_waits
         """Called when the driver took input, so that there may be room for more; it is meant to call `receive`."""
-        self.has_driver = False
-        """Has a driver offered buffers for input since the last reset?"""
+        self.is_in_use = False
+        """Has the guest sent anything since the last reset? Input that comes before may be for another console."""
         self._held = bytearray()
         self._receiving = False
 
     def reset(self) -> None:
         """Return to the state after power-on reset; input that waits goes on waiting."""
-        self.has_driver = False
+        self.is_in_use = False
 
     def receive(self, data: bytes) -> int:
         """Take characters for the guest; how many there was room for, so that the host keeps the rest.
@@ -66,9 +66,6 @@ class VirtioConsole(VirtioDevice):
     def serve(self, index: int, queue: Virtqueue) -> None:
         """Move characters between queue and host."""
         if index == RECEIVEQ:
-            if not self.has_driver:
-                self.has_driver = True
-                self.on_space()
             self._deliver(queue)
         else:
             self._send(queue)
@@ -91,6 +88,9 @@ class VirtioConsole(VirtioDevice):
                 for start in range(0, len(buffer), PIECE):
                     self.output(bytes(buffer[start : start + PIECE]))
             queue.push(chain, 0)
+            if not self.is_in_use:
+                self.is_in_use = True
+                self.on_space()
 
     def config(self) -> bytes:
         """No size, one port; emerg_wr reads as zero."""
@@ -103,8 +103,8 @@ class VirtioConsole(VirtioDevice):
 
     def state(self) -> dict[str, Any]:
         """The input that waits."""
-        return {"held": bytes(self._held), "has_driver": self.has_driver}
+        return {"held": bytes(self._held), "is_in_use": self.is_in_use}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state()` gave."""
-        self._held, self.has_driver = bytearray(state["held"]), state["has_driver"]
+        self._held, self.is_in_use = bytearray(state["held"]), state["is_in_use"]

@@ -42,7 +42,7 @@ class MachineConfig:
     networks: tuple[str, ...] = ()
     """Network interfaces: `user`, `unix:PATH` or `HOST:PORT`; machine/network.py has their options."""
     virtio_console: bool = False
-    """A virtio console beside the UART, which gets the input once it has a driver."""
+    """A virtio console beside the UART, which gets the input once the guest has used it."""
     virtio_version: Literal[1, 2] = 1
     """The register layout of the virtio-mmio slots: 1 legacy, as on QEMU's board, or 2."""
     clock: Literal["host", "instructions"] = "host"

@@ -277,11 +277,17 @@ class Machine(Handlers):
     # --- console ----------------------------------------------------------------------------------------------
 
     def feed_input(self) -> None:
-        """Give the guest's console what it has room for, and lose nothing: the virtio console where it has a driver."""
+        """Give the guest's console what it has room for, and lose nothing.
+
+        The virtio console gets it once the guest has used it, and what the UART has been given that nobody has read.
+        """
+        console, uart = self.peripherals.console, self.board.uart
+        is_virtio = console is not None and console.is_in_use
+        if is_virtio and (unread := uart.take_back()):
+            self.console.put_back(unread)
         data = self.console.take(INPUT_PIECE)
         if data:
-            console = self.peripherals.console
-            port = console if console is not None and console.has_driver else self.board.uart
+            port = console if console is not None and is_virtio else uart
             accepted = port.receive(data)
             if accepted < len(data):
                 self.console.put_back(data[accepted:])
@@ -316,7 +322,7 @@ class Machine(Handlers):
         console = self.peripherals.console
         return bool(
             self.board.uart.UARTIMSC & (INT.RX | INT.RT)
-            or (console is not None and console.has_driver)
+            or (console is not None and console.is_in_use)
             or self.peripherals.sources
         )
 

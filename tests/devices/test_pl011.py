@@ -327,3 +327,11 @@ def test_a_snapshot_restores_fifo_overrun_and_line(bench: Bench) -> None:
     assert other[UARTDR] == ord("a")
     other[UARTDR] = ord("c")
     assert other[UARTDR] == DR.OE | ord("c")
+
+
+def test_what_nobody_has_read_can_be_taken_back(fifo: Bench) -> None:
+    """The receiver is empty then, as if the driver had read it, and the line is low."""
+    fifo[UARTIMSC] = INT.RX | INT.RT
+    fifo.type(b"for another console")
+    assert fifo.uart.take_back() == b"for another cons"
+    assert (fifo[UARTFR] & FR.RXFE, fifo[UARTRIS], fifo.levels) == (FR.RXFE, 0, [True, False])

@@ -135,3 +135,17 @@ def test_a_snapshot_keeps_the_input_that_waits(bench: Bench) -> None:
     other.console.load_state(bench.console.state())
     other.offer(16)
     assert other.taken() == [b"kept"]
+
+
+def test_the_first_output_says_that_the_console_is_in_use(bench: Bench) -> None:
+    """The host is asked for input then, and hears the same after a reset; buffers for input alone say nothing."""
+    asked: list[bool] = []
+    bench.console.on_space = lambda: asked.append(bench.console.is_in_use)
+    bench.offer(16)
+    assert (bench.console.is_in_use, asked) == (False, [])
+    for _ in range(2):
+        bench.queues[TRANSMITQ].add((DATA, 1, 0))
+        bench.notify(TRANSMITQ)
+    assert asked == [True]
+    bench[0x70] = 0
+    assert not bench.console.is_in_use
