@@ -17,7 +17,10 @@ from armvcpu.errors import StateError, UsageError
 from armvcpu.machine import copy_on_write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from armvcpu.devices.virtio_disk import UndoLog
+    from armvcpu.machine.board import Slot
     from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.machine import Machine
 
@@ -85,11 +88,16 @@ def take(machine: Machine) -> Snapshot:
         copy_on_write.Image.of(machine.memory.ram),
         [_take_cpu(cpu) for cpu in machine.cpus],
         machine.current_cpu.index,
-        {slot.name: slot.device.state() for slot in machine.board.slots},
+        {slot.name: slot.device.state() for slot in _devices(machine)},
         machine.board.gic.state(),
         machine.instructions,
         [disk.new_undo_log() for disk in machine.peripherals.disks if not disk.read_only],
     )
+
+
+def _devices(machine: Machine) -> Iterator[Slot]:
+    """All but the parts of the interrupt controller, which has a state of its own."""
+    return (slot for slot in machine.board.slots if not slot.name.startswith("gic"))
 
 
 def _take_cpu(cpu: Cpu) -> CpuSnapshot:
@@ -125,7 +133,7 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
         log.undo()
     for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
         _restore_cpu(cpu, saved)
-    for slot in machine.board.slots:
+    for slot in _devices(machine):
         slot.device.load_state(snapshot.devices[slot.name])
     machine.board.gic.load_state(snapshot.gic)
     for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
