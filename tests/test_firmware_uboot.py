@@ -183,3 +183,12 @@ def test_booti_starts_linux_from_a_virtio_disk(u_boot, tmp_path):
         conversation.expect("armvcpu# ")
         conversation.say("poweroff -f")
         assert conversation.end().ending is Ending.POWERED_OFF
+
+
+@pytest.mark.parametrize("version", [1, 2], ids=["legacy", "modern"])
+def test_dhcp_over_virtio_net(u_boot, version):
+    """A driver that polls, with no interrupt and no timer, gets what passt answers (`--net user`)."""
+    with Conversation(firmware=u_boot, networks=("user",), virtio_version=version) as conversation:
+        reach_prompt(conversation)
+        conversation.ask("setenv autoload no", PROMPT)
+        assert "bound to address 10.0.2.15" in conversation.ask("dhcp", PROMPT)

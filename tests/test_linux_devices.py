@@ -64,8 +64,8 @@ def test_a_guest_has_an_address_and_reaches_the_host(boot, server, version):
     """
     port, md5 = server
     script = f"""ip link set eth0 up
-udhcpc -i eth0 -n -q -s /bin/true && echo leased
-ip addr add 10.0.2.15/24 dev eth0
+udhcpc -i eth0 -n -q && ip addr show dev eth0 | grep inet
+ip route
 wget -q -O - http://10.0.2.2:{port}/file | md5sum
 ip link set eth0 down
 poweroff -f
@@ -76,7 +76,9 @@ poweroff -f
     with Machine(console=console, **options) as machine:
         outcome = machine.run(timeout=60)
     said = console.output.decode()
-    assert (outcome.status, "leased" in said, md5 in said) == (0, True, True), said[-500:]
+    assert (outcome.status, md5 in said) == (0, True), said[-500:]
+    assert "inet 10.0.2.15/24 " in said
+    assert "default via 10.0.2.2 dev eth0" in said
 
 
 def test_a_shell_on_the_virtio_console(boot):

@@ -56,15 +56,17 @@ def path(name: str, file: str | None) -> None:
 
 @firmware.command()
 @click.option("--script", metavar="F", type=click.Path(path_type=Path), help="Shell script to run before the prompt.")
+@click.option("--virtio", is_flag=True, help="Add linux-cloud's drivers for virtio disks, networks and consoles.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), required=True, help="What to write.")
-def initramfs(script: Path | None, output: Path) -> None:
+def initramfs(script: Path | None, virtio: bool, output: Path) -> None:
     """Write an initial RAM disk for Linux: the fetched busybox, and a shell on the console."""
     from armvcpu.machine.image_file import read_file  # noqa: PLC0415
     from armvcpu.testing import firmware as store  # noqa: PLC0415
-    from armvcpu.testing.initramfs import busybox_initramfs  # noqa: PLC0415
+    from armvcpu.testing.initramfs import ALL_VIRTIO_MODULES, busybox_initramfs  # noqa: PLC0415
 
     commands = b"" if script is None else read_file(script, LARGEST_SCRIPT, "a script may be")
-    data = busybox_initramfs(store.path("busybox"), commands)
+    modules = [store.path("linux-cloud", name) for name in ALL_VIRTIO_MODULES] if virtio else []
+    data = busybox_initramfs(store.path("busybox"), commands, modules=modules)
     try:
         output.write_bytes(data)
     except OSError as error:

@@ -81,8 +81,20 @@ poweroff -f
 """
 
 
+DHCP = b"""#!/bin/sh
+[ "$1" = bound ] || [ "$1" = renew ] || exit 0
+ip addr flush dev $interface
+ip addr add $ip/$mask dev $interface
+for gateway in $router; do ip route add default via $gateway; done
+for server in $dns; do echo nameserver $server; done > /etc/resolv.conf
+"""
+"""What busybox's udhcpc runs by itself when it has a lease: address, route and name servers."""
+
 VIRTIO_MODULES = ("virtio_ring.ko", "virtio.ko", "virtio_mmio.ko", "virtio_blk.ko")
 """What Debian's cloud kernel needs for a virtio disk, in the order of their dependencies."""
+
+ALL_VIRTIO_MODULES = (*VIRTIO_MODULES, "failover.ko", "net_failover.ko", "virtio_net.ko", "virtio_console.ko")
+"""And for disks, networks and consoles."""
 
 
 def busybox_initramfs(
@@ -94,12 +106,13 @@ def busybox_initramfs(
     itself by `poweroff -f` or `reboot -f`. `modules` are kernel modules, inserted in their order before that.
     """
     entries = [
-        *(directory(name) for name in ("bin", "dev", "etc", "lib", "lib/modules", "proc", "sys", "tmp")),
+        *(directory(name) for name in ("bin", "dev", "etc", "etc/udhcpc", "lib", "lib/modules", "proc", "sys", "tmp")),
         character_device("dev/console", 5, 1),
         character_device("dev/null", 1, 3),
         file("bin/busybox", busybox.read_bytes(), executable=True),
         link("bin/sh", "busybox"),
         file("init", INIT, executable=True),
+        file("etc/udhcpc/default.script", DHCP, executable=True),
         file("etc/modules", "".join(f"{path.name}\n" for path in modules).encode()),
         *(file(f"lib/modules/{path.name}", path.read_bytes()) for path in modules),
     ]

@@ -86,7 +86,10 @@ def test_initramfs_tells_what_it_cannot_read_or_write(run, tmp_path, words, mess
     assert not (tmp_path / "out").exists()
 
 
-def test_initramfs_wants_busybox_fetched(run, tmp_path):
+def test_initramfs_wants_busybox_and_drivers_fetched(run, tmp_path):
     """Nothing is downloaded unless asked to."""
     with pytest.raises(UsageError, match="run `armvcpu firmware fetch busybox`"):
         run("initramfs", "-o", str(tmp_path / "out"))
+    run("fetch", "busybox")
+    with pytest.raises(UsageError, match="run `armvcpu firmware fetch linux-cloud`"):
+        run("initramfs", "--virtio", "-o", str(tmp_path / "out"))
