@@ -14,6 +14,7 @@ import sys
 
 import pytest
 from conversation import Conversation
+from machine.image_bytes import make_zboot
 
 from armvcpu import Machine, MemoryConsole
 from armvcpu.arch.idregs import model, presented
@@ -226,6 +227,19 @@ def test_detected_cpu_features_agree_with_the_id_registers(linux):
         ("Common not Private translations", "ID_AA64MMFR2_EL1", 0),
     ):
         assert (words in detected) == bool(shown(linux, register, lowest)), words
+
+
+# --- how it is packed -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [bytes, make_zboot], ids=["gzip", "EFI zboot"])
+def test_a_packed_kernel_is_placed_and_entered_as_the_plain_one(kernel, tmp_path, wrap):
+    """Debian's own kernel, compressed and wrapped (Documentation/arch/arm64/booting.rst, zboot-header.S)."""
+    packed = tmp_path / "vmlinuz"
+    packed.write_bytes(wrap(subprocess.run(["gzip", "-1", "-c", kernel], capture_output=True, check=True).stdout))
+    with Machine(kernel, memory=512 * MIB) as plain, Machine(packed, memory=512 * MIB) as unpacked:
+        assert unpacked.plan.segments[0] == plain.plan.segments[0]
+        assert (unpacked.plan.entry, unpacked.plan.x0) == (plain.plan.entry, plain.plan.x0)
 
 
 # --- how it ends ----------------------------------------------------------------------------------------------
