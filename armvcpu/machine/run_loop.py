@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, assert_never
 
 from armvcpu.arch.psci import PsciStatus
@@ -45,8 +45,14 @@ if TYPE_CHECKING:
 FIRST_SLICE, LAST_SLICE = 20_000, 2_000_000
 """Instructions between two looks at the world in the counting mode: more while they take less than SLICE_TIME."""
 SLICE_TIME = 0.01
-TURN_NS, WAKE_NS = 2_000_000, 100_000
-"""How long a CPU keeps the engine while another could run, and after it has woken another one."""
+TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 200_000
+"""How long a CPU keeps the engine while another could run, after it has woken another one, and until the first look at
+whether it only spins; each later look comes after four times as long."""
+SPINNING = frozenset((0xD503_203F, 0xD503_205F))
+"""YIELD and WFE, which stand in loops that wait for another CPU (DDI 0487 C6.2)."""
+MOST_SPIN_SITES, SPINS_TO_HOOK = 8, 24
+SPIN_WINDOW = 32
+"""Bytes on either side of PC in which one of them tells a spin loop."""
 NEVER = 1e9
 """Seconds: a longer time-out is none."""
 KEPT_EXITS = 16
@@ -70,7 +76,10 @@ class RunLoop:
         self._rtc = machine.board.rtc
         self._sources = machine.peripherals.sources
         self._timeout_ns = NO_DEADLINE
-        self._turn_ends = NO_DEADLINE
+        self._turn_ends = self._next_look = NO_DEADLINE
+        self._turn_began = 0
+        self._spin_sites: set[int] = set()
+        self._spins_seen: Counter[int] = Counter()
         self._yield_turn = False
         machine.engine.on_timer_write(self._on_timer_write)
         self._rtc.on_deadline = self._rearm
@@ -167,9 +176,11 @@ class RunLoop:
             if following is None:
                 return False
             self.switch_to(following)
-            self._turn_ends = NO_DEADLINE
+            self._turn_ends = self._next_look = NO_DEADLINE
         self.cpu.is_awake()
         if self._turn_ends >= NO_DEADLINE and any(cpu.runnable for cpu in cpus if cpu is not self.cpu):
+            self._turn_began = time.monotonic_ns()
+            self._next_look = self._turn_began + LOOK_NS
             self._end_turn_within(TURN_NS)
         return True
 
@@ -197,6 +208,33 @@ class RunLoop:
         if end < self._turn_ends:
             self._turn_ends = end
             self._rearm()
+
+    def _spins(self, now: int) -> bool:
+        """Does the CPU wait for another one, which can't run meanwhile?
+
+        The engine reports neither WFE nor YIELD, so they are looked for around PC. One that is found again
+        and again ends turns by itself from then on.
+        """
+        self._next_look = now + 3 * (now - self._turn_began)
+        start = self.cpu.vcpu.state.pc - SPIN_WINDOW
+        code = self._machine.engine.read_virtual(start, 2 * SPIN_WINDOW)
+        if code is None or self._machine.engine.counting:
+            return False
+        found = [start + 4 * at for at, word in enumerate(memoryview(code).cast("I")) if word in SPINNING]
+        for address in found:
+            self._spins_seen[address] += 1
+            if self._spins_seen[address] == SPINS_TO_HOOK and len(self._spin_sites) < MOST_SPIN_SITES:
+                self._spin_sites.add(address)
+                self._machine.engine.on_code(address, address, self._on_spin)
+        return bool(found)
+
+    def _on_spin(self, _pc: int) -> None:
+        """In the guest, at a WFE or YIELD that has been seen to spin: another CPU's turn, where one can run."""
+        engine = self._machine.engine
+        if not engine.counting and any(cpu.runnable for cpu in self._machine.cpus if cpu is not self.cpu):
+            self._turn_ends = self._next_look = NO_DEADLINE
+            self._yield_turn = True
+            engine.leave()
 
     def _idle(self) -> Outcome | None:
         """All CPUs wait: sleep until the next deadline, input or signal."""
@@ -239,7 +277,7 @@ class RunLoop:
     def _rearm(self) -> None:
         """Tell the thread that sleeps when to stop the engine."""
         if self._waker is not None:
-            deadline = min(self._next_deadline(), self._turn_ends)
+            deadline = min(self._next_deadline(), self._turn_ends, self._next_look)
             self._waker.set_deadline(None if deadline >= NO_DEADLINE else deadline)
 
     def _service(self) -> Outcome | None:
@@ -249,8 +287,9 @@ class RunLoop:
         for cpu in self._machine.cpus:
             if cpu.deadline <= now:
                 cpu.update_timers()
-        if self._turn_ends <= now:
-            self._turn_ends, self._yield_turn = NO_DEADLINE, True
+        if self._turn_ends <= now or (self._next_look <= now and self._spins(now)):
+            self._turn_ends = self._next_look = NO_DEADLINE
+            self._yield_turn = True
         self._rtc.tick()
         self._machine.feed_input()
         if self._sources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import raw_guest as raw
 
 from armvcpu import Machine
 from armvcpu.arch.psci import AffinityState
@@ -37,3 +38,36 @@ def test_a_cpu_that_is_alone_is_not_interrupted(two):
 def test_nobody_awake_is_idle(two):
     """The loop then sleeps."""
     assert not two._loop._choose()
+
+
+# --- waiting for another CPU ----------------------------------------------------------------------------------
+
+YIELD, B_BACK = 0xD503_203F, 0x17FF_FFFF
+"""YIELD; B to the instruction before."""
+
+
+def test_a_cpu_that_spins_gives_its_turn_away(tmp_path):
+    """Where YIELD stands in a loop, it ends the turn from the second look on: no deadline is waited for."""
+    image = tmp_path / "spin.bin"
+    image.write_bytes(raw.image(YIELD, B_BACK))
+    with Machine(image, cpus=2) as machine:
+        loop, cpus = machine._loop, machine.cpus
+        cpus[1].start(raw.BASE, 0)
+        machine.run(timeout=0.2)
+        assert loop._spin_sites == {raw.BASE}
+        turns = []
+        switch = loop.switch_to
+        loop.switch_to = lambda cpu: (turns.append(cpu.index), switch(cpu))
+        machine.run(timeout=0.2)
+    assert len(turns) > 200  # many more than the hundred that turns of 2 ms would make
+
+
+def test_a_cpu_that_works_keeps_its_turn(tmp_path):
+    """A loop without such an instruction is no waiting."""
+    image = tmp_path / "work.bin"
+    image.write_bytes(raw.image(raw.add(1, 1, 1), B_BACK))
+    with Machine(image, cpus=2) as machine:
+        machine.cpus[1].start(raw.BASE, 0)
+        machine.run(timeout=0.1)
+        assert machine._loop._spin_sites == set()
+        assert all(cpu.vcpu.gpr(1) for cpu in machine.cpus)
