@@ -174,7 +174,7 @@ class Conversation(SpawnBase):  # type: ignore[misc]
     def ask(self, command: str, prompt: str, timeout: Any = -1) -> str:
         """Type a command and return what it printed before the next prompt, without its echo."""
         self.sendline(command)
-        self.expect_exact(command.split("\n", maxsplit=1)[0][:60], timeout)
+        self.expect_exact(command.split("\n", maxsplit=1)[0][-40:], timeout)
         self.expect_exact(prompt, timeout)
         return str(self.before).replace("\r", "").strip("\n")
 

@@ -1,0 +1,34 @@
+"""`ask` on a shell that echoes what is typed."""
+
+from __future__ import annotations
+
+from armvcpu.testing.expect import Conversation, ExpectConsole
+
+
+class EchoingShell:
+    """Echoes what is typed, and answers `yes` before its prompt."""
+
+    is_running = True
+
+    def __init__(self, console):
+        self.console = console
+        self.stopped = ""
+
+    def guest_seconds(self):
+        return 0.0
+
+    def quit(self, reason):
+        self.stopped = reason
+
+    def run(self, timeout=None):
+        typed = self.console.take(1000).replace(b"\r", b"\r\n")
+        for byte in typed + b"yes\r\n# ":
+            self.console.write(byte)
+        return type("Outcome", (), {"reason": self.stopped})()
+
+
+def test_an_answer_has_nothing_of_the_echo_in_it():
+    """However long the command is."""
+    console = ExpectConsole()
+    talk = Conversation(EchoingShell(console), console)
+    assert talk.ask("echo " + "word " * 20 + "end", "# ") == "yes"
