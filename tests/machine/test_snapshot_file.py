@@ -14,13 +14,14 @@ from armvcpu.machine import snapshot_file
 from armvcpu.machine.copy_on_write import MIB
 
 IMAGE = "guests/bin/smp.elf"
+MEMORY = 64 * MIB
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """The SMP guest, stopped in its middle."""
     path = tmp_path_factory.mktemp("snapshots") / "smp.snap"
-    with Machine(IMAGE, cpus=4) as machine:
+    with Machine(IMAGE, cpus=4, memory=MEMORY) as machine:
         machine.run(timeout=0.3)
         snapshot = machine.snapshot()
         snapshot_file.save(snapshot, path)
@@ -30,7 +31,7 @@ def saved(tmp_path_factory):
 
 def test_a_machine_goes_on_from_a_file(saved):
     """All CPUs, RAM and devices: the guest's own checks pass to the last."""
-    with Machine(IMAGE, cpus=4) as machine:
+    with Machine(IMAGE, cpus=4, memory=MEMORY) as machine:
         machine.restore(snapshot_file.load(saved))
         outcome = machine.run(timeout=60)
         assert (outcome.status, b" 0 failed" in machine.console.output) == (0, True)
@@ -39,14 +40,14 @@ def test_a_machine_goes_on_from_a_file(saved):
 def test_a_file_takes_no_more_than_what_ram_holds(saved):
     """It is sparse."""
     about = saved.stat()
-    assert about.st_size > 256 * MIB
+    assert about.st_size > MEMORY
     assert about.st_blocks * 512 < 16 * MIB
 
 
 def test_loading_changes_nothing_in_the_file(saved):
     """RAM is mapped copy-on-write."""
     before = saved.read_bytes()[: 2 * MIB]
-    with Machine(IMAGE, cpus=4) as machine:
+    with Machine(IMAGE, cpus=4, memory=MEMORY) as machine:
         machine.restore(snapshot_file.load(saved))
         machine.write(0x4000_0000, b"\xff" * 4096)
     assert saved.read_bytes()[: 2 * MIB] == before
