@@ -7,10 +7,17 @@ DDI 0487 C4.1, "A64 instruction set encoding": `op0`, bits 28:25, chooses the gr
 from __future__ import annotations
 
 from armvcpu.arch.fields import Field, RegisterView
-from armvcpu.arch.sysreg import SysRegIss
+from armvcpu.arch.sysreg import SysRegIss, op
 
 UDF = 0x0000_0000
 """`udf #0`, which is UNDEFINED for ever (C6.2, UDF)."""
+
+YIELD, WFE = 0xD503_203F, 0xD503_205F
+"""Hints that stand in loops which wait for another CPU (C6.2)."""
+
+IC_IALLUIS, IC_IALLU, IC_IVAU = op(1, 0, 7, 1, 0), op(1, 0, 7, 5, 0), op(1, 3, 7, 5, 1)
+DC_CVAU = op(1, 3, 7, 11, 1)
+"""Cache maintenance to the Point of Unification, as packed encodings (C5.3)."""
 
 _HINT_PAUTH = frozenset((0b0000_111, *range(0b0001_000, 0b0001_111, 2), *range(0b0011_000, 0b0100_000)))
 """CRm:op2 of XPACLRI, PACIA1716 to AUTIB1716, and PACIAZ to AUTIBSP (C6.2, HINT)."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes as C  # noqa: N812
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.registers import op
+from armvcpu.arch.instructions import IC_IVAU
 from armvcpu.engine.library import SITE_CALLBACK
 from armvcpu.engine.sys_hooks import CpRegViews, key_of
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     Answer = Callable[[int, int, int], int]
 
-IC_IVAU, DC_CVAU = op(1, 3, 7, 5, 1), op(1, 3, 7, 11, 1)
 MOST_SITES = 64
 """Instructions that are hooked at most: a translator asks each hook for each system instruction."""
 _UPPER_HALF = 1 << 63

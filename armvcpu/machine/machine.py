@@ -57,7 +57,7 @@ INPUT_PIECE = 64
 
 
 class Machine(Handlers):
-    """One `virt` machine with one CPU. `Machine(image, **options)`: the options are MachineConfig's fields."""
+    """One `virt` machine. `Machine(image, **options)`: the options are MachineConfig's fields."""
 
     def __init__(
         self,

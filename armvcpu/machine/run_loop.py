@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, assert_never
 
+from armvcpu.arch.instructions import WFE, YIELD
 from armvcpu.arch.psci import PsciStatus
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.machine.cpus import NO_DEADLINE
@@ -48,8 +49,7 @@ SLICE_TIME = 0.01
 TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 200_000
 """How long a CPU keeps the engine while another could run, after it has woken another one, and until the first look at
 whether it only spins; each later look comes after four times as long."""
-SPINNING = frozenset((0xD503_203F, 0xD503_205F))
-"""YIELD and WFE, which stand in loops that wait for another CPU (DDI 0487 C6.2)."""
+SPINNING = frozenset((YIELD, WFE))
 MOST_SPIN_SITES, SPINS_TO_HOOK = 8, 24
 SPIN_WINDOW = 32
 """Bytes on either side of PC in which one of them tells a spin loop."""

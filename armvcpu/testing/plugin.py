@@ -137,7 +137,7 @@ def _defaults(config: pytest.Config) -> dict[str, Any]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Put the console's tail, the crash report and the last exits with a failure; all of the console in a file."""
     report: pytest.TestReport = yield
-    targets = item.stash.get(_TARGETS, [])
+    targets = [target for node in item.listchain() for target in node.stash.get(_TARGETS, [])]
     if call.when != "call" or not targets:
         return report
     directory: Path | None = item.config.getoption("armvcpu_log_dir")

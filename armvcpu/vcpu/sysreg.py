@@ -12,7 +12,8 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.idregs import presented
-from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, WO, by_name, op
+from armvcpu.arch.instructions import DC_CVAU, IC_IALLU, IC_IALLUIS, IC_IVAU
+from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, WO, by_name
 from armvcpu.vcpu.icv import READERS, WRITERS
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ WriteRegister = Callable[[int], None]
 MPIDR_EL1 = by_name["MPIDR_EL1"].encoding
 CPACR_EL1 = by_name["CPACR_EL1"].encoding
 CTR_EL0 = by_name["CTR_EL0"].encoding
-IC_IVAU, DC_CVAU = op(1, 3, 7, 5, 1), op(1, 3, 7, 11, 1)
 CSSELR_EL1 = by_name["CSSELR_EL1"].encoding
 CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
 
@@ -63,7 +63,7 @@ class SysRegTable:
         The engine notices a store to code only where the store's own mapping is executable; a guest that writes
         code through another mapping relies on IC. DC CVAU has nothing to clean.
         """
-        for encoding in (op(1, 0, 7, 1, 0), op(1, 0, 7, 5, 0)):  # IC IALLUIS, IC IALLU
+        for encoding in (IC_IALLUIS, IC_IALLU):
             self.add(encoding, None, lambda _value: invalidate(None))
         self.add(IC_IVAU, None, invalidate)
         self.add(DC_CVAU, None, _ignore)

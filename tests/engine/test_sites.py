@@ -8,8 +8,9 @@ import pytest
 from bare import CODE, EL0, EL1, NOP, RAM, BareEngine
 
 from armvcpu.arch.controls import HCR_EL2
+from armvcpu.arch.instructions import DC_CVAU, IC_IVAU
 from armvcpu.arch.registers import by_name
-from armvcpu.engine.sites import DC_CVAU, IC_IVAU, MOST_SITES
+from armvcpu.engine.sites import MOST_SITES
 
 MRS_X1_CTR, MRS_X1_DCZID = 0xD53B_0021, 0xD53B_00E1
 IC_IVAU_X2, DC_CVAU_X2 = 0xD50B_7522, 0xD50B_7B22

@@ -150,3 +150,20 @@ def test_a_booted_machine_is_shared_by_a_snapshot(project):
         """
     )
     project.runpytest_inprocess("-q").assert_outcomes(passed=3)
+
+
+def test_a_shared_machine_is_reported_too(project):
+    """A failure of a test that borrows the module's machine shows its console."""
+    project.makepyfile(
+        """
+        import pytest
+        @pytest.fixture(scope="module")
+        def booted(boot_module):
+            return boot_module("echo.elf")
+        def test_it(booted):
+            booted.expect_exact("never said", timeout=0.1)
+        """
+    )
+    result = project.runpytest_inprocess("-q")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*armvcpu: console, its end*", "*echo: type a line*"])
