@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import by_name
 from armvcpu.engine.library import MSR_CALLBACK
+from armvcpu.engine.native import Filter
 from armvcpu.engine.sys_hooks import CpRegViews, key_of
 
 if TYPE_CHECKING:
@@ -33,22 +34,24 @@ _DONE, _LEFT_TO_THE_ENGINE = 1, 0
 
 
 class MsrHook:
-    """Hears the MSRs of one engine; each that is none of its rows costs one look-up."""
+    """Hears the MSRs of one engine; those that are none of its rows cost next to nothing (native.py)."""
 
     def __init__(self, lib: Library, handle: int, registers: Registers, fail: Callable[[BaseException], None]) -> None:
         self._registers, self._fail = registers, fail
         self._flush_tlb = partial(lib.control, handle, lib.const.UC_CTL_TLB_FLUSH)
         self._pstate = lib.reg.UC_ARM64_REG_PSTATE
         self._views = CpRegViews()
-        self._rows: dict[int, dict[tuple[int, int], Callable[[int], int]]] = {}
-        """By CRn and CRm first: nearly all of the MSRs that a guest executes are told apart by them."""
+        self._rows: dict[tuple[int, int, int], Callable[[int], int]] = {}
+        self._filter = Filter(MSR_CALLBACK(self._on_msr))
         for timer in ("V", "P"):
             for part in ("CTL", "CVAL", "TVAL"):
                 encoding = by_name[f"CNT{timer}_{part}_EL0"].encoding
                 self._add_row(encoding, partial(self._timer, encoding, timer, part))
         self.timers: TimerListener | None = None
-        self._callback = MSR_CALLBACK(self._on_msr)
-        lib.add_hook(handle, lib.const.UC_HOOK_INSN, self._callback, instruction=lib.reg.UC_ARM64_INS_MSR)
+        lib.add_hook(
+            handle, lib.const.UC_HOOK_INSN, self._filter.function,
+            instruction=lib.reg.UC_ARM64_INS_MSR, data=self._filter.data,
+        )  # fmt: skip
 
     def listen_to_sctlr(self, listener: SctlrListener) -> None:
         """Call `listener` at each write of SCTLR_EL1 at EL1, and write what it gives."""
@@ -66,16 +69,13 @@ class MsrHook:
         self._add_row(_SCTLR_EL1, heard)
 
     def _add_row(self, encoding: int, row: Callable[[int], int]) -> None:
-        first, *others = key_of(encoding)
-        self._rows.setdefault(first, {})[others[0], others[1]] = row
+        self._rows[key_of(encoding)] = row
+        self._filter.add(encoding)
 
     def _on_msr(self, _uc: int, _reg: int, cp_reg: int, _data: int) -> int:
-        """1 when the write is done; called before every MSR."""
+        """1 when the write is done; called before the MSRs that the filter lets through."""
         words = self._views.at(cp_reg)
-        rows = self._rows.get(words[0])
-        if rows is None:
-            return _LEFT_TO_THE_ENGINE
-        row = rows.get((words[1], words[2] & 0xFFFF_FFFF))
+        row = self._rows.get((words[0], words[1], words[2] & 0xFFFF_FFFF))
         if row is None:
             return _LEFT_TO_THE_ENGINE
         try:
