@@ -5,7 +5,6 @@ The first use fetches it with apt (`armvcpu firmware fetch u-boot`); without a n
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from conversation import Conversation
 
 from armvcpu.machine.outcome import Ending
 from armvcpu.testing import firmware
+from armvcpu.testing.disk import fat_image
 from armvcpu.testing.initramfs import busybox_initramfs
 
 pytestmark = pytest.mark.firmware
@@ -163,13 +163,8 @@ def test_booti_starts_linux_from_a_virtio_disk(u_boot, tmp_path):
     """Kernel and initrd from a FAT file system, the board's own device tree: to a shell, and off."""
     for name in ("linux-cloud", "busybox"):
         firmware.fetch(name)
-    disk, initrd = tmp_path / "disk.img", tmp_path / "initrd"
-    initrd.write_bytes(busybox_initramfs(firmware.path("busybox")))
-    disk.write_bytes(b"")
-    os.truncate(disk, 64 << 20)
-    subprocess.run(["mformat", "-i", disk, "-F", "::"], check=True)
-    for path, name in ((firmware.path("linux-cloud"), "Image"), (initrd, "initrd")):
-        subprocess.run(["mcopy", "-i", disk, path, f"::{name}"], check=True)
+    initrd = busybox_initramfs(firmware.path("busybox"))
+    disk = fat_image(tmp_path / "disk.img", {"Image": firmware.path("linux-cloud"), "initrd": initrd})
     with Conversation(firmware=u_boot, memory=512 << 20, disks=(disk,)) as conversation:
         reach_prompt(conversation)
         for command in (
