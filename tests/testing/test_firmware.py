@@ -50,7 +50,7 @@ def downloads(tmp_path, monkeypatch):
 def test_manifest_describes_every_entry():
     """Every entry says where it is from, its licence, and what it shows."""
     entries = firmware.manifest()
-    assert {"u-boot", "edk2", "linux-cloud", "linux", "busybox", "debian-installer"} <= entries.keys()
+    assert {"u-boot", "edk2", "grub", "linux-cloud", "linux", "busybox", "debian-installer"} <= entries.keys()
     assert all(e.files and e.licence and e.shows and e.architecture in ("all", "arm64") for e in entries.values())
 
 
