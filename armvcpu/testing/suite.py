@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STEPS = ("expect", "expect_exact", "send", "sendline", "wait")
 VERDICTS = ("off", "running")
+DISK = "@disk/"
 _FILES = ("image", "firmware", "initrd", "dtb")
 _OWN = {"name", "script", "timeout", "end", "status", "machine"}
 _OPTIONS = {row.name for row in fields(MachineConfig)} | {"memory"}
@@ -69,9 +70,10 @@ def load_suite(path: str | Path) -> Suite:
         raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: no TOML: {error}") from error
-    unknown = set(data) - {"suite", "test"}
+    unknown = set(data) - {"suite", "disk", "test"}
     if unknown:
-        raise UsageError(f"{path}: no such table: {', '.join(sorted(unknown))}; there are [suite] and [[test]]")
+        words = "there are [suite], [disk.NAME] and [[test]]"
+        raise UsageError(f"{path}: no such table: {', '.join(sorted(unknown))}; {words}")
     about, tests = data.get("suite", {}), data.get("test", [])
     if not isinstance(about, dict) or not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
         raise UsageError(f"{path}: [suite] is one table, and each [[test]] another")
@@ -81,14 +83,27 @@ def load_suite(path: str | Path) -> Suite:
     if not tests:
         raise UsageError(f"{path}: no [[test]] in it")
     default = _seconds(about.get("timeout", 60.0), f"{path}: [suite]")
-    cases = [case for number, test in enumerate(tests, 1) for case in _cases(test, number, path, default)]
+    disks = _disks(data.get("disk", {}), path)
+    cases = [case for number, test in enumerate(tests, 1) for case in _cases(test, number, path, default, disks)]
     names = [case.name for case in cases]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"{path}: two tests are called {twice!r}")
     return Suite(str(about.get("name", path.stem)), tuple(cases))
 
 
-def _cases(test: dict[str, Any], number: int, path: Path, default: float) -> Iterator[Case]:
+def _disks(tables: Any, path: Path) -> dict[str, dict[str, str]]:
+    """The files of each disk by their names on it; the runner makes it."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise UsageError(f"{path}: each [disk.NAME] is a table")
+    return {
+        name: {file: _file(value, path.parent, f"{path}: disk {name}: {file}") for file, value in table.items()}
+        for name, table in tables.items()
+    }
+
+
+def _cases(
+    test: dict[str, Any], number: int, path: Path, default: float, disks: dict[str, dict[str, str]]
+) -> Iterator[Case]:
     name = test.get("name")
     where = f"{path}: test {name or number}"
     if not isinstance(name, str) or not name:
@@ -97,6 +112,8 @@ def _cases(test: dict[str, Any], number: int, path: Path, default: float) -> Ite
         if key not in _OWN | _OPTIONS:
             raise UsageError(f"{where}: no option {key!r}; there are {', '.join(sorted(_OWN | _OPTIONS))}")
     options = {key: _option(key, value, path.parent, where) for key, value in test.items() if key in _OPTIONS}
+    if "disks" in options:
+        options["disks"] = tuple(_disk(each, disks, where) for each in options["disks"])
     if not options.keys() & {"image", "firmware"}:
         raise UsageError(f"{where}: it needs an image or firmware")
     end, status = test.get("end", "off"), test.get("status", 0)
@@ -126,8 +143,18 @@ def _option(key: str, value: Any, directory: Path, where: str) -> Any:
     return value
 
 
+def _disk(value: str, disks: dict[str, dict[str, str]], where: str) -> str | dict[str, str]:
+    """The disk that the suite describes, for `@disk/NAME`."""
+    if not value.startswith(DISK):
+        return value
+    name = value.removeprefix(DISK)
+    if name not in disks:
+        raise UsageError(f"{where}: no [disk.{name}] in the suite; there are {', '.join(disks) or 'none'}")
+    return disks[name]
+
+
 def _file(value: Any, directory: Path, where: str) -> str:
-    """A path beside the suite, or `@NAME/FILE` of the firmware manifest, which the runner fetches."""
+    """A path beside the suite, or `@...`, which the runner fetches or makes."""
     if not isinstance(value, str) or not value:
         raise UsageError(f"{where}: {value!r} is no file name")
     return value if value.startswith("@") else str(directory / value)

@@ -10,13 +10,14 @@ import xml.etree.ElementTree as ET
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import ArmvcpuError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from armvcpu.testing.suite import Case, Step, Suite
     from armvcpu.testing.target import Target
@@ -43,13 +44,19 @@ class Verdict:
 
 def run_case(case: Case) -> Verdict:
     """Run one test in this process; whatever goes wrong is its verdict."""
+    with TemporaryDirectory(prefix="armvcpu-") as made:
+        return _run(case, Path(made))
+
+
+def _run(case: Case, made: Path) -> Verdict:
     from pexpect import EOF, TIMEOUT  # noqa: PLC0415  in the worker's process
 
+    from armvcpu.testing.suite_files import real_files  # noqa: PLC0415
     from armvcpu.testing.target import NotReachedError, Target  # noqa: PLC0415
 
     start = time.monotonic()
     try:
-        target = Target(record=False, timeout=case.timeout, **_fetched(case.options))
+        target = Target(record=False, timeout=case.timeout, **real_files(case.options, made))
     except ArmvcpuError as error:
         return Verdict(case.name, str(error), time.monotonic() - start)
     problem = report = ""
@@ -94,20 +101,6 @@ def _step(step: Step, target: Target, patience: float) -> None:
             target.sendline(step.text)
         case _:
             target.run(timeout=min(float(step.text), patience))
-
-
-def _fetched(options: dict[str, object]) -> dict[str, object]:
-    """The options with `@NAME/FILE` as paths in the firmware cache."""
-    from armvcpu.testing import firmware  # noqa: PLC0415
-
-    def real(value: object) -> object:
-        if isinstance(value, str) and value.startswith("@"):
-            name, _, file = value[1:].partition("/")
-            firmware.fetch(name)
-            return firmware.path(name, file) if file else firmware.path(name)
-        return tuple(real(each) for each in value) if isinstance(value, tuple) else value
-
-    return {key: real(value) for key, value in options.items()}
 
 
 def run_suite(suite: Suite, jobs: int) -> Iterator[Verdict]:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from armvcpu.errors import UsageError
-from armvcpu.testing import suite_run
+from armvcpu.testing import firmware, suite_run
 from armvcpu.testing.suite import Case, Step, Suite, load_suite
+from armvcpu.testing.suite_files import real_files
 from armvcpu.testing.suite_run import Verdict, run_case, run_suite
 
 GUESTS = Path("guests/bin").absolute()
@@ -73,6 +74,10 @@ def test_a_suite_is_read(write):
         ("[[test]]\nname = 'a'\nimage = 'a'\nscript = [{ expect = 3 }]", "test a: step 1: 3 is no text"),
         ("[[test]]\nname = 'a'\nimage = 'a'\ntimeout = -1", "test a: -1 is no time"),
         ("[[test]]\nname = 'a'\nimage = 'a'\nend = 'well'", "test a: end is one of off, running"),
+        ("[[test]]\nname = 'a'\nimage = 'a'\ndisks = ['@disk/d']", r"test a: no \[disk.d\] .*; there are none"),
+        ("[disk.d]\n[disk.e]\n[[test]]\nname = 'a'\nimage = 'a'\ndisks = '@disk/f'", "there are d, e"),
+        ("[disk]\na = 'b'\n[[test]]\nname = 'a'\nimage = 'a'", r"each \[disk.NAME\] is a table"),
+        ("[disk.d]\ngrub.cfg = 'a'\n[[test]]\nname = 'a'\nimage = 'a'", "disk d: grub: .* is no file name"),
         ("[[test]]\nname = 'a'\nimage = 'a'\n[[test]]\nname = 'a'\nimage = 'a'", "two tests are called 'a'"),
     ],
 )
@@ -88,6 +93,38 @@ def test_a_missing_suite_is_one_line():
     """With its name."""
     with pytest.raises(UsageError, match="/nowhere: cannot be read"):
         load_suite("/nowhere")
+
+
+def test_disks_of_the_suite_are_made_of_files_beside_it(write, tmp_path):
+    """Each use is a disk of its own."""
+    (tmp_path / "some.cfg").write_text("configuration")
+    suite = load_suite(
+        write("[disk.d]\n'etc/a.cfg' = 'some.cfg'\n[[test]]\nname='t'\nimage='i'\ndisks=['@disk/d', 'b', '@disk/d']")
+    )
+    assert suite.cases[0].options["disks"] == (made := {"etc/a.cfg": f"{tmp_path}/some.cfg"}, f"{tmp_path}/b", made)
+    one, other, two = real_files(suite.cases[0].options, tmp_path)["disks"]
+    assert (one != two, other) == (True, f"{tmp_path}/b")
+    for disk in (one, two):
+        shown = subprocess.run(["mtype", "-i", disk, "::etc/a.cfg"], check=True, capture_output=True)
+        assert shown.stdout == b"configuration"
+
+
+@pytest.mark.parametrize("key", ["vars", "disks"])
+def test_what_the_guest_may_write_is_no_file_of_the_cache(tmp_path, monkeypatch, key):
+    """A copy; what it only reads is the file itself."""
+    monkeypatch.setattr(firmware, "fetch", lambda name: tmp_path)
+    monkeypatch.setattr(firmware, "path", lambda name, file: tmp_path / file)
+    (tmp_path / "f").write_text("contents")
+    options = real_files({key: "@some/f", "firmware": "@some/f", "append": "x", "cpus": 1}, tmp_path)
+    copied = Path(str(options.pop(key)))
+    assert options == {"firmware": tmp_path / "f", "append": "x", "cpus": 1}
+    assert (copied != tmp_path / "f", copied.read_text()) == (True, "contents")
+
+
+def test_what_is_wrong_with_a_disk_is_the_verdict(tmp_path):
+    """As with any other file."""
+    verdict = run_case(Case("a", {**HELLO, "disks": ({"a": "/nowhere"},)}))
+    assert verdict.problem == "/nowhere: No such file or directory"
 
 
 @pytest.mark.parametrize(
@@ -150,9 +187,9 @@ def test_a_test_that_always_loses_its_process_fails(monkeypatch):
     assert "lost" in verdicts["dies"].problem
 
 
-def armvcpu(*arguments: object) -> subprocess.CompletedProcess[str]:
+def armvcpu(*arguments: object, timeout: float = 100) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "armvcpu", "test", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout)
 
 
 def test_the_command_runs_it_and_writes_junit_xml(write, tmp_path):
@@ -187,5 +224,5 @@ def test_wrong_usage_is_status_2(write, options, words):
 @pytest.mark.firmware
 def test_the_projects_own_suite_passes():
     """U-Boot, EDK2 and Linux from Debian's packages."""
-    done = armvcpu("firmware/boot.toml", "-j", 2)
+    done = armvcpu("firmware/boot.toml", "-j", 2, timeout=300)
     assert done.returncode == 0, done.stdout
