@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from armvcpu.engine.counter_reads import CountReader
     from armvcpu.engine.msr_hook import SctlrListener, TimerListener
     from armvcpu.engine.state import CpuState
 
@@ -35,7 +36,7 @@ class RunEnd(Enum):
     """Why `Engine.run` returned."""
 
     LEFT = "the trap handler called leave()"
-    STOPPED = "request_stop() was called"
+    STOPPED = "request_stop() was called, or the count of stop_at() reached"
     LIMIT = "the instruction limit was reached"
 
 
@@ -68,7 +69,10 @@ class Engine(Protocol):
         ...
 
     def run(self, limit: int = 0) -> RunEnd:
-        """Run the loaded state; `limit` instructions at most, which needs the counting mode (0: no limit)."""
+        """Run the loaded state; exactly `limit` instructions at most (0: no limit).
+
+        A limit needs the counting mode or `count_instructions`.
+        """
         ...
 
     def step(self) -> None:
@@ -85,6 +89,26 @@ class Engine(Protocol):
 
     def set_counting(self, counting: bool) -> None:
         """Change between the prompt mode and the counting mode; not while running."""
+        ...
+
+    def count_instructions(self) -> None:
+        """Count what is executed from now on, also in the prompt mode; not while running."""
+        ...
+
+    @property
+    def instructions(self) -> int:
+        """How many were executed: exact but in callbacks of a device, where those of the present block are missing."""
+        ...
+
+    @instructions.setter
+    def instructions(self, value: int) -> None: ...
+
+    def stop_at(self, instructions: int | None) -> None:
+        """Have runs end with STOPPED at the first block after the count, always the same one; None: not."""
+        ...
+
+    def on_count_read(self, reader: CountReader) -> None:
+        """Have `reader` answer the guest's reads of the Generic Timer's counts, in place of the host's clock."""
         ...
 
     def read_sysreg(self, encoding: int) -> int:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from armvcpu.engine.api import TrapHandler
+    from armvcpu.engine.counter_reads import CountReader
     from armvcpu.engine.msr_hook import SctlrListener, TimerListener
 
 __all__ = [
@@ -56,6 +57,10 @@ class ScriptedEngine(FakeMemory):
         self.closed = False
         self.sites: list[tuple[int, int, int | None]] = []
         """PC and the arguments of each `answer_in_place`."""
+        self.instructions = 0
+        self.stops: list[int | None] = []
+        """The argument of each `stop_at`."""
+        self.count_reader: CountReader | None = None
         self.timer_listener: TimerListener | None = None
         self.sctlr_listeners: list[SctlrListener] = []
         self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
@@ -171,6 +176,18 @@ class ScriptedEngine(FakeMemory):
     def set_counting(self, counting: bool) -> None:
         """Note the mode."""
         self._counting = counting
+
+    def count_instructions(self) -> None:
+        """Allow limits; `instructions` is what a test sets it to."""
+        self._counting = True
+
+    def stop_at(self, instructions: int | None) -> None:
+        """Note it; the script goes on as it stands."""
+        self.stops.append(instructions)
+
+    def on_count_read(self, reader: CountReader) -> None:
+        """Note it in `count_reader`."""
+        self.count_reader = reader
 
     # --- registers and states ---------------------------------------------------------------------------------
 

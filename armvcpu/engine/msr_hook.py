@@ -17,6 +17,7 @@ from armvcpu.engine.native import Filter
 from armvcpu.engine.sys_hooks import CpRegViews, key_of
 
 if TYPE_CHECKING:
+    from armvcpu.engine.block_counter import BlockCounter
     from armvcpu.engine.library import Library
     from armvcpu.engine.registers import Registers
 
@@ -36,8 +37,16 @@ _DONE, _LEFT_TO_THE_ENGINE = 1, 0
 class MsrHook:
     """Hears the MSRs of one engine; those that are none of its rows cost next to nothing (native.py)."""
 
-    def __init__(self, lib: Library, handle: int, registers: Registers, fail: Callable[[BaseException], None]) -> None:
-        self._registers, self._fail = registers, fail
+    def __init__(
+        self,
+        lib: Library,
+        handle: int,
+        registers: Registers,
+        counter: BlockCounter,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._registers, self._counter, self._fail = registers, counter, fail
+        self._pc = lib.reg.UC_ARM64_REG_PC
         self._flush_tlb = partial(lib.control, handle, lib.const.UC_CTL_TLB_FLUSH)
         self._pstate = lib.reg.UC_ARM64_REG_PSTATE
         self._views = CpRegViews()
@@ -79,6 +88,8 @@ class MsrHook:
         if row is None:
             return _LEFT_TO_THE_ENGINE
         try:
+            if self._counter.active:
+                self._counter.reached(self._registers.read(self._pc))
             return row(words[3])
         except BaseException as failure:  # it must not pass through C; `run` raises it again
             self._fail(failure)

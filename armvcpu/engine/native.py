@@ -36,9 +36,9 @@ _X86_64 = HostCode(
         "c1e802"  # shr eax, 2            ... in instructions
         "48897108"  # mov [rcx+8], rsi    data.address
         "48894110"  # mov [rcx+16], rax   data.length
-        "480101"  # add [rcx], rax        data.instructions
-        "488b01"  # mov rax, [rcx]
-        "483b4118"  # cmp rax, [rcx+24]   data.limit
+        "488b11"  # mov rdx, [rcx]        data.instructions, before this block
+        "480101"  # add [rcx], rax
+        "483b5118"  # cmp rdx, [rcx+24]   data.limit
         "7301"  # jae 1f
         "c3"  # ret
         "ff6120"  # 1: jmp [rcx+32]       data.stop(uc)
@@ -74,14 +74,14 @@ _AARCH64 = HostCode(
         0xF9000461,  # str x1, [x3, #8]
         0xF9000862,  # str x2, [x3, #16]
         0xF9400064,  # ldr x4, [x3]
-        0x8B020084,  # add x4, x4, x2
-        0xF9000064,  # str x4, [x3]
+        0x8B020082,  # add x2, x4, x2
+        0xF9000062,  # str x2, [x3]
         0xF9400C65,  # ldr x5, [x3, #24]
         0xEB05009F,  # cmp x4, x5
         0x54000042,  # b.hs 1f
         0xD65F03C0,  # ret
-        0xF9401066,  # 1: ldr x6, [x3, #32]
-        0xD61F00C0,  # br x6
+        0xF9401064,  # 1: ldr x4, [x3, #32]
+        0xD61F0080,  # br x4
     ),
     filter=_a64(
         0xB9400844,  # ldr w4, [x2, #8]

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from armvcpu.arch.registers import op
 from armvcpu.engine import priming
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET, RunEnd
+from armvcpu.engine.block_counter import LONGEST_BLOCK, NO_LIMIT, BlockCounter
 from armvcpu.engine.calibration import calibrate
+from armvcpu.engine.counter_reads import CounterReads
 from armvcpu.engine.fp_trap import CPACR_EL1, FpTrap
 from armvcpu.engine.instruction_cache import InstructionCache
 from armvcpu.engine.library import INTR_CALLBACK, NEVER, library
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import IoRead, IoWrite, TrapHandler
+    from armvcpu.engine.counter_reads import CountReader
     from armvcpu.engine.msr_hook import SctlrListener, TimerListener
 
 SCR_EL3 = op(3, 6, 1, 1, 0)
@@ -76,14 +79,16 @@ class UnicornEngine:
         self.changing_mode = False
         self._stale = True  # has the CPU moved on since `state` was saved?
         self.counting = True  # as Unicorn starts
+        self._counter = BlockCounter(lib, handle)
         self._watching = Watching(self, lib, handle, self._fail)
         self._runner: int | None = None
+        self._stop_lock = threading.RLock()
         self._set_up_el2()
         self._layout = calibrate(lib, handle, self.registers, self._scratch)
         reset = self._allocate_state()
         self.state = reset
         self._install_trap_hook()
-        self._msr_hook = MsrHook(lib, handle, self.registers, self._fail)
+        self._msr_hook = MsrHook(lib, handle, self.registers, self._counter, self._fail)
         self.sites = Sites(lib, handle, self.registers, self.instruction_cache, self._fail)
         self.fp_trap = FpTrap(self, lib, handle, self._fail)
         self._reset_registers()
@@ -122,7 +127,7 @@ class UnicornEngine:
     # --- traps ------------------------------------------------------------------------------------------------
 
     def _install_trap_hook(self) -> None:
-        handle, save, lib = self._handle, self._save, self._lib
+        handle, save, lib, counter = self._handle, self._save, self._lib, self._counter
         write_back = self.registers.write_back
 
         def hook(_uc: int, _number: int, _data: int) -> None:
@@ -132,6 +137,8 @@ class UnicornEngine:
                 self._stale = False
                 words, at = state.words, state.exception_at
                 syndrome, far, target = words[at] & 0xFFFF_FFFF, words[at + 1], words[at + 2] & 0xFFFF_FFFF
+                if counter.active:
+                    counter.trapped(state.frame[FRAME_PC], syndrome)
                 if self._stepping and syndrome >> 26 == _EC_SOFTSTEP_LOWER:
                     self.leave()
                     return
@@ -172,9 +179,9 @@ class UnicornEngine:
     # --- running ----------------------------------------------------------------------------------------------
 
     def run(self, limit: int = 0) -> RunEnd:
-        """Run until the handler leaves, a stop is requested, or `limit` instructions are done (counting mode)."""
+        """Run until the handler leaves, a stop is requested, or `limit` instructions are done."""
         if limit and not self.counting:
-            raise InternalError("an instruction limit needs the counting mode")
+            return self._run_exactly(limit)
         state = self.state
         if state.dirty_to >= 0:
             self.registers.write_back(state)
@@ -197,6 +204,8 @@ class UnicornEngine:
                 self.fp_trap.drain()
             if self._stale:
                 self._save(self._handle, state.address)
+            if self._counter.active:
+                self._counter.finish(state.frame[FRAME_PC])
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -206,8 +215,36 @@ class UnicornEngine:
                 return RunEnd.LEFT
             if limit and not error:
                 return RunEnd.LIMIT  # a stop that was requested meanwhile ends the next run before it starts
-        self._stopping = False
+            if self._counter.is_at_limit:
+                return RunEnd.STOPPED
+        with self._stop_lock:
+            self._stopping = False
         return RunEnd.STOPPED
+
+    def _run_exactly(self, limit: int) -> RunEnd:
+        """Promptly up to the last block or two, and the rest in the counting mode."""
+        counter = self._counter
+        if not counter.active:
+            raise InternalError("an instruction limit needs the counting mode, or count_instructions")
+        target = counter.instructions + limit
+        if limit > LONGEST_BLOCK:
+            counter.bound(target - LONGEST_BLOCK)
+            try:
+                end = self.run()
+            finally:
+                counter.bound(NO_LIMIT)
+            if end is RunEnd.LEFT or counter.instructions < target - LONGEST_BLOCK or counter.is_at_stop:
+                return end
+        counter.bound(0)
+        self.set_counting(True)
+        try:
+            end = self.run(target - counter.instructions)
+        finally:
+            self.set_counting(False)
+            counter.bound(NO_LIMIT)
+        if end is RunEnd.LIMIT:
+            counter.set(target)
+        return end
 
     def _has_left(self) -> bool:
         return self._left
@@ -248,19 +285,26 @@ class UnicornEngine:
     def request_stop(self) -> None:
         """From any thread. A stop that comes just before `uc_emu_start` is lost, so it is repeated until taken."""
         self._stopping = True
-        if self.counting or self._closed:
+        if self.counting:
             return
-        self._stop(self._handle)
-        if self._runner != threading.get_ident():
-            while self._stopping and self._runner is not None:
-                time.sleep(_STOP_AGAIN)
+        taken = not self._stop_once()
+        while not taken and self._runner not in {None, threading.get_ident()}:
+            time.sleep(_STOP_AGAIN)
+            taken = not self._stop_once()
+
+    def _stop_once(self) -> bool:
+        """Stop, unless the request has been met meanwhile: a later run, or another engine here, must not hear of it."""
+        with self._stop_lock:
+            wanted = self._stopping and not self._closed
+            if wanted:
                 self._stop(self._handle)
+        return wanted
 
     def set_counting(self, counting: bool) -> None:
         """Change the mode by translating one Thumb instruction; see `priming`."""
         if counting == self.counting:
             return
-        before, registers = self.state, self.registers
+        before, registers, executed = self.state, self.registers, self._counter.instructions
         registers.write_back(before) if before.dirty_to >= 0 else None
         self.store()
         code = priming.program(primed=not counting)
@@ -280,11 +324,40 @@ class UnicornEngine:
             self._left, self.changing_mode = False, True
             self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
             self._start(self._handle, 0, NEVER, 0, 0)
+            while not self._left and self._failure is None:  # a stop that was meant for an earlier run
+                self._start(self._handle, registers.read(self._lib.reg.UC_ARM64_REG_PC), NEVER, 0, 0)
         finally:
             self._handler, self._left, self.changing_mode = handler, False, False
             self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
             self.load(before)
+            self._counter.set(executed)
         self.counting = counting
+
+    # --- counting ---------------------------------------------------------------------------------------------
+
+    def count_instructions(self) -> None:
+        """Count from now on; see `block_counter`."""
+        if not self._counter.active:
+            self._counter.start()
+            self.invalidate_code()
+
+    @property
+    def instructions(self) -> int:
+        """How many were executed since counting began."""
+        return self._counter.instructions
+
+    @instructions.setter
+    def instructions(self, value: int) -> None:
+        self._counter.set(value)
+
+    def stop_at(self, instructions: int | None) -> None:
+        """Have runs end at the first block after the count; None: not."""
+        self._counter.stop_at(NO_LIMIT if instructions is None else instructions)
+
+    def on_count_read(self, reader: CountReader) -> None:
+        """Have `reader` answer for the counts of the Generic Timer."""
+        self._counter_reads = CounterReads(self._lib, self._handle, self.registers, reader, self._counter, self._fail)
+        self.invalidate_code()
 
     # --- registers and states ---------------------------------------------------------------------------------
 
@@ -419,7 +492,8 @@ class UnicornEngine:
     def close(self) -> None:
         """Free the engine."""
         if not self._closed:
-            self._closed = True
+            with self._stop_lock:
+                self._closed = True
             self._lib.quick.uc_close(self._handle)
 
 

@@ -28,6 +28,8 @@ class Watching:
         engine = self._engine
 
         def hook(_uc: int, pc: int, _size: int, _data: int) -> None:
+            if engine.changing_mode:
+                return
             engine.store_at(pc)
             try:
                 handler(pc)

@@ -6,34 +6,31 @@ the engine when it is bound again.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.registers import by_name
+from armvcpu.machine.clock import NO_DEADLINE, NS_PER_COUNT
 from armvcpu.vcpu.timer import GuestTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.devices.device import SignalLine
+    from armvcpu.machine.clock import Clock
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
-NS_PER_COUNT = 16
-"""The engine's system counter runs at 62.5 MHz and is CLOCK_MONOTONIC divided by this (docs/engine.md)."""
 _CNTVOFF = by_name["CNTVOFF_EL2"].encoding
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
-NO_DEADLINE = 1 << 80
-"""Later than anything."""
 VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID = 27, 30
 
 
 class Cpu:
     """One CPU: its vCPU, whether it is on, whether it waits for an interrupt, its two timers."""
 
-    def __init__(self, index: int, vcpu: Aarch64VCpu, pcpu: Aarch64PerCpu) -> None:
-        self.index, self.vcpu, self._pcpu = index, vcpu, pcpu
+    def __init__(self, index: int, vcpu: Aarch64VCpu, pcpu: Aarch64PerCpu, clock: Clock) -> None:
+        self.index, self.vcpu, self._pcpu, self._now = index, vcpu, pcpu, clock.ns
         self.power = AffinityState.ON if index == 0 else AffinityState.OFF
         self.waiting = False
         self._irq = self._fiq = False
@@ -41,12 +38,12 @@ class Cpu:
         """Entry point and argument of a CPU that is to start anew when it is bound."""
         self.timers = {
             "V": GuestTimer(self.virtual_count, self._shower("V"), _unconnected),
-            "P": GuestTimer(_physical_count, self._shower("P"), _unconnected),
+            "P": GuestTimer(self.physical_count, self._shower("P"), _unconnected),
         }
         self._shown: dict[str, tuple[int, int]] = {}
         """CTL and CVAL as they stand in its saved registers."""
         self.deadline = NO_DEADLINE
-        """When the next timer's condition is met, ns of CLOCK_MONOTONIC."""
+        """When the next timer's condition is met, ns of the machine's clock."""
         self.on_wake: Callable[[Cpu], None] = _ignore
 
     @property
@@ -177,7 +174,7 @@ class Cpu:
 
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
         """Return to a state of the timers while not bound: the virtual count goes on from what it was."""
-        self._offset = _physical_count() - virtual_count
+        self._offset = self.physical_count() - virtual_count
         self._shown.clear()
         for name, (ctl, cval, level) in timers.items():
             self.timers[name].load(ctl, cval, level)
@@ -191,7 +188,19 @@ class Cpu:
 
     def virtual_count(self) -> int:
         """CNTVCT_EL0."""
-        return _physical_count() - self._offset
+        return self.physical_count() - self._offset
+
+    def physical_count(self) -> int:
+        """CNTPCT_EL0."""
+        return self._now() // NS_PER_COUNT
+
+    def read_count(self, name: str) -> int:
+        """What MRS of CNTVCT_EL0, CNTPCT_EL0 or a timer's TVAL reads (DDI 0487 D11.2.4)."""
+        timer = name[3]
+        count = self.virtual_count() if timer == "V" else self.physical_count()
+        if "TVAL" in name:
+            return (self.timers[timer].cval - count) & 0xFFFF_FFFF
+        return count & _U64
 
     def _shower(self, timer: str) -> Callable[[int, int], None]:
         ctl, cval = by_name[f"CNT{timer}_CTL_EL0"].encoding, by_name[f"CNT{timer}_CVAL_EL0"].encoding
@@ -206,10 +215,6 @@ class Cpu:
                 self._shown[timer] = control, compare
 
         return show
-
-
-def _physical_count() -> int:
-    return time.monotonic_ns() // NS_PER_COUNT
 
 
 def _unconnected(_level: bool) -> None:

@@ -12,7 +12,6 @@ of it goes through `run_loop.py`.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Self
 
 from armvcpu.arch.controls import SCTLR_EL1
@@ -22,6 +21,7 @@ from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.errors import InternalError
 from armvcpu.machine.board import INPUT_BITS, RAM_BASE, Wiring, virt_board
 from armvcpu.machine.bus import Bus
+from armvcpu.machine.clock import HostClock, InstructionClock
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.cpus import Cpu
@@ -72,10 +72,11 @@ class Machine(Handlers):
         self.console: Console = console if console is not None else MemoryConsole()
         self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
         lines = Lines(self.config.cpus)
-        self.peripherals = Peripherals(self.config, self.console.write)
+        self.clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
+        self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
         wiring = Wiring(
             self.console.write, self.memory.flash, lines, self.memory,
-            self.peripherals.virtio, self.config.virtio_version, gic=self.config.gic,
+            self.peripherals.virtio, self.config.virtio_version, self.clock.unix, self.config.gic,
         )  # fmt: skip
         self.board = virt_board(self.config.memory, wiring, self.config.cpu_model)
         self.plan = plan_boot(self._boot_request())
@@ -101,12 +102,17 @@ class Machine(Handlers):
         if self.peripherals.console is not None:
             self.peripherals.console.on_space = self.feed_input
         self.cpus = [
-            Cpu(index, self._new_vcpu(index, mpidr), self.pcpu) for index, mpidr in enumerate(self.board.mpidrs)
+            Cpu(index, self._new_vcpu(index, mpidr), self.pcpu, self.clock)
+            for index, mpidr in enumerate(self.board.mpidrs)
         ]
+        if isinstance(self.clock, InstructionClock):
+            self.clock.attach(self.engine)
         connect_gic(self.board.gic, self.cpus)
         lines.connect(self.cpus)
         self.cpus[0].bind()
         self._loop = RunLoop(self)
+        if isinstance(self.clock, InstructionClock):
+            self.engine.on_count_read(self._loop.read_count)
         self._semihosting: Semihosting | None = None
         if self.config.semihosting:
             from armvcpu.machine.semihost import attach_semihosting  # noqa: PLC0415  for a fast start
@@ -121,7 +127,7 @@ class Machine(Handlers):
         return BootRequest(
             self.board.memory_map(), self.board.device_tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
-            chosen={"rng-seed": os.urandom(32)},
+            chosen={"rng-seed": self.clock.random(32)},
         )  # fmt: skip
 
     def _new_vcpu(self, index: int, mpidr: int) -> Aarch64VCpu:
@@ -191,7 +197,7 @@ class Machine(Handlers):
 
     @property
     def instructions(self) -> int | None:
-        """How many were executed; None where that is not known: not counted, or since the guest ended or was reset."""
+        """How many were executed since power-on; None where a run has not been counted."""
         return self._loop.instructions
 
     @property
@@ -235,12 +241,23 @@ class Machine(Handlers):
 
     def load_cpu(self, index: int) -> None:
         """Have a CPU loaded, where none is."""
-        self._loop.cpu = self.cpus[index]
+        self._loop.turns.cpu = self.cpus[index]
         self._loop.cpu.bind()
 
     def restart_count(self, instructions: int | None) -> None:
         """Go on counting from here."""
-        self._loop.instructions = instructions
+        self._loop.restart_count(instructions)
+
+    def time_state(self) -> list[int]:
+        """What a snapshot of a machine by the instruction clock keeps of time, beside the count."""
+        clock = self.clock
+        return [*clock.state(), *self._loop.turns.state()] if isinstance(clock, InstructionClock) else []
+
+    def load_time_state(self, state: list[int]) -> None:
+        """Return to a state that `time_state` gave."""
+        if isinstance(self.clock, InstructionClock):
+            self.clock.load_state(state[:2])
+            self._loop.turns.load_state(state[2:])
 
     def reset(self) -> None:
         """SYSTEM_RESET: devices and CPUs start anew, RAM keeps what the image does not overwrite."""
@@ -249,7 +266,7 @@ class Machine(Handlers):
         self.board.gic.reset()
         for cpu in self.cpus:
             cpu.reset()
-        self._loop.switch_to(self.cpus[0])
+        self._loop.turns.switch_to(self.cpus[0])
         self._start_image()
 
     def end(self, outcome: Outcome) -> None:

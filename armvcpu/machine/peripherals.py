@@ -25,13 +25,13 @@ class Peripherals:
         UsageError, ImageError: one of them can't be had; nothing is left open.
     """
 
-    def __init__(self, config: MachineConfig, output: Callable[[int], None]) -> None:
+    def __init__(self, config: MachineConfig, output: Callable[[int], None], entropy: Callable[[int], bytes]) -> None:
         from armvcpu.devices.virtio_entropy import VirtioEntropy  # noqa: PLC0415  for a fast start, as those below
 
         self.disks = open_disks(config.disks)
         self._networks: list[Network] = []
         self.console: VirtioConsole | None = None
-        self.virtio: list[VirtioDevice] = [VirtioEntropy()]
+        self.virtio: list[VirtioDevice] = [VirtioEntropy(entropy)]
         try:
             self._add_disks()
             if config.networks:

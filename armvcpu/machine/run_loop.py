@@ -1,72 +1,43 @@
-"""The run loop: which CPU runs, for how long, and the one `match` over why it stopped.
+"""The run loop: run a CPU, act on why it stopped, sleep where all wait.
 
-One engine runs the CPUs in turn; each keeps the engine until it waits, or its turn is over while others could run,
-which is soon after it has woken one. There is one next deadline, the earliest of the time-out, the timers and the end
-of the turn, and one thread that sleeps until then. Idle CPUs cost nothing: the loop itself sleeps.
+There is one next deadline, the earliest of the time-out, the timers and the end of the turn. By the host's clock one
+thread sleeps until then and stops the engine; by the instruction clock the engine stops itself at a count. Idle CPUs
+cost nothing: the loop itself sleeps, or lets time jump.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
-from typing import TYPE_CHECKING, assert_never
+from collections import deque
+from typing import TYPE_CHECKING
 
-from armvcpu.arch.instructions import WFE, YIELD
-from armvcpu.arch.psci import PsciStatus
 from armvcpu.errors import GuestCrash, Unmodelled
-from armvcpu.machine.cpus import NO_DEADLINE
+from armvcpu.machine.actions import Actions
+from armvcpu.machine.clock import NO_DEADLINE, InstructionClock
 from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.turns import Turns
 from armvcpu.machine.wake import Waker
-from armvcpu.vcpu.exception import read_result
-from armvcpu.vcpu.exits import (
-    AccessFlags,
-    CpuDown,
-    CpuUp,
-    Exit,
-    ExternalInterrupt,
-    FailEntry,
-    Halt,
-    Hypercall,
-    MmioRead,
-    MmioWrite,
-    NestedPageFault,
-    Nothing,
-    SendIPI,
-    SysRegRead,
-    SysRegWrite,
-    SystemDown,
-    SystemReset,
-)
+from armvcpu.vcpu.exits import Exit, ExternalInterrupt, Nothing
 
 if TYPE_CHECKING:
     from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.machine import Machine
 
-FIRST_SLICE, LAST_SLICE = 20_000, 2_000_000
-"""Instructions between two looks at the world in the counting mode: more while they take less than SLICE_TIME."""
-SLICE_TIME = 0.01
-TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 200_000
-"""How long a CPU keeps the engine while another could run, after it has woken another one, and until the first look at
-whether it only spins; each later look comes after four times as long."""
-SPINNING = frozenset((YIELD, WFE))
-MOST_SPIN_SITES, SPINS_TO_HOOK = 8, 24
-SPIN_WINDOW = 32
-"""Bytes on either side of PC in which one of them tells a spin loop."""
 NEVER = 1e9
 """Seconds: a longer time-out is none."""
 KEPT_EXITS = 16
 
 
 class RunLoop:
-    """The loop of one machine; what it keeps between two runs is which CPU the engine has, and the counts."""
+    """The loop of one machine."""
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self.cpu: Cpu = machine.cpus[0]
-        """The one that the engine has loaded."""
+        self._machine, self._engine, self._clock = machine, machine.engine, machine.clock
+        self.turns = Turns(machine, self._rearm)
+        self._actions = Actions(machine, self.turns, self._service)
         self.last_exits: deque[tuple[int, Exit]] = deque(maxlen=KEPT_EXITS)
-        self.instructions: int | None = 0
+        self._knows_count = True
         self.signal, self.quit_reason = 0, ""
         self.outcome: Outcome | None = None
         self.can_go_on = True
@@ -76,35 +47,41 @@ class RunLoop:
         self._rtc = machine.board.rtc
         self._sources = machine.peripherals.sources
         self._timeout_ns = NO_DEADLINE
-        self._turn_ends = self._next_look = NO_DEADLINE
-        self._turn_began = 0
-        self._spin_sites: set[int] = set()
-        self._spins_seen: Counter[int] = Counter()
-        self._yield_turn = False
         machine.engine.on_timer_write(self._on_timer_write)
         self._rtc.on_deadline = self._rearm
-        for cpu in machine.cpus:
-            cpu.on_wake = self._on_wake
+
+    @property
+    def cpu(self) -> Cpu:
+        """The one that the engine has loaded, or had last."""
+        return self.turns.cpu
 
     @property
     def is_running(self) -> bool:
         """Is `run` at work?"""
         return self._waker is not None
 
+    @property
+    def instructions(self) -> int | None:
+        """How many were executed since power-on; None where a run was not counted."""
+        return self._engine.instructions if self._knows_count else None
+
+    def restart_count(self, instructions: int | None) -> None:
+        """Go on counting from here."""
+        self._knows_count = instructions is not None
+        self._engine.instructions = instructions or 0
+
     def attend(self) -> None:
         """From any thread: something wants the loop's attention."""
         self._attention.set()
-        self._machine.engine.request_stop()
+        self._engine.request_stop()
 
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """See `Machine.run`."""
         machine = self._machine
-        counting = bool(max_instructions) or machine.config.clock == "instructions"
-        machine.engine.set_counting(counting)
-        if not counting:
-            self.instructions = None
-        for cpu in machine.cpus:
-            cpu.vcpu.exit_filter = self._deal_in_trap if counting else None
+        if max_instructions:
+            self._engine.count_instructions()
+        elif not isinstance(self._clock, InstructionClock):
+            self._knows_count = False
         self.outcome = None
         with Waker(self.attend, self._sources) as waker:
             self._waker = waker
@@ -117,7 +94,7 @@ class RunLoop:
                 machine.feed_input()
                 self._rearm()
                 self.can_go_on = False
-                return self._loop(max_instructions, counting)
+                return self._loop(max_instructions)
             except (GuestCrash, Unmodelled) as stop:
                 return Outcome.of(Ending.CRASHED, str(stop))
             finally:
@@ -129,112 +106,27 @@ class RunLoop:
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
-    def _loop(self, max_instructions: int, counting: bool) -> Outcome:
-        left, size, piece = max_instructions, FIRST_SLICE, 0
+    def _loop(self, max_instructions: int) -> Outcome:
+        end, left = self._engine.instructions + max_instructions, 0
+        turns = self.turns
         while True:
-            if not self._choose():
+            if not turns.choose():
                 outcome = self._idle()
                 if outcome is not None:
                     return outcome
                 continue
-            if counting:
-                piece, start = min(left, size) if max_instructions else size, time.monotonic()
-            reason = self.cpu.vcpu.run(piece)
-            if counting:
-                left -= self._count(reason, piece)
-                if max_instructions and left <= 0:
+            if max_instructions:
+                left = end - self._engine.instructions
+                if left <= 0:
                     self.can_go_on = True
                     return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
-                slow = time.monotonic() - start > SLICE_TIME
-                size = max(size // 2, FIRST_SLICE) if slow else min(size * 2, LAST_SLICE)
-            outcome = self.outcome or self._deal(reason)
+            vcpu = turns.cpu.vcpu
+            reason = vcpu.run(left)
+            if not isinstance(reason, ExternalInterrupt | Nothing):
+                self.last_exits.append((vcpu.state.pc, reason))
+            outcome = self.outcome or self._actions.deal(reason)
             if outcome is not None:
                 return outcome
-
-    def _count(self, reason: Exit, piece: int) -> int:
-        """Instructions of a slice that ended with `reason`; one where Unicorn does not tell, so that a limit comes."""
-        if isinstance(reason, ExternalInterrupt):  # before the slice began
-            return 0
-        if isinstance(reason, Nothing):
-            if self.instructions is not None:
-                self.instructions += piece
-            return piece
-        self.instructions = None
-        return 1
-
-    # --- taking turns -----------------------------------------------------------------------------------------
-
-    def _choose(self) -> bool:
-        """Have the CPU loaded that runs next; False where all wait."""
-        cpus, current = self._machine.cpus, self.cpu
-        if len(cpus) == 1:
-            return current.is_awake()
-        if not current.runnable or self._yield_turn:
-            self._yield_turn = False
-            order = (cpus[(current.index + step) % len(cpus)] for step in range(1, len(cpus) + 1))
-            following = next((cpu for cpu in order if cpu.is_awake()), None)
-            if following is None:
-                return False
-            self.switch_to(following)
-            self._turn_ends = self._next_look = NO_DEADLINE
-        self.cpu.is_awake()
-        if self._turn_ends >= NO_DEADLINE and any(cpu.runnable for cpu in cpus if cpu is not self.cpu):
-            self._turn_began = time.monotonic_ns()
-            self._next_look = self._turn_began + LOOK_NS
-            self._end_turn_within(TURN_NS)
-        return True
-
-    def switch_to(self, cpu: Cpu) -> None:
-        """Load a CPU into the engine in place of the one that is."""
-        if cpu is not self.cpu or not cpu.is_bound:
-            if self.cpu.is_bound:
-                self.cpu.vcpu.unbind()
-            self.cpu = cpu
-            cpu.bind()
-        elif cpu.has_start:
-            cpu.vcpu.unbind()
-            cpu.bind()
-
-    def _on_wake(self, cpu: Cpu) -> None:
-        """An interrupt ended a CPU's wait: it runs soon, since the one that sent it may be waiting for the answer.
-
-        Not at once: the sender often holds a lock that the other wants first, and would be spun on for a whole turn.
-        """
-        if cpu is not self.cpu and self.cpu.runnable:
-            self._end_turn_within(WAKE_NS)
-
-    def _end_turn_within(self, duration: int) -> None:
-        end = time.monotonic_ns() + duration
-        if end < self._turn_ends:
-            self._turn_ends = end
-            self._rearm()
-
-    def _spins(self, now: int) -> bool:
-        """Does the CPU wait for another one, which can't run meanwhile?
-
-        The engine reports neither WFE nor YIELD, so they are looked for around PC. One that is found again
-        and again ends turns by itself from then on.
-        """
-        self._next_look = now + 3 * (now - self._turn_began)
-        start = self.cpu.vcpu.state.pc - SPIN_WINDOW
-        code = self._machine.engine.read_virtual(start, 2 * SPIN_WINDOW)
-        if code is None or self._machine.engine.counting:
-            return False
-        found = [start + 4 * at for at, word in enumerate(memoryview(code).cast("I")) if word in SPINNING]
-        for address in found:
-            self._spins_seen[address] += 1
-            if self._spins_seen[address] == SPINS_TO_HOOK and len(self._spin_sites) < MOST_SPIN_SITES:
-                self._spin_sites.add(address)
-                self._machine.engine.on_code(address, address, self._on_spin)
-        return bool(found)
-
-    def _on_spin(self, _pc: int) -> None:
-        """In the guest, at a WFE or YIELD that has been seen to spin: another CPU's turn, where one can run."""
-        engine = self._machine.engine
-        if not engine.counting and any(cpu.runnable for cpu in self._machine.cpus if cpu is not self.cpu):
-            self._turn_ends = self._next_look = NO_DEADLINE
-            self._yield_turn = True
-            engine.leave()
 
     def _idle(self) -> Outcome | None:
         """All CPUs wait: sleep until the next deadline, input or signal."""
@@ -245,10 +137,22 @@ class RunLoop:
         self._machine.console.flush()
         if self._sources:
             self._serve_sources()
-        deadline = self._next_deadline()
-        left = None if deadline >= NO_DEADLINE else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
-        self._attention.wait(left)
+        if isinstance(self._clock, InstructionClock):
+            self._pass_time(self._clock)
+        else:
+            deadline = min(self._timeout_ns, self._next_deadline())
+            left = None if deadline >= NO_DEADLINE else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
+            self._attention.wait(left)
         return self._service()
+
+    def _pass_time(self, clock: InstructionClock) -> None:
+        """Let time jump to the next deadline; without one, wait for whoever may come."""
+        deadline = self._next_deadline()
+        if deadline < NO_DEADLINE:
+            clock.skip_to(deadline)
+        else:
+            at_most = None if self._timeout_ns >= NO_DEADLINE else self._timeout_ns - time.monotonic_ns()
+            self._attention.wait(None if at_most is None else max(0.0, at_most / 1e9))
 
     def _can_wake(self) -> bool:
         waiting = [cpu for cpu in self._machine.cpus if cpu.waiting]
@@ -262,53 +166,62 @@ class RunLoop:
         self.cpu.write_timer(timer, part, value)
         self._rearm()
 
+    def read_count(self, name: str) -> int:
+        """What the CPU that runs reads from a register of the Generic Timer."""
+        return self.cpu.read_count(name)
+
     def _next_deadline(self) -> int:
-        deadline = min(self._timeout_ns, self._alarm())
+        """When something happens in the guest's world, ns of the machine's clock."""
+        deadline = self._alarm()
         for cpu in self._machine.cpus:
             if cpu.deadline < deadline:
                 deadline = cpu.deadline
         return deadline
 
     def _alarm(self) -> int:
-        """The real-time clock's alarm, ns of CLOCK_MONOTONIC."""
+        """The real-time clock's alarm."""
         moment = self._rtc.next_deadline()
-        return NO_DEADLINE if moment is None else time.monotonic_ns() + int((moment - self._rtc.clock()) * 1e9)
+        return NO_DEADLINE if moment is None else self._clock.ns() + int((moment - self._rtc.clock()) * 1e9)
 
     def _rearm(self) -> None:
-        """Tell the thread that sleeps when to stop the engine."""
-        if self._waker is not None:
-            deadline = min(self._next_deadline(), self._turn_ends, self._next_look)
-            self._waker.set_deadline(None if deadline >= NO_DEADLINE else deadline)
+        """Have the engine stopped at the next deadline: by the thread that sleeps, or at its count of instructions."""
+        if self._waker is None:
+            return
+        deadline = min(self._next_deadline(), self.turns.deadline)
+        if isinstance(self._clock, InstructionClock):
+            self._engine.stop_at(self._clock.instructions_at(deadline))
+            deadline = self._timeout_ns
+        elif self._timeout_ns < deadline:
+            deadline = self._timeout_ns
+        self._waker.set_deadline(None if deadline >= NO_DEADLINE else deadline)
 
     def _service(self) -> Outcome | None:
         """After a stop or a sleep: time, input, and whoever wants the run to end."""
         self._attention.clear()
-        now = time.monotonic_ns()
+        now = self._clock.ns()
         for cpu in self._machine.cpus:
             if cpu.deadline <= now:
                 cpu.update_timers()
-        if self._turn_ends <= now or (self._next_look <= now and self._spins(now)):
-            self._turn_ends = self._next_look = NO_DEADLINE
-            self._yield_turn = True
+        self.turns.look(now)
         self._rtc.tick()
         self._machine.feed_input()
         if self._sources:
             self._serve_sources()
-        outcome = self._wanted_end(now)
+        outcome = self._wanted_end()
         if outcome is not None:
             self.can_go_on = True
             return outcome
         self._rearm()
         return None
 
-    def _wanted_end(self, now: int) -> Outcome | None:
+    def _wanted_end(self) -> Outcome | None:
         if self.signal:
             signal, self.signal = self.signal, 0
             return Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal)
         if self.quit_reason:
             reason, self.quit_reason = self.quit_reason, ""
             return Outcome.of(Ending.POWERED_OFF, reason)
-        if now >= self._timeout_ns:
+        if self._timeout_ns < NO_DEADLINE and time.monotonic_ns() >= self._timeout_ns:
             return Outcome.of(Ending.LIMIT, "time-out")
         return None
 
@@ -319,88 +232,6 @@ class RunLoop:
             for source in self._sources:
                 source.poll()
             waker.listen()
-
-    # --- exits ------------------------------------------------------------------------------------------------
-
-    def _deal_in_trap(self, reason: Exit) -> bool:
-        """Counting mode: an exit is dealt with inside the trap where it can be, so that the count stays exact."""
-        if isinstance(reason, SystemReset | Halt | CpuDown):
-            return False
-        if isinstance(reason, NestedPageFault) and self._machine.config.exact_mmio:
-            return False
-        self.outcome = self._deal(reason)
-        return self.outcome is None
-
-    def _deal(self, reason: Exit) -> Outcome | None:  # noqa: C901, PLR0912  the one match over exits
-        """Act on an exit; an Outcome ends the run."""
-        vcpu = self.cpu.vcpu
-        if not isinstance(reason, ExternalInterrupt | Nothing):
-            self.last_exits.append((vcpu.state.pc, reason))
-        match reason:
-            case ExternalInterrupt() | Nothing():
-                return self._service()
-            case MmioRead() | MmioWrite():
-                self._deal_with_access(reason)
-            case NestedPageFault(address, access):
-                self._deal_with_fault(address, access)
-            case Hypercall():
-                vcpu.set_return_value(PsciStatus.NOT_SUPPORTED)
-            case SysRegRead() | SysRegWrite():
-                vcpu.inject_undefined()
-            case Halt(entry_point, argument):
-                self.cpu.wait(entry_point, argument)
-            case CpuUp(target, entry_point, argument):
-                self._start_cpu(target, entry_point, argument)
-            case CpuDown():
-                self.cpu.stop()
-            case SystemDown():
-                return Outcome.of(Ending.POWERED_OFF, "the guest powered off")
-            case SystemReset():
-                if not self._machine.config.reboot:
-                    return Outcome.of(Ending.POWERED_OFF, "the guest asked for a reset (--no-reboot)")
-                self._machine.reset()
-            case SendIPI():
-                self._machine.send_sgi(self.cpu, reason)
-            case FailEntry(code):
-                return Outcome.of(Ending.CRASHED, f"the guest could not be entered: {code}")
-            case _:
-                assert_never(reason)
-        return None
-
-    def _deal_with_access(self, reason: MmioRead | MmioWrite) -> None:
-        """A device that is served from here, or nothing at all: an external abort."""
-        vcpu, window = self.cpu.vcpu, self._machine.bus.find(reason.addr)
-        if window is None:
-            vcpu.inject_external_abort()
-        elif isinstance(reason, MmioRead):
-            vcpu.set_gpr(reason.reg, read_result(reason, window.read(reason.addr - window.base, reason.width)))
-        else:
-            window.write(reason.addr - window.base, reason.width, reason.data)
-
-    def _deal_with_fault(self, address: int, access: AccessFlags) -> None:
-        """A stage-2 abort without a register to serve: the device is shown for one instruction."""
-        machine = self._machine
-        window = machine.bus.find(address)
-        flash = None if window is None else machine.board.flash_at(window.base)
-        if flash is not None and access is not AccessFlags.WRITE and flash.show_array():
-            return  # the guest tries again, and reads memory
-        if window is None or access is AccessFlags.EXECUTE or not (flash or machine.config.exact_mmio):
-            self.cpu.vcpu.inject_external_abort()
-            return
-        if flash is not None:
-            flash.hide_array()
-        machine.bus.show(window)
-        try:
-            self.cpu.vcpu.step()
-        finally:
-            machine.bus.hide(window)
-
-    def _start_cpu(self, target: int, entry_point: int, argument: int) -> None:
-        """PSCI CPU_ON, which PSCI itself has checked: the new CPU gets its turn soon."""
-        cpu = next(cpu for cpu in self._machine.cpus if cpu.mpidr == target)
-        self._machine.board.gic.interface(cpu.index).reset()
-        cpu.start(entry_point, argument)
-        self._end_turn_within(TURN_NS)
 
 
 def _nothing() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from armvcpu.machine.outcome import Ending, Outcome
@@ -55,7 +54,7 @@ def attach_semihosting(machine: Machine) -> Semihosting:
 
     semihosting = Semihosting(
         VirtualMemory(machine), write_console, read_console, config.append or str(config.image or ""),
-        config.semihosting_directory, time.time,
+        config.semihosting_directory, machine.clock.unix,
     )  # fmt: skip
 
     def call(vcpu: Aarch64VCpu) -> None:

@@ -52,6 +52,8 @@ class Snapshot:
     devices: dict[str, Any]
     gic: dict[str, Any]
     instructions: int | None
+    clock: list[int]
+    """Of a machine whose time is its instructions: what else its time and its turns are made of."""
     disks: list[UndoLog] = field(default_factory=list)
     """What returning has to put back; empty for a snapshot that comes from a file."""
 
@@ -91,6 +93,7 @@ def take(machine: Machine) -> Snapshot:
         {slot.name: slot.device.state() for slot in _devices(machine)},
         machine.board.gic.state(),
         machine.instructions,
+        machine.time_state(),
         [disk.new_undo_log() for disk in machine.peripherals.disks if not disk.read_only],
     )
 
@@ -128,6 +131,8 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
         raise StateError("a snapshot is restored between two runs: end the run first")
     check(snapshot, machine)
     machine.unload_cpu()
+    machine.restart_count(snapshot.instructions)
+    machine.load_time_state(snapshot.clock)
     snapshot.ram.map_over(machine.memory.ram)
     for log in snapshot.disks:
         log.undo()
@@ -140,7 +145,6 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
         cpu.load_timers(saved.virtual_count, saved.timers)
     machine.load_cpu(snapshot.current)
     machine.engine.invalidate_code()
-    machine.restart_count(snapshot.instructions)
 
 
 def _restore_cpu(cpu: Cpu, saved: CpuSnapshot) -> None:

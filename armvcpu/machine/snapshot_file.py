@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAGIC = b"armvcpu snapshot"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<16sIIQIIQQ")  # magic, version, 0, length, CRC, 0, RAM's offset and size
 PAGE = 4096
 _REMEDY = "make it anew with --snapshot-save"
@@ -95,7 +95,8 @@ def _load(ram: Image, path: str | Path) -> Snapshot:
         raise ImageError(path, "is a damaged snapshot: the contents of its RAM have changed", _REMEDY)
     cpus = [CpuSnapshot(**{**cpu, "start": cpu["start"] and tuple(cpu["start"])}) for cpu in facts["cpus"]]
     return Snapshot(
-        facts["machine"], ram, cpus, facts["current"], facts["devices"], facts["gic"], facts["instructions"]
+        facts["machine"], ram, cpus, facts["current"], facts["devices"], facts["gic"], facts["instructions"],
+        facts["clock"],
     )  # fmt: skip
 
 
@@ -107,6 +108,7 @@ def _describe(snapshot: Snapshot, blocks: dict[int, int]) -> bytes:
         "devices": snapshot.devices,
         "gic": snapshot.gic,
         "instructions": snapshot.instructions,
+        "clock": snapshot.clock,
         "blocks": {str(block): crc for block, crc in blocks.items()},
     }
     return json.dumps(_encode(facts)).encode()

@@ -97,7 +97,6 @@ class Aarch64VCpu:
         self.uses_stage2 = False
         self.may_execute: Callable[[int], bool] = lambda _physical: True
         """May there be translated code of this page? Asked with physical addresses behind stage 2."""
-        self.exit_filter: Callable[[Exit], bool] | None = None
         self.observer: Observer | None = None
         self.last_trap = (0, 0, 0)
         """(ESR, FAR, PC) of the last trap that became an exit."""
@@ -232,7 +231,7 @@ class Aarch64VCpu:
     def run(self, max_instructions: int = 0) -> Exit:
         """Run the guest until something needs the caller. READY before and after.
 
-        `max_instructions` needs the engine's counting mode, and ends in `Nothing`; `request_stop` of the engine in
+        `max_instructions` needs an engine that counts them, and ends in `Nothing`; `request_stop` of the engine in
         ExternalInterrupt. GuestCrash and Unmodelled are raised where the guest cannot go on.
         """
         if self.life is not VCpuState.READY:
@@ -257,11 +256,9 @@ class Aarch64VCpu:
         return self._taken_exit()
 
     def exit(self, reason: Exit) -> None:
-        """From a handler in the trap: have `run()` return `reason`, unless the exit filter deals with it."""
+        """From a handler in the trap: have `run()` return `reason`."""
         if self.observer is not None:
             self.observer.exit(self.vcpu_id, self.state, reason)
-        if self.exit_filter is not None and self.exit_filter(reason):
-            return
         self._exit = reason
         self.engine.leave()
 

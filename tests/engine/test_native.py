@@ -64,7 +64,7 @@ class Call:
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_counter_adds_blocks_and_stops_at_the_limit(host: str) -> None:
     call = Call(host, ENCODINGS[host].count)
-    call.uc.mem_write(DATA, struct.pack("<5Q", 100, 0, 0, 112, CALLBACK))
+    call.uc.mem_write(DATA, struct.pack("<5Q", 100, 0, 0, 111, CALLBACK))
     top = 0xFFFF_8000_0000_1000
     assert call(0xAA, top, 44, DATA)[0] == RETURN
     assert struct.unpack("<3Q", call.uc.mem_read(DATA, 24)) == (111, top, 11)

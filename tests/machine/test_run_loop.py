@@ -21,23 +21,23 @@ def two():
 
 def test_cpus_that_wake_at_the_same_moment_take_turns(two):
     """Whichever wakes first: the one that runs does not keep the engine for good, say by spinning for the other."""
-    loop = two._loop
+    turns = two._loop.turns
     for cpu in reversed(two.cpus):
         cpu.set_irq(True)
-    assert loop._choose()
-    assert loop._turn_ends < NO_DEADLINE
+    assert turns.choose()
+    assert turns.deadline < NO_DEADLINE
 
 
 def test_a_cpu_that_is_alone_is_not_interrupted(two):
     """No turn ends where nobody else could run."""
     two.cpus[1].set_irq(True)
-    assert two._loop._choose()
-    assert (two.current_cpu.index, two._loop._turn_ends) == (1, NO_DEADLINE)
+    assert two._loop.turns.choose()
+    assert (two.current_cpu.index, two._loop.turns.deadline) == (1, NO_DEADLINE)
 
 
 def test_nobody_awake_is_idle(two):
     """The loop then sleeps."""
-    assert not two._loop._choose()
+    assert not two._loop.turns.choose()
 
 
 # --- waiting for another CPU ----------------------------------------------------------------------------------
@@ -51,15 +51,15 @@ def test_a_cpu_that_spins_gives_its_turn_away(tmp_path):
     image = tmp_path / "spin.bin"
     image.write_bytes(raw.image(YIELD, B_BACK))
     with Machine(image, cpus=2) as machine:
-        loop, cpus = machine._loop, machine.cpus
+        turns, cpus = machine._loop.turns, machine.cpus
         cpus[1].start(raw.BASE, 0)
         machine.run(timeout=0.2)
-        assert loop._spin_sites == {raw.BASE}
-        turns = []
-        switch = loop.switch_to
-        loop.switch_to = lambda cpu: (turns.append(cpu.index), switch(cpu))
+        assert turns._spin_sites == {raw.BASE}
+        taken = []
+        switch = turns.switch_to
+        turns.switch_to = lambda cpu: (taken.append(cpu.index), switch(cpu))
         machine.run(timeout=0.2)
-    assert len(turns) > 200  # many more than the hundred that turns of 2 ms would make
+    assert len(taken) > 200  # many more than the hundred that turns of 2 ms would make
 
 
 def test_a_cpu_that_works_keeps_its_turn(tmp_path):
@@ -69,5 +69,5 @@ def test_a_cpu_that_works_keeps_its_turn(tmp_path):
     with Machine(image, cpus=2) as machine:
         machine.cpus[1].start(raw.BASE, 0)
         machine.run(timeout=0.1)
-        assert machine._loop._spin_sites == set()
+        assert machine._loop.turns._spin_sites == set()
         assert all(cpu.vcpu.gpr(1) for cpu in machine.cpus)

@@ -421,10 +421,3 @@ def test_observer_hears_calls_and_exits(bench):
         ("call", RAM + 4, "smc", 0x8600_0001, (1, 2, 3, 4, 5, 6), SystemDown()),
         ("exit", RAM + 4, SystemDown()),
     ]
-
-
-def test_exit_filter_deals_with_exits_in_the_trap(bench):
-    """What it answers True for does not end the run; here, every access to nothing."""
-    bench.vcpu.exit_filter = lambda reason: isinstance(reason, MmioRead) and not bench.vcpu.inject_external_abort()
-    assert bench.play(abort(ISV=1), trap(EC.WFX)) == Halt()
-    assert taken(bench) == ("0x96000010", 0, SYNC_SAME)

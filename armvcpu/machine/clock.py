@@ -1,0 +1,94 @@
+"""What time is for a machine: the host's, or how many instructions have been executed.
+
+Both count nanoseconds. By instructions each takes NS_PER_INSTRUCTION, so the guest sees the same time at the same place
+in every run, and waiting costs nothing: where all CPUs wait, time jumps to the next moment that somebody waits for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from armvcpu.engine.api import Engine
+
+NS_PER_COUNT = 16
+"""The system counter runs at 62.5 MHz. The engine's own is CLOCK_MONOTONIC divided by this (docs/engine.md)."""
+NS_PER_INSTRUCTION = 4
+"""A CPU of 250 MHz with one instruction a cycle: about what the engine does."""
+EPOCH = 1_700_000_000
+"""When a machine whose time is its instructions is switched on: Unix time, 2023-11-14 22:13:20 UTC."""
+NO_DEADLINE = 1 << 80
+"""Later than anything, ns."""
+
+
+class Clock(Protocol):
+    """The time of one machine."""
+
+    def ns(self) -> int:
+        """Nanoseconds since some moment; never goes back."""
+
+    def unix(self) -> float:
+        """Seconds since 1970-01-01, UTC."""
+
+    def random(self, size: int) -> bytes:
+        """Bytes of an entropy source."""
+
+
+class HostClock:
+    """The host's CLOCK_MONOTONIC and wall clock."""
+
+    ns = staticmethod(time.monotonic_ns)
+    unix = staticmethod(time.time)
+    random = staticmethod(os.urandom)
+
+
+class InstructionClock:
+    """Time by executed instructions: the same in every run. So is its entropy, which therefore is none."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._skipped = 0
+        self._drawn = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Count the instructions of this engine."""
+        self._engine = engine
+        engine.count_instructions()
+
+    def ns(self) -> int:
+        """Nanoseconds since power-on."""
+        executed = 0 if self._engine is None else self._engine.instructions
+        return executed * NS_PER_INSTRUCTION + self._skipped
+
+    def unix(self) -> float:
+        """Seconds since 1970 by the date that the machine is switched on at."""
+        return EPOCH + self.ns() / 1e9
+
+    def random(self, size: int) -> bytes:
+        """The next bytes of one fixed sequence: the SHA-256 of 0, 1, 2 and so on."""
+        data = bytearray()
+        while len(data) < size:
+            data += hashlib.sha256(self._drawn.to_bytes(8, "little")).digest()
+            self._drawn += 1
+        return bytes(data[:size])
+
+    def skip_to(self, moment: int) -> None:
+        """Let time pass without an instruction."""
+        self._skipped += max(0, moment - self.ns())
+
+    def instructions_at(self, moment: int) -> int | None:
+        """The count at which the time will have come; None where it never will."""
+        if moment >= NO_DEADLINE:
+            return None
+        return max(0, -((self._skipped - moment) // NS_PER_INSTRUCTION))
+
+    def state(self) -> list[int]:
+        """What has passed without instructions, and how much has been drawn."""
+        return [self._skipped, self._drawn]
+
+    def load_state(self, state: list[int]) -> None:
+        """Return to a state that `state()` gave."""
+        self._skipped, self._drawn = state

@@ -1,0 +1,142 @@
+"""Which CPU has the engine, and for how long.
+
+One engine runs the CPUs in turn; each keeps it until it waits, or its turn is over while others could run, which is
+soon after it has woken one, and at once where it only spins at WFE or YIELD.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.instructions import WFE, YIELD
+from armvcpu.machine.clock import NO_DEADLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.machine.cpus import Cpu
+    from armvcpu.machine.machine import Machine
+
+TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 200_000
+"""How long a CPU keeps the engine while another could run, after it has woken another one, and until the first look at
+whether it only spins; each later look comes after four times as long."""
+SPINNING = frozenset((YIELD, WFE))
+MOST_SPIN_SITES, SPINS_TO_HOOK = 8, 24
+SPIN_WINDOW = 32
+"""Bytes on either side of PC in which one of them tells a spin loop."""
+
+
+class Turns:
+    """The turns of one machine's CPUs; `rearm` is called when the next moment to look has become earlier."""
+
+    def __init__(self, machine: Machine, rearm: Callable[[], None]) -> None:
+        self._machine, self._rearm, self._now = machine, rearm, machine.clock.ns
+        self._cpus = machine.cpus
+        self.cpu: Cpu = machine.cpus[0]
+        """The one that the engine has loaded."""
+        self._ends = self._next_look = NO_DEADLINE
+        self._began = 0
+        self._is_over = False
+        self._spin_sites: set[int] = set()
+        self._spins_seen: Counter[int] = Counter()
+        for cpu in machine.cpus:
+            cpu.on_wake = self._on_wake
+
+    def choose(self) -> bool:
+        """Have the CPU loaded that runs next; False where all wait."""
+        cpus, current = self._cpus, self.cpu
+        if len(cpus) == 1:
+            return current.is_awake()
+        if not current.runnable or self._is_over:
+            self._is_over = False
+            order = (cpus[(current.index + step) % len(cpus)] for step in range(1, len(cpus) + 1))
+            following = next((cpu for cpu in order if cpu.is_awake()), None)
+            if following is None:
+                return False
+            self.switch_to(following)
+            self._ends = self._next_look = NO_DEADLINE
+        self.cpu.is_awake()
+        if self._ends >= NO_DEADLINE and self._others_can_run():
+            self._began = self._now()
+            self._next_look = self._began + LOOK_NS
+            self.end_within(TURN_NS)
+        return True
+
+    def switch_to(self, cpu: Cpu) -> None:
+        """Load a CPU into the engine in place of the one that is."""
+        if cpu is not self.cpu or not cpu.is_bound:
+            if self.cpu.is_bound:
+                self.cpu.vcpu.unbind()
+            self.cpu = cpu
+            cpu.bind()
+        elif cpu.has_start:
+            cpu.vcpu.unbind()
+            cpu.bind()
+
+    def end_within(self, duration: int) -> None:
+        """Have the turn end after so many ns, unless it ends before."""
+        end = self._now() + duration
+        if end < self._ends:
+            self._ends = end
+            self._rearm()
+
+    @property
+    def deadline(self) -> int:
+        """When `look` is to be called, ns of the machine's clock."""
+        return min(self._ends, self._next_look)
+
+    def look(self, now: int) -> None:
+        """Is the turn over?"""
+        if self._ends <= now or (self._next_look <= now and self._spins(now)):
+            self._end()
+
+    def state(self) -> list[int]:
+        """Where the present turn stands."""
+        return [self._ends, self._next_look, self._began, int(self._is_over)]
+
+    def load_state(self, state: list[int]) -> None:
+        """Return to a state that `state()` gave."""
+        self._ends, self._next_look, self._began, is_over = state
+        self._is_over = bool(is_over)
+
+    def _end(self) -> None:
+        self._ends = self._next_look = NO_DEADLINE
+        self._is_over = True
+
+    def _others_can_run(self) -> bool:
+        return any(cpu.runnable for cpu in self._cpus if cpu is not self.cpu)
+
+    def _on_wake(self, cpu: Cpu) -> None:
+        """An interrupt ended a CPU's wait: it runs soon, since the one that sent it may be waiting for the answer.
+
+        Not at once: the sender often holds a lock that the other wants first, and would be spun on for a whole turn.
+        """
+        if cpu is not self.cpu and self.cpu.runnable:
+            self.end_within(WAKE_NS)
+
+    def _spins(self, now: int) -> bool:
+        """Does the CPU wait for another one, which can't run meanwhile?
+
+        The engine reports neither WFE nor YIELD, so they are looked for around PC. One that is found again
+        and again ends turns by itself from then on.
+        """
+        self._next_look = now + 3 * (now - self._began)
+        start = self.cpu.vcpu.state.pc - SPIN_WINDOW
+        code = self._machine.engine.read_virtual(start, 2 * SPIN_WINDOW)
+        if code is None:
+            return False
+        found = [start + 4 * at for at, word in enumerate(memoryview(code).cast("I")) if word in SPINNING]
+        for address in found:
+            self._spins_seen[address] += 1
+            if self._spins_seen[address] == SPINS_TO_HOOK and len(self._spin_sites) < MOST_SPIN_SITES:
+                self._spin_sites.add(address)
+                self._machine.engine.on_code(address, address, self._on_spin)
+        return bool(found)
+
+    def _on_spin(self, _pc: int) -> None:
+        """In the guest, at a WFE or YIELD that has been seen to spin: another CPU's turn, where one can run."""
+        engine = self._machine.engine
+        if not engine.counting and self._others_can_run():
+            self._end()
+            engine.leave()

@@ -1,0 +1,75 @@
+"""Instruction counts in the prompt mode: against a hook on every instruction, and against the counting mode."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from armvcpu import Machine
+from armvcpu.engine import native
+from armvcpu.engine.api import RunEnd
+from armvcpu.machine.outcome import Ending
+
+GUESTS = ("exceptions", "mmu", "selfmod", "lazyfp", "traps", "smccc", "sysreg", "timer", "wfi")
+LENGTH = 120_000
+
+
+def guest(name: str) -> Machine:
+    return Machine(f"guests/bin/{name}.elf", clock="instructions")
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_the_count_is_that_of_a_hook_on_every_instruction(name):
+    """Whatever traps, faults, changes its code or waits; and a limit ends exactly at the instruction it names."""
+    trace: list[int] = []
+    with guest(name) as machine:
+        machine.trace_instructions(trace.append)
+        machine.run(timeout=60, max_instructions=LENGTH)
+        assert machine.instructions == len(trace)
+    for limit in random.Random(name).sample(range(1, len(trace)), 6):
+        with guest(name) as machine:
+            assert machine.run(max_instructions=limit).ending is Ending.LIMIT
+            assert (machine.instructions, machine.vcpu.state.pc) == (limit, trace[limit])
+
+
+def test_a_run_in_pieces_is_one_run():
+    """Slices of any size end where one run does, and the next one goes on from there."""
+    with guest("exceptions") as machine:
+        machine.run(max_instructions=60_000)
+        pc, registers = machine.vcpu.state.pc, machine.vcpu.state.frame[:31].tolist()
+    for size, pieces in ((1, 30), (7, 30), (511, 30), (512, 30), (513, 30), (1000, 20), (19_999, 3)):
+        with guest("exceptions") as machine:
+            machine.run(max_instructions=60_000 - pieces * size)
+            while machine.instructions < 60_000:
+                machine.run(max_instructions=min(size, 60_000 - machine.instructions))
+            assert (machine.vcpu.state.pc, machine.vcpu.state.frame[:31].tolist()) == (pc, registers)
+
+
+def test_a_stop_at_a_count_comes_before_the_same_block_every_time():
+    """At the first block that begins with the count reached, and the run can go on from there."""
+    stops = []
+    for count, _ in itertools.product((1, 10_000, 33_333), range(2)):
+        with guest("mmu") as machine:
+            engine = machine.engine
+            engine.stop_at(count)
+            assert engine.run() is RunEnd.STOPPED
+            assert count <= engine.instructions < count + 512
+            stops.append((engine.instructions, engine.state.pc))
+            engine.stop_at(None)
+            assert machine.run(timeout=60).status == 0
+    assert stops[0::2] == stops[1::2]
+
+
+def test_python_counts_what_the_native_function_does(monkeypatch):
+    """For hosts that can't have native code: the same counts, slowly."""
+    counts = []
+    for host in (native.functions(), None):
+        monkeypatch.setattr("armvcpu.engine.block_counter.functions", lambda host=host: host)
+        monkeypatch.setattr("armvcpu.engine.native.functions", lambda host=host: host)
+        with guest("exceptions") as machine:
+            assert machine.run(timeout=60).status == 0
+            counts.append((machine.instructions, bytes(machine.console.output)))
+    assert counts[0] == counts[1]
+    assert counts[0][0] > 100_000
