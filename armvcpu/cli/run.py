@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.outcome import Outcome
 
 log = logging.getLogger("armvcpu.run")
+PATIENCE = 1.0
+"""Seconds that a repeatable run waits for piped input before it begins without its end."""
 TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -70,6 +72,8 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--snapshot-load", metavar="F", type=click.Path(), help="Go on from a snapshot of the same machine.")
 @click.option("--snapshot-save", metavar="F", type=click.Path(), help="Write a snapshot when the run ends.")
 @click.option("--snapshot-at", metavar="TEXT", help="End the run once the guest has printed TEXT, for --snapshot-save.")
+@click.option("--record", metavar="F", type=click.Path(), help="Keep what is typed in F, for --replay.")
+@click.option("--replay", metavar="F", type=click.Path(), help="Type what F has, at the same moments of the guest.")
 @click.option("--no-reboot", is_flag=True, help="End when the guest asks for a reset.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON, on the last line of stdout.")
 @click.pass_context
@@ -94,6 +98,8 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("load", "save", "at")))
     options["virtio_version"] = 1 if options.pop("virtio") == "legacy" else 2
     options["reboot"] = not options.pop("no_reboot")
+    if options["record"] or options["replay"]:
+        options["clock"] = "instructions"
     tracing = None
     if trace:
         from armvcpu.cli.tracing import open_traces  # noqa: PLC0415  most runs have none
@@ -115,6 +121,9 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     for number in TERMINATING:
         stack.callback(signal.signal, number, signal.signal(number, lambda n, _frame: machine.interrupt(n)))
     with console:
+        repeats = options["clock"] == "instructions" and not options["record"] and not options["replay"]
+        if repeats and not console.read_to_end(PATIENCE):
+            log.info("the input does not end: what comes later is not repeatable, unless it is recorded (--record)")
         outcome = machine.run(timeout=timeout, max_instructions=limit or 0)
     return machine, snapshots.save_from(machine, outcome)
 

@@ -46,6 +46,10 @@ class MachineConfig:
     virtio_version: Literal[1, 2] = 1
     """The register layout of the virtio-mmio slots: 1 legacy, as on QEMU's board, or 2."""
     clock: Literal["host", "instructions"] = "host"
+    record: PathLike | None = None
+    """Keep what is typed, and when, in this file; for `replay`. Needs the instruction clock."""
+    replay: PathLike | None = None
+    """Take the input from a recording of the same machine, at the same moments. Needs the instruction clock."""
     reboot: bool = True
     semihosting: bool = False
     semihosting_directory: Path | None = None
@@ -68,7 +72,18 @@ class MachineConfig:
             raise UsageError(f"--cpus {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
         if self.clock not in {"host", "instructions"}:
             raise UsageError(f"no clock {self.clock!r}: host or instructions")
+        self._check_recording()
         if self.semihosting_directory is not None and not self.semihosting:
             raise UsageError("--semihosting-directory without --semihosting has no effect: add --semihosting")
         if self.semihosting_directory is not None and not os.path.isdir(self.semihosting_directory):
             raise UsageError(f"{self.semihosting_directory}: not a directory; name one for --semihosting-directory")
+
+    def _check_recording(self) -> None:
+        if self.record is None and self.replay is None:
+            return
+        if self.record is not None and self.replay is not None:
+            raise UsageError("--record and --replay exclude each other: a replay is its own recording")
+        if self.clock != "instructions":
+            raise UsageError("a recording needs --clock instructions: by the host's clock no run repeats another")
+        if self.networks:
+            raise UsageError("--net can't be recorded or replayed: only what is typed is kept")

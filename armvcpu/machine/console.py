@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 INPUT_LIMIT = 64 << 10
 """Bytes of piped input that wait for the guest before reading pauses."""
+ENDLESS = 1 << 40
 
 
 def _nothing() -> None:
@@ -32,6 +33,11 @@ class Console(Protocol):
 
     on_input: Callable[[], None]
     """Called, in any thread, when `take` may give something."""
+
+    @property
+    def is_live(self) -> bool:
+        """May something come at any moment, from outside of this process?"""
+        ...
 
     def write(self, byte: int) -> None:
         """One character from the guest."""
@@ -52,6 +58,8 @@ class Console(Protocol):
 
 class MemoryConsole:
     """A console of which the host is the embedding program."""
+
+    is_live = False
 
     def __init__(self, on_output: Callable[[int], None] | None = None) -> None:
         self.output = bytearray()
@@ -106,6 +114,7 @@ class StdioConsole(BufferedOutput):
         self.listener: Callable[[int], None] | None = None
         """Hears each character of the guest's too; set before the run."""
         self.eof = False
+        self._input_limit = INPUT_LIMIT
         self._stdin = stdin
         self._is_tty = os.isatty(stdin)
         self._terminal = RawTerminal(stdin)
@@ -113,7 +122,13 @@ class StdioConsole(BufferedOutput):
         self._input = bytearray()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._ended = threading.Event()
         self._undo = contextlib.ExitStack()
+
+    @property
+    def is_live(self) -> bool:
+        """A terminal, or a pipe that has not ended."""
+        return not self.eof
 
     # --- the guest's side
 
@@ -125,9 +140,9 @@ class StdioConsole(BufferedOutput):
 
     def take(self, limit: int) -> bytes:
         """At most `limit` bytes of input."""
-        was_full = len(self._input) >= INPUT_LIMIT
+        was_full = len(self._input) >= self._input_limit
         data = _take(self._input, limit)
-        if was_full and len(self._input) < INPUT_LIMIT:
+        if was_full and len(self._input) < self._input_limit:
             self._wake()
         return data
 
@@ -178,6 +193,18 @@ class StdioConsole(BufferedOutput):
         self._undo.close()
         self.flush()
 
+    def read_to_end(self, patience: float) -> bool:
+        """Read a pipe or file to its end first; False where that stays open and silent for `patience` seconds."""
+        if self._is_tty:
+            return False
+        self._input_limit = ENDLESS
+        self._wake()
+        size = -1
+        while not self._ended.wait(patience) and len(self._input) > size:
+            size = len(self._input)
+        self._input_limit = INPUT_LIMIT
+        return self.eof
+
     # --- the thread
 
     def _wake(self) -> None:
@@ -201,7 +228,7 @@ class StdioConsole(BufferedOutput):
         poll = select.poll()
         poll.register(self._wake_in, select.POLLIN)
         # A user may always give a command; what is piped waits until the guest has read.
-        if not self.eof and (self._is_tty or len(self._input) < INPUT_LIMIT):
+        if not self.eof and (self._is_tty or len(self._input) < self._input_limit):
             poll.register(self._stdin, select.POLLIN)
         return {fd for fd, _ in poll.poll(FLUSH_AFTER_MS if self._timer_runs else None)}
 
@@ -213,6 +240,8 @@ class StdioConsole(BufferedOutput):
         except OSError:  # closed, or the terminal hung up
             data = b""
         self.eof = not data
+        if self.eof:
+            self._ended.set()
         arrived = False
         for part in self._filter.feed(data) if self._is_tty else (data,):
             if isinstance(part, Escape):

@@ -27,6 +27,7 @@ from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.cpus import Cpu
 from armvcpu.machine.flash_banks import FlashBank
 from armvcpu.machine.handlers import Handlers
+from armvcpu.machine.inputs import open_input
 from armvcpu.machine.interrupts import Lines, connect_gic
 from armvcpu.machine.loader import BootRequest, plan_boot
 from armvcpu.machine.memory import GuestMemory, new_address_space
@@ -73,6 +74,7 @@ class Machine(Handlers):
         self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
         lines = Lines(self.config.cpus)
         self.clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
+        self.inputs = open_input(self.config, self.console, self.clock)
         self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
         wiring = Wiring(
             self.console.write, self.memory.flash, lines, self.memory,
@@ -176,6 +178,7 @@ class Machine(Handlers):
 
     def close(self) -> None:
         """Free the engine; the machine can't run after."""
+        self.inputs.close(self._loop.last_outcome if self.can_go_on else None)
         self.peripherals.close()
         if self._semihosting is not None:
             self._semihosting.close()
@@ -301,13 +304,13 @@ class Machine(Handlers):
         console, uart = self.peripherals.console, self.board.uart
         is_virtio = console is not None and console.is_in_use
         if is_virtio and (unread := uart.take_back()):
-            self.console.put_back(unread)
-        data = self.console.take(INPUT_PIECE)
+            self.inputs.put_back(unread)
+        data = self.inputs.take(INPUT_PIECE)
         if data:
             port = console if console is not None and is_virtio else uart
             accepted = port.receive(data)
             if accepted < len(data):
-                self.console.put_back(data[accepted:])
+                self.inputs.put_back(data[accepted:])
 
     # --- the vCPU layer's host (Hal, PsciHost) ----------------------------------------------------------------
 

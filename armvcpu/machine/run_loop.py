@@ -40,11 +40,13 @@ class RunLoop:
         self._knows_count = True
         self.signal, self.quit_reason = 0, ""
         self.outcome: Outcome | None = None
+        """How a handler wants the run to end."""
+        self.last_outcome: Outcome | None = None
         self.can_go_on = True
         """Has the last run ended for a reason of the host's, and not the guest's?"""
         self._attention = threading.Event()
         self._waker: Waker | None = None
-        self._rtc = machine.board.rtc
+        self._rtc, self._inputs = machine.board.rtc, machine.inputs
         self._sources = machine.peripherals.sources
         self._timeout_ns = NO_DEADLINE
         machine.engine.on_timer_write(self._on_timer_write)
@@ -91,18 +93,20 @@ class RunLoop:
             self._timeout_ns = NO_DEADLINE if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
             machine.console.on_input = self.attend
             try:
+                self._inputs.admit()
                 machine.feed_input()
                 self._rearm()
                 self.can_go_on = False
-                return self._loop(max_instructions)
+                self.last_outcome = self._loop(max_instructions)
             except (GuestCrash, Unmodelled) as stop:
-                return Outcome.of(Ending.CRASHED, str(stop))
+                self.last_outcome = Outcome.of(Ending.CRASHED, str(stop))
             finally:
                 self._waker = None
                 for source in self._sources:
                     source.on_interest = _nothing
                 machine.console.on_input = _nothing
                 machine.console.flush()
+        return self.last_outcome
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -146,15 +150,18 @@ class RunLoop:
         return self._service()
 
     def _pass_time(self, clock: InstructionClock) -> None:
-        """Let time jump to the next deadline; without one, wait for whoever may come."""
-        deadline = self._next_deadline()
+        """Let time jump to the next deadline; where a user may type meanwhile, or without one, wait for it."""
+        deadline, start, now = self._next_deadline(), time.monotonic_ns(), clock.ns()
+        if deadline >= NO_DEADLINE or self._inputs.comes_in_host_time:
+            left = min(deadline - now, self._timeout_ns - start)
+            self._attention.wait(None if left > NEVER * 1e9 else max(0.0, left / 1e9))
         if deadline < NO_DEADLINE:
-            clock.skip_to(deadline)
-        else:
-            at_most = None if self._timeout_ns >= NO_DEADLINE else self._timeout_ns - time.monotonic_ns()
-            self._attention.wait(None if at_most is None else max(0.0, at_most / 1e9))
+            waited = time.monotonic_ns() - start
+            clock.skip_to(min(deadline, now + waited) if self._inputs.comes_in_host_time else deadline)
 
     def _can_wake(self) -> bool:
+        if self._inputs.deadline < NO_DEADLINE:
+            return True
         waiting = [cpu for cpu in self._machine.cpus if cpu.waiting]
         if waiting and (self._alarm() < NO_DEADLINE or any(cpu.deadline < NO_DEADLINE for cpu in waiting)):
             return True
@@ -172,7 +179,7 @@ class RunLoop:
 
     def _next_deadline(self) -> int:
         """When something happens in the guest's world, ns of the machine's clock."""
-        deadline = self._alarm()
+        deadline = min(self._alarm(), self._inputs.deadline)
         for cpu in self._machine.cpus:
             if cpu.deadline < deadline:
                 deadline = cpu.deadline
@@ -204,6 +211,7 @@ class RunLoop:
                 cpu.update_timers()
         self.turns.look(now)
         self._rtc.tick()
+        self._inputs.admit()
         self._machine.feed_input()
         if self._sources:
             self._serve_sources()
@@ -218,6 +226,8 @@ class RunLoop:
         if self.signal:
             signal, self.signal = self.signal, 0
             return Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal)
+        if self._inputs.end is not None:
+            return self._inputs.end
         if self.quit_reason:
             reason, self.quit_reason = self.quit_reason, ""
             return Outcome.of(Ending.POWERED_OFF, reason)

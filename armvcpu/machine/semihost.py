@@ -49,7 +49,7 @@ def attach_semihosting(machine: Machine) -> Semihosting:
             machine.console.write(byte)
 
     def read_console() -> int | None:
-        data = machine.console.take(1)
+        data = machine.inputs.take(1)
         return data[0] if data else None
 
     semihosting = Semihosting(

@@ -1,0 +1,142 @@
+"""--record and --replay: what a user typed at a terminal, repeated to the byte."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from armvcpu import Machine, MemoryConsole
+from armvcpu.errors import UsageError
+from armvcpu.machine.outcome import Ending
+from armvcpu.testing.firmware import fetch, path
+
+ARMVCPU = str(Path(sys.executable).parent / "armvcpu")
+
+
+@pytest.fixture(scope="module")
+def u_boot() -> str:
+    fetch("u-boot")
+    return str(path("u-boot", "u-boot.bin"))
+
+
+def replay(recording: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [ARMVCPU, "run", *arguments, "--replay", str(recording)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def session(u_boot, tmp_path_factory):
+    """(Recording, what the terminal showed) of a session with U-Boot, typed by hand and left by Ctrl-A X."""
+    recording = tmp_path_factory.mktemp("recording") / "session"
+    terminal = pexpect.spawn(ARMVCPU, ["run", "--firmware", u_boot, "--record", str(recording)], timeout=60)
+    terminal.expect_exact("autoboot")
+    terminal.send("x")
+    terminal.expect_exact("=> ")
+    for command in ("echo one", "md 40000000 10"):
+        for letter in command:
+            terminal.send(letter)
+        terminal.send("\r")
+        terminal.expect_exact("=> ")
+    shown = terminal.before.replace(b"\r\r\n", b"\r\n")  # what the terminal makes of a line's end
+    terminal.send("\x01x")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+    return recording, shown
+
+
+def test_a_session_is_repeated(session, u_boot):
+    """Twice: the same characters, until the moment at which the user left."""
+    recording, shown = session
+    first, second = (replay(recording, "--firmware", u_boot) for _ in range(2))
+    assert (first.returncode, first.stdout) == (second.returncode, second.stdout)
+    assert first.returncode == 0, first.stderr
+    assert b"one\r\n" in first.stdout
+    assert shown.strip() in first.stdout  # the dump of memory
+    assert first.stdout.endswith(b"=> ")
+
+
+def test_a_recording_holds_moments_and_what_was_typed(session):
+    """In the order of time; the last line tells how it ended."""
+    rows = [json.loads(line) for line in session[0].read_text().splitlines()]
+    assert rows[0]["armvcpu recording"] == 1
+    moments = [row["at"] for row in rows[1:]]
+    assert moments == sorted(moments)
+    assert "".join(row.get("input", "") for row in rows[1:]) == "xecho one\rmd 40000000 10\r"
+    assert rows[-1]["end"] == ["POWERED_OFF", "ended from the console", 0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text: "", "is no recording"),
+        (lambda text: "guest", "is no recording"),
+        (lambda text: text.replace('"armvcpu recording": 1', '"armvcpu recording": 7'), "is a recording of version 7"),
+        (lambda text: text.replace('"memory": 268435456', '"memory": 1048576'), "its memory is 1048576"),
+        (lambda text: text.replace('"end"', '"ned"'), "is damaged"),
+        (lambda text: text[: len(text) - 20], "is damaged"),
+        (lambda text: text + '{"at": 1, "input": "x"}\n', "is damaged"),
+    ],
+    ids=["empty", "no-json", "version", "machine", "event", "truncated", "order"],
+)
+def test_a_damaged_recording_is_one_line(session, u_boot, tmp_path, damage, words):
+    """With the file's name, and the line where it is one line that is damaged; status 2."""
+    bad = tmp_path / "bad"
+    bad.write_text(damage(session[0].read_text()))
+    done = replay(bad, "--firmware", u_boot)
+    error = done.stderr.decode()
+    assert (done.returncode, done.stdout, error.count("\n")) == (2, b"", 1)
+    assert str(bad) in error
+    assert words in error
+
+
+def test_another_image_is_another_machine(session):
+    """The recording knows the files by their contents."""
+    done = replay(session[0], "guests/bin/hello.elf")
+    assert done.returncode == 2
+    assert b"is a recording of another machine: its image is None" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"record": "a", "replay": "b", "clock": "instructions"}, "exclude each other"),
+        ({"record": "a"}, "needs --clock instructions"),
+        ({"replay": "a", "clock": "instructions", "networks": ("user",)}, "--net can't be recorded"),
+    ],
+)
+def test_what_cannot_be_recorded(options, words):
+    with pytest.raises(UsageError, match=words):
+        Machine("guests/bin/hello.elf", **options)
+
+
+def test_a_recording_that_cannot_be_written(tmp_path):
+    done = subprocess.run(
+        [ARMVCPU, "run", "guests/bin/hello.elf", "--record", str(tmp_path / "no" / "where")],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"cannot be written" in done.stderr
+
+
+def test_scripts_record_and_replay(tmp_path):
+    """`Machine(record=...)`: input from a program, and the limit that ended the run."""
+    recording, said = tmp_path / "recording", []
+    for option in ("record", "replay"):
+        console = MemoryConsole()
+        with Machine("guests/bin/echo.elf", console=console, clock="instructions", **{option: recording}) as machine:
+            if option == "record":
+                machine.run(max_instructions=50_000)
+                console.feed(b"typed\r")
+                machine.run(max_instructions=50_000)
+            else:
+                outcome = machine.run(timeout=60)
+        said.append(bytes(console.output))
+    assert said[0] == said[1]
+    assert b"typed" in said[0]
+    assert (outcome.ending, outcome.reason) == (Ending.LIMIT, "instruction limit: 50000 executed")
