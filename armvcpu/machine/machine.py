@@ -199,6 +199,11 @@ class Machine(Handlers):
         return self._loop.run(timeout, max_instructions)
 
     @property
+    def repeats(self) -> bool:
+        """Is time what has been executed, so that a run with the same input is the same?"""
+        return isinstance(self.clock, InstructionClock)
+
+    @property
     def instructions(self) -> int | None:
         """How many were executed since power-on; None where a run has not been counted."""
         return self._loop.instructions

@@ -6,7 +6,8 @@ guest: it runs while somebody waits for its words and stands still otherwise, so
 and what is typed waits in the console until the guest takes it, however fast it is typed.
 
 A run ends at the end of a line, when the guest goes idle, at a character that the pattern ends in, and otherwise after
-PATIENCE seconds with new output, for guests that print a prompt and poll.
+PATIENCE seconds with new output, for guests that print a prompt and poll; by the instruction clock after as many
+instructions as that takes, so that the guest is found at the same place in every run.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
 from armvcpu.machine.console import MemoryConsole
+from armvcpu.machine.outcome import Ending
 
 if TYPE_CHECKING:
     from armvcpu.machine.outcome import Outcome
 
 PATIENCE = 0.05
+PATIENCE_INSTRUCTIONS = 25_000_000
 TAIL = 2000
 """Characters of output that a failure shows."""
 WAITED = "somebody waits for the console"
@@ -67,8 +70,12 @@ class ExpectConsole(MemoryConsole):
 class Runnable(Protocol):
     """What is talked with."""
 
-    def run(self, timeout: float | None = None) -> Outcome:
+    def run(self, timeout: float | None = None, max_instructions: int = 0) -> Outcome:
         """Run the guest."""
+
+    @property
+    def repeats(self) -> bool:
+        """Is its time that of its instructions?"""
 
     def quit(self, reason: str) -> None:
         """End the run."""
@@ -116,8 +123,11 @@ class Conversation(SpawnBase):  # type: ignore[misc]
                 left = deadline - time.monotonic()
                 if left <= 0 or self._guest_deadline <= machine.guest_seconds():
                     raise TIMEOUT("the guest said nothing that was waited for")
-                outcome = machine.run(timeout=min(left, PATIENCE))
-                if outcome.reason not in {WAITED, "time-out"}:
+                if machine.repeats:
+                    outcome = machine.run(timeout=left, max_instructions=PATIENCE_INSTRUCTIONS)
+                else:
+                    outcome = machine.run(timeout=min(left, PATIENCE))
+                if outcome.status != Ending.LIMIT.value and outcome.reason != WAITED:
                     self.outcome = outcome
                     return
         finally:

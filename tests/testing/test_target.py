@@ -97,6 +97,23 @@ def test_nothing_that_is_typed_is_lost(boot):
 # --- places ---------------------------------------------------------------------------------------------------
 
 
+def test_by_the_instruction_clock_a_conversation_repeats(boot):
+    """Found, answered and counted at the same instruction, also where the guest prints no line and polls."""
+    runs = []
+    for _ in range(2):
+        target = boot("echo", clock="instructions")
+        target.expect(r"quit powers off\s+")
+        counts = [target.instructions]
+        target.sendline("one")
+        target.expect("one")
+        counts.append(target.instructions)
+        target.sendline("quit")
+        assert target.finish(timeout=30).ok
+        runs.append([*counts, target.instructions, target.output])
+    assert runs[0] == runs[1]
+    assert runs[0][0] < runs[0][1] < runs[0][2]
+
+
 def test_a_symbol_is_reached_before_its_first_instruction(boot):
     """And the guest goes on from there as if nothing had been."""
     target = boot("smccc")
