@@ -22,12 +22,13 @@ from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.sizes import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 STEPS = ("expect", "expect_exact", "send", "sendline", "wait")
 VERDICTS = ("off", "running")
 DISK = "@disk/"
-_FILES = ("image", "firmware", "initrd", "dtb")
+FILES = ("image", "firmware", "initrd", "dtb", "vars", "disks")
+"""The options that name files of the host; disks has several."""
 _OWN = {"name", "script", "timeout", "end", "status", "machine"}
 _OPTIONS = {row.name for row in fields(MachineConfig)} | {"memory"}
 
@@ -59,6 +60,15 @@ class Suite:
 
     name: str
     cases: tuple[Case, ...] = field(default=())
+
+
+def map_files(options: Mapping[str, Any], function: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """The options with `function(option, file)` in the place of each file."""
+
+    def mapped(key: str, value: Any) -> Any:
+        return tuple(function(key, each) for each in value) if isinstance(value, tuple) else function(key, value)
+
+    return {key: mapped(key, value) if key in FILES else value for key, value in options.items()}
 
 
 def load_suite(path: str | Path) -> Suite:
@@ -132,10 +142,10 @@ def _cases(
 
 
 def _option(key: str, value: Any, directory: Path, where: str) -> Any:
-    if key in _FILES or key == "vars":
-        return _file(value, directory, where)
     if key == "disks":
         return tuple(_file(each, directory, where) for each in (value if isinstance(value, list) else [value]))
+    if key in FILES:
+        return _file(value, directory, where)
     if key == "networks":
         return tuple(value)
     if key == "memory" and isinstance(value, str):

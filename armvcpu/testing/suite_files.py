@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 from armvcpu.testing import firmware
 from armvcpu.testing.disk import fat_image
 from armvcpu.testing.initramfs import busybox_initramfs
+from armvcpu.testing.suite import map_files
 
 INITRAMFS = "@initramfs"
 _WRITABLE = ("disks", "vars")
@@ -16,18 +17,20 @@ _WRITABLE = ("disks", "vars")
 
 def real_files(options: dict[str, object], directory: Path) -> dict[str, object]:
     """The options of a test with `@...` and disks as paths; what is made, or the guest may write, is in `directory`."""
-    return {key: _real(key, value, directory) for key, value in options.items()}
+
+    def real(option: str, value: object) -> object:
+        file = real_file(value, directory)
+        is_fetched = isinstance(value, str) and value.startswith("@")
+        return copyfile(str(file), _new(directory)) if is_fetched and option in _WRITABLE else file
+
+    return map_files(options, real)
 
 
-def _real(key: str, value: object, directory: Path) -> object:
-    if isinstance(value, tuple):
-        return tuple(_real(key, each, directory) for each in value)
+def real_file(value: object, directory: Path) -> object:
+    """The path of a file that a test names, or of a disk that its suite describes; what is made is in `directory`."""
     if isinstance(value, dict):
         return fat_image(_new(directory), {name: _file(file, directory) for name, file in value.items()})
-    if isinstance(value, str) and value.startswith("@"):
-        file = _file(value, directory)
-        return copyfile(file, _new(directory)) if key in _WRITABLE else file
-    return value
+    return _file(value, directory) if isinstance(value, str) and value.startswith("@") else value
 
 
 def _file(value: str, directory: Path) -> Path:

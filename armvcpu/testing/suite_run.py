@@ -9,15 +9,16 @@ import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from armvcpu.errors import ArmvcpuError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from armvcpu.testing.suite import Case, Step, Suite
     from armvcpu.testing.target import Target
@@ -40,6 +41,14 @@ class Verdict:
     def passed(self) -> bool:
         """Did it pass?"""
         return not self.problem
+
+
+Runner: TypeAlias = "Callable[[Suite], Iterator[Verdict]]"
+"""Runs a suite somewhere: the verdict of each test, in the order in which they end."""
+
+
+class RunnerLost(ArmvcpuError):
+    """The place where a suite runs is lost: the other tests can't have verdicts."""
 
 
 def run_case(case: Case) -> Verdict:
@@ -103,6 +112,12 @@ def _step(step: Step, target: Target, patience: float) -> None:
             target.run(timeout=min(float(step.text), patience))
 
 
+@contextmanager
+def local(jobs: int | None) -> Iterator[Runner]:
+    """Runs suites in processes of this machine, a core each where `jobs` does not say how many."""
+    yield lambda suite: run_suite(suite, jobs or default_jobs(len(suite.cases)))
+
+
 def run_suite(suite: Suite, jobs: int) -> Iterator[Verdict]:
     """The verdict of each test, in the order in which they end; `jobs` processes. A lost process loses no verdict."""
     if jobs == 1:
@@ -127,10 +142,15 @@ def run_suite(suite: Suite, jobs: int) -> Iterator[Verdict]:
         for case in broken:
             lost[case.name] = lost.get(case.name, 0) + alone
             if lost[case.name] > RETRIES:
-                yield Verdict(case.name, "its process was lost, twice", 0.0)
+                yield lost_process(case)
             else:
                 left.append(case)
         jobs = 1 if broken and not alone else jobs  # who of several it was shows when each runs alone
+
+
+def lost_process(case: Case) -> Verdict:
+    """Of a test that loses its process each time."""
+    return Verdict(case.name, "its process was lost, twice", 0.0)
 
 
 def default_jobs(count: int) -> int:
