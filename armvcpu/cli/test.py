@@ -12,8 +12,10 @@ import click
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from armvcpu.testing.suite import Suite
-    from armvcpu.testing.suite_run import Verdict
+    from armvcpu.testing.suite_run import Runner, Verdict
 
 TAIL = 12
 """Lines of a failed test's console that are shown."""
@@ -22,16 +24,23 @@ TAIL = 12
 @click.command()
 @click.argument("suites", metavar="SUITE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Tests at the same time. [default: a core each]")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler: tcp://HOST:PORT.")
 @click.option("-k", "word", metavar="TEXT", default="", help="Only tests with TEXT in their names.")
 @click.option("--junit-xml", metavar="F", type=click.Path(path_type=Path), help="Write JUnit XML to F.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON, a line for each suite.")
 @click.pass_context
 def test(
-    ctx: click.Context, suites: tuple[Path, ...], jobs: int | None, word: str, junit_xml: Path | None, as_json: bool
+    ctx: click.Context,
+    suites: tuple[Path, ...],
+    jobs: int | None,
+    scheduler: str | None,
+    word: str,
+    junit_xml: Path | None,
+    as_json: bool,
 ) -> None:
     """Run suites of firmware tests: TOML files, which docs/testing.md describes.
 
-    The status is 0 when every test passed, 1 when one failed, 2 for a suite that cannot be used.
+    The status is 0 when every test passed, 1 when one failed, 2 for a suite or a cluster that cannot be used.
     """
     from dataclasses import replace  # noqa: PLC0415
 
@@ -45,39 +54,58 @@ def test(
     if junit_xml is not None and (len(loaded) > 1 or not junit_xml.absolute().parent.is_dir()):
         raise UsageError(f"--junit-xml {junit_xml}: give one suite, and a directory that is there")
     failed = 0
-    for suite in loaded:
-        verdicts = _run(suite, jobs or suite_run.default_jobs(len(suite.cases)), quiet=as_json)
-        failed += sum(not verdict.passed for verdict in verdicts)
-        if as_json:
-            click.echo(suite_run.as_json(suite, verdicts))
-        if junit_xml is not None:
-            suite_run.write_report(junit_xml, suite_run.junit_xml(suite, verdicts))
+    with _where(scheduler, jobs) as run:
+        for suite in loaded:
+            verdicts, problem = _run(suite, run, quiet=as_json)
+            failed += sum(not verdict.passed for verdict in verdicts)
+            if as_json:
+                click.echo(suite_run.as_json(suite, verdicts))
+            if junit_xml is not None:
+                suite_run.write_report(junit_xml, suite_run.junit_xml(suite, verdicts))
+            if problem is not None:
+                raise problem
     ctx.exit(1 if failed else 0)
 
 
-def _run(suite: Suite, jobs: int, *, quiet: bool) -> list[Verdict]:
-    from armvcpu.testing.suite_run import run_suite  # noqa: PLC0415
+def _where(scheduler: str | None, jobs: int | None) -> AbstractContextManager[Runner]:
+    if scheduler is None:
+        from armvcpu.testing.suite_run import local  # noqa: PLC0415
+
+        return local(jobs)
+    from armvcpu.testing.suite_cluster import cluster  # noqa: PLC0415
+
+    return cluster(scheduler, jobs)
+
+
+def _run(suite: Suite, run: Runner, *, quiet: bool) -> tuple[list[Verdict], UsageError | None]:
+    """The verdicts, and what kept the other tests from having one."""
+    from armvcpu.testing.suite_run import RunnerLost  # noqa: PLC0415
 
     verdicts: list[Verdict] = []
+    problem = None
     with ExitStack() as stack:
         bar = None
         if sys.stderr.isatty() and not quiet:
             bar = stack.enter_context(click.progressbar(length=len(suite.cases), label=suite.name, file=sys.stderr))
-        for verdict in run_suite(suite, jobs):
-            verdicts.append(verdict)
-            if bar is not None:
-                bar.update(1, None)
-            elif not quiet:
-                click.echo(_line(verdict))
+        try:
+            for verdict in run(suite):
+                verdicts.append(verdict)
+                if bar is not None:
+                    bar.update(1, None)
+                elif not quiet:
+                    click.echo(_line(verdict))
+        except RunnerLost as error:
+            left = {case.name for case in suite.cases} - {verdict.name for verdict in verdicts}
+            problem = UsageError(f"{error}; without a verdict: {', '.join(sorted(left))}")
     if quiet:
-        return verdicts
+        return verdicts, problem
     if bar is not None:
         for verdict in verdicts:
             if not verdict.passed:
                 click.echo(_line(verdict))
     passed = sum(verdict.passed for verdict in verdicts)
     click.echo(f"{suite.name}: {passed} passed, {len(verdicts) - passed} failed")
-    return verdicts
+    return verdicts, problem
 
 
 def _line(verdict: Verdict) -> str:
