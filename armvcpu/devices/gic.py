@@ -75,6 +75,15 @@ class Gic(Generic[Interface]):
         for interface in targets:
             interface.routed |= 1 << intid
 
+    def route_all(self, targets: Sequence[Interface]) -> None:
+        """The same for every SPI."""
+        every = (1 << self.spis) - 1 << FIRST_SPI
+        for interface in self.interfaces:
+            interface.routed &= ~every
+        for interface in targets:
+            interface.routed |= every
+        self._targets[FIRST_SPI:] = [tuple(targets)] * self.spis
+
     def forward_groups(self, groups: int) -> None:
         """The Distributor forwards these groups: bit 0 is Group 0, bit 1 is Group 1."""
         for interface in self.interfaces:

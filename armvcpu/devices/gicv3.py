@@ -86,6 +86,12 @@ class Gicv3(Gic[SystemRegisterInterface]):
             target = self._by_affinity.get(route.affinity)
             self.route(intid, () if target is None else (target,))
 
+    def route_to_first(self) -> None:
+        """Route all SPIs to the CPU of affinity 0.0.0.0, as after reset."""
+        self._any_cpu = 0
+        target = self._by_affinity.get(0)
+        self.route_all(() if target is None else (target,))
+
     def participation_changed(self) -> None:
         """Which CPUs take part in 1 of N routing, or the group of an SPI, may have changed."""
         if not self._any_cpu:

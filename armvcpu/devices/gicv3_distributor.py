@@ -103,6 +103,9 @@ class Gicv3Distributor(GicDevice):
 
     def _apply(self) -> None:
         """Have the interfaces see what the registers say."""
-        for index in range(self._gic.spis):
-            self._gic.route_by_affinity(index, GICD_IROUTER(self.GICD_IROUTER[index]))
+        if any(self.GICD_IROUTER):
+            for index in range(self._gic.spis):
+                self._gic.route_by_affinity(index, GICD_IROUTER(self.GICD_IROUTER[index]))
+        else:
+            self._gic.route_to_first()
         self._gic.forward_groups(self.GICD_CTLR & _ENABLES)

@@ -118,7 +118,14 @@ class Board:
         return MemoryMap(Region("RAM", RAM_BASE, self.ram_size), flash, devices=others)
 
     def device_tree(self) -> DeviceTree:
-        """The tree of this board; memory and boot arguments are added with the image."""
+        """The tree of this board, one object for all boards like it; memory and boot arguments come with the image."""
+        kind = (len(self.mpidrs), type(self.gic), self.cpu_compatible)
+        tree = _TREES.get(kind)
+        if tree is None:
+            tree = _TREES[kind] = self._make_tree()
+        return tree
+
+    def _make_tree(self) -> DeviceTree:
         nodes = (slot.device.dt_node(slot.base, slot.spis) for slot in self.slots)
         devices = tuple(node for node in nodes if node is not None)
         devices += (self.gpio.keys_node(),)
@@ -168,6 +175,10 @@ class Board:
                 "interrupts": tuple(cell for ppi in TIMER_PPIS for cell in (GIC_PPI, ppi, flags)),
             },
         )
+
+
+_TREES: dict[tuple[int, type, str], DeviceTree] = {}
+"""The trees that have been made, by what they depend on."""
 
 
 def _psci_node() -> DtNode:

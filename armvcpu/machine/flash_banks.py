@@ -2,7 +2,7 @@
 
 A bank is an image with erased flash (0xFF) behind it, or a file of the bank's size that is mapped shared, so that it
 holds what the guest has programmed at every moment. Erased blocks of 2 MiB share one block of the host's, until the
-guest programs them.
+guest programs them, and are mapped when it first looks at them.
 """
 
 from __future__ import annotations
@@ -125,9 +125,18 @@ class FlashBank:
         elif self._file is not None:
             space.map_linear(self.base, self._host_base, FLASH_SIZE, ROM)
         else:
-            for block in range(0, FLASH_SIZE, BLOCK):
-                at = self._host_base + block if block in self._blocks else HOST_BASE
-                space.map_linear(self.base + block, at, BLOCK, ROM)
+            for block in self._blocks:
+                space.map_linear(self.base + block, self._host_base + block, BLOCK, ROM)
+
+    def populate(self, address: int) -> bool:
+        """After a stage-2 fault: is there an erased block, which the guest sees from now on?"""
+        block = address - self.base & -BLOCK
+        if not self._is_shown or self._space is None or not 0 <= block < FLASH_SIZE or self._file is not None:
+            return False
+        if block in self._blocks or self._space.translate(self.base + block) is not None:
+            return False
+        self._space.map_linear(self.base + block, HOST_BASE, BLOCK, ROM)
+        return True
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.devicetree import DeviceTree, render, with_boot
+from armvcpu.machine.devicetree_cache import rendered
 from armvcpu.machine.devicetree_reader import parse
 from armvcpu.machine.image import KIB, MIB, ImageKind, LoadedImage, MemoryMap, Region, Segment, identify
 from armvcpu.machine.image_file import load_firmware, load_image, read_file
@@ -160,19 +161,16 @@ def _place_initrd(request: BootRequest, segments: list[Segment]) -> Segment | No
 
 def _place_device_tree(request: BootRequest, segments: list[Segment], initrd: Segment | None) -> int:
     """Complete the device tree, add it to `segments` and return its address."""
-    ram = request.memory.ram
-    tree, path = request.device_tree, "the device tree" if request.dtb is None else request.dtb
-    if request.dtb is not None:
-        tree = parse(request.dtb, read_file(request.dtb, DTB_MAX_SIZE, "a device tree may be"))
-    tree = with_boot(
-        tree,
-        memory=(ram.base, ram.size),
-        bootargs=request.append,
-        initrd=(initrd.addr, initrd.end) if initrd is not None else None,
-        chosen=request.chosen,
-        path=path,
-    )
-    blob = render(tree)
+    ram, path = request.memory.ram, "the device tree" if request.dtb is None else request.dtb
+    memory, initrd_at = (ram.base, ram.size), (initrd.addr, initrd.end) if initrd is not None else None
+    if request.dtb is None:
+        blob = rendered(request.device_tree, memory, request.append, initrd_at, request.chosen)
+    else:
+        given = parse(request.dtb, read_file(request.dtb, DTB_MAX_SIZE, "a device tree may be"))
+        tree = with_boot(
+            given, memory=memory, bootargs=request.append, initrd=initrd_at, chosen=request.chosen, path=path
+        )
+        blob = render(tree)
     addr = first_fit(ram, segments, ram.base, len(blob), DTB_ALIGNMENT)
     if addr is None or len(blob) > DTB_MAX_SIZE:
         raise ImageError(path, f"no room for its {len(blob)} bytes in {ram}", "raise --memory")

@@ -33,6 +33,7 @@ from armvcpu.machine.loader import BootRequest, plan_boot
 from armvcpu.machine.memory import GuestMemory, new_address_space
 from armvcpu.machine.peripherals import Peripherals
 from armvcpu.machine.run_loop import RunLoop
+from armvcpu.vcpu.exits import AccessFlags
 from armvcpu.vcpu.mapping import MappingFlags
 from armvcpu.vcpu.observer import Observers
 from armvcpu.vcpu.pcpu import Aarch64PerCpu, unicorn_engine
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.semihosting import Semihosting
     from armvcpu.machine.snapshot import Snapshot
-    from armvcpu.vcpu.exits import AccessFlags, Exit, SendIPI
+    from armvcpu.vcpu.exits import Exit, SendIPI
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import EngineFactory
 
@@ -361,10 +362,11 @@ class Machine(Handlers):
 
     def is_entry_point(self, address: int) -> bool:
         """RAM, or flash."""
-        found = self.space.translate(address)
-        return found is not None and not found.flags & MappingFlags.DEVICE
+        return self.memory.holds(address)
 
     def _handle_page_fault(self, address: int, access: AccessFlags) -> bool:
+        if access is not AccessFlags.WRITE and self.memory.populate(address):
+            return True
         return self.space.handle_page_fault(address, MappingFlags(access.value))
 
     def _on_mmio_access(self, is_read: bool, address: int, width: int, value: int) -> None:

@@ -52,6 +52,14 @@ class GuestMemory:
         for bank in self.flash:
             bank.attach(engine, space)
 
+    def populate(self, address: int) -> bool:
+        """After a stage-2 fault: was it an erased block of flash, which is there from now on?"""
+        return any(bank.populate(address) for bank in self.flash)
+
+    def holds(self, address: int) -> bool:
+        """Is it an address of RAM or flash?"""
+        return self.is_ram(address, 1) or any(0 <= address - bank.base < len(bank) for bank in self.flash)
+
     def hide_page(self, space: AddressSpace, page: int) -> None:
         """Have a page of RAM be a hole for the guest."""
         if not self.is_ram(page, 4096):

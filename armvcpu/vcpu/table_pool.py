@@ -26,12 +26,13 @@ class TablePool:
         self._bytes = memory.cast("B")
         self.entries = self._bytes.cast("Q")
         self._frames = memory.nbytes // PAGE_SIZE
-        self._free = list(range(self._frames - 1, -1, -1))  # taken from the end: lowest first
+        self._unused = 0  # the first frame that was never taken
+        self._free: list[int] = []  # frames below it, taken from the end
 
     @property
     def free_frames(self) -> int:
         """How many tables can still be allocated."""
-        return len(self._free)
+        return len(self._free) + self._frames - self._unused
 
     def address(self, slot: int) -> int:
         """The physical address of the entry at `slot`."""
@@ -43,9 +44,13 @@ class TablePool:
 
     def allocate(self) -> int:
         """The slot of a cleared table; UsageError when the pool is used up."""
-        if not self._free:
+        if self._free:
+            frame = self._free.pop()
+        elif self._unused < self._frames:
+            frame = self._unused
+            self._unused += 1
+        else:
             raise UsageError(f"all {self._frames} stage 2 table frames are in use; enlarge the pool")
-        frame = self._free.pop()
         self._bytes[frame * PAGE_SIZE : (frame + 1) * PAGE_SIZE] = CLEAR_TABLE
         return frame * TABLE_ENTRIES
 
@@ -56,9 +61,12 @@ class TablePool:
         """
         free = set(self._free)
         start = -(self.base // PAGE_SIZE) % tables
-        for first in range(start, self._frames, tables):
+        for first in range(start, self._frames - tables + 1, tables):
             run = range(first, first + tables)
-            if free.issuperset(run):
+            if all(frame in free or frame >= self._unused for frame in run):
+                if run.stop > self._unused:
+                    self._free += range(first - 1, self._unused - 1, -1)
+                    self._unused = run.stop
                 self._free = [frame for frame in self._free if frame not in run]
                 self._bytes[first * PAGE_SIZE : run.stop * PAGE_SIZE] = CLEAR_TABLE * tables
                 return first * TABLE_ENTRIES
