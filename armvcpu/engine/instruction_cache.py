@@ -30,6 +30,7 @@ stay slow, is paid by *physical* address. A hook above all physical addresses ha
 store through the mapping that the code is executed by is always noticed, and any other needs IC IVAU.
 """
 PSTATE_EL2H_MASKED = 0x3C9
+NO_PAGE = 1
 
 
 class InstructionCache:
@@ -41,6 +42,9 @@ class InstructionCache:
         """Pages with an invalidation since the last translation; True: all of the page is gone."""
         self._callback = EDGE_CALLBACK(self._on_translation)
         self._hook = 0
+        self._gone = C.c_uint64(NO_PAGE)
+        self.gone_at = C.addressof(self._gone)
+        """Where the address of a page stands that is gone as a whole; `NO_PAGE` where there is none."""
         self._never = FAULT_CALLBACK(_unexpected)
         lib.add_hook(handle, lib.const.UC_HOOK_MEM_FETCH_UNMAPPED, self._never, NOT_PHYSICAL, (1 << 64) - 1)
 
@@ -53,6 +57,7 @@ class InstructionCache:
         page = address & -PAGE
         gone = self._touched.get(page)
         if gone:
+            self._gone.value = page
             return
         if gone is None:
             self._invalidate(address & -LINE, LINE)
@@ -61,13 +66,16 @@ class InstructionCache:
         if not self._hook:
             self._hook = self._lib.add_hook(self._handle, self._lib.const.UC_HOOK_EDGE_GENERATED, self._callback)
         self._touched[page] = gone is not None
+        if gone is not None:
+            self._gone.value = page
 
     def forget(self) -> None:
         """Something may have been translated."""
         self._touched.clear()
+        self._gone.value = NO_PAGE
 
     def _on_translation(self, _uc: int, _block: int, _previous: int, _data: int) -> None:
-        self._touched.clear()
+        self.forget()
 
     def _invalidate(self, address: int, size: int) -> None:
         """Unicorn forgets the code of a *virtual* page that can be executed, but a guest may name the page by another.

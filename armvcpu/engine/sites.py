@@ -1,20 +1,21 @@
-"""Trapped instructions that are answered at their place: a call of half a microsecond where a trap costs three.
+"""Trapped instructions that are answered at their place, in nanoseconds where a trap costs three microseconds.
 
 Some instructions that EL2 has to hear of come in tens of thousands, and from few places: a kernel that patches itself
 reads CTR_EL0 and executes DC CVAU and IC IVAU at each of its call sites. Where one of them traps, its address becomes
 a *site*: a hook that is bounded to that address, so that nothing else pays for it, answers in place of the
-instruction. A hook comes before the engine's own check of access, so a site answers at EL1 only, where it was found:
-in the lower half of the address space PSTATE is looked at; the upper half (TTBR1_EL1) is the kernel's in every system
-that has EL0 at all. docs/engine.md, "Sites".
+instruction, in native code (native.py) but for an IC IVAU that has something to do. A hook comes before the engine's
+own check of access, so a site answers at EL1 only, where it was found: in the lower half of the address space PSTATE is
+looked at; the upper half (TTBR1_EL1) is the kernel's in every system that has EL0 at all. docs/engine.md, "Sites".
 """
 
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.instructions import IC_IVAU
 from armvcpu.engine.library import SITE_CALLBACK
+from armvcpu.engine.native import PageData, SiteData, functions
 from armvcpu.engine.sys_hooks import CpRegViews, key_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.instruction_cache import InstructionCache
     from armvcpu.engine.library import Library
+    from armvcpu.engine.native import Functions
     from armvcpu.engine.registers import Registers
 
     Answer = Callable[[int, int, int], int]
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 MOST_SITES = 64
 """Instructions that are hooked at most: a translator asks each hook for each system instruction."""
 _UPPER_HALF = 1 << 63
+_EL1 = 1 << 2
 _DONE, _LEFT_TO_THE_ENGINE = 1, 0
 
 
@@ -53,15 +56,19 @@ class Sites:
         """In a trap at a virtual address: answer MRS of `encoding` there with `value`, or IC IVAU, or DC CVAU."""
         if (pc, encoding) in self._hooks or len(self._hooks) >= MOST_SITES:
             return
-        reg = self._lib.reg
-        if value is not None:
-            answer, kind = self._constant(encoding, value, pc), reg.UC_ARM64_INS_MRS
+        reg, native = self._lib.reg, functions()
+        kind = reg.UC_ARM64_INS_SYS if value is None else reg.UC_ARM64_INS_MRS
+        callback: Any
+        if native is not None and encoding != IC_IVAU:
+            callback, data = native.answer, C.addressof(self._site_data(native, pc, encoding, value))
+        elif native is not None and self._applies(pc):
+            callback, data = native.same_page, C.addressof(self._page_data(pc, encoding))
         else:
-            act = self._cache.invalidate if encoding == IC_IVAU else _ignore
-            answer, kind = self._instruction(encoding, act, pc), reg.UC_ARM64_INS_SYS
-        callback = SITE_CALLBACK(answer)
+            callback, data = self._in_python(pc, encoding, value), None
         self._kept.append(callback)
-        hook = self._lib.add_hook(self._handle, self._lib.const.UC_HOOK_INSN, callback, pc, pc, instruction=kind)
+        hook = self._lib.add_hook(
+            self._handle, self._lib.const.UC_HOOK_INSN, callback, pc, pc, instruction=kind, data=data
+        )
         self._hooks[pc, encoding] = hook
         self._cache.remove(pc, 4)  # the present translation has no hook
 
@@ -70,6 +77,35 @@ class Sites:
         for hook in self._hooks.values():
             self._lib.check(self._lib.quick.uc_hook_del(self._handle, hook), "uc_hook_del")
         self._hooks.clear()
+
+    # --- in native code
+
+    def _site_data(self, native: Functions, pc: int, encoding: int, value: int | None) -> SiteData:
+        data = SiteData(level_id=self._pstate, level=_EL1, read=native.nothing, value=value or 0, write=native.nothing)
+        first, second, data.op2 = key_of(encoding)
+        data.key[:] = first, second
+        if not self._applies(pc):
+            data.read = C.cast(self._lib.quick.uc_reg_read, C.c_void_p)
+        if value is not None:
+            data.write = C.cast(self._lib.quick.uc_reg_write, C.c_void_p)
+        self._kept.append(data)
+        return data
+
+    def _page_data(self, pc: int, encoding: int) -> PageData:
+        callback = self._in_python(pc, encoding, None)
+        data = PageData(page=self._cache.gone_at, callback=C.cast(callback, C.c_void_p))
+        first, second, data.op2 = key_of(encoding)
+        data.key[:] = first, second
+        self._kept += [callback, data]
+        return data
+
+    # --- in Python
+
+    def _in_python(self, pc: int, encoding: int, value: int | None) -> Any:
+        if value is not None:
+            return SITE_CALLBACK(self._constant(encoding, value, pc))
+        act = self._cache.invalidate if encoding == IC_IVAU else _ignore
+        return SITE_CALLBACK(self._instruction(encoding, act, pc))
 
     def _constant(self, encoding: int, value: int, pc: int) -> Answer:
         first, second, third = key_of(encoding)

@@ -10,8 +10,6 @@ input, and one for how the run ended. Moments are ns of the machine's clock.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -117,6 +115,8 @@ class AdmittedInput:
 
     def _write(self, **what: Any) -> None:
         if self._record is not None:
+            import json  # noqa: PLC0415  for a fast start, as below
+
             self._record.write(json.dumps({"at": self._clock.ns(), **what}) + "\n")
             self._record.flush()
 
@@ -161,6 +161,8 @@ def open_input(config: MachineConfig, console: Console, clock: Clock) -> Input:
         record = open(config.record, "w", encoding="ascii")  # noqa: SIM115  closed by `close`
     except OSError as error:
         raise ImageError(config.record, f"cannot be written: {error.strerror}", "choose another place") from error
+    import json  # noqa: PLC0415
+
     record.write(json.dumps(_header(config)) + "\n")
     return AdmittedInput(console, clock, record)
 
@@ -179,11 +181,15 @@ def _header(config: MachineConfig) -> dict[str, Any]:
 def _digest(path: PathLike | None) -> str | None:
     if path is None or not os.path.isfile(path):
         return None
+    import hashlib  # noqa: PLC0415
+
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Outcome]]:
+    import json  # noqa: PLC0415
+
     remedy = "record it anew with --record"
     try:
         with open(path, encoding="ascii") as file:

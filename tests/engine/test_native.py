@@ -48,6 +48,7 @@ class Call:
             self.uc.reg_write(x86.UC_X86_REG_RSP, STACK)
         else:
             self.uc.reg_write(arm.UC_ARM64_REG_LR, RETURN)
+            self.uc.reg_write(arm.UC_ARM64_REG_SP, STACK)
         ends = []
 
         def arrived(uc: unicorn.Uc, address: int, _size: int, _data: object) -> None:
@@ -90,6 +91,54 @@ def test_the_filter_lets_through_what_is_in_its_table(host: str) -> None:
             assert [call.uc.reg_read(each) for each in call.arguments] == [0xAA, 200, REGISTER, DATA]
         else:
             assert (end, result) == (RETURN, 0)
+
+
+CNTVCT = native.Encoding(by_name["CNTVCT_EL0"].encoding)
+KEY = (CNTVCT.CRn, CNTVCT.CRm, CNTVCT.Op0, CNTVCT.Op1, CNTVCT.Op2)
+READ, WRITE = 0x4000, 0x5000
+RETURNS = {"x86_64": b"\xc3", "aarch64": 0xD65F_03C0.to_bytes(4, "little")}
+
+
+@pytest.mark.parametrize("level", [0, 4, 8])
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_site_answers_its_instruction_above_el0(host: str, level: int) -> None:
+    """It asks for the level, then writes the value; any other instruction, and EL0, are left to the engine."""
+    call = Call(host, ENCODINGS[host].answer)
+    for function in (READ, WRITE):
+        call.uc.mem_write(function, RETURNS[host])
+    heard: list[tuple[int, list[int]]] = []
+
+    def called(uc: unicorn.Uc, address: int, _size: int, _data: object) -> None:
+        if address in {READ, WRITE}:
+            heard.append((address, [uc.reg_read(each) & 0xFFFF_FFFF for each in call.arguments[:3]]))
+
+    call.uc.hook_add(unicorn.UC_HOOK_CODE, called)
+    call.uc.mem_write(DATA, struct.pack("<6I4Q", *KEY, 9, level, READ, 0x1234, WRITE))
+    call.uc.mem_write(REGISTER, struct.pack("<6IQ", *KEY, 0xFFFF_FFFF, 77))
+    assert call(0xAA, 200, REGISTER, DATA) == (RETURN, int(level > 0))
+    asked, written = (READ, [0xAA, 9, DATA + 24]), (WRITE, [0xAA, 200, DATA + 40])
+    assert heard == ([asked, written] if level else [asked])
+    for place in range(5):
+        other = [number ^ (place == index) for index, number in enumerate(KEY)]
+        call.uc.mem_write(REGISTER, struct.pack("<6IQ", *other, 0, 77))
+        assert call(0xAA, 200, REGISTER, DATA) == (RETURN, 0)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_page_that_is_gone_needs_no_more(host: str) -> None:
+    """Any address in the page that stands in the cell; another page, or another instruction, is the callback's."""
+    call = Call(host, ENCODINGS[host].same_page)
+    page, cell = 0xFFFF_8000_1234_5000, DATA + 0x100
+    call.uc.mem_write(DATA, struct.pack("<6I2Q", *KEY, 0, cell, CALLBACK))
+    call.uc.mem_write(cell, struct.pack("<Q", page))
+    for address, key, end in (
+        (page, KEY, RETURN), (page + 0xFFF, KEY, RETURN), (page + 0x1000, KEY, CALLBACK), (page - 1, KEY, CALLBACK),
+        (page, (*KEY[:4], KEY[4] ^ 1), CALLBACK), (page, (KEY[0] ^ 1, *KEY[1:]), CALLBACK),
+    ):  # fmt: skip
+        call.uc.mem_write(REGISTER, struct.pack("<6IQ", *key, 0, address))
+        ended, result = call(0xAA, 200, REGISTER, DATA)
+        assert ended == end
+        assert result == 1 or end == CALLBACK
 
 
 def test_no_two_registers_share_a_place_in_the_table() -> None:
