@@ -1,4 +1,4 @@
-"""`make bench`: U-Boot, Linux, disks, CPU-bound loops, traps, start-up; prints the tables that BENCHMARKS.md keeps."""
+"""`make bench`: firmware, Linux, disks, CPU-bound loops, traps, start-up; prints the tables that BENCHMARKS.md keeps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from armvcpu.testing.firmware import fetch, path
 from armvcpu.testing.initramfs import busybox_initramfs
 from bench.disk import disk
+from bench.edk2 import edk2
 from bench.pairs import Pair, first_byte, pair, run
 from bench.snapshots import small_guest_seconds, snapshot_times
 from bench.traps import engine_creation_ms, machine_creation_ms, trap_costs
@@ -29,7 +30,7 @@ QEMU = ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72",
 QEMU += ["-m", "256", "-nographic", "-nic", "none"]
 
 
-SECTIONS = ("uboot", "linux", "disk", "loops", "traps", "start", "testing")
+SECTIONS = ("uboot", "edk2", "linux", "disk", "loops", "traps", "start", "testing")
 
 
 def main() -> None:
@@ -43,8 +44,8 @@ def main() -> None:
     wanted = options.only or SECTIONS
     print(f"{datetime.date.today()}, {_machine()}, {options.rounds} rounds, median of ratios\n")
     print("| what | armvcpu | QEMU | ratio | at most |\n|---|---|---|---|---|")
-    sections = {"uboot": uboot, "linux": linux, "disk": disks, "loops": loops, "traps": traps, "start": start,
-                "testing": testing}  # fmt: skip
+    sections = {"uboot": uboot, "edk2": firmware, "linux": linux, "disk": disks, "loops": loops, "traps": traps,
+                "start": start, "testing": testing}  # fmt: skip
     for name in wanted:
         for row in sections[name](options.rounds):
             print(row.row() if isinstance(row, Pair) else row, flush=True)
@@ -61,6 +62,11 @@ def uboot(rounds: int) -> Iterator[Pair]:
                lambda: run(theirs, "\n\npoweroff\n", "=> ").cpu, rounds, "s")  # fmt: skip
     yield pair("U-Boot, crc32 of 64 MB, power-off, CPU", lambda: run(ours, script, "==>").cpu,
                lambda: run(theirs, script, "==>").cpu, rounds, "s", 1.2)  # fmt: skip
+
+
+def firmware(rounds: int) -> Iterator[Pair]:
+    """CPU seconds of EDK2."""
+    return edk2(rounds, ARMVCPU, QEMU)
 
 
 WORK = """i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done

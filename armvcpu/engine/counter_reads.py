@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from armvcpu.engine.library import Library
     from armvcpu.engine.registers import Registers
 
-CountReader = Callable[[str], int]
-"""Called as reader("CNTVCT_EL0" or another of `COUNTS`); gives what MRS reads, 64 bits."""
+CountReader = Callable[[str, int], int]
+"""Called as reader("CNTVCT_EL0" or another of `COUNTS`, PC); gives what MRS reads, 64 bits."""
 
 _CNTKCTL_EL1, _CNTHCTL_EL2 = by_name["CNTKCTL_EL1"].encoding, by_name["CNTHCTL_EL2"].encoding
 COUNTS = {"CNTVCT_EL0": (1 << 1, 0), "CNTPCT_EL0": (1 << 0, 1 << 0),
@@ -67,8 +67,9 @@ class CounterReads:
         try:
             if not self._may_read(name):
                 return _LEFT_TO_THE_ENGINE
-            self._reached(self._registers.read(self._pc))
-            self._value.value = self._reader(name)
+            pc = self._registers.read(self._pc)
+            self._reached(pc)
+            self._value.value = self._reader(name, pc)
             self._write(self._handle, reg, self._value_at)
         except BaseException as failure:  # it must not pass through C; `run` raises it again
             self._fail(failure)

@@ -98,6 +98,8 @@ class Actions:
             return
         if flash is not None:
             flash.hide_array()
+            if machine.space.translate(window.base) is not None:
+                return  # the device is there now
         machine.bus.show(window)
         try:
             self._turns.cpu.vcpu.step()

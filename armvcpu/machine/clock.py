@@ -19,6 +19,10 @@ NS_PER_INSTRUCTION = 4
 """A CPU of 250 MHz with one instruction a cycle: about what the engine does."""
 EPOCH = 1_700_000_000
 """When a machine whose time is its instructions is switched on: Unix time, 2023-11-14 22:13:20 UTC."""
+POLL_GAP_NS = 200 * NS_PER_INSTRUCTION
+"""Two reads of a count at one place with no more between them are a loop that waits for time to pass."""
+POLL_SHARE, MOST_POLL_NS = 8, 100_000
+"""Each of its reads takes an eighth of what it has waited, up to 0.1 ms: so it may wait for seconds in no time."""
 NO_DEADLINE = 1 << 80
 """Later than anything, ns."""
 
@@ -51,6 +55,8 @@ class InstructionClock:
         self._engine: Engine | None = None
         self._skipped = 0
         self._drawn = 0
+        self._poll_pc = self._poll_start = self._poll_last = 0
+        self._deadline = NO_DEADLINE
 
     def attach(self, engine: Engine) -> None:
         """Count the instructions of this engine."""
@@ -80,16 +86,28 @@ class InstructionClock:
         """Let time pass without an instruction."""
         self._skipped += max(0, moment - self.ns())
 
+    def note_read(self, pc: int) -> bool:
+        """The guest reads the count: does time pass for it, beside that of its instructions?"""
+        now, step = self.ns(), 0
+        if pc == self._poll_pc and now - self._poll_last <= POLL_GAP_NS:
+            step = max(0, min((now - self._poll_start) // POLL_SHARE, MOST_POLL_NS, self._deadline - now))
+            self._skipped += step
+        else:
+            self._poll_pc, self._poll_start = pc, now
+        self._poll_last = now + step
+        return step > 0
+
     def instructions_at(self, moment: int) -> int | None:
-        """The count at which the time will have come; None where it never will."""
+        """The count at which the time will have come, which somebody waits for; None where it never will."""
+        self._deadline = moment
         if moment >= NO_DEADLINE:
             return None
         return max(0, -((self._skipped - moment) // NS_PER_INSTRUCTION))
 
     def state(self) -> list[int]:
-        """What has passed without instructions, and how much has been drawn."""
-        return [self._skipped, self._drawn]
+        """What has passed without instructions, how much has been drawn, and where the guest waits."""
+        return [self._skipped, self._drawn, self._poll_pc, self._poll_start, self._poll_last]
 
     def load_state(self, state: list[int]) -> None:
         """Return to a state that `state()` gave."""
-        self._skipped, self._drawn = state
+        self._skipped, self._drawn, self._poll_pc, self._poll_start, self._poll_last = state

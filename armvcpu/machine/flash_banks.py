@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.addrspace import AddressSpace
 
 ROM = MappingFlags.READ | MappingFlags.EXECUTE
+DEVICE = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.DEVICE
 BLOCK = 2 * MIB
 PIECE = 256 << 10
 """What a snapshot keeps at once: a block of the flash chips."""
 HOST_BASE = 0xE00_0000_0000
 """Where contents lie in the engine's physical memory: away from the guest's addresses, which alias them."""
-_ERASED = b"\xff" * BLOCK
+_ERASED, _ZEROES = memoryview(b"\xff" * BLOCK), bytes(BLOCK)
 
 
 class FlashBank:
@@ -42,7 +43,7 @@ class FlashBank:
         self._file: memoryview | None = None
         self._engine: Engine | None = None
         self._space: AddressSpace | None = None
-        self._is_shown = False
+        self._is_shown = self._shows_device = False
         if path is not None:
             self._file = _open(path)
 
@@ -97,7 +98,10 @@ class FlashBank:
         memory = self._blocks.get(block)
         if memory is None:
             memory = self._blocks[block] = memoryview(mmap.mmap(-1, BLOCK))
-            memory[:] = (self._image[block : block + BLOCK] + _ERASED)[:BLOCK]
+            held = self._image[block : block + BLOCK]
+            if held != _ZEROES:  # images are padded with them, and fresh memory has them
+                memory[: len(held)] = held
+            memory[len(held) :] = _ERASED[len(held) :]
             if self._engine is not None:
                 self._engine.map_ram(self._host_base + block, memory)
                 if self._is_shown:
@@ -105,9 +109,14 @@ class FlashBank:
                     self.show(True)
         return memory
 
-    def attach(self, engine: Engine, space: AddressSpace) -> None:
-        """Show it to the guest. The block at HOST_BASE is erased."""
+    def attach(self, engine: Engine, space: AddressSpace, *, shows_device: bool) -> None:
+        """Show it to the guest. The block at HOST_BASE is erased.
+
+        `shows_device`: in place of its contents the guest may reach the chips without a trap. Only where all of the
+        memory is mapped already, since no more can be while the guest accesses a device.
+        """
         self._engine, self._space = engine, space
+        self._shows_device = shows_device and self._file is not None
         if self._file is not None:
             engine.map_ram(self._host_base, self._file)
         for block, memory in self._blocks.items():
@@ -115,13 +124,15 @@ class FlashBank:
         self.show(True)
 
     def show(self, shown: bool) -> None:
-        """Have the guest read it as memory, or trap."""
+        """Have the guest read it as memory, or come to the device."""
         space = self._space
         if space is None or shown == self._is_shown:
             return
         self._is_shown = shown
+        space.unmap(self.base, FLASH_SIZE)
         if not shown:
-            space.unmap(self.base, FLASH_SIZE)
+            if self._shows_device:
+                space.map_linear(self.base, self.base, FLASH_SIZE, DEVICE)
         elif self._file is not None:
             space.map_linear(self.base, self._host_base, FLASH_SIZE, ROM)
         else:

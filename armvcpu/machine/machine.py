@@ -33,6 +33,7 @@ from armvcpu.machine.loader import BootRequest, plan_boot
 from armvcpu.machine.memory import GuestMemory, new_address_space
 from armvcpu.machine.peripherals import Peripherals
 from armvcpu.machine.run_loop import RunLoop
+from armvcpu.machine.turns import TURN_STATE
 from armvcpu.vcpu.exits import AccessFlags
 from armvcpu.vcpu.mapping import MappingFlags
 from armvcpu.vcpu.observer import Observers
@@ -92,7 +93,7 @@ class Machine(Handlers):
         self.pcpu.hardware_enable()
         self.engine = self.pcpu.engine
         self.space = new_address_space(self.engine, PRIVATE_BASE + TABLES_OFFSET)
-        self.memory.attach(self.engine, self.space)
+        self.memory.attach(self.engine, self.space, exact_mmio=self.config.exact_mmio)
         self.bus = Bus(self.engine, self.space, self._on_mmio_access if self.config.exact_mmio else None)
         self.bus.attach(self.board.slots)
         for flash, bank in zip(self.board.flash, self.memory.flash, strict=True):
@@ -265,8 +266,8 @@ class Machine(Handlers):
     def load_time_state(self, state: list[int]) -> None:
         """Return to a state that `time_state` gave."""
         if isinstance(self.clock, InstructionClock):
-            self.clock.load_state(state[:2])
-            self._loop.turns.load_state(state[2:])
+            self.clock.load_state(state[:-TURN_STATE])
+            self._loop.turns.load_state(state[-TURN_STATE:])
 
     def reset(self) -> None:
         """SYSTEM_RESET: devices and CPUs start anew, RAM keeps what the image does not overwrite."""

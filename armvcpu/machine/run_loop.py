@@ -173,8 +173,10 @@ class RunLoop:
         self.cpu.write_timer(timer, part, value)
         self._rearm()
 
-    def read_count(self, name: str) -> int:
-        """What the CPU that runs reads from a register of the Generic Timer."""
+    def read_count(self, name: str, pc: int) -> int:
+        """What the CPU that runs reads from a register of the Generic Timer, by the instruction clock."""
+        if isinstance(self._clock, InstructionClock) and self._clock.note_read(pc):
+            self._rearm()
         return self.cpu.read_count(name)
 
     def _next_deadline(self) -> int:
