@@ -1,4 +1,4 @@
-"""`make bench`: firmware, Linux, disks, CPU-bound loops, traps, start-up; prints the tables that BENCHMARKS.md keeps."""
+"""`make bench`: firmware, Linux, disks, loops, traps, start-up; prints the tables that BENCHMARKS.md keeps."""
 
 from __future__ import annotations
 
