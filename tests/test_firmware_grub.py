@@ -40,7 +40,7 @@ def disk(tmp_path_factory):
     ("name", "loads", "vendor", "options"),
     [
         ("u-boot", "Found EFI removable media binary efi/boot/bootaa64.efi", "by Das U-Boot", {"gic": 2}),
-        ("edk2", "BdsDxe: starting Boot0001", "by EDK II", {"cpus": 2}),
+        ("edk2", "BdsDxe: starting Boot0001", "by EDK II", {"cpus": 2, "clock": "instructions"}),
     ],
     ids=["u-boot", "edk2"],
 )
