@@ -65,6 +65,14 @@ class Gic(Generic[Interface]):
             raise UsageError(f"CPU {cpu} has no PPI with INTID {intid}; PPIs are INTID 16 to 31")
         return partial(self.set_ppi, cpu, intid)
 
+    def line_of(self, cpu: int, intid: int) -> InterruptBank:
+        """Who keeps the line of an SPI, or of a CPU's PPI. UsageError where there is none."""
+        if intid < FIRST_SPI:
+            self.ppi_line(cpu, intid)
+            return self.interfaces[cpu].private
+        self.spi_line(intid - FIRST_SPI)
+        return self.shared
+
     # --- where interrupts go
 
     def route(self, intid: int, targets: Sequence[Interface]) -> None:

@@ -48,6 +48,8 @@ class InterruptBank:
         self.valid = (1 << intids.stop) - (1 << intids.start)
         self.always_edge, self.always_enabled = always_edge, always_enabled
         self.line = 0
+        self._to_lose: dict[int, int] = {}
+        self._lost = 0
         self.reset()
 
     def reset(self) -> None:
@@ -80,6 +82,8 @@ class InterruptBank:
     def set_level(self, intid: int, level: bool) -> None:
         """The interrupt's line changes, or is driven to what it was."""
         bit = 1 << intid & self.valid
+        if self._to_lose and self._is_lost(intid, bit, level):
+            return
         if level:
             self.latched |= bit & self.edge & ~self.line
             self.line |= bit
@@ -108,6 +112,31 @@ class InterruptBank:
         """Software takes it back; a level that is asserted keeps its interrupt pending."""
         self.latched &= ~intids
         self.settle()
+
+    # --- a fault to inject
+
+    def lose(self, intid: int, count: int) -> None:
+        """The next `count` assertions of a line don't arrive, each until the line falls; 0: all arrive again.
+
+        One that arrives again while it is asserted does so when its line is driven the next time.
+        """
+        self._lost &= ~(1 << intid)
+        self._to_lose.pop(intid, None)
+        if count:
+            self._to_lose[intid] = count
+
+    def _is_lost(self, intid: int, bit: int, level: bool) -> bool:
+        if self._lost & bit:
+            if not level:
+                self._lost &= ~bit
+                if not self._to_lose[intid]:
+                    del self._to_lose[intid]
+            return True
+        if level and not self.line & bit and self._to_lose.get(intid):
+            self._to_lose[intid] -= 1
+            self._lost |= bit
+            return True
+        return False
 
     # --- priority
 

@@ -7,6 +7,7 @@ room for header or status needs a reset. Discard, write-zeroes and several queue
 
 from __future__ import annotations
 
+import errno
 import struct
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +16,7 @@ from armvcpu.devices.virtio_disk import SECTOR
 from armvcpu.devices.virtqueue import QueueError, after, before, gather, length_of, scatter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from armvcpu.devices.virtqueue import Chain, Virtqueue
 
@@ -77,6 +78,8 @@ class VirtioBlock(VirtioDevice):
     def __init__(self, disk: Disk, serial: str = "") -> None:
         super().__init__()
         self._disk = disk
+        self.failures: list[Callable[[int, int, int], bool]] = []
+        """Faults to inject: asked with a request's type, first sector and sectors whether it fails."""
         self._serial = serial.encode("ascii", "replace")[:ID_BYTES].ljust(ID_BYTES, b"\0")
         self.features = FEATURE.SEG_MAX | FEATURE.BLK_SIZE | FEATURE.FLUSH | (FEATURE.RO if disk.read_only else 0)
 
@@ -97,14 +100,20 @@ class VirtioBlock(VirtioDevice):
         if len(header) < HEADER.size or room < 0:
             raise QueueError("a block request without room for header or status")
         kind, _, sector = HEADER.unpack(header)
-        data = before(chain.writable, room)
+        source, target = after(chain.readable, HEADER.size), before(chain.writable, room)
         try:
-            status, written = self._carry_out(kind, sector, after(chain.readable, HEADER.size), data)
+            if self.failures:
+                self._fail(kind, sector, length_of(source if kind == REQUEST.OUT else target) // SECTOR)
+            status, written = self._carry_out(kind, sector, source, target)
         except OSError:
             status, written = S_IOERR, 0
         chain.writable[-1][-1] = status
         # `written` counts from the first writable byte on (2.7.8.2): the status too only if nothing is left out.
         return room + 1 if written == room else written
+
+    def _fail(self, kind: int, sector: int, sectors: int) -> None:
+        if any(fails(kind, sector, sectors) for fails in self.failures):
+            raise OSError(errno.EIO, "a fault that was injected")
 
     def _carry_out(self, kind: int, sector: int, source: list[memoryview], target: list[memoryview]) -> tuple[int, int]:
         """(status, bytes of `target` written)."""

@@ -113,3 +113,27 @@ def test_a_snapshot_brings_priorities_back(bank: InterruptBank) -> None:
     other.load_state(bank.state())
     assert other.ready == bank.ready == 0b11 << 40
     assert other.highest(other.ready) == 0x10 << 10 | 41
+
+
+@pytest.mark.parametrize("edge", [LEVEL, EDGE])
+def test_assertions_that_are_lost(bank: InterruptBank, edge: bool) -> None:
+    """Each until the line falls, however often it is driven meanwhile; other lines are as ever."""
+    bank.edge = 1 << N if edge else 0
+    bank.lose(N, 2)
+    bank.set_level(N + 1, True)
+    for _ in range(2):
+        for event in ("high", "high", "low"):
+            assert act(bank, event) is INACTIVE
+    assert bank.state_of(N + 1) is PENDING
+    assert act(bank, "high") is PENDING
+
+
+def test_the_assertion_that_is_there_is_not_lost(bank: InterruptBank) -> None:
+    """The next one is; taken back, it arrives when the line is driven again."""
+    act(bank, "high")
+    bank.lose(N, 1)
+    assert act(bank, "high") is PENDING
+    act(bank, "low")
+    assert act(bank, "high") is INACTIVE
+    bank.lose(N, 0)
+    assert act(bank, "high") is PENDING

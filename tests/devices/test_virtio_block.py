@@ -263,3 +263,16 @@ def test_a_closed_image_can_be_closed_again(disk: DiskImage) -> None:
     """Closing is idempotent."""
     disk.close()
     disk.close()
+
+
+def test_a_failure_that_is_injected(bench: Bench, path: Path) -> None:
+    """Asked with type, first sector and sectors; the request reads and writes nothing, and the next is served."""
+    asked = []
+    device = bench.slot.device
+    device.failures.append(lambda *request: asked.append(request) or request[1] == 3)
+    bench.ram.put("<Q", DATA, 0x55)
+    assert bench.request(IN, 3, (DATA, 1024)) == (IOERR, 0)
+    assert bench.request(OUT, 3, (DATA, 512))[0] == IOERR
+    assert (bench.ram.get("<Q", DATA), path.read_bytes()) == ((0x55,), CONTENTS)
+    assert bench.request(OUT, 4, (DATA, 512))[0] == OK
+    assert asked == [(IN, 3, 2), (OUT, 3, 1), (OUT, 4, 1)]
