@@ -41,17 +41,21 @@ class Actions:
     def __init__(self, machine: Machine, turns: Turns, service: Callable[[], Outcome | None]) -> None:
         self._machine, self._turns, self._service = machine, turns, service
 
-    def deal(self, reason: Exit) -> Outcome | None:  # noqa: C901, PLR0912  the one match over exits
+    def deal(self, reason: Exit) -> Outcome | None:  # noqa: C901, PLR0911, PLR0912  the one match over exits
         """Act on an exit; an Outcome ends the run."""
         cpu = self._turns.cpu
         vcpu = cpu.vcpu
         match reason:
             case ExternalInterrupt() | Nothing():
-                return self._service()
+                made = self._machine.guards.serve()
+                if not isinstance(made, Nothing):
+                    return self.deal(made)
+                return self._machine.wanted_end or self._service()
             case MmioRead() | MmioWrite():
                 self._deal_with_access(reason)
             case NestedPageFault(address, access):
                 self._deal_with_fault(address, access)
+                return self._service()  # a step takes a stop that was meant for the run
             case Hypercall():
                 vcpu.set_return_value(PsciStatus.NOT_SUPPORTED)
             case SysRegRead() | SysRegWrite():

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from armvcpu.arch.controls import SCTLR_EL1
+from armvcpu.arch.registers import by_name
 from armvcpu.devices.gicv2 import Gicv2
 from armvcpu.devices.pl011_registers import INT
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
@@ -26,6 +27,7 @@ from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.cpus import Cpu
 from armvcpu.machine.flash_banks import FlashBank
+from armvcpu.machine.guards import Guards
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.inputs import open_input
 from armvcpu.machine.interrupts import Lines, connect_gic
@@ -34,7 +36,7 @@ from armvcpu.machine.memory import GuestMemory, new_address_space
 from armvcpu.machine.peripherals import Peripherals
 from armvcpu.machine.run_loop import RunLoop
 from armvcpu.machine.turns import TURN_STATE
-from armvcpu.vcpu.exits import AccessFlags
+from armvcpu.vcpu.exits import AccessFlags, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
 from armvcpu.vcpu.observer import Observers
 from armvcpu.vcpu.pcpu import Aarch64PerCpu, unicorn_engine
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 
 ISPENDR, SGI_BASE = 0x200, 0x1_0000
+_SCTLR = by_name["SCTLR_EL1"].encoding
 INPUT_PIECE = 64
 """Bytes of input that are offered to the guest's console at once."""
 
@@ -98,6 +101,7 @@ class Machine(Handlers):
         self.bus.attach(self.board.slots)
         for flash, bank in zip(self.board.flash, self.memory.flash, strict=True):
             flash.on_array = bank.show
+        self.guards = Guards(self)
         self._keeps_stage2 = not self.plan.is_linux or self.config.exact_mmio
         if not self._keeps_stage2:
             self._go_without_stage2()
@@ -152,7 +156,7 @@ class Machine(Handlers):
     def _on_sctlr_write(self, value: int) -> int:
         """SPAN is RES1 on a CPU without PAN (DDI 0487 D17.2.118): the engine, which has PAN, must not set it then."""
         if not self._keeps_stage2:
-            self.vcpu.use_stage2(not value & SCTLR_EL1.M.mask)
+            self.vcpu.use_stage2(bool(self.guards) or not value & SCTLR_EL1.M.mask)
         return value if self.vcpu.features.pan else value | SCTLR_EL1.SPAN.mask
 
     def _go_without_stage2(self) -> None:
@@ -161,6 +165,14 @@ class Machine(Handlers):
         RAM and devices lie at the same addresses on both sides, and a kernel touches nothing else.
         """
         self.bus.fill_holes([(RAM_BASE, self.config.memory)], 1 << INPUT_BITS)
+
+    def settle_stage2(self) -> None:
+        """After guards have come or gone: have stage 2 on every CPU that needs it, and on no other one."""
+        if self._keeps_stage2:
+            return
+        for cpu in self.cpus:
+            sctlr = cpu.vcpu.system_registers.read(_SCTLR)
+            cpu.vcpu.use_stage2(bool(self.guards) or not sctlr & SCTLR_EL1.M.mask)
 
     @property
     def vcpu(self) -> Aarch64VCpu:
@@ -200,6 +212,19 @@ class Machine(Handlers):
         """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`."""
         return self._loop.run(timeout, max_instructions)
 
+    def step(self) -> Outcome | None:
+        """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
+        self._loop.outcome = None
+        reason = self.vcpu.step()
+        if isinstance(reason, Nothing):
+            reason = self.guards.serve()
+        return self.wanted_end if isinstance(reason, Nothing) else self._loop._actions.deal(reason)
+
+    @property
+    def wanted_end(self) -> Outcome | None:
+        """How a handler wants the run to end."""
+        return self._loop.outcome
+
     @property
     def repeats(self) -> bool:
         """Is time what has been executed, so that a run with the same input is the same?"""
@@ -228,6 +253,7 @@ class Machine(Handlers):
         from armvcpu.machine.snapshot import restore  # noqa: PLC0415
 
         restore(self, snapshot)
+        self.settle_stage2()
 
     @property
     def can_go_on(self) -> bool:
@@ -366,6 +392,8 @@ class Machine(Handlers):
         return self.memory.holds(address)
 
     def _handle_page_fault(self, address: int, access: AccessFlags) -> bool:
+        if self.guards and self.guards.claims(address):
+            return True
         if access is not AccessFlags.WRITE and self.memory.populate(address):
             return True
         return self.space.handle_page_fault(address, MappingFlags(access.value))

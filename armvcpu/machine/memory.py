@@ -21,6 +21,7 @@ from armvcpu.vcpu.table_pool import TablePool
 if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
 
+PAGE = 4096
 RWX = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.EXECUTE
 
 
@@ -60,15 +61,16 @@ class GuestMemory:
         """Is it an address of RAM or flash?"""
         return self.is_ram(address, 1) or any(0 <= address - bank.base < len(bank) for bank in self.flash)
 
-    def hide_page(self, space: AddressSpace, page: int) -> None:
-        """Have a page of RAM be a hole for the guest."""
-        if not self.is_ram(page, 4096):
+    def check_page(self, page: int) -> None:
+        """UsageError where there is no page of RAM."""
+        if not self.is_ram(page, PAGE):
             raise UsageError(f"no RAM at {page:#x}")
-        space.unmap(page, 4096)
 
-    def show_page(self, space: AddressSpace, page: int) -> None:
-        """Have it be RAM again."""
-        space.map_linear(page, page, 4096, RWX, lazy_execute=True)
+    def allow(self, space: AddressSpace, page: int, allowed: MappingFlags) -> None:
+        """Let the guest do only this with a page of RAM: RWX as at first, nothing makes it a hole."""
+        space.unmap(page, PAGE)
+        if allowed:
+            space.map_linear(page, page, PAGE, allowed, lazy_execute=allowed == RWX)
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes of RAM or flash at a guest-physical address; UsageError where there is neither."""

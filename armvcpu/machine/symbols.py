@@ -82,6 +82,10 @@ class Symbols:
                 return image.by_name[name]
         raise UsageError(self._unknown(name))
 
+    def size(self, name: str) -> int:
+        """How many bytes a symbol covers, as its ELF file says; 0 where it does not, or there is no such symbol."""
+        return next((size for image in self._images if (size := image.size(name))), 0)
+
     def _unknown(self, name: str) -> str:
         from difflib import get_close_matches  # noqa: PLC0415  needed for this message only
 
@@ -139,6 +143,13 @@ class _Image:
             if symbol := self._index.find(candidate):
                 return symbol.name, candidate - symbol.start
         return None
+
+    def size(self, name: str) -> int:
+        """How many bytes the symbol of this name covers; 0 where that is not said."""
+        start = self.by_name.get(name)
+        return next(
+            (s.end - s.start for s in self._file.symbols if s.name == name and s.start == start and not s.is_label), 0
+        )
 
     @cached_property
     def by_name(self) -> dict[str, int]:

@@ -288,11 +288,11 @@ class Aarch64VCpu:
 
     def use_stage2(self, enabled: bool) -> None:
         """Switch stage 2 on or off (HCR_EL2.VM); off, IPAs are physical addresses and no hole is an exit."""
-        hcr = self.engine.read_sysreg(_HCR)
+        hcr = self.system_registers.read(_HCR)
         wanted = hcr | HCR_EL2.VM.mask if enabled else hcr & ~HCR_EL2.VM.mask
         self.uses_stage2 = enabled
         if wanted != hcr:
-            self.engine.write_sysreg(_HCR, wanted)
+            self.system_registers.write(_HCR, wanted)
 
     def set_virtual_interrupts(self, *, irq: bool, fiq: bool = False) -> None:
         """The level of HCR_EL2.VI and VF; of a vCPU that is not bound, it holds from its next `bind` on."""

@@ -140,3 +140,9 @@ def test_damaged_files_have_no_symbols_but_break_nothing(caplog):
             data[chance.randrange(min(len(data), 64)) if chance.random() < 0.5 else -1] = chance.randrange(256)
         Symbols.from_elf(bytes(data)).find(0x4008_0068)
     assert "cannot be used" in caplog.text
+
+
+def test_the_size_of_a_symbol():
+    """What its file says; a label has none, and so has a name that is not there."""
+    symbols = Symbols.from_elf(make_elf(symbol("table", BASE + 0x400, 0x10, OBJECT), symbol("end", BASE, 0, NOTYPE)))
+    assert [symbols.size(name) for name in ("table", "end", "nothing")] == [0x10, 0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -152,6 +153,53 @@ def test_an_exit_is_waited_for(boot):
     target = boot("wfi")
     target.run_until(exit="Halt", timeout=5)
     assert target.recorder.exits["Halt"] == 1
+
+
+def test_text_on_the_console_is_a_place(boot):
+    """As it stands, or a regular expression; the guest stands still there, and goes on."""
+    target = boot("hello")
+    target.run_until(pattern="from armvcpu's")
+    target.run_until(pattern=re.compile(r"memory .* (\d+) MiB"))
+    assert target.talk.match[1] == "256"
+    assert target.talk.outcome is None
+    with pytest.raises(NotReachedError, match="'good bye' was not reached: the guest powered off"):
+        target.run_until(pattern="good bye")
+    echo = boot("echo")
+    with pytest.raises(NotReachedError, match=r"'nev\.r' was not reached: time-out"):
+        echo.run_until(pattern=re.compile("nev.r"), timeout=0.2)
+
+
+def test_a_count_of_instructions_is_a_place(boot):
+    """Exactly that many more, from wherever it stands."""
+    target = boot(raw.mov(3, 0), raw.add(3, 3, 1), raw.branch(-1))
+    target.run_until(instructions=5)
+    assert (target.register("x3"), target.register("pc")) == (1, raw.BASE + 20)
+    target.run_until(instructions=1)
+    assert target.register("pc") == raw.BASE + 16
+    target.run_until(instructions=1000, count=3)
+    assert target.register("x3") == 1501
+    with pytest.raises(UsageError, match="give 1 or more"):
+        target.run_until(instructions=0)
+    short = boot(raw.psci(raw.SYSTEM_OFF))
+    with pytest.raises(NotReachedError, match="the end of 6 instructions was not reached: the guest powered off"):
+        short.run_until(instructions=6)
+
+
+def test_an_exit_at_the_place_that_is_left_is_dealt_with(boot):
+    """The HVC that powers off is executed on the way to the next arrival."""
+    target = boot(raw.psci(raw.SYSTEM_OFF))
+    target.run_until(address=raw.BASE + 16, timeout=5)
+    with pytest.raises(NotReachedError, match="the guest powered off"):
+        target.run_until(address=raw.BASE + 16, timeout=5)
+
+
+def test_instructions_of_a_loop_are_counted_exactly(boot):
+    """Also with traps on the way, and where both places are one."""
+    target = boot(raw.mov(0, PSCI_VERSION), raw.HVC, raw.mrs(1, "ID_AA64PFR0_EL1"), raw.NOP, raw.branch(-7))
+    target.symbols.address = {"call": raw.BASE + 16, "nop": raw.BASE + 24}.__getitem__
+    assert target.count_instructions("call", "nop", timeout=5) == 2
+    assert target.count_instructions("nop", "call", timeout=5) == 6
+    assert target.count_instructions("call", "call", timeout=5) == 8
 
 
 def test_instructions_between_two_symbols_are_counted_exactly(tmp_path, boot):

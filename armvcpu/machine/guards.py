@@ -1,0 +1,187 @@
+"""Guarded pages: RAM of which stage 2 denies the guest something, to hear of accesses or to have them fail.
+
+The engine has no watchpoints. An access that a watched page denies leaves the engine without an exit; it is then made
+under single step with the page shown, and heard of with what it read or wrote. A page that is denied altogether is a
+hole: accesses end in external aborts. Accesses by devices and by the walks of the MMU go unheard.
+
+A Linux kernel that runs without stage 2 has it while there are guards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from armvcpu.arch.accesses import MemoryAccess, memory_access
+from armvcpu.arch.registers import by_name
+from armvcpu.machine.memory import PAGE, RWX
+from armvcpu.vcpu.exits import Exit, Nothing
+from armvcpu.vcpu.mapping import MappingFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.machine.machine import Machine
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
+
+_DCZID = by_name["DCZID_EL0"].encoding
+
+
+class Access(NamedTuple):
+    """One that has been made: virtual address and bytes; `value`, little-endian, None where memory can't be read."""
+
+    pc: int
+    is_read: bool
+    address: int
+    width: int
+    value: int | None
+    pieces: tuple[tuple[int, int], ...]
+    """(physical address, size) of what it touched: two where it crosses a page."""
+
+
+@dataclass(frozen=True, eq=False)
+class Guard:
+    """What is denied of some pages, and who hears of the accesses; nobody: then they fail."""
+
+    pages: frozenset[int]
+    denied: MappingFlags
+    hear: Callable[[Access], None] | None
+
+
+class Guards:
+    """The guards of one machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._guards: list[Guard] = []
+        self._allowed: dict[int, MappingFlags] = {}
+        """By page: what the guest may do; nothing at all where accesses fail."""
+        self._faulted: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._guards)
+
+    def add(self, guard: Guard) -> None:
+        """Guard from now on; UsageError where one of the pages is not RAM."""
+        for page in guard.pages:
+            self._machine.memory.check_page(page)
+        self._guards.append(guard)
+        self._settle(guard.pages)
+
+    def remove(self, guard: Guard) -> None:
+        """Guard no longer; one that is not there is fine."""
+        if guard in self._guards:
+            self._guards.remove(guard)
+            if self._machine.pcpu.is_enabled():  # else the machine has been closed
+                self._settle(guard.pages)
+
+    def _settle(self, pages: frozenset[int]) -> None:
+        machine = self._machine
+        for page in pages:
+            guards = [guard for guard in self._guards if page in guard.pages]
+            if any(guard.hear is None for guard in guards):
+                allowed = MappingFlags(0)
+            else:
+                allowed = RWX
+                for guard in guards:
+                    allowed &= ~guard.denied
+            self._allowed.pop(page, None)
+            if allowed != RWX:
+                self._allowed[page] = allowed
+            machine.memory.allow(machine.space, page, allowed)
+        machine.engine.invalidate_code()  # IC spares a page that stage 2 has not let execute yet
+        machine.settle_stage2()
+
+    # --- accesses ---------------------------------------------------------------------------------------------
+
+    def claims(self, address: int) -> bool:
+        """In a stage-2 fault: is it a watched page's? The run then ends, and `serve` makes the access."""
+        page = address & -PAGE
+        if not self._allowed.get(page):
+            return False
+        self._faulted = page
+        self._machine.engine.leave()
+        return True
+
+    def serve(self) -> Exit:
+        """Execute an instruction that has faulted, and tell who hears of its access; `Nothing` unless it made an exit.
+
+        It is not executed, and faults again later, where an interrupt, an exception or a stop comes first.
+        """
+        reason: Exit = Nothing()
+        if self._faulted is None:
+            return reason
+        machine = self._machine
+        vcpu = machine.vcpu
+        pc, shown = vcpu.state.pc, set[int]()
+        before: _Before | None = None
+        try:
+            while (page := self._faulted) is not None:
+                self._faulted = None
+                shown.add(page)
+                machine.space.protect(page, PAGE, RWX)
+                if executed := machine.engine.instructions:
+                    machine.engine.instructions = executed - 1  # what faulted has not been executed
+                before = self._look(vcpu)
+                reason = vcpu.step()
+            if before is not None and vcpu.state.pc == pc + 4:
+                self._tell(before, vcpu)
+        finally:
+            for page in shown:
+                if page in self._allowed:  # who heard may have taken the guard away
+                    machine.space.protect(page, PAGE, self._allowed[page])
+        return reason
+
+    def _look(self, vcpu: Aarch64VCpu) -> _Before | None:
+        """What is about to be accessed, where the instruction accesses memory."""
+        machine, state = self._machine, vcpu.state
+        word = vcpu.fetch_word()
+        if word is None:
+            return None
+        zva_size = 4 << (machine.engine.read_sysreg(_DCZID) & 0xF)
+        access = memory_access(word, state.pc, state.gpr, state.frame[31], zva_size)
+        if access is None:
+            return None
+        pieces, at, end = [], access.address, access.address + access.width
+        while at < end:
+            size = min(end - at, PAGE - at % PAGE)
+            physical = machine.engine.translate(at)
+            if physical is not None:
+                pieces.append((physical, size))
+            at += size
+        return _Before(state.pc, access, tuple(pieces), self._value(access))
+
+    def _value(self, access: MemoryAccess) -> int | None:
+        data = self._machine.read_virtual(access.address, access.width)
+        return None if data is None else int.from_bytes(data, "little")
+
+    def _tell(self, before: _Before, vcpu: Aarch64VCpu) -> None:
+        pc, access, pieces, value = before
+        heard = []
+        if access.reads:
+            heard.append(Access(pc, True, access.address, access.width, value, pieces))
+        if (
+            access.writes
+            and (access.status is None or not vcpu.state.gpr(access.status) & 0xFFFF_FFFF)
+            and (access.expected is None or access.expected == value)
+        ):
+            heard.append(Access(pc, False, access.address, access.width, self._value(access), pieces))
+        pages = {address & -PAGE for address, _ in pieces}
+        for one in heard:
+            self._tell_one(one, [g for g in self._guards if g.pages & pages])
+
+    @staticmethod
+    def _tell_one(access: Access, guards: Sequence[Guard]) -> None:
+        kind = MappingFlags.READ if access.is_read else MappingFlags.WRITE
+        for guard in guards:
+            if guard.hear is not None and kind in guard.denied:
+                guard.hear(access)
+
+
+class _Before(NamedTuple):
+    """An access before it is made: PC, what it is, where, and what memory holds there."""
+
+    pc: int
+    access: MemoryAccess
+    pieces: tuple[tuple[int, int], ...]
+    value: int | None
