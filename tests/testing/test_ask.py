@@ -9,6 +9,7 @@ class EchoingShell:
     """Echoes what is typed, and answers `yes` before its prompt."""
 
     is_running = True
+    repeats = False
 
     def __init__(self, console):
         self.console = console
