@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.expect import Conversation, ExpectConsole
 
 
@@ -25,7 +26,7 @@ class EchoingShell:
         typed = self.console.take(1000).replace(b"\r", b"\r\n")
         for byte in typed + b"yes\r\n# ":
             self.console.write(byte)
-        return type("Outcome", (), {"reason": self.stopped})()
+        return Outcome.of(Ending.POWERED_OFF, self.stopped)
 
 
 def test_an_answer_has_nothing_of_the_echo_in_it():
