@@ -26,9 +26,9 @@ _INSTRUCTIONS, _ADDRESS, _LENGTH, _LIMIT, _STOP = range(5)
 _WHOLE_BLOCK = 1 << 62
 _EXECUTED = [1] * 64
 """By exception class: instructions from the one at the preferred return address on that count as executed."""
-for _class in (EC.SVC64, EC.HVC64, EC.SOFTSTEP_LOWER, EC.SOFTSTEP_CURRENT, EC.BREAKPOINT_LOWER, EC.BREAKPOINT_CURRENT):
+for _class in (EC.SVC64, EC.HVC64, EC.BREAKPOINT_LOWER, EC.BREAKPOINT_CURRENT):
     _EXECUTED[_class] = 0
-for _class in (EC.IABT_LOWER, EC.IABT_CURRENT, EC.PC_ALIGNMENT):
+for _class in (EC.IABT_LOWER, EC.IABT_CURRENT, EC.PC_ALIGNMENT, EC.SOFTSTEP_LOWER, EC.SOFTSTEP_CURRENT):
     _EXECUTED[_class] = _WHOLE_BLOCK
 
 
@@ -40,6 +40,7 @@ class BlockCounter:
         self._data = (C.c_uint64 * 5)()
         self._words = memoryview(self._data).cast("B").cast("Q")
         self._stop_at = self._bound = NO_LIMIT
+        self._stops_now = False
         self._set_limit()
         self._words[_STOP] = C.cast(lib.quick.uc_emu_stop, C.c_void_p).value or 0
         self._callback = CODE_CALLBACK(self._count)
@@ -74,8 +75,21 @@ class BlockCounter:
         self._bound = instructions
         self._set_limit()
 
+    def stop_now(self) -> None:
+        """From any thread: have the run end before the next block.
+
+        A stop that the engine is asked for directly may come before the next block is reported or after, and where a
+        block is its own successor nobody could tell which.
+        """
+        self._stops_now = True
+        self._words[_LIMIT] = 0
+
     def _set_limit(self) -> None:
-        self._words[_LIMIT] = min(self._stop_at, self._bound) if self._bound else NO_LIMIT
+        self._words[_LIMIT] = 0 if self._stops_now else self._end
+
+    @property
+    def _end(self) -> int:
+        return min(self._stop_at, self._bound) if self._bound else NO_LIMIT
 
     @property
     def is_at_stop(self) -> bool:
@@ -85,7 +99,12 @@ class BlockCounter:
     @property
     def is_at_limit(self) -> bool:
         """Has a count been reached that the run ends at?"""
-        return self._words[_INSTRUCTIONS] >= self._words[_LIMIT]
+        return self._words[_INSTRUCTIONS] >= self._end
+
+    @property
+    def is_in_block(self) -> bool:
+        """In a callback: of one in the midst of a block, and not of a trap?"""
+        return self._words[_LENGTH] > 0
 
     def trapped(self, pc: int, syndrome: int) -> None:
         """A trap, with its preferred return address and ESR: the rest of the block was not executed."""
@@ -111,6 +130,9 @@ class BlockCounter:
         if words[_LENGTH] and words[_ADDRESS] == pc:
             words[_INSTRUCTIONS] -= words[_LENGTH]
         words[_LENGTH] = 0
+        if self._stops_now:
+            self._stops_now = False
+            self._set_limit()
 
     def _count(self, _uc: int, address: int, size: int, _data: int) -> None:
         """What the native function does, for hosts that can't have it."""

@@ -280,7 +280,10 @@ class UnicornEngine:
     def leave(self) -> None:
         """In a callback: let `run` return."""
         self._left = True
-        self._stop(self._handle)
+        if self._counter.is_in_block and not self.counting:
+            self._counter.stop_now()
+        else:
+            self._stop(self._handle)
 
     def request_stop(self) -> None:
         """From any thread. A stop that comes just before `uc_emu_start` is lost, so it is repeated until taken."""
@@ -296,7 +299,9 @@ class UnicornEngine:
         """Stop, unless the request has been met meanwhile: a later run, or another engine here, must not hear of it."""
         with self._stop_lock:
             wanted = self._stopping and not self._closed
-            if wanted:
+            if wanted and self._counter.active:
+                self._counter.stop_now()
+            elif wanted:
                 self._stop(self._handle)
         return wanted
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 
 import pytest
 
 from armvcpu import Machine
 from armvcpu.engine import native
 from armvcpu.engine.api import RunEnd
+from armvcpu.engine.selftest_bench import ADD_X0_1, CODE, branch
 from armvcpu.machine.outcome import Ending
 
 GUESTS = ("exceptions", "mmu", "selfmod", "lazyfp", "traps", "smccc", "sysreg", "timer", "wfi")
@@ -73,3 +75,28 @@ def test_python_counts_what_the_native_function_does(monkeypatch):
             counts.append((machine.instructions, bytes(machine.console.output)))
     assert counts[0] == counts[1]
     assert counts[0][0] > 100_000
+
+
+def test_stops_from_within_and_from_other_threads_leave_the_count_exact(bench):
+    """A block that is its own successor, stopped again and again: x0 tells how often it ran."""
+    engine = bench.engine
+    engine.count_instructions()
+    bench.start(ADD_X0_1, ADD_X0_1, ADD_X0_1, branch(-3))
+    for _ in range(60):
+        stopper = threading.Timer(0.001, engine.request_stop)
+        stopper.start()
+        assert engine.run() is RunEnd.STOPPED
+        stopper.join()
+        assert engine.instructions * 3 == bench.gpr(0) * 4
+    assert engine.instructions > 10_000
+
+
+def test_a_step_counts_as_one(bench):
+    """Also of a branch to itself, and of an instruction that traps."""
+    engine = bench.engine
+    engine.count_instructions()
+    bench.start(ADD_X0_1, branch(0))
+    for count in (1, 2, 3):
+        engine.step()
+        assert engine.instructions == count
+    assert engine.state.pc == CODE + 4
