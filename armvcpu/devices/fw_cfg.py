@@ -29,6 +29,8 @@ ERROR, READ, SKIP, SELECT, WRITE = 1, 2, 4, 8, 16
 CONTROL = struct.Struct(">IIQ")
 """Control (its upper half selects an item), length, address."""
 ENTRY = struct.Struct(">IHH56s")
+BOOT_ORDER = "bootorder"
+"""The file that names boot devices, in order; QEMU's boards always have it, empty where none was asked for."""
 
 
 class FwCfg(Device):
@@ -44,7 +46,7 @@ class FwCfg(Device):
             NB_CPUS: cpus.to_bytes(2, "little"),
             MAX_CPUS: cpus.to_bytes(2, "little"),
         }
-        self.add_files({})
+        self.add_files({BOOT_ORDER: b""})
         super().__init__()
 
     def add_files(self, files: Mapping[str, bytes]) -> None:

@@ -77,6 +77,15 @@ def test_the_directory_lists_files_by_name(device):
     assert take(device, rows[1][0]) == b"second"
 
 
+def test_an_order_to_boot_in_is_always_there():
+    """QEMU's file `bootorder`, by which U-Boot's test/py knows the device; empty, for firmware to choose."""
+    device = FwCfg(None)
+    select(device, 0x19)
+    assert take(device, 4) == b"\0\0\0\1"
+    size, _, _, name = struct.unpack(">IHH56s", take(device, 64))
+    assert (size, name.rstrip(b"\0")) == (0, b"bootorder")
+
+
 def test_dma_selects_and_reads(device, ram):
     """The control word becomes zero."""
     assert transfer(device, ram, 0x11 << 16 | SELECT | READ, 16, BASE + 0x100) == 0
