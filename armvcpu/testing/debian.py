@@ -2,7 +2,8 @@
 
 A package for the host's architecture comes through the host's package lists. Where those are missing or out
 of date, and for any other architecture, apt works in a private directory: with lists, status and cache of its
-own, but the host's sources and keys (apt.conf(5): Dir::State, Dir::Cache, APT::Architecture).
+own, but the host's sources and keys (apt.conf(5): Dir::State, Dir::Cache, APT::Architecture). Source packages
+come through such a directory too, from where the host's binary packages come from.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import tarfile
+from contextlib import suppress
 from fnmatch import fnmatchcase
-from shutil import copyfileobj, which
+from pathlib import Path
+from shutil import copyfile, copyfileobj, which
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _CONFIGURATION = """\
 #clear APT::Architectures;
@@ -33,6 +36,10 @@ Dir::State "{root}/";
 Dir::State::Lists "{root}/lists/";
 Dir::State::Status "{root}/status";
 Dir::Cache "{root}/cache/";
+"""
+_SOURCES_CONFIGURATION = """\
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "{root}/sources/";
 """
 
 
@@ -83,27 +90,70 @@ def download(package: str, architecture: str, private_root: Path, into: Path) ->
         return _apt_download(configuration, package, into)
 
 
-def _prepare(root: Path, architecture: str) -> tuple[str, ...]:
-    """Make the private apt directory; the options that make apt use it."""
+def download_source(package: str, private_root: Path, into: Path) -> Path:
+    """Download the files of the source package `package` into the empty directory `into`; its .dsc file.
+
+    Raises:
+        UsageError: apt is missing, or cannot get it.
+    """
+    root = private_root / "source"
+    configuration = _prepare(root, run("dpkg", "--print-architecture").strip(), _SOURCES_CONFIGURATION)
+    _write_sources(root / "sources")
+    command = ("apt-get", *configuration, *_unsandboxed(), "source", "--download-only", "--only-source", package)
+    try:
+        run(*command, cwd=into)
+    except UsageError:  # no lists yet, or older than the mirror
+        with suppress(UsageError):  # a third party's repository may have no sources; the download says what matters
+            run("apt-get", *configuration, "update")
+        run(*command, cwd=into)
+    (description,) = into.glob("*.dsc")
+    return description
+
+
+def _write_sources(directory: Path) -> None:
+    """The host's package sources (sources.list(5)) with `deb-src` for `deb`: same places, same keys."""
+    words = run("apt-config", "shell", "FILE", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d")
+    places = dict(word.split("=", 1) for word in shlex.split(words))
+    directory.mkdir(exist_ok=True)
+    for old in directory.iterdir():
+        old.unlink()
+    for file in (Path(places["FILE"]), *sorted(Path(places["PARTS"]).glob("*"))):
+        if file.suffix == ".sources" and file.is_file():
+            text = re.sub(r"(?im)^Types:.*$", "Types: deb-src", file.read_text())
+        elif file.suffix == ".list" and file.is_file():
+            text = re.sub(r"(?m)^\s*deb(-src)?(?=[\s\[])", "deb-src", file.read_text())
+        else:
+            continue
+        (directory / file.name).write_text(text)
+
+
+def _prepare(root: Path, architecture: str, more: str = "") -> tuple[str, ...]:
+    """Make the private apt directory, with `more` in its configuration; the options that make apt use it."""
     for directory in ("lists/partial", "cache/archives/partial"):
         (root / directory).mkdir(parents=True, exist_ok=True)
     (root / "status").touch()
     file = root / "apt.conf"
-    file.write_text(_CONFIGURATION.format(root=root, architecture=architecture))
+    file.write_text((_CONFIGURATION + more).format(root=root, architecture=architecture))
     return ("-c", str(file))
 
 
 def _apt_download(configuration: tuple[str, ...], package: str, into: Path) -> Path:
-    # As root, apt would drop to a user that cannot write into the caller's directory.
-    sandbox = ("-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else ()
-    run("apt-get", *configuration, *sandbox, "download", package, cwd=into)
+    run("apt-get", *configuration, *_unsandboxed(), "download", package, cwd=into)
     (deb,) = into.glob("*.deb")
     return deb
 
 
-def control_field(deb: Path, name: str) -> str:
-    """A field of the package's control file (deb-control(5)), empty if it has none."""
-    return run("dpkg-deb", "--field", str(deb), name).strip()
+def _unsandboxed() -> tuple[str, ...]:
+    # As root, apt would drop to a user that cannot write into the caller's directory.
+    return ("-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else ()
+
+
+def control_field(package: Path, name: str) -> str:
+    """A field of the package's control file (deb-control(5), for a source package dsc(5)), empty if it has none."""
+    if package.suffix == ".dsc":
+        found = re.search(rf"(?m)^{name}:[ \t]*(.*)$", package.read_text())
+        return found[1].strip() if found else ""
+    return run("dpkg-deb", "--field", str(package), name).strip()
 
 
 def dependency(deb: Path, prefix: str) -> str:
@@ -143,6 +193,22 @@ def extract(deb: Path, wanted: Mapping[str, str], into: Path) -> dict[str, str]:
             raise UsageError(f"{deb.name}: cannot be unpacked ({error}); fetch it again") from None
     if missing := sorted(wanted.keys() - found.keys()):
         raise UsageError(f"{deb.name}: has no {wanted[missing[0]]}; the manifest's `files` need a change")
+    return found
+
+
+def pick(description: Path, wanted: Mapping[str, str], into: Path) -> dict[str, str]:
+    """Copy the `wanted` files (new name -> pattern) of a source package to `into`; the names found, by new name.
+
+    Raises:
+        UsageError: the package lacks one.
+    """
+    found: dict[str, str] = {}
+    for name, pattern in wanted.items():
+        file = next(description.parent.glob(pattern), None)
+        if file is None:
+            raise UsageError(f"{description.name}: has no {pattern}; the manifest's `files` need a change")
+        copyfile(file, into / name)
+        found[name] = file.name
     return found
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 RECORD = "fetched.json"
+SOURCE = "source"
+"""The architecture of an entry whose package is a source package."""
 _HERE = Path(__file__).resolve()
 _MANIFESTS = (_HERE.parents[2] / "firmware" / "manifest.toml", _HERE.with_name("manifest.toml"))
 """In the source tree, and where the installed package has it."""
@@ -43,7 +45,8 @@ class Entry:
     licence: str
     shows: str
     files: Mapping[str, str]
-    """Name in the cache -> path pattern inside the package; the first is the default of `path`."""
+    """Name in the cache -> path pattern inside the package, for a source package pattern of one of its files; the
+    first is the default of `path`."""
     follow: str = ""
     """For a meta package: what the name of the dependency with the files starts with."""
 
@@ -151,9 +154,12 @@ def _fetch(wanted: Entry) -> None:
     with TemporaryDirectory(prefix=f".{wanted.name}-", dir=final.parent) as temporary:
         downloads, unpacked = Path(temporary, "download"), Path(temporary, "unpacked")
         unpacked.mkdir()
-        deb = _download(wanted, downloads)
-        found = debian.extract(deb, {**wanted.files, "copyright": "usr/share/doc/*/copyright"}, unpacked)
-        record = _record(wanted, deb, found, unpacked)
+        package = _download(wanted, downloads)
+        if wanted.architecture == SOURCE:
+            found = debian.pick(package, wanted.files, unpacked)
+        else:
+            found = debian.extract(package, {**wanted.files, "copyright": "usr/share/doc/*/copyright"}, unpacked)
+        record = _record(wanted, package, found, unpacked)
         (unpacked / RECORD).write_text(json.dumps(record, indent=2) + "\n")
         if final.exists():
             final.rename(Path(temporary, "before"))
@@ -161,9 +167,11 @@ def _fetch(wanted: Entry) -> None:
 
 
 def _download(wanted: Entry, downloads: Path) -> Path:
-    """The .deb file that has the files."""
+    """The .deb file that has the files, or the .dsc file beside them."""
     apt = cache_directory() / "apt"
     downloads.mkdir()
+    if wanted.architecture == SOURCE:
+        return debian.download_source(wanted.package, apt, downloads)
     deb = debian.download(wanted.package, wanted.architecture, apt, downloads)
     if not wanted.follow:
         return deb
@@ -172,14 +180,14 @@ def _download(wanted: Entry, downloads: Path) -> Path:
     return debian.download(debian.dependency(deb, wanted.follow), wanted.architecture, apt, followed)
 
 
-def _record(wanted: Entry, deb: Path, found: Mapping[str, str], unpacked: Path) -> dict[str, Any]:
+def _record(wanted: Entry, package: Path, found: Mapping[str, str], unpacked: Path) -> dict[str, Any]:
     return {
-        "package": debian.control_field(deb, "Package"),
-        "version": debian.control_field(deb, "Version"),
-        "architecture": debian.control_field(deb, "Architecture"),
+        "package": debian.control_field(package, "Source" if wanted.architecture == SOURCE else "Package"),
+        "version": debian.control_field(package, "Version"),
+        "architecture": debian.control_field(package, "Architecture"),
         "licence": wanted.licence,
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
-        "deb_sha256": debian.sha256(deb),
+        "deb_sha256": debian.sha256(package),
         "files": {
             name: {
                 "path": inside,

@@ -83,3 +83,65 @@ def test_private_directory_holds_all_that_apt_writes(tmp_path):
         assert value.startswith(f'"{tmp_path}/arm64/')
     assert values["APT::Architectures::"] == '"arm64"'
     assert "APT::Update::Post-Invoke-Success::" not in values
+
+
+class FakeSources:
+    """apt on a host whose sources are in `etc`; it has a source package once its private lists are fetched."""
+
+    def __init__(self, etc: Path) -> None:
+        self.etc = etc
+        self.asked: list[str] = []
+        self.sources: dict[str, str] = {}
+
+    def run(self, *command: str, cwd: Path | None = None) -> str:
+        if command[0] == "dpkg":
+            return "amd64\n"
+        if command[0] == "apt-config":
+            return f"FILE='{self.etc}/sources.list'\nPARTS='{self.etc}/sources.list.d/'\n"
+        private = next(Path(word).parent for word in command if word.endswith("apt.conf"))
+        self.sources = {file.name: file.read_text() for file in (private / "sources").iterdir()}
+        self.asked.append("update" if "update" in command else "source")
+        if "update" in command:
+            raise UsageError("apt-get: E: a third party has no sources")
+        if "update" not in self.asked:
+            raise UsageError("apt-get: E: no lists")
+        assert cwd is not None
+        (cwd / "x_1.dsc").write_text("Format: 3.0 (quilt)\nSource: x\nPackage-List:\n x deb\nVersion: 1-2\n")
+        (cwd / "x_1.orig.tar.xz").write_bytes(b"archive")
+        return ""
+
+
+def test_sources_come_from_where_the_hosts_packages_come_from(tmp_path, monkeypatch):
+    """`deb-src` for `deb` in both formats of sources.list(5), options kept; lists are fetched when there are none."""
+    parts = tmp_path / "etc/sources.list.d"
+    parts.mkdir(parents=True)
+    (tmp_path / "etc/sources.list").write_text("# deb is\ndeb [signed-by=/k] http://a b main\ndeb-src http://c d e\n")
+    (parts / "debian.sources").write_text("Types: deb deb-src\nURIs: http://a\nSigned-By: /k\n\nTypes: deb\n")
+    (parts / "off.list.disabled").write_text("deb http://off b main\n")
+    apt = FakeSources(tmp_path / "etc")
+    monkeypatch.setattr(debian, "run", apt.run)
+    into = tmp_path / "into"
+    into.mkdir()
+    description = debian.download_source("x", tmp_path / "apt", into)
+    assert apt.asked == ["source", "update", "source"]
+    assert apt.sources == {
+        "sources.list": "# deb is\ndeb-src [signed-by=/k] http://a b main\ndeb-src http://c d e\n",
+        "debian.sources": "Types: deb-src\nURIs: http://a\nSigned-By: /k\n\nTypes: deb-src\n",
+    }
+    assert (debian.control_field(description, "Source"), debian.control_field(description, "Version")) == ("x", "1-2")
+    assert debian.control_field(description, "Package") == ""
+
+
+def test_apt_gets_sources_from_the_private_directory_only(tmp_path):
+    """apt, asked with the private configuration, reads no list of the host's sources."""
+    options = debian._prepare(tmp_path / "source", "amd64", debian._SOURCES_CONFIGURATION)
+    command = ["apt-config", *options, "shell", "FILE", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"]
+    words = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert words == ["FILE='/dev/null'", f"PARTS='{tmp_path}/source/sources/'"]
+
+
+def test_a_file_that_a_source_package_lacks_is_named(tmp_path):
+    """With the pattern of the manifest."""
+    (tmp_path / "x_1.dsc").write_text("Source: x\n")
+    with pytest.raises(UsageError, match=r"x_1.dsc: has no x_\*.orig.tar.xz; the manifest"):
+        debian.pick(tmp_path / "x_1.dsc", {"x": "x_*.orig.tar.xz"}, tmp_path)

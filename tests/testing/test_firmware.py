@@ -51,7 +51,9 @@ def test_manifest_describes_every_entry():
     """Every entry says where it is from, its licence, and what it shows."""
     entries = firmware.manifest()
     assert {"u-boot", "edk2", "grub", "linux-cloud", "linux", "busybox", "debian-installer"} <= entries.keys()
-    assert all(e.files and e.licence and e.shows and e.architecture in ("all", "arm64") for e in entries.values())
+    assert all(
+        e.files and e.licence and e.shows and e.architecture in ("all", "arm64", "source") for e in entries.values()
+    )
 
 
 def test_fetch_unpacks_the_wanted_files(downloads):
@@ -115,6 +117,24 @@ def test_meta_packages_are_followed(downloads, tmp_path):
     assert debian.dependency(deb, "linux-image-") == "linux-image-6.1.0-1-arm64"
     with pytest.raises(UsageError, match="follow"):
         debian.dependency(deb, "nothing-")
+
+
+def test_a_source_package_gives_its_own_files(downloads, monkeypatch):
+    """As they are, under the manifest's names; the .dsc has the version."""
+
+    def download_source(package: str, root: Path, into: Path) -> Path:
+        (into / "toy_1.2.orig.tar.xz").write_bytes(b"archive")
+        (into / "toy_1.2-3.dsc").write_text("Source: toy-source\nVersion: 1.2-3\n")
+        return into / "toy_1.2-3.dsc"
+
+    wanted = firmware.Entry("toy", "toy-source", "source", "MIT", "a toy", {"toy.tar.xz": "toy_*.orig.tar.xz"})
+    monkeypatch.setattr(firmware, "manifest", lambda: {"toy": wanted})
+    monkeypatch.setattr(debian, "download_source", download_source)
+    record = json.loads((firmware.fetch("toy") / "fetched.json").read_text())
+    assert (record["package"], record["version"]) == ("toy-source", "1.2-3")
+    assert record["files"]["toy.tar.xz"]["path"] == "toy_1.2.orig.tar.xz"
+    assert firmware.path("toy").read_bytes() == b"archive"
+    assert downloads == []
 
 
 def test_links_in_a_package_are_not_followed(tmp_path):
