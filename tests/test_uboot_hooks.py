@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,22 @@ def test_a_missing_build_is_one_line(tmp_path):
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "build U-Boot" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "network"),
+    [(None, ["--net", "user"], True), ("", [], False), ("--cpus 2 --net user,udp=1", ["--cpus", "2", "--net"], True)],
+)
+def test_the_board_and_its_description_agree(tmp_path, monkeypatch, options, words, network):
+    """Whether there is a network: on armvcpu's command line, and in what test/py is told."""
+    (tmp_path / "u-boot.bin").touch()
+    echo = {**environment(tmp_path), "ARMVCPU": "echo"}
+    monkeypatch.delenv("U_BOOT_ARMVCPU_OPTIONS", raising=False)
+    echo.pop("U_BOOT_ARMVCPU_OPTIONS", None)
+    if options is not None:
+        monkeypatch.setenv("U_BOOT_ARMVCPU_OPTIONS", options)
+        echo["U_BOOT_ARMVCPU_OPTIONS"] = options
+    said = subprocess.run([HOOKS / "u-boot-test-console", *BOARD], check=True, capture_output=True, text=True, env=echo)
+    assert said.stdout.split()[: 3 + len(words)] == ["run", "--firmware", str(tmp_path / "u-boot.bin"), *words]
+    described = runpy.run_path(str(HOOKS / "u_boot_boardenv_qemu_arm64_armvcpu.py"))
+    assert ("env__net_dhcp_server" in described, "env__net_static_env_vars" in described) == (network, network)
