@@ -90,7 +90,7 @@ class Guards:
                 self._allowed[page] = allowed
             machine.memory.allow(machine.space, page, allowed)
         machine.engine.invalidate_code()  # IC spares a page that stage 2 has not let execute yet
-        machine.settle_stage2()
+        machine.stage2.settle()
 
     # --- accesses ---------------------------------------------------------------------------------------------
 

@@ -14,13 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from armvcpu.arch.controls import SCTLR_EL1
-from armvcpu.arch.registers import by_name
-from armvcpu.devices.gicv2 import Gicv2
-from armvcpu.devices.pl011_registers import INT
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
-from armvcpu.errors import InternalError
-from armvcpu.machine.board import INPUT_BITS, RAM_BASE, Wiring, virt_board
+from armvcpu.machine.board import RAM_BASE, Wiring, virt_board
 from armvcpu.machine.bus import Bus
 from armvcpu.machine.clock import HostClock, InstructionClock
 from armvcpu.machine.config import MachineConfig
@@ -29,40 +24,37 @@ from armvcpu.machine.cpus import Cpu
 from armvcpu.machine.flash_banks import FlashBank
 from armvcpu.machine.guards import Guards
 from armvcpu.machine.handlers import Handlers
+from armvcpu.machine.host import Host
 from armvcpu.machine.inputs import open_input
 from armvcpu.machine.interrupts import Lines, connect_gic
 from armvcpu.machine.loader import BootRequest, plan_boot
 from armvcpu.machine.memory import GuestMemory, new_address_space
 from armvcpu.machine.peripherals import Peripherals
 from armvcpu.machine.run_loop import RunLoop
+from armvcpu.machine.stage2 import Stage2
 from armvcpu.machine.turns import TURN_STATE
-from armvcpu.vcpu.exits import AccessFlags, Nothing
-from armvcpu.vcpu.mapping import MappingFlags
-from armvcpu.vcpu.observer import Observers
+from armvcpu.machine.watched import Watched
+from armvcpu.vcpu.exits import Nothing
 from armvcpu.vcpu.pcpu import Aarch64PerCpu, unicorn_engine
 from armvcpu.vcpu.psci import Psci
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from armvcpu.arch.psci import AffinityState
     from armvcpu.machine.console import Console
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.semihosting import Semihosting
     from armvcpu.machine.snapshot import Snapshot
-    from armvcpu.vcpu.exits import Exit, SendIPI
-    from armvcpu.vcpu.observer import Observer
+    from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.pcpu import EngineFactory
 
 
-ISPENDR, SGI_BASE = 0x200, 0x1_0000
-_SCTLR = by_name["SCTLR_EL1"].encoding
 INPUT_PIECE = 64
 """Bytes of input that are offered to the guest's console at once."""
 
 
-class Machine(Handlers):
+class Machine(Host, Watched, Handlers):
     """One `virt` machine. `Machine(image, **options)`: the options are MachineConfig's fields."""
 
     def __init__(
@@ -91,7 +83,6 @@ class Machine(Handlers):
         for address, data in self.plan.writes:
             if address < RAM_BASE:
                 self.memory.flash[0].load(data)
-        self._observer: Observer | None = None
         self.pcpu = Aarch64PerCpu(0, engine_factory)
         self.pcpu.hardware_enable()
         self.engine = self.pcpu.engine
@@ -102,10 +93,7 @@ class Machine(Handlers):
         for flash, bank in zip(self.board.flash, self.memory.flash, strict=True):
             flash.on_array = bank.show
         self.guards = Guards(self)
-        self._keeps_stage2 = not self.plan.is_linux or self.config.exact_mmio
-        if not self._keeps_stage2:
-            self._go_without_stage2()
-        self.engine.on_sctlr_write(self._on_sctlr_write)
+        self.stage2 = Stage2(self)
         self.board.uart.on_space = self.feed_input
         if self.peripherals.console is not None:
             self.peripherals.console.on_space = self.feed_input
@@ -144,35 +132,10 @@ class Machine(Handlers):
         )
         vcpu = Aarch64VCpu(0, index, config, hal=self)
         vcpu.setup(Aarch64VCpuSetupConfig())
-        vcpu.set_ept_root(self.space.root, self.space.vtcr, self._handle_page_fault)
-        vcpu.may_execute = self._may_execute
+        vcpu.set_ept_root(self.space.root, self.space.vtcr, self.stage2.handle_fault)
+        vcpu.may_execute = self.stage2.may_execute
         Psci(self).register(vcpu.services)
         return vcpu
-
-    def _may_execute(self, physical: int) -> bool:
-        found = self.space.translate(physical)
-        return found is None or bool(found.flags & MappingFlags.EXECUTE)
-
-    def _on_sctlr_write(self, value: int) -> int:
-        """SPAN is RES1 on a CPU without PAN (DDI 0487 D17.2.118): the engine, which has PAN, must not set it then."""
-        if not self._keeps_stage2:
-            self.vcpu.use_stage2(bool(self.guards) or not value & SCTLR_EL1.M.mask)
-        return value if self.vcpu.features.pan else value | SCTLR_EL1.SPAN.mask
-
-    def _go_without_stage2(self) -> None:
-        """For Linux: no stage 2 while a CPU's own MMU is on, since it costs a boot a fifth (docs/engine.md, "Stage 2").
-
-        RAM and devices lie at the same addresses on both sides, and a kernel touches nothing else.
-        """
-        self.bus.fill_holes([(RAM_BASE, self.config.memory)], 1 << INPUT_BITS)
-
-    def settle_stage2(self) -> None:
-        """After guards have come or gone: have stage 2 on every CPU that needs it, and on no other one."""
-        if self._keeps_stage2:
-            return
-        for cpu in self.cpus:
-            sctlr = cpu.vcpu.system_registers.read(_SCTLR)
-            cpu.vcpu.use_stage2(bool(self.guards) or not sctlr & SCTLR_EL1.M.mask)
 
     @property
     def vcpu(self) -> Aarch64VCpu:
@@ -216,9 +179,7 @@ class Machine(Handlers):
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
         self._loop.outcome = None
         reason = self.vcpu.step()
-        if isinstance(reason, Nothing):
-            reason = self.guards.serve()
-        return self.wanted_end if isinstance(reason, Nothing) else self._loop._actions.deal(reason)
+        return self._loop.act_on(self.guards.serve() if isinstance(reason, Nothing) else reason)
 
     @property
     def wanted_end(self) -> Outcome | None:
@@ -253,7 +214,7 @@ class Machine(Handlers):
         from armvcpu.machine.snapshot import restore  # noqa: PLC0415
 
         restore(self, snapshot)
-        self.settle_stage2()
+        self.stage2.settle()
 
     @property
     def can_go_on(self) -> bool:
@@ -344,116 +305,3 @@ class Machine(Handlers):
             accepted = port.receive(data)
             if accepted < len(data):
                 self.inputs.put_back(data[accepted:])
-
-    # --- the vCPU layer's host (Hal, PsciHost) ----------------------------------------------------------------
-
-    def translate(self, guest_physical: int) -> int | None:
-        """Host-physical address by the stage-2 tables."""
-        found = self.space.translate(guest_physical)
-        return None if found is None else found.hpa
-
-    def irq_fetch(self) -> int:
-        """One interrupt: somebody wants the machine's attention."""
-        return 0
-
-    def irq_handler(self, vector: int) -> None:
-        """What `_after_interrupt` does."""
-
-    def inject(self, vcpu: Aarch64VCpu, vector: int) -> bool:
-        """Make an interrupt pending, as a write of GICD_ISPENDR or GICR_ISPENDR0 does (IHI 0069 12.9.22)."""
-        gic, bit = self.board.gic, 1 << vector % 32
-        if vector >= 32:
-            gic.distributor.write(ISPENDR + vector // 32 * 4, 4, bit)
-        elif isinstance(gic, Gicv2):
-            gic.distributor.write(ISPENDR, 4, bit)
-        else:
-            gic.redistributor(vcpu.vcpu_id).write(SGI_BASE + ISPENDR, 4, bit)
-        return True
-
-    def input_can_interrupt(self) -> bool:
-        """Could what a user types, or a frame, end a WFI?"""
-        console = self.peripherals.console
-        return bool(
-            self.board.uart.UARTIMSC & (INT.RX | INT.RT)
-            or (console is not None and console.is_in_use)
-            or self.peripherals.sources
-        )
-
-    def send_sgi(self, sender: Cpu, request: SendIPI) -> None:
-        """Not for this machine: its interrupt controller hears of an SGI inside the trap."""
-        raise InternalError(f"CPU {sender.index} made an exit of an SGI: {request}")
-
-    def cpu_states(self) -> Mapping[int, AffinityState]:
-        """Every CPU of the board."""
-        return {cpu.mpidr: cpu.power for cpu in self.cpus}
-
-    def is_entry_point(self, address: int) -> bool:
-        """RAM, or flash."""
-        return self.memory.holds(address)
-
-    def _handle_page_fault(self, address: int, access: AccessFlags) -> bool:
-        if self.guards and self.guards.claims(address):
-            return True
-        if access is not AccessFlags.WRITE and self.memory.populate(address):
-            return True
-        return self.space.handle_page_fault(address, MappingFlags(access.value))
-
-    def _on_mmio_access(self, is_read: bool, address: int, width: int, value: int) -> None:
-        if self._observer is None:
-            return
-        state, (_, _, pc) = self.vcpu.state, self.vcpu.last_trap
-        behind = state.pc
-        if behind != pc:  # an exit has stepped over the instruction that is to be told
-            state.set_pc(pc)
-        self._observer.mmio(0, state, is_read, address, width, value)
-        if behind != pc:
-            state.set_pc(behind)
-
-    # --- being watched ----------------------------------------------------------------------------------------
-
-    def observe(self, observer: Observer) -> None:
-        """Have `observer` hear what happens, beside those that do already."""
-        self._observer = observer if self._observer is None else Observers(self._observer, observer)
-        for cpu in self.cpus:
-            cpu.vcpu.observer = self._observer
-        self.engine.trap_everywhere()
-
-    def trace_instructions(self, heard: Callable[[int], None]) -> None:
-        """Call `heard` with the PC of every instruction, before it executes."""
-        self.engine.on_code(1, 0, heard)
-
-    def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
-        """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
-        last_pc = [0]
-
-        def remember(pc: int) -> None:
-            last_pc[0] = pc
-
-        def access(is_read: bool, address: int, width: int, value: int | None) -> None:
-            heard(last_pc[0], is_read, address, width, value)
-
-        self.engine.on_code(1, 0, remember)
-        self.engine.on_memory(access)
-
-    def name_of(self, address: int) -> str:
-        """The device and register at a guest-physical address, as `pl011.UARTDR`; empty where there is none."""
-        slot = self.board.find(address)
-        if slot is None:
-            return ""
-        offset = address - slot.base
-        return f"{slot.name}{slot.device.name_of(offset)}"
-
-    # --- looking in -------------------------------------------------------------------------------------------
-
-    def read(self, address: int, size: int) -> bytes:
-        """`size` bytes of guest-physical memory; UsageError where there is none."""
-        return self.memory.read(address, size)
-
-    def write(self, address: int, data: bytes) -> None:
-        """Write guest-physical memory; code that was translated from it is forgotten."""
-        self.memory.write(address, data)
-        self.engine.invalidate_code()
-
-    def read_virtual(self, address: int, size: int) -> bytes | None:
-        """`size` bytes at a guest-virtual address as the guest would read them, or None where it could not."""
-        return self.engine.read_virtual(address, size)

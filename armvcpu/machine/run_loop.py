@@ -108,6 +108,10 @@ class RunLoop:
                 machine.console.flush()
         return self.last_outcome
 
+    def act_on(self, reason: Exit) -> Outcome | None:
+        """Deal with an exit of a step that has been made outside of `run`; an Outcome ends the guest."""
+        return self.outcome if isinstance(reason, Nothing) else self._actions.deal(reason)
+
     # --- the loop ---------------------------------------------------------------------------------------------
 
     def _loop(self, max_instructions: int) -> Outcome:
