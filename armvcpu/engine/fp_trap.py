@@ -30,9 +30,9 @@ from armvcpu.engine.state import FRAME_PC
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from armvcpu.engine.core import EngineCore
     from armvcpu.engine.library import Library
     from armvcpu.engine.state import CpuState
-    from armvcpu.engine.unicorn_engine import UnicornEngine
 
 CPACR_EL1, HCR_EL2 = op(3, 0, 1, 0, 2), op(3, 4, 1, 1, 0)
 FP_TRAP = ESR.of(EC=ExceptionClass.FP, IL=1, ISS=FpIss.of(CV=1, COND=0b1110))
@@ -62,7 +62,7 @@ class _Block(C.Structure):
 class FpTrap:
     """FP traps of one engine, at EL0 and EL1. The guest's accesses of CPACR_EL1 (CPTR_EL2.TCPAC) come here."""
 
-    def __init__(self, engine: UnicornEngine, lib: Library, handle: int, fail: Callable[[BaseException], None]) -> None:
+    def __init__(self, engine: EngineCore, lib: Library, handle: int, fail: Callable[[BaseException], None]) -> None:
         self._engine, self._lib, self._handle, self._fail = engine, lib, handle, fail
         self.active = False
         """Is FP off at EL0 or EL1?"""

@@ -15,8 +15,8 @@ from armvcpu.engine.fp_trap import FP_TRAP
 from armvcpu.errors import Unmodelled
 
 if TYPE_CHECKING:
+    from armvcpu.engine.core import EngineCore
     from armvcpu.engine.state import CpuState
-    from armvcpu.engine.unicorn_engine import UnicornEngine
 
 IL = ESR.IL.mask
 UNKNOWN = int(ESR.of(EC=ExceptionClass.UNKNOWN, IL=1))
@@ -24,7 +24,7 @@ PAUTH = int(ESR.of(EC=ExceptionClass.PAUTH, IL=1))
 _SVE = int(ExceptionClass.SVE)
 
 
-def repair_syndrome(engine: UnicornEngine, syndrome: int, target: int) -> tuple[int, int]:
+def repair_syndrome(engine: EngineCore, syndrome: int, target: int) -> tuple[int, int]:
     """(ESR, target EL) as the Arm ARM gives them, of an exception whose syndrome has EC 0 or lacks IL.
 
     `engine.state` is that of the exception. Unmodelled where the guest has gone to AArch32 state.
@@ -43,7 +43,7 @@ def repair_syndrome(engine: UnicornEngine, syndrome: int, target: int) -> tuple[
     return (syndrome | IL, target) if ec else _rebuild(engine, state, target)
 
 
-def _rebuild(engine: UnicornEngine, state: CpuState, target: int) -> tuple[int, int]:
+def _rebuild(engine: EngineCore, state: CpuState, target: int) -> tuple[int, int]:
     """The syndrome is lost; the target level is not. What is left of it are bits of a load, or nothing."""
     word = engine.fetch_word(state.pc)
     if word is None:

@@ -12,14 +12,14 @@ from armvcpu.engine.library import CODE_CALLBACK, MEM_CALLBACK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from armvcpu.engine.core import EngineCore
     from armvcpu.engine.library import Library
-    from armvcpu.engine.unicorn_engine import UnicornEngine
 
 
 class Watching:
     """The code and memory hooks of one engine."""
 
-    def __init__(self, engine: UnicornEngine, lib: Library, handle: int, fail: Callable[[BaseException], None]) -> None:
+    def __init__(self, engine: EngineCore, lib: Library, handle: int, fail: Callable[[BaseException], None]) -> None:
         self._engine, self._lib, self._handle, self._fail = engine, lib, handle, fail
         self._callbacks: list[object] = []
 
