@@ -154,11 +154,14 @@ class UndoLog:
                 self._before[piece] = self._disk.read(at, min(self.PIECE, self._disk.size - at))
 
     def undo(self) -> None:
-        """Put back what was there; OSError where the host cannot."""
-        before, self._before = self._before, {}
-        for piece, data in before.items():
-            self._disk.write_from([memoryview(data)], piece * self.PIECE)
-        self._before = {}
+        """Put back what was there; OSError where the host cannot, with the rest still to be put back by another call."""
+        left, self._before = self._before, {}  # the writes below are heard of too
+        try:
+            for piece in list(left):
+                self._disk.write_from([memoryview(left[piece])], piece * self.PIECE)
+                del left[piece]
+        finally:
+            self._before = left
 
     def close(self) -> None:
         """Remember nothing any more."""

@@ -198,3 +198,24 @@ def test_two_moments_of_a_disk(disk):
     at_first = contents(disk)
     later.undo()
     assert (at_first, contents(disk)) == (first, second)
+
+
+def test_what_the_host_refuses_to_put_back_is_not_forgotten(disk, monkeypatch):
+    """A return that fails half-way can be made again."""
+    before, log = contents(disk), disk.new_undo_log()
+    for piece in range(3):
+        disk.write_from([memoryview(b"z" * 512)], piece * 4096)
+    write, writes = disk.write_from, []
+
+    def refuse(buffers, offset):
+        writes.append(offset)
+        if len(writes) == 2:
+            raise OSError(28, "No space left on device")
+        write(buffers, offset)
+
+    monkeypatch.setattr(disk, "write_from", refuse)
+    with pytest.raises(OSError, match="No space"):
+        log.undo()
+    assert contents(disk) != before
+    log.undo()
+    assert contents(disk) == before
