@@ -17,7 +17,7 @@ from armvcpu.testing.initramfs import busybox_initramfs
 from bench.disk import disk
 from bench.edk2 import edk2
 from bench.pairs import Pair, first_byte, pair, run
-from bench.snapshots import small_guest_seconds, snapshot_times
+from bench.snapshots import small_guest_seconds, snapshot_times, suite_of_hundred
 from bench.traps import engine_creation_ms, machine_creation_ms, trap_costs
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ def linux(rounds: int) -> Iterator[Pair]:
             yield pair(f"Linux to {name}, CPU", lambda a=ours: run(a, "", "Power down").cpu,
                        lambda b=theirs: run(b, "", "Power down").cpu, rounds, "s", 1.1)  # fmt: skip
             if name == "shell and off":
+                counted = [*ours, "--clock", "instructions"]
+                yield pair("Linux to shell and off, by instructions beside the host's clock (both armvcpu), CPU",
+                           lambda a=counted: run(a, "", "Power down").cpu, lambda b=ours: run(b, "", "Power down").cpu,
+                           rounds, "s", 3)  # fmt: skip
                 two = [*ours, "--cpus", "2"]
                 yield pair("Linux to shell and off, 2 CPUs beside 1 (both armvcpu), CPU",
                            lambda a=two: run(a, "", "Power down").cpu, lambda b=ours: run(b, "", "Power down").cpu,
@@ -159,6 +163,7 @@ def testing(rounds: int) -> Iterator[Pair | str]:
     yield pair("hello booted, run and torn down: in one process, beside a QEMU process, CPU",
                lambda: small_guest_seconds(image) * 1e3, lambda: run([*QEMU, "-kernel", str(image)]).cpu * 1e3,
                rounds, "ms", 0.05)  # fmt: skip
+    yield suite_of_hundred(image, ARMVCPU, rounds)
     for name in ("linux-cloud", "busybox"):
         fetch(name)
     with tempfile.TemporaryDirectory() as directory:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from armvcpu.machine.machine import Machine
 from armvcpu.testing.target import Target
+from bench.pairs import pair, run
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from bench.pairs import Pair
 
 MIB = 1 << 20
 GUESTS = 50
@@ -24,6 +27,17 @@ def small_guest_seconds(image: Path) -> float:
             if machine.run(timeout=10).status:
                 raise RuntimeError(f"{image} failed: {machine.console}")
     return (time.process_time() - start) / GUESTS
+
+
+def suite_of_hundred(image: Path, armvcpu: str, rounds: int) -> Pair:
+    """Wall seconds of `armvcpu test` with a hundred tests of one guest, beside the CPU seconds of a hundred guests."""
+    tests = [f'[[test]]\nname = "{number}"\nimage = "{image}"\n' for number in range(100)]
+    with tempfile.TemporaryDirectory() as directory:
+        suite = Path(directory) / "hundred.toml"
+        suite.write_text('[suite]\nname = "hundred"\n' + "".join(tests))
+        return pair("a suite of 100 small guests, wall, beside the CPU time of its guests",
+                    lambda: run([armvcpu, "test", str(suite)], "", "100 passed").wall,
+                    lambda: 100 * small_guest_seconds(image), rounds, "s", 1.2)  # fmt: skip
 
 
 def snapshot_times(kernel: Path, initrd: Path, rounds: int) -> tuple[float, float]:

@@ -154,7 +154,7 @@ class UndoLog:
                 self._before[piece] = self._disk.read(at, min(self.PIECE, self._disk.size - at))
 
     def undo(self) -> None:
-        """Put back what was there; OSError where the host cannot, with the rest still to be put back by another call."""
+        """Put back what was there; OSError where the host cannot: another call goes on with the rest."""
         left, self._before = self._before, {}  # the writes below are heard of too
         try:
             for piece in list(left):

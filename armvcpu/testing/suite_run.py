@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +21,7 @@ from armvcpu.errors import ArmvcpuError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.context import BaseContext
 
     from armvcpu.testing.suite import Case, Step, Suite
     from armvcpu.testing.target import Target
@@ -127,7 +130,7 @@ def run_suite(suite: Suite, jobs: int) -> Iterator[Verdict]:
     left: list[Case] = list(suite.cases)
     while left:
         broken: list[Case] = []
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=_context()) as pool:
             running: dict[Future[Verdict], Case] = {pool.submit(run_case, case): case for case in left}
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -146,6 +149,15 @@ def run_suite(suite: Suite, jobs: int) -> Iterator[Verdict]:
             else:
                 left.append(case)
         jobs = 1 if broken and not alone else jobs  # who of several it was shows when each runs alone
+
+
+def _context() -> BaseContext:
+    """Processes that have all their modules from the start; where other threads run, none may be forked."""
+    if threading.active_count() > 1:
+        return multiprocessing.get_context("spawn")
+    for name in ("suite_files", "target"):
+        import_module(f"armvcpu.testing.{name}")
+    return multiprocessing.get_context("fork")
 
 
 def lost_process(case: Case) -> Verdict:
