@@ -240,7 +240,8 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
     slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
     slots.append(Slot("pl061", GPIO_BASE, gpio, (GPIO_SPI,)))
-    slots += [_virtio_slot(index, wiring, gic) for index in range(VIRTIO_SLOTS)]
+    empty = VirtioMmio(wiring.virtio_version)  # it has no state, so all the slots may share it
+    slots += [_virtio_slot(index, wiring, gic, empty) for index in range(VIRTIO_SLOTS)]
     msi = Ref("v2m") if wiring.gic == 2 else None
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
@@ -264,9 +265,9 @@ def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
     return gic, slots
 
 
-def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3) -> Slot:
+def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3, empty: VirtioMmio) -> Slot:
     spi = VIRTIO_SPI + index
-    device: Device = VirtioMmio(wiring.virtio_version)
+    device: Device = empty
     if index < len(wiring.virtio):
         from armvcpu.devices.virtio_layouts import virtio_slot  # noqa: PLC0415  most machines have none
 
