@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, assert_never
 from armvcpu.arch.psci import PsciStatus
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.turns import TURN_NS
-from armvcpu.vcpu.exception import read_result
 from armvcpu.vcpu.exits import (
     AccessFlags,
     CpuDown,
@@ -27,6 +26,7 @@ from armvcpu.vcpu.exits import (
     SystemDown,
     SystemReset,
 )
+from armvcpu.vcpu.stage2_aborts import read_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.loader import BootPlan
     from armvcpu.machine.symbols import Symbols
-    from armvcpu.vcpu.vcpu import Aarch64VCpu, CallHandler
+    from armvcpu.vcpu.exception import CallHandler
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

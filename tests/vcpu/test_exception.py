@@ -13,7 +13,8 @@ from armvcpu.arch.registers import by_name, instruction_from_access, iss_from_en
 from armvcpu.arch.sysreg import SysRegIss
 from armvcpu.engine.fake import Trap
 from armvcpu.errors import GuestCrash
-from armvcpu.vcpu.exception import HLT_SEMIHOSTING, STORM_LIMIT, read_result
+from armvcpu.vcpu.el1_entry import STORM_LIMIT
+from armvcpu.vcpu.exception import HLT_SEMIHOSTING
 from armvcpu.vcpu.exits import (
     AccessFlags,
     CpuDown,
@@ -28,6 +29,7 @@ from armvcpu.vcpu.exits import (
     SystemDown,
     SystemReset,
 )
+from armvcpu.vcpu.stage2_aborts import read_result
 
 EC = ExceptionClass
 READ, WRITE, EXECUTE = AccessFlags.READ, AccessFlags.WRITE, AccessFlags.EXECUTE
