@@ -91,7 +91,7 @@ def run(ctx: click.Context, /, as_json: bool, trace: tuple[str, ...], **options:
 
 
 def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> tuple[Machine, Outcome]:
-    from armvcpu.machine.console import StdioConsole  # noqa: PLC0415  for a fast start: usage errors come first
+    from armvcpu.machine.console_stdio import StdioConsole  # noqa: PLC0415  for a fast start: usage errors come first
     from armvcpu.machine.machine import Machine  # noqa: PLC0415
 
     timeout, limit = options.pop("timeout"), options.pop("max_instructions")

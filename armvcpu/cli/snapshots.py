@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from armvcpu.machine.console import StdioConsole
+    from armvcpu.machine.console_stdio import StdioConsole
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
 

@@ -25,8 +25,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from armvcpu.arch.psci import psci_by_name
-from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
+from armvcpu.devices.dtnode import Ref
 from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg
 from armvcpu.devices.gicv2 import Gicv2
@@ -37,7 +36,7 @@ from armvcpu.devices.pl031 import Pl031
 from armvcpu.devices.pl061 import Pl061
 from armvcpu.devices.virtio_mmio import VirtioMmio
 from armvcpu.errors import UsageError
-from armvcpu.machine.devicetree import DeviceTree
+from armvcpu.machine.board_tree import board_tree
 from armvcpu.machine.image import MemoryMap, Region
 from armvcpu.machine.interrupts import Lines
 
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.flash import Contents
     from armvcpu.devices.virtio_device import VirtioDevice
     from armvcpu.devices.virtqueue import GuestMemory as DmaMemory
+    from armvcpu.machine.devicetree import DeviceTree
 
 MIB, GIB = 1 << 20, 1 << 30
 RAM_BASE = 0x4000_0000
@@ -56,8 +56,6 @@ RAM_LIMIT = 0x40_0000_0000 - RAM_BASE
 FLASH_BASES, FLASH_SIZE = (0x0000_0000, 0x0400_0000), 64 * MIB
 GICD_BASE, GICC_BASE, GICV2M_BASE = 0x0800_0000, 0x0801_0000, 0x0802_0000
 GICR_BASE, GICR_LIMIT = 0x080A_0000, 0xF6_0000
-TIMER_PPIS, GIC_PPI = (13, 14, 11, 10), 1
-"""PPI numbers start at INTID 16; GIC_PPI is the first cell of their interrupt specifiers (binding `arm,gic-v3`)."""
 UART_BASE, UART_SPI = 0x0900_0000, 1
 RTC_BASE, RTC_SPI = 0x0901_0000, 2
 FW_CFG_BASE = 0x0902_0000
@@ -119,86 +117,7 @@ class Board:
 
     def device_tree(self) -> DeviceTree:
         """The tree of this board, one object for all boards like it; memory and boot arguments come with the image."""
-        kind = (len(self.mpidrs), type(self.gic), self.cpu_compatible)
-        tree = _TREES.get(kind)
-        if tree is None:
-            tree = _TREES[kind] = self._make_tree()
-        return tree
-
-    def _make_tree(self) -> DeviceTree:
-        nodes = (slot.device.dt_node(slot.base, slot.spis) for slot in self.slots)
-        devices = tuple(node for node in nodes if node is not None)
-        devices += (self.gpio.keys_node(),)
-        clock = DtNode(
-            "apb-pclk",
-            {
-                "compatible": "fixed-clock",
-                "#clock-cells": (0,),
-                "clock-frequency": (24_000_000,),
-                "clock-output-names": "clk24mhz",
-            },
-            label="apb-pclk",
-        )
-        props: dict[str, DtValue] = {
-            "compatible": "linux,dummy-virt",
-            "model": "linux,dummy-virt",
-            "interrupt-parent": (Ref("gic"),),
-            "#address-cells": (2,),
-            "#size-cells": (2,),
-        }
-        chosen = DtNode("chosen", {"stdout-path": f"/pl011@{UART_BASE:x}"})
-        return DeviceTree(DtNode("", props, (chosen, self._cpus(), _psci_node(), self._timer_node(), clock, *devices)))
-
-    def _cpus(self) -> DtNode:
-        method: dict[str, DtValue] = {"enable-method": "psci"} if len(self.mpidrs) > 1 else {}
-        cpus = tuple(
-            DtNode(
-                f"cpu@{mpidr:x}", {"device_type": "cpu", "compatible": self.cpu_compatible, "reg": (mpidr,), **method}
-            )
-            for mpidr in self.mpidrs
-        )
-        return DtNode("cpus", {"#address-cells": (1,), "#size-cells": (0,)}, cpus)
-
-    def _timer_node(self) -> DtNode:
-        """The node of binding `arm,armv8-timer`: secure, physical, virtual and hypervisor timer, PPIs as levels.
-
-        With a GICv2 the flags also have a mask of the CPUs, bits 15:8 (binding `arm,gic`).
-        """
-        flags = IRQ_TYPE_LEVEL_HIGH
-        if isinstance(self.gic, Gicv2):
-            flags |= (1 << len(self.mpidrs)) - 1 << 8
-        return DtNode(
-            "timer",
-            {
-                "compatible": ["arm,armv8-timer", "arm,armv7-timer"],
-                "always-on": None,
-                "interrupts": tuple(cell for ppi in TIMER_PPIS for cell in (GIC_PPI, ppi, flags)),
-            },
-        )
-
-
-_TREES: dict[tuple[int, type, str], DeviceTree] = {}
-"""The trees that have been made, by what they depend on."""
-
-
-def _psci_node() -> DtNode:
-    """The node of binding `arm,psci`; conduit HVC, though SMC is answered as well."""
-
-    def number(name: str) -> tuple[int, ...]:
-        row = psci_by_name[name]
-        return (row.smc64 or row.smc32,)
-
-    return DtNode(
-        "psci",
-        {
-            "compatible": ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"],
-            "method": "hvc",
-            "cpu_suspend": number("CPU_SUSPEND"),
-            "cpu_off": number("CPU_OFF"),
-            "cpu_on": number("CPU_ON"),
-            "migrate": number("MIGRATE"),
-        },
-    )
+        return board_tree(self)
 
 
 def check_ram_size(size: int) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.machine.actions import Actions
 from armvcpu.machine.clock import NO_DEADLINE, InstructionClock
+from armvcpu.machine.console import nothing
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.turns import Turns
 from armvcpu.machine.wake import Waker
@@ -43,7 +44,7 @@ class RunLoop:
         """How a handler wants the run to end."""
         self.last_outcome: Outcome | None = None
         self.can_go_on = True
-        """Has the last run ended for a reason of the host's, and not the guest's?"""
+        """Has there been no run yet, or has the last one ended by the host: time-out, limit, signal or quit?"""
         self._attention = threading.Event()
         self._waker: Waker | None = None
         self._rtc, self._inputs = machine.board.rtc, machine.inputs
@@ -103,8 +104,8 @@ class RunLoop:
             finally:
                 self._waker = None
                 for source in self._sources:
-                    source.on_interest = _nothing
-                machine.console.on_input = _nothing
+                    source.on_interest = nothing
+                machine.console.on_input = nothing
                 machine.console.flush()
         return self.last_outcome
 
@@ -248,7 +249,3 @@ class RunLoop:
             for source in self._sources:
                 source.poll()
             waker.listen()
-
-
-def _nothing() -> None:
-    """Nobody waits for input or output."""

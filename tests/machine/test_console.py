@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from armvcpu.machine.console import INPUT_LIMIT, MemoryConsole, StdioConsole
+from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.console_output import FLUSH_SIZE
+from armvcpu.machine.console_stdio import INPUT_LIMIT, StdioConsole
 from armvcpu.machine.console_terminal import HELP, Escape, EscapeFilter
 
 if TYPE_CHECKING:
@@ -328,7 +329,7 @@ def test_handlers_are_given_back(tty: Pair) -> None:
 
 CHILD = """
 import os, signal, sys, threading
-from armvcpu.machine.console import StdioConsole
+from armvcpu.machine.console_stdio import StdioConsole
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 with StdioConsole():
     resume = signal.getsignal(signal.SIGCONT)
