@@ -83,7 +83,7 @@ class GICR_WAKER(RegisterView):
 
 
 class ICC_CTLR(RegisterView):
-    """ICC_CTLR_EL1."""
+    """ICC_CTLR_EL1, and ICV_CTLR_EL1, which a guest reads in its place."""
 
     CBPR = Field(0)
     EOImode = Field(1)

@@ -74,8 +74,8 @@ class Actions:
                 self._machine.reset()
             case SendIPI():
                 self._machine.send_sgi(cpu, reason)
-            case FailEntry(code):
-                return Outcome.of(Ending.CRASHED, f"the guest could not be entered: {code}")
+            case FailEntry(why):
+                return Outcome.of(Ending.CRASHED, f"the guest could not be entered: {why}")
             case _:
                 assert_never(reason)
         return None

@@ -170,7 +170,7 @@ class Cpu:
         self.deadline = deadline
 
     _offset = 0
-    """CNTVOFF_EL2."""
+    """CNTVOFF_EL2: the virtual count is the physical one less this."""
 
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
         """Return to a state of the timers while not bound: the virtual count goes on from what it was."""
@@ -178,12 +178,6 @@ class Cpu:
         self._shown.clear()
         for name, (ctl, cval, level) in timers.items():
             self.timers[name].load(ctl, cval, level)
-        self._set_deadline()
-
-    def set_offset(self, offset: int) -> None:
-        """CNTVOFF_EL2: the virtual count is the physical one less this."""
-        self._offset = offset
-        self.vcpu.system_registers.cntvoff_el2 = offset
         self._set_deadline()
 
     def virtual_count(self) -> int:

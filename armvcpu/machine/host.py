@@ -42,7 +42,7 @@ class Host:
         return 0
 
     def irq_handler(self, vector: int) -> None:
-        """What `_after_interrupt` does."""
+        """Nothing: the run loop looks after what the machine has to do (`RunLoop._service`)."""
 
     def inject(self, vcpu: Aarch64VCpu, vector: int) -> bool:
         """Make an interrupt pending, as a write of GICD_ISPENDR or GICR_ISPENDR0 does (IHI 0069 12.9.22)."""

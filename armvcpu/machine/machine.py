@@ -218,7 +218,7 @@ class Machine(Host, Watched, Handlers):
 
     @property
     def can_go_on(self) -> bool:
-        """Has the guest neither powered off nor crashed?"""
+        """Has there been no run yet, or has the last one ended by the host: time-out, limit, signal or quit?"""
         return self._loop.can_go_on
 
     @property

@@ -56,7 +56,10 @@ class Stage2:
         return bool(self._machine.guards) or not sctlr & SCTLR_EL1.M.mask
 
     def _on_sctlr_write(self, value: int) -> int:
-        """SPAN is RES1 on a CPU without PAN (DDI 0487 D17.2.118): the engine, which has PAN, must not set it then."""
+        """A CPU's MMU may have been switched: so is its stage 2. Returns what is written in place of `value`.
+
+        SPAN is RES1 on a CPU without PAN (DDI 0487 D17.2.118): the engine, which has PAN, must not set PAN then.
+        """
         vcpu = self._machine.vcpu
         if not self._is_kept:
             vcpu.use_stage2(self._is_needed(value))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.arch.fields import Field, RegisterView
+from armvcpu.arch.gic_registers import ICC_CTLR, SPURIOUS
 from armvcpu.arch.registers import by_name
 from armvcpu.vcpu.list_registers import FIRST_SPECIAL_INTID, ListRegisters
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_PRIORITY = 0xA0
-SPURIOUS = 1023
 IDLE_PRIORITY = 0xFF
 
 _INTID_MASK = 0xFF_FFFF
@@ -28,16 +27,7 @@ _MIN_BPR0, _MIN_BPR1, _MAX_BPR = 2, 3, 7
 _SRE_RESET = 0x7  # SRE, DFB, DIB: RAO/WI, there is no memory-mapped interface to go back to
 
 
-class ICV_CTLR(RegisterView):  # noqa: N801 the register's name
-    """ICV_CTLR_EL1."""
-
-    CBPR = Field(0)
-    EOImode = Field(1)
-    PRIbits = Field(10, 8)
-    A3V = Field(15)
-
-
-_CTLR_RESET = ICV_CTLR.of(PRIbits=4, A3V=1)
+_CTLR_RESET = ICC_CTLR.of(PRIbits=4, A3V=1)
 
 
 class VirtualCpuInterface:
@@ -91,16 +81,12 @@ class VirtualCpuInterface:
         """Return to a state that `state()` gave, and drive the line to its level."""
         for name in _STORED:
             setattr(self, name, state[name])
-        self.ctlr = ICV_CTLR(state["ctlr"])
+        self.ctlr = ICC_CTLR(state["ctlr"])
         self.interrupts.load_state(state["interrupts"])
         self._level = self._can_signal()
         self._line(self._level)
 
     # --- the guest's side
-
-    def knows(self, encoding: int) -> bool:
-        """Is the register with this packed encoding one of these?"""
-        return encoding in READERS or encoding in WRITERS
 
     def read(self, encoding: int) -> int | None:
         """MRS of the register with this packed encoding; None where it is not one of these, or write-only."""
@@ -166,7 +152,7 @@ class VirtualCpuInterface:
             self.bpr1 = max(value & _MAX_BPR, _MIN_BPR1)
 
     def _write_ctlr(self, value: int) -> None:
-        written = ICV_CTLR(value)
+        written = ICC_CTLR(value)
         self.ctlr = self.ctlr.replace(CBPR=written.CBPR, EOImode=written.EOImode)
 
     def _write_igrpen1(self, value: int) -> None:

@@ -14,6 +14,12 @@ ENABLE, IMASK, ISTATUS = 1, 2, 4
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
+def _compare_value(count: int, tval: int) -> int:
+    """CVAL after a write of TVAL: the count and a signed offset of 32 bits (D11.2.4)."""
+    offset = tval & 0xFFFF_FFFF
+    return (count + offset - (offset >> 31 << 32)) & _U64
+
+
 class PhysicalTimer:
     """CNTP_CTL_EL0, CNTP_CVAL_EL0 and CNTP_TVAL_EL0 of one vCPU over a 64-bit count."""
 
@@ -44,8 +50,7 @@ class PhysicalTimer:
 
     @tval.setter
     def tval(self, value: int) -> None:
-        offset = value & 0xFFFF_FFFF
-        self.cval = (self.count + offset - (offset >> 31 << 32)) & _U64
+        self.cval = _compare_value(self.count, value)
 
 
 class GuestTimer:
@@ -75,8 +80,7 @@ class GuestTimer:
         elif part == "CVAL":
             self.cval = value & _U64
         else:
-            offset = value & 0xFFFF_FFFF
-            self.cval = (self._count() + offset - (offset >> 31 << 32)) & _U64
+            self.cval = _compare_value(self._count(), value)
         self.update()
 
     def update(self) -> None:

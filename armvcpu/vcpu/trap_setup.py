@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import CNTHCTL_EL2, CPTR_EL2, HCR_EL2
+from armvcpu.arch.gic_registers import ICC_SGIR
 from armvcpu.arch.registers import by_name
 from armvcpu.vcpu.exits import SendIPI
 from armvcpu.vcpu.icv import VirtualCpuInterface
@@ -71,6 +72,6 @@ def _invalidate_instruction_cache(vcpu: Aarch64VCpu, address: int | None) -> Non
 
 def _sgi(value: int) -> SendIPI:
     """A write of ICC_SGI1R_EL1 (IHI 0069 12.2.21): an exit, since the machine knows the other CPUs."""
-    to_all = bool(value >> 40 & 1)
-    affinity = (value >> 48 & 0xFF) << 32 | (value >> 32 & 0xFF) << 16 | (value >> 16 & 0xFF) << 8
-    return SendIPI(affinity, value & 0xFFFF, to_all, False, value >> 24 & 0xF)
+    sgi = ICC_SGIR(value)
+    affinity = sgi.Aff3 << 32 | sgi.Aff2 << 16 | sgi.Aff1 << 8
+    return SendIPI(affinity, sgi.TargetList, bool(sgi.IRM), False, sgi.INTID)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from armvcpu.arch.gic_registers import SPURIOUS
 from armvcpu.arch.registers import by_name
 from armvcpu.errors import UsageError
-from armvcpu.vcpu.icv import DEFAULT_PRIORITY, SPURIOUS, VirtualCpuInterface
+from armvcpu.vcpu.icv import DEFAULT_PRIORITY, READERS, WRITERS, VirtualCpuInterface
 from armvcpu.vcpu.list_registers import LIST_REGISTERS
 
 IDLE = 0xFF
@@ -268,7 +269,7 @@ def test_only_its_own_registers_are_answered(guest: Guest) -> None:
     assert [guest.get(name) for name in ("EOIR1", "DIR", "SGI1R", "AP1R1", "AP0R3")] == [None] * 5
     assert not any(guest.set(name, 0) for name in ("IAR1", "HPPIR1", "RPR", "AP1R2"))
     assert guest.icv.read(by_name["VBAR_EL1"].encoding) is None
-    known = {row.name for row in by_name.values() if guest.icv.knows(row.encoding)}
+    known = {row.name for row in by_name.values() if row.encoding in READERS | WRITERS}
     assert {"ICC_IAR1_EL1", "ICC_EOIR1_EL1"} < known
     assert known.isdisjoint({"ICC_AP1R1_EL1", "VBAR_EL1", "ICC_SRE_EL2"})
 
