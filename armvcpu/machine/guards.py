@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from armvcpu.arch.accesses import MemoryAccess, memory_access
 from armvcpu.arch.registers import by_name
-from armvcpu.machine.memory import PAGE, RWX
+from armvcpu.machine.memory import PAGE, RWX, page_pieces
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
 
@@ -142,14 +142,12 @@ class Guards:
         access = memory_access(word, state.pc, state.gpr, state.frame[31], zva_size)
         if access is None:
             return None
-        pieces, at, end = [], access.address, access.address + access.width
-        while at < end:
-            size = min(end - at, PAGE - at % PAGE)
-            physical = machine.engine.translate(at)
-            if physical is not None:
-                pieces.append((physical, size))
-            at += size
-        return _Before(state.pc, access, tuple(pieces), self._value(access))
+        pieces = tuple(
+            (physical, size)
+            for at, size in page_pieces(access.address, access.width)
+            if (physical := machine.engine.translate(at)) is not None
+        )
+        return _Before(state.pc, access, pieces, self._value(access))
 
     def _value(self, access: MemoryAccess) -> int | None:
         data = self._machine.read_virtual(access.address, access.width)

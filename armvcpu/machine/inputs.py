@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from armvcpu.errors import ImageError
 from armvcpu.machine.clock import NO_DEADLINE
+from armvcpu.machine.files import sha256
 from armvcpu.machine.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
@@ -181,10 +182,7 @@ def _header(config: MachineConfig) -> dict[str, Any]:
 def _digest(path: PathLike | None) -> str | None:
     if path is None or not os.path.isfile(path):
         return None
-    import hashlib  # noqa: PLC0415
-
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Outcome]]:

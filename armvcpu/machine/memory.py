@@ -19,11 +19,12 @@ from armvcpu.vcpu.mapping import MappingFlags
 from armvcpu.vcpu.table_pool import TablePool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from armvcpu.engine.api import Engine
 
 PAGE = 4096
 RWX = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.EXECUTE
-
 
 MAP_NORESERVE = 0x4000  # Linux; Python names it from 3.13 on
 
@@ -35,6 +36,15 @@ def reserve(size: int) -> memoryview:
         return memoryview(mmap.mmap(-1, size, flags=flags))
     except (OSError, ValueError, OverflowError) as error:
         raise UsageError(f"cannot reserve {size // MIB} MiB for the guest's memory: {error}; lower --memory") from error
+
+
+def page_pieces(address: int, size: int) -> Iterator[tuple[int, int]]:
+    """A range page by page: (address, size) of each piece."""
+    end = address + size
+    while address < end:
+        following = min(end, (address & -PAGE) + PAGE)
+        yield address, following - address
+        address = following
 
 
 class GuestMemory:

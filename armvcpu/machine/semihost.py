@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from armvcpu.machine.memory import page_pieces
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.semihosting import BadGuestAddress, Semihosting, SemihostingExit
 from armvcpu.vcpu.exits import SystemDown
@@ -11,8 +12,6 @@ from armvcpu.vcpu.exits import SystemDown
 if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
     from armvcpu.vcpu.vcpu import Aarch64VCpu
-
-PAGE = 4096
 
 
 class VirtualMemory:
@@ -30,13 +29,11 @@ class VirtualMemory:
 
     def write(self, address: int, data: bytes) -> None:
         """Write page by page; BadGuestAddress where a page is not RAM."""
-        while data:
-            piece = data[: PAGE - address % PAGE]
-            physical = self._machine.engine.translate(address)
-            if physical is None or not self._machine.memory.is_ram(physical, len(piece)):
-                raise BadGuestAddress(f"{len(piece)} bytes at {address:#x}")
-            self._machine.memory.write(physical, piece)
-            address, data = address + len(piece), data[len(piece) :]
+        for at, size in page_pieces(address, len(data)):
+            physical = self._machine.engine.translate(at)
+            if physical is None or not self._machine.memory.is_ram(physical, size):
+                raise BadGuestAddress(f"{size} bytes at {at:#x}")
+            self._machine.memory.write(physical, data[at - address : at - address + size])
         self._machine.engine.invalidate_code()
 
 

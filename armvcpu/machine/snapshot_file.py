@@ -11,7 +11,6 @@ data has its CRC-32 in the description. A file appears under its name when it is
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import struct
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError
 from armvcpu.machine.copy_on_write import MIB, Image
+from armvcpu.machine.files import appearing
 from armvcpu.machine.snapshot import CpuSnapshot, Snapshot
 
 if TYPE_CHECKING:
@@ -43,19 +43,15 @@ def save(snapshot: Snapshot, path: str | Path) -> None:
     header = HEADER.pack(
         MAGIC, VERSION, 0, len(description), zlib.crc32(description), 0, ram_at, snapshot.ram.size
     )  # fmt: skip
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("xb") as file:
+        with appearing(path) as temporary, temporary.open("xb") as file:
             file.write(header.ljust(PAGE, b"\0") + description)
             for start, end in snapshot.ram.extents():
                 for at in range(start, end, MIB):
                     file.seek(ram_at + at)
                     file.write(snapshot.ram.read(at, min(MIB, end - at)))
             file.truncate(ram_at + snapshot.ram.size)
-        temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise ImageError(path, f"cannot be written: {error.strerror}", "choose another place") from error
 
 

@@ -78,6 +78,11 @@ class Watched:
         """`size` bytes at a guest-virtual address as the guest would read them, or None where it could not."""
         return self.engine.read_virtual(address, size)
 
+    def physical(self, address: int) -> int:
+        """The physical address behind a virtual one, which may be physical itself where the guest maps nothing."""
+        found = self.engine.translate(address)
+        return address if found is None else found
+
     def _on_mmio_access(self, is_read: bool, address: int, width: int, value: int) -> None:
         if self._observer is None:
             return

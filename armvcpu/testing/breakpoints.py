@@ -27,8 +27,7 @@ class Breakpoint:
         if address % 4:
             raise UsageError(f"{address:#x} is no address of an instruction")
         self._machine, self.address = machine, address
-        physical = machine.engine.translate(address)
-        self._physical = address if physical is None else physical
+        self._physical = machine.physical(address)
         self._word = machine.read(self._physical, 4)
 
     def __enter__(self) -> Breakpoint:

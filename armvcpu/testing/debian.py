@@ -8,7 +8,6 @@ come through such a directory too, from where the host's binary packages come fr
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -210,9 +209,3 @@ def pick(description: Path, wanted: Mapping[str, str], into: Path) -> dict[str, 
         copyfile(file, into / name)
         found[name] = file.name
     return found
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 sum of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
+from armvcpu.machine.clock import NS_PER_COUNT
 from armvcpu.machine.console import MemoryConsole
 from armvcpu.machine.outcome import Ending
 
@@ -29,7 +30,7 @@ PATIENCE_INSTRUCTIONS = 25_000_000
 TAIL = 2000
 """Characters of output that a failure shows."""
 WAITED = "somebody waits for the console"
-TIMER_HZ = 62_500_000
+TIMER_HZ = 1_000_000_000 // NS_PER_COUNT
 """CNTFRQ_EL0."""
 _FOREVER = 1e9
 

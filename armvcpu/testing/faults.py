@@ -75,8 +75,7 @@ class Faults(GuestState):
 
         The address is virtual where the guest's MMU maps it, else physical.
         """
-        found = self.engine.translate(address)
-        guard = Guard(frozenset({(address if found is None else found) & -PAGE}), RWX, None)
+        guard = Guard(frozenset({self.physical(address) & -PAGE}), RWX, None)
         self.guards.add(guard)
         return self._healed_by(lambda: self.guards.remove(guard))
 

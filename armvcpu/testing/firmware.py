@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import InternalError, UsageError
+from armvcpu.machine.files import sha256
 from armvcpu.testing import debian
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _is_intact(wanted: Entry) -> bool:
     return all(
         (file := directory(wanted.name) / name).is_file()
         and name in files
-        and files[name].get("sha256") == debian.sha256(file)
+        and files[name].get("sha256") == sha256(file)
         for name in wanted.files
     )
 
@@ -187,12 +188,12 @@ def _record(wanted: Entry, package: Path, found: Mapping[str, str], unpacked: Pa
         "architecture": debian.control_field(package, "Architecture"),
         "licence": wanted.licence,
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
-        "deb_sha256": debian.sha256(package),
+        "deb_sha256": sha256(package),
         "files": {
             name: {
                 "path": inside,
                 "size": (unpacked / name).stat().st_size,
-                "sha256": debian.sha256(unpacked / name),
+                "sha256": sha256(unpacked / name),
             }
             for name, inside in found.items()
         },

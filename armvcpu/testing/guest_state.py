@@ -23,8 +23,8 @@ class GuestState(Machine):
     def register(self, name: str) -> int:
         """x0 to x30, sp, pc, pstate, or a system register by its Arm name, 64 bits."""
         state = self.vcpu.state
-        if name[:1] == "x" and name[1:].isdecimal() and int(name[1:]) < 31:
-            return state.frame[int(name[1:])]
+        if (index := _gpr_index(name)) is not None:
+            return state.frame[index]
         if name in {"sp", "pc", "pstate"}:
             return {"sp": state.frame[31], "pc": state.pc, "pstate": state.pstate}[name]
         row = by_name.get(name.upper())
@@ -34,8 +34,8 @@ class GuestState(Machine):
 
     def set_register(self, name: str, value: int) -> None:
         """Write x0 to x30, pc, or a system register."""
-        if name[:1] == "x" and name[1:].isdecimal() and int(name[1:]) < 31:
-            self.vcpu.state.set_gpr(int(name[1:]), value)
+        if (index := _gpr_index(name)) is not None:
+            self.vcpu.state.set_gpr(index, value)
         elif name == "pc":
             self.vcpu.state.set_pc(value)
         elif name.upper() in by_name:
@@ -53,3 +53,8 @@ class GuestState(Machine):
         if isinstance(where, str) and not size:
             size = self.symbols.size(where)
         return Watch(self, address, max(size, 1), read=read, write=write)
+
+
+def _gpr_index(name: str) -> int | None:
+    """The number of x0 to x30, None for any other name."""
+    return int(name[1:]) if name[:1] == "x" and name[1:].isdecimal() and int(name[1:]) < 31 else None

@@ -10,8 +10,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import ImageError
+from armvcpu.machine.files import sha256
 from armvcpu.machine.peripherals import READ_ONLY
-from armvcpu.testing import debian
 from armvcpu.testing.suite import map_files
 from armvcpu.testing.suite_files import real_file
 from armvcpu.testing.worker_files import PIECE, SentFile
@@ -54,7 +54,7 @@ class HostFiles:
         if not path.is_file() and not path.is_block_device():
             raise ImageError(path, "is not a file or a block device", "only those travel to a cluster")
         try:
-            found = debian.sha256(path)
+            found = sha256(path)
         except OSError as error:
             raise ImageError(path, f"cannot be read: {error.strerror}") from error
         self._paths[found] = path

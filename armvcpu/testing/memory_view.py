@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
+from armvcpu.machine.memory import page_pieces
 
 if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
@@ -29,13 +30,8 @@ class GuestValue:
 
     def write(self, data: bytes) -> None:
         """Write, also what the guest executes."""
-        if len({self._page(self.address), self._page(self.address + max(len(data), 1) - 1)}) > 1:
-            first = -self.address % 4096
-            self.write(data[:first])
-            (self + first).write(data[first:])
-            return
-        physical = self._machine.engine.translate(self.address)
-        self._machine.write(self.address if physical is None else physical, data)
+        for at, size in page_pieces(self.address, len(data)):
+            self._machine.write(self._machine.physical(at), data[at - self.address : at - self.address + size])
 
     def string(self, limit: int = 4096) -> str:
         """Text up to a zero byte."""
@@ -43,10 +39,6 @@ class GuestValue:
         while len(text) < limit and (piece := (self + len(text)).read(1)) != b"\0":
             text += piece
         return text.decode(errors="replace")
-
-    @staticmethod
-    def _page(address: int) -> int:
-        return address & -4096
 
     def _get(self, width: int) -> int:
         return int.from_bytes(self.read(width), "little")

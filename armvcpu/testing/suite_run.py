@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
 from armvcpu.errors import ArmvcpuError
+from armvcpu.machine.files import appearing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -200,6 +201,5 @@ def as_json(suite: Suite, verdicts: Sequence[Verdict]) -> str:
 
 def write_report(path: Path, text: str) -> None:
     """Write a report; it appears when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with appearing(path) as temporary:
+        temporary.write_text(text)

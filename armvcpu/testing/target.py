@@ -37,7 +37,7 @@ class Target(Places, Faults):
         self.typed = ExpectConsole()
         super().__init__(image, console=self.typed, **options)
         self.timeout = timeout
-        self.talk = Conversation(self, self.typed, timeout)
+        self._start_talk()
         self.recorder = Recorder(self.name_of, self._hear_exit)
         if record:
             self.observe(self.recorder)
@@ -46,6 +46,9 @@ class Target(Places, Faults):
         self._healers = []
         for cpu in self.cpus:
             cpu.vcpu.handlers.breakpoint = self._on_breakpoint
+
+    def _start_talk(self) -> None:
+        self.talk = Conversation(self, self.typed, self.timeout)
         self.expect, self.expect_exact, self.ask = self.talk.expect, self.talk.expect_exact, self.talk.ask
         self.send, self.sendline, self.sendcontrol = self.talk.send, self.talk.sendline, self.talk.sendcontrol
 
@@ -85,9 +88,7 @@ class Target(Places, Faults):
         self.heal()
         super().restore(snapshot)
         self.typed.new_output()
-        self.talk = Conversation(self, self.typed, self.timeout)
-        self.expect, self.expect_exact, self.ask = self.talk.expect, self.talk.expect_exact, self.talk.ask
-        self.send, self.sendline, self.sendcontrol = self.talk.send, self.talk.sendline, self.talk.sendcontrol
+        self._start_talk()
 
     # --- what it did
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from armvcpu.errors import UsageError
 from armvcpu.machine.guards import Guard
-from armvcpu.machine.memory import PAGE
+from armvcpu.machine.memory import PAGE, page_pieces
 from armvcpu.vcpu.mapping import MappingFlags
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Watch:
         self.on_access: Callable[[Touched], None] | None = None
         """Called with each, after it has been made."""
         self._machine = machine
-        self._ranges = list(_physical(machine, address, size))
+        self._ranges = _physical(machine, address, size)
         denied = MappingFlags(0)
         if read:
             denied |= MappingFlags.READ
@@ -93,11 +93,5 @@ class Watch:
 
 def _physical(machine: Machine, address: int, size: int) -> list[tuple[int, int]]:
     """(start, end) of the physical pieces of a range, which is physical where the guest maps nothing there."""
-    pieces, end = [], address + size
-    while address < end:
-        following = min(end, (address & -PAGE) + PAGE)
-        found = machine.engine.translate(address)
-        start = address if found is None else found
-        pieces.append((start, start + following - address))
-        address = following
-    return pieces
+    starts = ((machine.physical(at), length) for at, length in page_pieces(address, size))
+    return [(start, start + length) for start, length in starts]

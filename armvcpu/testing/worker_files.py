@@ -8,8 +8,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from armvcpu.machine.files import sha256
 from armvcpu.machine.peripherals import READ_ONLY
-from armvcpu.testing import debian
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ class FileCache:
             file.truncate(offset + len(piece))
         if len(piece) == PIECE:
             return ""
-        if debian.sha256(part) != wanted:
+        if sha256(part) != wanted:
             part.unlink()
             return "changed while it was sent"
         part.chmod(0o444)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from armvcpu.errors import UsageError
+from armvcpu.machine.files import sha256
 from armvcpu.testing import debian, firmware
 
 WANTED = firmware.Entry("toy", "toy-package", "all", "MIT", "a toy", {"toy.bin": "usr/lib/toy-*.bin"})
@@ -69,7 +70,7 @@ def test_fetch_notes_version_and_sums(downloads):
     record = json.loads((firmware.fetch("toy") / "fetched.json").read_text())
     assert (record["package"], record["version"]) == ("toy-package", "1.2-3")
     assert record["files"]["toy.bin"]["path"] == "usr/lib/toy-7.bin"
-    assert record["files"]["toy.bin"]["sha256"] == debian.sha256(firmware.path("toy"))
+    assert record["files"]["toy.bin"]["sha256"] == sha256(firmware.path("toy"))
     assert len(record["deb_sha256"]) == 64
 
 
