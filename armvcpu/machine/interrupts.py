@@ -13,7 +13,7 @@ from armvcpu.devices.gicv3_icc import READERS, WRITERS
 from armvcpu.machine.cpus import PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from armvcpu.devices.gicv2 import Gicv2
     from armvcpu.machine.cpus import Cpu
@@ -48,16 +48,5 @@ def connect_gic(gic: Gicv2 | Gicv3, cpus: Sequence[Cpu]) -> None:
     """The CPU interface's registers into each vCPU's table, the timers' interrupts into the controller."""
     for cpu in cpus:
         if isinstance(gic, Gicv3):
-            interface, table = gic.interface(cpu.index), cpu.vcpu.sysregs
-            for encoding, reader in READERS.items():
-                table.add(encoding, partial(reader, interface), None)
-            for encoding in WRITERS:
-                table.add(encoding, None, _writer(interface.write, encoding))
+            cpu.vcpu.sysregs.add_interface(gic.interface(cpu.index), READERS, WRITERS)
         cpu.connect_timers(gic.ppi_line(cpu.index, VIRTUAL_TIMER_INTID), gic.ppi_line(cpu.index, PHYSICAL_TIMER_INTID))
-
-
-def _writer(write: Callable[[int, int], bool], encoding: int) -> Callable[[int], None]:
-    def written(value: int) -> None:
-        write(encoding, value)
-
-    return written

@@ -9,20 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from armvcpu.arch.idregs import presented
 from armvcpu.arch.instructions import DC_CVAU, IC_IALLU, IC_IALLUIS, IC_IVAU
 from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, WO, by_name
-from armvcpu.vcpu.icv import READERS, WRITERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from armvcpu.arch.idregs import CpuModel
-    from armvcpu.vcpu.icv import VirtualCpuInterface
     from armvcpu.vcpu.timer import PhysicalTimer
 
 ReadRegister = Callable[[], int]
-WriteRegister = Callable[[int], None]
+WriteRegister = Callable[[int], object]
+
+
+class CpuInterface(Protocol):
+    """A GICv3 CPU interface."""
+
+    def write(self, encoding: int, value: int) -> bool:
+        """MSR of one of its registers."""
+
+
+Interface = TypeVar("Interface", bound=CpuInterface)
 
 MPIDR_EL1 = by_name["MPIDR_EL1"].encoding
 CPACR_EL1 = by_name["CPACR_EL1"].encoding
@@ -50,12 +60,14 @@ class SysRegTable:
         if write is not None:
             self.writers[encoding] = write
 
-    def add_interface(self, icv: VirtualCpuInterface) -> None:
-        """Answer for the GICv3 CPU interface's registers from `icv`."""
-        for encoding, reader in READERS.items():
-            self.add(encoding, partial(reader, icv), None)
-        for encoding in WRITERS:
-            self.add(encoding, None, partial(_write_interface, icv, encoding))
+    def add_interface(
+        self, interface: Interface, readers: Mapping[int, Callable[[Interface], int]], writers: Iterable[int]
+    ) -> None:
+        """Answer for the registers of a GICv3 CPU interface, emulated or virtual, that are read and written so."""
+        for encoding, reader in readers.items():
+            self.add(encoding, partial(reader, interface), None)
+        for encoding in writers:
+            self.add(encoding, None, partial(interface.write, encoding))
 
     def add_instruction_cache(self, invalidate: Callable[[int | None], None]) -> None:
         """Act on cache maintenance to the Point of Unification, which HCR_EL2.TPU traps.
@@ -111,10 +123,6 @@ def _fixed(model: CpuModel, *, gicv3: bool) -> tuple[dict[int, ReadRegister], di
                 writers[row.encoding] = _ignore
     undefined = frozenset(row.encoding for row in SYSREGS if row.home is ABSENT)
     return readers, writers, undefined - readers.keys() - writers.keys()
-
-
-def _write_interface(icv: VirtualCpuInterface, encoding: int, value: int) -> None:
-    icv.write(encoding, value)
 
 
 def _zero() -> int:

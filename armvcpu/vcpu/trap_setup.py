@@ -12,7 +12,7 @@ from armvcpu.arch.controls import CNTHCTL_EL2, CPTR_EL2, HCR_EL2
 from armvcpu.arch.gic_registers import ICC_SGIR
 from armvcpu.arch.registers import by_name
 from armvcpu.vcpu.exits import SendIPI
-from armvcpu.vcpu.icv import VirtualCpuInterface
+from armvcpu.vcpu.icv import READERS, WRITERS, VirtualCpuInterface
 from armvcpu.vcpu.sysreg import CPACR_EL1, MPIDR_EL1
 from armvcpu.vcpu.timer import PhysicalTimer
 
@@ -56,7 +56,7 @@ def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig) -> None:
         vcpu.interrupts = VirtualCpuInterface(
             lambda level: vcpu.set_virtual_interrupts(irq=level), lambda value: vcpu.exit(_sgi(value))
         )
-        table.add_interface(vcpu.interrupts)
+        table.add_interface(vcpu.interrupts, READERS, WRITERS)
     if not config.passthrough_timer:
         table.add_physical_timer(PhysicalTimer(lambda: vcpu.engine.read_sysreg(_CNTPCT)))
 

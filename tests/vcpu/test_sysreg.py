@@ -6,7 +6,7 @@ import pytest
 
 from armvcpu.arch.idregs import MODELS, model
 from armvcpu.arch.registers import SYSREGS, Home, by_name, is_id_space, op
-from armvcpu.vcpu.icv import VirtualCpuInterface
+from armvcpu.vcpu.icv import READERS, WRITERS, VirtualCpuInterface
 from armvcpu.vcpu.sysreg import SysRegTable
 from armvcpu.vcpu.timer import PhysicalTimer
 
@@ -122,7 +122,7 @@ def test_instruction_cache_maintenance_reaches_the_engine(table, name, address):
 
 def test_interface_registers_have_their_directions(table):
     """IAR is read-only, EOIR and SGI1R write-only, PMR both (IHI 0069 12.2)."""
-    table.add_interface(VirtualCpuInterface(lambda _level: None))
+    table.add_interface(VirtualCpuInterface(lambda _level: None), READERS, WRITERS)
     for name in ("IAR1", "EOIR1", "SGI1R", "PMR", "RPR", "DIR", "CTLR", "SRE", "IGRPEN1", "BPR1", "HPPIR1"):
         row = by_name[f"ICC_{name}_EL1"]
         assert table.is_undefined(row.encoding, is_read=True) is not bool(row.access.value & 1)
@@ -133,7 +133,7 @@ def test_interface_registers_work_on_the_interface(table):
     """A write goes through the interface's rules, and moves its line."""
     lines: list[bool] = []
     icv = VirtualCpuInterface(lines.append)
-    table.add_interface(icv)
+    table.add_interface(icv, READERS, WRITERS)
     icv.inject(40)
     table.writers[encoding("ICC_IGRPEN1_EL1")](1)
     table.writers[encoding("ICC_PMR_EL1")](0xFF)
