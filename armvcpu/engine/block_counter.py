@@ -103,7 +103,7 @@ class BlockCounter:
 
     @property
     def is_in_block(self) -> bool:
-        """In a callback: of one in the midst of a block, and not of a trap?"""
+        """In a callback: is it that of a device or an instruction, after which the block goes on, and not a trap's?"""
         return self._words[_LENGTH] > 0
 
     def trapped(self, pc: int, syndrome: int) -> None:

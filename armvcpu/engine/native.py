@@ -51,15 +51,21 @@ def functions() -> Functions | None:
         memory[at : at + len(function)] = function
         addresses.append(base + at)
         at += len(function) + 15 & ~15
-    _clear_instruction_cache(base)
+    if not _clear_instruction_cache(base):
+        return None
     return Functions(memory, *addresses)
 
 
-def _clear_instruction_cache(base: int) -> None:
-    """The page has never been executed; only a host with separate caches (AArch64) has to be told of the stores."""
-    clear = getattr(C.CDLL(None), "__clear_cache", None)
-    if clear is not None:
-        clear(C.c_void_p(base), C.c_void_p(base + mmap.PAGESIZE))
+def _clear_instruction_cache(base: int) -> bool:
+    """Have the stores be code; False where nobody can. An x86 host needs nobody: its caches are coherent."""
+    if os.uname().machine.lower() not in {"aarch64", "arm64"}:
+        return True
+    try:
+        clear = C.CDLL("libgcc_s.so.1")["__clear_cache"]
+    except (OSError, AttributeError):
+        return False
+    clear(C.c_void_p(base), C.c_void_p(base + mmap.PAGESIZE))
+    return True
 
 
 class SiteData(C.Structure):
@@ -83,7 +89,7 @@ def table_index(encoding: int) -> int:
 
 
 class Filter:
-    """A callback for MSR or MRS that is only called for the registers that have been added."""
+    """A callback for MSR or MRS: called for the registers that have been added, and without native code for all."""
 
     def __init__(self, callback: object) -> None:
         self._callback = callback

@@ -61,7 +61,7 @@ class Sites:
         callback: Any
         if native is not None and encoding != IC_IVAU:
             callback, data = native.answer, C.addressof(self._site_data(native, pc, encoding, value))
-        elif native is not None and self._applies(pc):
+        elif native is not None and self._is_el1_code(pc):
             callback, data = native.same_page, C.addressof(self._page_data(pc, encoding))
         else:
             callback, data = self._in_python(pc, encoding, value), None
@@ -84,7 +84,7 @@ class Sites:
         data = SiteData(level_id=self._pstate, level=_EL1, read=native.nothing, value=value or 0, write=native.nothing)
         first, second, data.op2 = key_of(encoding)
         data.key[:] = first, second
-        if not self._applies(pc):
+        if not self._is_el1_code(pc):
             data.read = C.cast(self._lib.quick.uc_reg_read, C.c_void_p)
         if value is not None:
             data.write = C.cast(self._lib.quick.uc_reg_write, C.c_void_p)
@@ -109,14 +109,24 @@ class Sites:
 
     def _constant(self, encoding: int, value: int, pc: int) -> Answer:
         first, second, third = key_of(encoding)
-        views, write, handle, applies = self._views.at, self._lib.quick.uc_reg_write, self._handle, self._applies(pc)
+        views, write, handle, is_el1_code = (
+            self._views.at,
+            self._lib.quick.uc_reg_write,
+            self._handle,
+            self._is_el1_code(pc),
+        )
         cell = C.c_uint64(value)
         self._kept.append(cell)
         cell_at = C.addressof(cell)
 
         def answer(_uc: int, reg: int, cp_reg: int) -> int:
             words = views(cp_reg)
-            if words[0] != first or words[1] != second or words[2] & 0xFFFF_FFFF != third or not (applies or self._el1):
+            if (
+                words[0] != first
+                or words[1] != second
+                or words[2] & 0xFFFF_FFFF != third
+                or not (is_el1_code or self._el1)
+            ):
                 return _LEFT_TO_THE_ENGINE
             write(handle, reg, cell_at)
             return _DONE
@@ -125,11 +135,16 @@ class Sites:
 
     def _instruction(self, encoding: int, act: Callable[[int], None], pc: int) -> Answer:
         first, second, third = key_of(encoding)
-        views, applies = self._views.at, self._applies(pc)
+        views, is_el1_code = self._views.at, self._is_el1_code(pc)
 
         def answer(_uc: int, _reg: int, cp_reg: int) -> int:
             words = views(cp_reg)
-            if words[0] != first or words[1] != second or words[2] & 0xFFFF_FFFF != third or not (applies or self._el1):
+            if (
+                words[0] != first
+                or words[1] != second
+                or words[2] & 0xFFFF_FFFF != third
+                or not (is_el1_code or self._el1)
+            ):
                 return _LEFT_TO_THE_ENGINE
             try:
                 act(words[3])
@@ -140,8 +155,8 @@ class Sites:
         return answer
 
     @staticmethod
-    def _applies(pc: int) -> bool:
-        """Is what executes at `pc` at EL1 for certain?"""
+    def _is_el1_code(pc: int) -> bool:
+        """Is what executes at `pc` surely at EL1, so that PSTATE need not be asked?"""
         return bool(pc & _UPPER_HALF)
 
     @property

@@ -99,6 +99,8 @@ class RunLoop:
                 self._rearm()
                 self.can_go_on = False
                 self.last_outcome = self._loop(max_instructions)
+                if self.last_outcome.ending is Ending.STOPPED:
+                    self.can_go_on = True
             except (GuestCrash, Unmodelled) as stop:
                 self.last_outcome = Outcome.of(Ending.CRASHED, str(stop))
             finally:

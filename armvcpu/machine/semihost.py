@@ -64,5 +64,6 @@ def attach_semihosting(machine: Machine) -> Semihosting:
         else:
             vcpu.set_return_value(result)
 
-    machine.vcpu.handlers.semihosting = call
+    for cpu in machine.cpus:
+        cpu.vcpu.handlers.semihosting = call
     return semihosting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 import raw_guest as raw
 
@@ -71,3 +73,14 @@ def test_a_cpu_that_works_keeps_its_turn(tmp_path):
         machine.run(timeout=0.1)
         assert machine._loop.turns._spin_sites == set()
         assert all(cpu.vcpu.gpr(1) for cpu in machine.cpus)
+
+
+def test_semihosting_answers_on_every_cpu(tmp_path):
+    """SYS_EXIT by the second CPU, while the first one only turns round."""
+    image = tmp_path / "exit.bin"
+    code = raw.image(raw.branch(0), raw.mov(0, 0x18), raw.mov(1, raw.BASE + 0x100), raw.HLT_SEMIHOSTING)
+    image.write_bytes(code.ljust(0x100, b"\0") + struct.pack("<2Q", 0x2_0026, 0))
+    with Machine(image, cpus=2, semihosting=True) as machine:
+        machine.cpus[1].start(raw.BASE + 4, 0x18)
+        outcome = machine.run(timeout=20)
+    assert (outcome.status, outcome.reason) == (0, "semihosting exit: ADP_Stopped_ApplicationExit, status 0")
