@@ -19,7 +19,7 @@ class ImageError(UsageError):
 
     def __init__(self, path: object, problem: str, remedy: str = "") -> None:
         self.path, self.problem, self.remedy = str(path), problem, remedy
-        super().__init__(f"{path}: {problem}" + (f"; {remedy}" if remedy else ""))
+        super().__init__(f"{self.path or repr(self.path)}: {problem}" + (f"; {remedy}" if remedy else ""))
 
 
 class StateError(UsageError):

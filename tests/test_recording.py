@@ -14,6 +14,7 @@ from armvcpu import Machine, MemoryConsole
 from armvcpu.errors import UsageError
 from armvcpu.machine.outcome import Ending
 from armvcpu.testing.firmware import fetch, path
+from armvcpu.testing.target import Target
 
 ARMVCPU = str(Path(sys.executable).parent / "armvcpu")
 
@@ -81,8 +82,11 @@ def test_a_recording_holds_moments_and_what_was_typed(session):
         (lambda text: text.replace('"end"', '"ned"'), "is damaged"),
         (lambda text: text[: len(text) - 20], "is damaged"),
         (lambda text: text + '{"at": 1, "input": "x"}\n', "is damaged"),
+        (lambda text: text.replace('"input": "x"', '"input": 3'), "line 2: is damaged"),
+        (lambda text: text.replace('console", 0]', 'console", 999]'), "is damaged"),
+        (lambda text: "[" * 100_000, "is no recording"),
     ],
-    ids=["empty", "no-json", "version", "machine", "event", "truncated", "order"],
+    ids=["empty", "no-json", "version", "machine", "event", "truncated", "order", "input", "status", "depth"],
 )
 def test_a_damaged_recording_is_one_line(session, u_boot, tmp_path, damage, words):
     """With the file's name, and the line where it is one line that is damaged; status 2."""
@@ -99,7 +103,7 @@ def test_another_image_is_another_machine(session):
     """The recording knows the files by their contents."""
     done = replay(session[0], "guests/bin/hello.elf")
     assert done.returncode == 2
-    assert b"is a recording of another machine: its image is None" in done.stderr
+    assert b"is a recording of another machine: its image is not the same" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,27 @@ def test_a_recording_that_cannot_be_written(tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"cannot be written" in done.stderr
+
+
+def test_a_recording_that_was_there_survives_wrong_usage(tmp_path):
+    """It begins anew when the machine can be had."""
+    recording = tmp_path / "recording"
+    recording.write_text("kept")
+    with pytest.raises(UsageError, match="no such file"):
+        Machine("/nowhere", clock="instructions", record=recording)
+    assert recording.read_text() == "kept"
+
+
+def test_a_target_records_and_replays(tmp_path):
+    """`record` is a file there too; what is typed comes by itself the second time."""
+    options = {"image": "guests/bin/echo.elf", "clock": "instructions"}
+    with Target(record=tmp_path / "recording", **options) as target:
+        target.expect_exact("echo")
+        target.sendline("typed")
+        target.expect_exact("typed")
+        assert target.recorder.exits is not None
+    with Target(replay=tmp_path / "recording", **options) as target:
+        target.expect_exact("typed")
 
 
 def test_scripts_record_and_replay(tmp_path):

@@ -63,7 +63,7 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--max-instructions", metavar="N", type=click.IntRange(min=1), help="End after exactly N instructions.")
 @click.option(
     "--trace", metavar="KIND,...[:FILE]", multiple=True,
-    help="Write a line for each event, to stderr or FILE: exits, mmio, sysreg, psci, exception, insn, mem.",
+    help="Write a line for each event, to stderr or FILE: exits, irq, mmio, sysreg, psci, exception, insn, mem.",
 )  # fmt: skip
 @click.option("--semihosting", is_flag=True, help="Answer HLT #0xF000: console, exit, clock, command line.")
 @click.option(
@@ -91,14 +91,16 @@ def run(ctx: click.Context, /, as_json: bool, trace: tuple[str, ...], **options:
 
 
 def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> tuple[Machine, Outcome]:
+    from armvcpu.cli.outputs import check_outputs  # noqa: PLC0415
     from armvcpu.machine.console_stdio import StdioConsole  # noqa: PLC0415  for a fast start: usage errors come first
     from armvcpu.machine.machine import Machine  # noqa: PLC0415
 
+    check_outputs(options, [path for _, _, path in (text.partition(":") for text in trace) if path])
     timeout, limit = options.pop("timeout"), options.pop("max_instructions")
     snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("load", "save", "at")))
     options["virtio_version"] = 1 if options.pop("virtio") == "legacy" else 2
     options["reboot"] = not options.pop("no_reboot")
-    if options["record"] or options["replay"]:
+    if options["record"] is not None or options["replay"] is not None:
         options["clock"] = "instructions"
     tracing = None
     if trace:
@@ -119,9 +121,11 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     snapshots.watch(console, machine)
     console.on_output_lost = lambda: machine.interrupt(signal.SIGPIPE)
     for number in TERMINATING:
+        if signal.getsignal(number) is signal.SIG_IGN:  # nohup, or a shell's background job
+            continue
         stack.callback(signal.signal, number, signal.signal(number, lambda n, _frame: machine.interrupt(n)))
     with console:
-        repeats = options["clock"] == "instructions" and not options["record"] and not options["replay"]
+        repeats = options["clock"] == "instructions" and options["record"] is None and options["replay"] is None
         if repeats and not console.read_to_end(PATIENCE):
             log.info("the input does not end: what comes later is not repeatable, unless it is recorded (--record)")
         outcome = machine.run(timeout=timeout, max_instructions=limit or 0)

@@ -30,12 +30,18 @@ class SnapshotFiles:
             raise UsageError("--snapshot-at has no effect without --snapshot-save")
         if self.at == "":
             raise UsageError("--snapshot-at waits for no text: give some")
-        if self.save is not None and not os.path.isdir(os.path.dirname(os.path.abspath(self.save))):
-            raise UsageError(f"{self.save}: there is no such directory for --snapshot-save")
+        if self.save is not None:
+            _check_place(self.save)
         if self.load is not None:
             from armvcpu.machine import snapshot_file  # noqa: PLC0415  most runs need none
 
-            machine.restore(snapshot_file.load(self.load))
+            snapshot = snapshot_file.load(self.load)
+            try:
+                machine.restore(snapshot)
+            except UsageError as error:
+                raise UsageError(
+                    f"--snapshot-load {self.load}: {error}; start with the options it was made with"
+                ) from error
 
     def watch(self, console: StdioConsole, machine: Machine) -> None:
         """Listen to what the guest prints, where a text is waited for."""
@@ -63,3 +69,19 @@ class SnapshotFiles:
         snapshot_file.save(snapshot, self.save)
         snapshot.close()
         return outcome
+
+
+def _check_place(path: str) -> None:
+    """UsageError where no file can appear under the name, before the run and not behind it."""
+    directory = os.path.dirname(os.path.abspath(path))
+    problem = ""
+    if not path or os.path.isdir(path):
+        problem = "is no name of a file"
+    elif os.path.exists(path) and not os.path.isfile(path):
+        problem = "is no regular file"
+    elif not os.path.isdir(directory):
+        problem = "there is no such directory"
+    elif not os.access(directory, os.W_OK | os.X_OK):
+        problem = "its directory can't be written"
+    if problem:
+        raise UsageError(f"--snapshot-save {path or repr(path)}: {problem}; choose another place")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import click
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from armvcpu.testing.suite import Suite
@@ -46,15 +49,19 @@ def test(
 
     from armvcpu.testing import suite_run  # noqa: PLC0415  for a fast start
     from armvcpu.testing.suite import load_suite  # noqa: PLC0415
+    from armvcpu.testing.suite_files import check_files  # noqa: PLC0415
 
     loaded = [load_suite(path) for path in suites]
     loaded = [replace(suite, cases=tuple(case for case in suite.cases if word in case.name)) for suite in loaded]
     if not any(suite.cases for suite in loaded):
         raise UsageError(f"no test has {word!r} in its name")
-    if junit_xml is not None and (len(loaded) > 1 or not junit_xml.absolute().parent.is_dir()):
-        raise UsageError(f"--junit-xml {junit_xml}: give one suite, and a directory that is there")
+    for path, suite in zip(suites, loaded, strict=True):
+        for case in suite.cases:
+            check_files(case, str(path))
+    if junit_xml is not None and (len(loaded) > 1 or not _can_be_written(junit_xml)):
+        raise UsageError(f"--junit-xml {junit_xml}: give one suite, and a file in a directory that can be written")
     failed = 0
-    with _where(scheduler, jobs) as run:
+    with _signals_interrupt(), _where(scheduler, jobs) as run:
         for suite in loaded:
             verdicts, problem = _run(suite, run, quiet=as_json)
             failed += sum(not verdict.passed for verdict in verdicts)
@@ -65,6 +72,35 @@ def test(
             if problem is not None:
                 raise problem
     ctx.exit(1 if failed else 0)
+
+
+def _can_be_written(path: Path) -> bool:
+    if path.exists() and not path.is_file():
+        return not path.is_dir()  # /dev/stdout
+    return os.access(path.absolute().parent, os.W_OK | os.X_OK)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the run as Ctrl-C does, with the status of their own; not where they are ignored."""
+    came: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        came.append(number)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+
+    with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                stack.callback(signal.signal, number, signal.signal(number, interrupt))
+        try:
+            yield
+        except KeyboardInterrupt:
+            if came:
+                sys.exit(128 + came[0])
+            raise
 
 
 def _where(scheduler: str | None, jobs: int | None) -> AbstractContextManager[Runner]:

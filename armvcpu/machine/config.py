@@ -68,6 +68,8 @@ class MachineConfig:
             raise UsageError(f"{plugged} disks, networks and consoles: the board has room for {MAX_PLUGGED}")
         if self.gic not in MAX_CPUS:
             raise UsageError(f"no GICv{self.gic}: 2 or 3")
+        if self.virtio_version not in {1, 2}:
+            raise UsageError(f"no virtio version {self.virtio_version}: 1 (legacy) or 2 (modern)")
         if not 1 <= self.cpus <= MAX_CPUS[self.gic]:
             raise UsageError(f"--cpus {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
         if self.clock not in {"host", "instructions"}:

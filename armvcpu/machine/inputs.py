@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 VERSION = 1
 _KIND = "armvcpu recording"
 _ADMITTED_AT_ONCE = 1 << 20
+_FILES = ("image", "firmware", "vars", "initrd", "dtb", "disks")
+"""What a recording compares by its contents."""
 
 
 class Input(Protocol):
@@ -174,7 +176,7 @@ def _header(config: MachineConfig) -> dict[str, Any]:
         "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console", "virtio_version",
         "reboot", "semihosting", "exact_mmio",
     )}  # fmt: skip
-    files = {name: _digest(getattr(config, name)) for name in ("image", "firmware", "vars", "initrd", "dtb")}
+    files = {name: _digest(getattr(config, name)) for name in _FILES if name != "disks"}
     disks = [_digest(str(disk).removesuffix(",ro")) for disk in config.disks]
     return {_KIND: VERSION, **options, **files, "disks": disks}
 
@@ -190,11 +192,13 @@ def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Out
 
     remedy = "record it anew with --record"
     try:
+        if not os.path.isfile(path) and os.path.exists(path):
+            raise ImageError(path, "is not a regular file", remedy)
         with open(path, encoding="ascii") as file:
             lines = file.read().splitlines()
     except OSError as error:
         raise ImageError(path, f"cannot be read: {error.strerror}", "check the path") from error
-    except UnicodeDecodeError:
+    except ValueError:  # not ASCII, or a NUL character in the name
         lines = []
     events: list[tuple[int, bytes | Outcome]] = []
     number = 1
@@ -204,13 +208,15 @@ def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Out
             raise ImageError(path, f"is a recording of version {header[_KIND]}, not {VERSION}", remedy)
         for number, line in enumerate(lines[1:], 2):  # noqa: B007  the handler tells it
             events.append(_event(json.loads(line), events[-1][0] if events else 0))
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         what = "is no recording" if number == 1 else f"line {number}: is damaged"
         raise ImageError(path, what, remedy) from error
     for name, here in wanted.items():
-        if header.get(name) != here:
+        there = header.get(name)
+        if there != here:
+            differs = "is not the same" if name in _FILES else f"is {there}, here it is {here}"
             raise ImageError(
-                path, f"is a recording of another machine: its {name} is {header.get(name)}, here it is {here}",
+                path, f"is a recording of another machine: its {name} {differs}",
                 "start with the same options and unchanged files",
             )  # fmt: skip
     return events
@@ -218,9 +224,11 @@ def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Out
 
 def _event(row: dict[str, Any], earliest: int) -> tuple[int, bytes | Outcome]:
     moment = row["at"]
-    if not isinstance(moment, int) or moment < earliest:
+    if type(moment) is not int or moment < earliest:
         raise ValueError(moment)
     if "end" in row:
         ending, reason, status = row["end"]
-        return moment, Outcome(Ending[ending], str(reason), int(status))
+        if type(status) is not int or not 0 <= status < 256:
+            raise ValueError(status)
+        return moment, Outcome(Ending[ending], str(reason), status)
     return moment, row["input"].encode("latin-1")

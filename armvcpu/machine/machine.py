@@ -71,7 +71,6 @@ class Machine(Host, Watched, Handlers):
         self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
         lines = Lines(self.config.cpus)
         self.clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
-        self.inputs = open_input(self.config, self.console, self.clock)
         self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
         wiring = Wiring(
             self.console.write, self.memory.flash, lines, self.memory,
@@ -83,6 +82,7 @@ class Machine(Host, Watched, Handlers):
         for address, data in self.plan.writes:
             if address < RAM_BASE:
                 self.memory.flash[0].load(data)
+        self.inputs = open_input(self.config, self.console, self.clock)  # a recording begins when the rest can be had
         self.pcpu = Aarch64PerCpu(0, engine_factory)
         self.pcpu.hardware_enable()
         self.engine = self.pcpu.engine

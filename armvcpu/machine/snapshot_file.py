@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import stat
 import struct
 import zlib
 from dataclasses import asdict
@@ -58,13 +59,16 @@ def save(snapshot: Snapshot, path: str | Path) -> None:
 def load(path: str | Path) -> Snapshot:
     """Read one; ImageError, with what is wrong with it, where it is none that can be used."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ImageError(path, f"cannot be opened: {error.strerror}", "check the path") from error
+        fd = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )  # opening a named pipe must not wait for a writer
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise ImageError(path, f"cannot be opened: {said}", "check the path") from error
     ram = Image(fd, 0, 0)
     try:
         return _load(ram, path)
-    except (KeyError, TypeError, ValueError, struct.error, OSError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, struct.error, OSError) as error:
         ram.close()
         raise ImageError(path, f"is a damaged snapshot: {error}", _REMEDY) from error
     except BaseException:
@@ -74,14 +78,17 @@ def load(path: str | Path) -> Snapshot:
 
 def _load(ram: Image, path: str | Path) -> Snapshot:
     fd = ram.fd
-    header = os.pread(fd, HEADER.size, 0)
+    status = os.fstat(fd)
+    header = os.pread(fd, HEADER.size, 0) if stat.S_ISREG(status.st_mode) else b""
     if not header.startswith(MAGIC):
         raise ImageError(path, "is no snapshot", _REMEDY)
-    _, version, _, length, crc, _, ram_at, ram_size = HEADER.unpack(header)
+    _, version, zero, length, crc, nought, ram_at, ram_size = HEADER.unpack(header)
     if version != VERSION:
         raise ImageError(path, f"is a snapshot of version {version}, not {VERSION}", _REMEDY)
-    if os.fstat(fd).st_size != ram_at + ram_size:
+    if status.st_size != ram_at + ram_size:
         raise ImageError(path, "is a truncated snapshot", _REMEDY)
+    if zero or nought or ram_at % PAGE or not 0 < length <= ram_at - PAGE:
+        raise ImageError(path, "is a damaged snapshot: its header has changed", _REMEDY)
     description = os.pread(fd, length, PAGE)
     if zlib.crc32(description) != crc:
         raise ImageError(path, "is a damaged snapshot: its description has changed", _REMEDY)

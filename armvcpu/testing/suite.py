@@ -12,6 +12,7 @@ What is wrong in it is one line with the file and the test, before anything runs
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 STEPS = ("expect", "expect_exact", "send", "sendline", "wait")
 VERDICTS = ("off", "running")
 DISK = "@disk/"
-FILES = ("image", "firmware", "initrd", "dtb", "vars", "disks")
+FILES = ("image", "firmware", "initrd", "dtb", "vars", "replay", "disks")
 """The options that name files of the host; disks has several."""
-_OWN = {"name", "script", "timeout", "end", "status", "machine"}
-_OPTIONS = {row.name for row in fields(MachineConfig)} | {"memory"}
+_OWN = {"name", "script", "timeout", "end", "status"}
+_OPTIONS = {row.name: row for row in fields(MachineConfig) if row.name != "record"}
+_WORDS = {bool: "true or false", int: "a number", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,10 @@ def load_suite(path: str | Path) -> Suite:
     wrong = set(about) - {"name", "timeout"}
     if wrong:
         raise UsageError(f"{path}: [suite] has no {', '.join(sorted(wrong))}; it has name and timeout")
+    if not isinstance(about.get("name", ""), str):
+        raise UsageError(f"{path}: [suite]: name = {about['name']!r}: it is text")
     if not tests:
-        raise UsageError(f"{path}: no [[test]] in it")
+        raise UsageError(f"{path}: no [[test]] in it; docs/testing.md has an example")
     default = _seconds(about.get("timeout", 60.0), f"{path}: [suite]")
     disks = _disks(data.get("disk", {}), path)
     cases = [case for number, test in enumerate(tests, 1) for case in _cases(test, number, path, default, disks)]
@@ -119,8 +123,8 @@ def _cases(
     if not isinstance(name, str) or not name:
         raise UsageError(f"{where}: it needs a name")
     for key in test:
-        if key not in _OWN | _OPTIONS:
-            raise UsageError(f"{where}: no option {key!r}; there are {', '.join(sorted(_OWN | _OPTIONS))}")
+        if key not in _OWN | _OPTIONS.keys():
+            raise UsageError(f"{where}: no option {key!r}; there are {', '.join(sorted(_OWN | _OPTIONS.keys()))}")
     options = {key: _option(key, value, path.parent, where) for key, value in test.items() if key in _OPTIONS}
     if "disks" in options:
         options["disks"] = tuple(_disk(each, disks, where) for each in options["disks"])
@@ -129,16 +133,23 @@ def _cases(
     end, status = test.get("end", "off"), test.get("status", 0)
     if end not in VERDICTS:
         raise UsageError(f"{where}: end is one of {', '.join(VERDICTS)}")
-    if not isinstance(status, int):
-        raise UsageError(f"{where}: status is a number")
+    if type(status) is not int or not 0 <= status < 256:
+        raise UsageError(f"{where}: status is a number from 0 to 255")
     script = _script(test.get("script", []), where)
     timeout = _seconds(test.get("timeout", default), where)
     cpus = options.pop("cpus", 1)
-    for count in cpus if isinstance(cpus, list) else [cpus]:
-        if not isinstance(count, int):
-            raise UsageError(f"{where}: cpus is a number or a list of numbers")
+    for count in _counts(cpus, where):
+        _check_machine({**options, "cpus": count}, where)
         shown = f"{name}[{count}]" if isinstance(cpus, list) else name
         yield Case(shown, {**options, "cpus": count}, script, timeout, end, status)
+
+
+def _counts(cpus: Any, where: str) -> list[int]:
+    """The numbers of CPUs that a test is for."""
+    counts: list[int] = cpus if isinstance(cpus, list) else [cpus]
+    if not counts or not all(type(count) is int for count in counts):
+        raise UsageError(f"{where}: cpus is a number or a list of numbers")
+    return counts
 
 
 def _option(key: str, value: Any, directory: Path, where: str) -> Any:
@@ -147,10 +158,30 @@ def _option(key: str, value: Any, directory: Path, where: str) -> Any:
     if key in FILES:
         return _file(value, directory, where)
     if key == "networks":
-        return tuple(value)
+        return tuple(_typed(key, each, str, where) for each in (value if isinstance(value, list) else [value]))
     if key == "memory" and isinstance(value, str):
-        return parse_size(value)
+        try:
+            return parse_size(value)
+        except UsageError as error:
+            raise UsageError(f"{where}: memory: {error}") from error
+    if key == "cpus":
+        return value
+    default = _OPTIONS[key].default
+    return _typed(key, value, int if key == "load_address" else str if default is None else type(default), where)
+
+
+def _typed(key: str, value: Any, kind: type, where: str) -> Any:
+    if type(value) is not kind:
+        raise UsageError(f"{where}: {key} = {value!r}: it is {_WORDS[kind]}")
     return value
+
+
+def _check_machine(options: dict[str, Any], where: str) -> None:
+    """UsageError for options that contradict each other; a directory is looked for where the test runs."""
+    try:
+        MachineConfig(**{key: value for key, value in options.items() if key != "semihosting_directory"}).check()
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
 
 
 def _disk(value: str, disks: dict[str, dict[str, str]], where: str) -> str | dict[str, str]:
@@ -183,7 +214,12 @@ def _script(steps: Any, where: str) -> tuple[Step, ...]:
             value = str(_seconds(value, f"{where}: step {number}"))
         if not isinstance(value, str):
             raise UsageError(f"{where}: step {number}: {value!r} is no text")
-        made.append(Step(kinds[0], value, None if timeout is None else _seconds(timeout, where)))
+        if kinds[0] == "expect":
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise UsageError(f"{where}: step {number}: {value!r} is no regular expression: {error}") from error
+        made.append(Step(kinds[0], value, None if timeout is None else _seconds(timeout, f"{where}: step {number}")))
     return tuple(made)
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from shutil import copyfile
 from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
+from armvcpu.errors import ImageError, UsageError
+from armvcpu.machine.peripherals import READ_ONLY
 from armvcpu.testing import firmware
 from armvcpu.testing.disk import fat_image
 from armvcpu.testing.initramfs import busybox_initramfs
 from armvcpu.testing.suite import map_files
+
+if TYPE_CHECKING:
+    from armvcpu.testing.suite import Case
 
 INITRAMFS = "@initramfs"
 _WRITABLE = ("disks", "vars")
@@ -24,6 +30,29 @@ def real_files(options: dict[str, object], directory: Path) -> dict[str, object]
         return copyfile(str(file), _new(directory)) if is_fetched and option in _WRITABLE else file
 
     return map_files(options, real)
+
+
+def check_files(case: Case, where: str) -> None:
+    """UsageError with the place, before anything runs, for a file that is not there, or not to be fetched."""
+
+    def check(option: str, value: object) -> object:
+        for name, file in value.items() if isinstance(value, dict) else [("", value)]:
+            try:
+                _check_file(option, str(file).removesuffix(READ_ONLY) if option == "disks" else str(file))
+            except UsageError as error:
+                raise UsageError(f"{where}: test {case.name}: {name or option}: {error}") from error
+        return value
+
+    map_files(case.options, check)
+
+
+def _check_file(option: str, file: str) -> None:
+    if file.startswith("@"):
+        name, _, wanted = file[1:].partition("/")
+        if file != INITRAMFS and wanted not in {"", *(files := firmware.entry(name).files)}:
+            raise UsageError(f"{name} has no file {wanted!r}; it has {', '.join(files)}")
+    elif "\0" in file or (option != "vars" and not Path(file).exists()):
+        raise ImageError(file, "no such file", "check the path, which begins beside the suite")
 
 
 def real_file(value: object, directory: Path) -> object:

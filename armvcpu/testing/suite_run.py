@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
+import signal
+import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ET
@@ -17,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
-from armvcpu.errors import ArmvcpuError
+from armvcpu.errors import ArmvcpuError, UsageError
 from armvcpu.machine.files import appearing
 
 if TYPE_CHECKING:
@@ -94,7 +97,9 @@ def _play(case: Case, target: Target, end: float) -> None:
         left = max(0.0, end - time.monotonic())
         try:
             _step(step, target, left if step.timeout is None else min(step.timeout, left))
-        except (EOF, TIMEOUT) as error:
+        except TIMEOUT as error:
+            raise _Wrong(f"step {number}, {step.kind} {step.text!r}: the guest has not printed it in time") from error
+        except EOF as error:
             raise _Wrong(f"step {number}, {step.kind} {step.text!r}: {str(error).splitlines()[0]}") from error
     if case.end == "off":
         outcome = target.finish(max(0.001, end - time.monotonic()))
@@ -123,15 +128,15 @@ def local(jobs: int | None) -> Iterator[Runner]:
 
 
 def run_suite(suite: Suite, jobs: int) -> Iterator[Verdict]:
-    """The verdict of each test, in the order in which they end; `jobs` processes. A lost process loses no verdict."""
-    if jobs == 1:
-        yield from map(run_case, suite.cases)
-        return
+    """The verdict of each test, in the order in which they end; `jobs` processes. A lost process loses no verdict.
+
+    Whatever ends this early, an interrupt or a signal, kills the processes and removes their files.
+    """
     lost: dict[str, int] = {}
     left: list[Case] = list(suite.cases)
     while left:
         broken: list[Case] = []
-        with ProcessPoolExecutor(jobs, mp_context=_context()) as pool:
+        with _pool(jobs) as pool:
             running: dict[Future[Verdict], Case] = {pool.submit(run_case, case): case for case in left}
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -159,6 +164,43 @@ def _context() -> BaseContext:
     for name in ("suite_files", "target"):
         import_module(f"armvcpu.testing.{name}")
     return multiprocessing.get_context("fork")
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    others = set(multiprocessing.active_children())
+    with (
+        TemporaryDirectory(prefix="armvcpu-", ignore_cleanup_errors=True) as made,
+        ProcessPoolExecutor(jobs, mp_context=_context(), initializer=_follow_parent, initargs=(made,)) as pool,
+    ):
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            started = set(multiprocessing.active_children()) - others
+            for process in started:
+                process.kill()
+            for process in started:
+                process.join()
+            raise
+
+
+def _follow_parent(made: str) -> None:
+    """In a process of the pool: leave interrupts to the parent, have files where that removes them, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    tempfile.tempdir = made
+    threading.Thread(target=_end_with_parent, args=(made,), daemon=True).start()
+
+
+def _end_with_parent(made: str) -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    shutil.rmtree(made, ignore_errors=True)
+    os._exit(1)
 
 
 def lost_process(case: Case) -> Verdict:
@@ -200,6 +242,12 @@ def as_json(suite: Suite, verdicts: Sequence[Verdict]) -> str:
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write a report; it appears when it is complete."""
-    with appearing(path) as temporary:
-        temporary.write_text(text)
+    """Write a report; it appears when it is complete. UsageError where the host refuses."""
+    try:
+        if path.exists() and not path.is_file():  # /dev/stdout
+            path.write_text(text)
+            return
+        with appearing(path) as temporary:
+            temporary.write_text(text)
+    except OSError as error:
+        raise UsageError(f"{path}: the report cannot be written: {error.strerror}; choose another place") from error

@@ -20,6 +20,7 @@ from armvcpu.testing.places import NotReachedError, Places
 from armvcpu.testing.recorder import Access, Call, Recorder, Taken
 
 if TYPE_CHECKING:
+    from armvcpu.machine.config import PathLike
     from armvcpu.machine.snapshot import Snapshot
 
 __all__ = ["NotReachedError", "Target"]
@@ -30,16 +31,21 @@ TIMEOUT = 30.0
 class Target(Places, Faults):
     """The machine; `timeout` is the patience of `expect` and `run_until`, seconds, unless they are given another.
 
-    `record` keeps exits, calls and exceptions for assertions; a guest pays a few per cent for it.
+    `record` keeps exits, calls and exceptions for assertions; a guest pays a few per cent for it. Where it is the name
+    of a file, what is typed is kept there besides, for `replay`.
     """
 
-    def __init__(self, image: Any = None, *, record: bool = True, timeout: float = TIMEOUT, **options: Any) -> None:
+    def __init__(
+        self, image: Any = None, *, record: bool | PathLike = True, timeout: float = TIMEOUT, **options: Any
+    ) -> None:
         self.typed = ExpectConsole()
+        if not isinstance(record, bool):
+            options["record"] = record
         super().__init__(image, console=self.typed, **options)
         self.timeout = timeout
         self._start_talk()
         self.recorder = Recorder(self.name_of, self._hear_exit)
-        if record:
+        if record is not False:
             self.observe(self.recorder)
         self._stops = set()
         self._awaited = None

@@ -95,6 +95,16 @@ def test_signal_ends_the_run_with_its_status(raw, number):
         assert child.wait(20) == 128 + number
 
 
+def test_a_signal_that_is_ignored_stays_so(raw):
+    """As under nohup."""
+    command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *COMMAND, "run", raw(READY)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"ready\n"
+        child.send_signal(signal.SIGHUP)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 128 + signal.SIGTERM
+
+
 # --- terminal
 
 
@@ -411,6 +421,25 @@ BAD_OPTIONS = {
 def test_bad_options_are_one_line(words, problem):
     """Status 2, before the guest runs."""
     check_usage_error(armvcpu("run", *words), problem)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("{}", "--record", "{}"), "--record {}: that is the file of IMAGE; name another"),
+        (("{}", "--trace", "psci:{}"), "--trace {}: that is the file of IMAGE"),
+        (("{}", "--snapshot-save", "{}"), "--snapshot-save {}: that is the file of IMAGE"),
+        ((ELF, "--disk", "{},ro", "--record", "{}"), "--record {}: that is the file of --disk"),
+        ((ELF, "--trace", "psci:new", "--trace", "exits:./new"), "--trace ./new: that is the file of --trace"),
+    ],
+)
+def test_what_a_run_reads_is_not_overwritten(tmp_path, words, problem):
+    """Nor are two things written to one file."""
+    path = tmp_path / "file"
+    path.write_bytes(Path(ELF).read_bytes())
+    done = armvcpu("run", *(word.format(path) for word in words))
+    check_usage_error(done, problem.format(path))
+    assert path.read_bytes() == Path(ELF).read_bytes()
 
 
 def test_huge_sparse_file_is_refused_unread(tmp_path):

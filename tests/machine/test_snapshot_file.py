@@ -75,6 +75,29 @@ def test_what_is_damaged_is_refused(saved, tmp_path, damage, words):
     assert "\n" not in str(error.value)
 
 
+def test_any_bit_of_the_header_counts(saved, tmp_path):
+    """None is ignored, and none makes it ask for memory that nobody has."""
+    broken, data = tmp_path / "broken.snap", bytearray(saved.read_bytes()[: 2 * MIB])
+    with broken.open("wb") as file:
+        file.write(data)
+        file.truncate(saved.stat().st_size)
+    with broken.open("r+b") as file:
+        for bit in range(snapshot_file.HEADER.size * 8):
+            file.seek(bit // 8)
+            file.write(bytes([data[bit // 8] ^ 1 << bit % 8]))
+            file.flush()
+            with pytest.raises(ImageError):
+                snapshot_file.load(broken)
+            file.seek(bit // 8)
+            file.write(data[bit // 8 : bit // 8 + 1])
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ImageError, match="is no snapshot"):
+        snapshot_file.load(tmp_path / "pipe")
+
+
 def test_a_file_that_is_there_survives_a_save_that_fails(saved, tmp_path):
     """And no piece of the new one is left."""
     place = tmp_path / "place"
@@ -82,6 +105,12 @@ def test_a_file_that_is_there_survives_a_save_that_fails(saved, tmp_path):
     with pytest.raises(ImageError, match="cannot be written"):
         snapshot_file.save(snapshot_file.load(saved), place)
     assert os.listdir(tmp_path) == ["place"]
+
+
+def test_another_machine_is_told_with_the_file(saved):
+    done = armvcpu(IMAGE, "--cpus", 2, "--memory", MEMORY, "--snapshot-load", saved)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{saved}: the snapshot is one of another machine: its cpus is 4, here it is 2" in done.stderr
 
 
 def armvcpu(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -107,6 +136,8 @@ def test_the_command_saves_at_a_text_and_goes_on_from_it(tmp_path):
         (("--snapshot-save", "/nowhere/x", "--timeout", "1"), "no such directory"),
         (("--snapshot-load", "/nowhere"), "cannot be opened"),
         (("--snapshot-save", "x.snap"), "the guest has ended"),
+        (("--snapshot-save", ""), "'': is no name of a file"),
+        (("--snapshot-save", "/dev/null"), "/dev/null: is no regular file"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_status_2(options, words, tmp_path):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from armvcpu.errors import UsageError
 from armvcpu.testing import firmware, suite_run
 from armvcpu.testing.suite import Case, Step, Suite, load_suite
-from armvcpu.testing.suite_files import real_files
+from armvcpu.testing.suite_files import check_files, real_files
 from armvcpu.testing.suite_run import Verdict, run_case, run_suite
 
 GUESTS = Path("guests/bin").absolute()
@@ -79,6 +82,28 @@ def test_a_suite_is_read(write):
         ("[disk]\na = 'b'\n[[test]]\nname = 'a'\nimage = 'a'", r"each \[disk.NAME\] is a table"),
         ("[disk.d]\ngrub.cfg = 'a'\n[[test]]\nname = 'a'\nimage = 'a'", "disk d: grub: .* is no file name"),
         ("[[test]]\nname = 'a'\nimage = 'a'\n[[test]]\nname = 'a'\nimage = 'a'", "two tests are called 'a'"),
+        ("[suite]\nname = 3\n[[test]]\nname = 'a'\nimage = 'a'", "name = 3: it is text"),
+        *(
+            (f"[[test]]\nname = 'a'\nimage = 'a'\n{line}", f"test a: {words}")
+            for line, words in [
+                ("append = 3", "append = 3: it is text"),
+                ("networks = 3", "networks = 3: it is text"),
+                ("cpu_model = ['a72']", "cpu_model = .* it is text"),
+                ("load_address = '0x40080000'", "load_address = .* it is a number"),
+                ("reboot = 'no'", "reboot = 'no': it is true or false"),
+                ("memory = [1]", "memory = .* it is a number"),
+                ("memory = '12Q'", "memory: '12Q' is no size"),
+                ("virtio_version = 3", "no virtio version 3"),
+                ("cpus = true", "cpus is a number"),
+                ("cpus = []", "cpus is a number"),
+                ("cpus = [1, 99]", "--cpus 99: 1 to 32"),
+                ("clock = 'fast'", "no clock 'fast'"),
+                ("status = true", "status is a number"),
+                ("machine = 1", "no option 'machine'"),
+                ("record = 'f'", "no option 'record'"),
+                ("script = [{ expect = '(' }]", r"step 1: '\(' is no regular expression"),
+            ]
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_with_its_place(write, text, words):
@@ -87,6 +112,69 @@ def test_what_is_wrong_is_one_line_with_its_place(write, text, words):
         load_suite(write(text))
     assert "suite.toml" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("image = 'x'", "test a: image: .*/x: no such file"),
+        ("firmware = '@nothing/x'", "test a: firmware: no firmware called 'nothing'"),
+        ("firmware = '@u-boot/x'", "test a: firmware: u-boot has no file 'x'"),
+        ("firmware = 'suite.toml'\ndisks = 'y,ro'", "test a: disks: .*/y: no such file"),
+        ("firmware = 'suite.toml'\ndisks = '@disk/d'\n[disk.d]\nf = 'z'", "test a: f: .*/z: no such file"),
+        ("firmware = 'suite.toml'\nvars = 'made'\ninitrd = '@initramfs'", None),
+    ],
+)
+def test_a_file_that_is_missing_is_found_before_anything_runs(write, option, words):
+    """One line with the test and the option."""
+    path = write(f"[[test]]\nname = 'a'\n{option}")
+    (case,) = load_suite(path).cases
+    with nullcontext() if words is None else pytest.raises(UsageError, match=words):
+        check_files(case, str(path))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_all_and_leaves_nothing(write, tmp_path, number, jobs):
+    """No process, no temporary file, half a report; the status says which it was."""
+    made = tmp_path / "made"
+    made.mkdir()
+    tests = (f"[[test]]\nname='{name}'\nimage='{GUESTS}/echo.elf'\n" for name in "abc")
+    command = [sys.executable, "-m", "armvcpu", "test", write("".join(tests)), "-j", str(jobs)]
+    with subprocess.Popen(
+        [*map(str, command), "--junit-xml", str(tmp_path / "report.xml")],
+        env={**os.environ, "TMPDIR": str(made)}, stdout=subprocess.PIPE, process_group=0,
+    ) as child:  # fmt: skip
+        deadline = time.monotonic() + 30
+        while len(list(made.glob("armvcpu-*/armvcpu-*"))) < jobs and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.send_signal(number)
+        output, _ = child.communicate(timeout=20)
+        assert (child.returncode, output) == (128 + number, b"")  # nobody holds the pipe
+    assert list(made.iterdir()) == []
+    assert not (tmp_path / "report.xml").exists()
+
+
+def test_the_pool_ends_with_the_command(write, tmp_path):
+    """Also where nothing can be done any more."""
+    path = write(f"[[test]]\nname='a'\nimage='{GUESTS}/echo.elf'\n")
+    command = [sys.executable, "-m", "armvcpu", "test", str(path)]
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob("armvcpu-*/armvcpu-*")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.kill()
+        child.communicate(timeout=20)
+    assert not list(tmp_path.glob("armvcpu-*"))
+
+
+def test_a_report_goes_where_it_can_or_is_one_line(write, tmp_path):
+    """A device stays a device."""
+    path = write(f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\n")
+    done = armvcpu(path, "--junit-xml", "/dev/stdout")
+    assert "<testsuites>" in done.stdout
+    done = armvcpu(path, "--junit-xml", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_a_missing_suite_is_one_line():
