@@ -21,6 +21,21 @@ MAX_PLUGGED = 31
 """Virtio slots, less that of the entropy source."""
 
 
+_FILE = ((str, os.PathLike), "the name of a file")
+_TEXT = ((str,), "text")
+_NUMBER = ((int,), "a number")
+_CHOICE = ((bool,), "true or false")
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("image", "firmware", "vars", "initrd", "dtb", "record", "replay"), _FILE),
+    "append": _TEXT, "cpu_model": _TEXT, "clock": _TEXT,
+    "load_address": _NUMBER, "cpus": _NUMBER, "gic": _NUMBER, "virtio_version": _NUMBER,
+    "memory": ((int,), "a number of bytes"),
+    **dict.fromkeys(("virtio_console", "reboot", "semihosting", "exact_mmio"), _CHOICE),
+    "semihosting_directory": ((str, os.PathLike), "the name of a directory"),
+}  # fmt: skip
+"""What the options may be, and how that is said; of those that are not several."""
+
+
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
     """One `virt` machine. Sizes are bytes; the rest is named as on the command line."""
@@ -58,6 +73,7 @@ class MachineConfig:
 
     def check(self) -> None:
         """UsageError for what contradicts itself."""
+        self._check_types()
         model(self.cpu_model)
         if self.image is None and self.firmware is None:
             raise UsageError("nothing to run: give an IMAGE or --firmware")
@@ -79,6 +95,19 @@ class MachineConfig:
             raise UsageError("--semihosting-directory without --semihosting has no effect: add --semihosting")
         if self.semihosting_directory is not None and not os.path.isdir(self.semihosting_directory):
             raise UsageError(f"{self.semihosting_directory}: not a directory; name one for --semihosting-directory")
+
+    def _check_types(self) -> None:
+        for name, (kinds, words) in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+                raise UsageError(f"{name} = {value!r}: give {words}")
+        self._check_each("disks", _FILE)
+        self._check_each("networks", _TEXT)
+
+    def _check_each(self, name: str, kind: tuple[tuple[type, ...], str]) -> None:
+        values = getattr(self, name)
+        if not isinstance(values, tuple | list) or not all(isinstance(value, kind[0]) for value in values):
+            raise UsageError(f"{name} = {values!r}: give a tuple, each of it {kind[1]}")
 
     def _check_recording(self) -> None:
         if self.record is None and self.replay is None:

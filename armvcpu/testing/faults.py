@@ -68,6 +68,8 @@ class Faults(GuestState):
 
     def flip_register_bit(self, name: str, bit: int) -> None:
         """A fault in a register."""
+        if not 0 <= bit < 64:
+            raise UsageError(f"flip_register_bit({name!r}, {bit}): a register has the bits 0 to 63")
         self.set_register(name, self.register(name) ^ 1 << bit)
 
     def poison(self, address: int) -> Callable[[], None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pexpect import EOF, TIMEOUT
 
@@ -12,13 +12,13 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.breakpoints import IMMEDIATE, Breakpoint
 from armvcpu.testing.guest_state import GuestState
+from armvcpu.vcpu import exits
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable
 
     from armvcpu.testing.expect import Conversation
-    from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 REACHED, EXITED = "reached", "made the exit that was waited for"
@@ -96,6 +96,8 @@ class Places(GuestState):
             self._run_to_end(end, Ending.STOPPED, REACHED, name)
 
     def _run_to_exit(self, kind: str, end: float) -> None:
+        if kind not in (known := [each.__name__ for each in get_args(exits.Exit)]):
+            raise UsageError(f"no exit {kind!r}; there are {', '.join(known)}")
         self._awaited = kind
         try:
             self._run_to_end(end, Ending.POWERED_OFF, EXITED, f"an exit {kind}")
@@ -148,6 +150,6 @@ class Places(GuestState):
         self.engine.leave()
         return True
 
-    def _hear_exit(self, reason: Exit) -> None:
+    def _hear_exit(self, reason: exits.Exit) -> None:
         if self._awaited == type(reason).__name__:
             self.quit(EXITED)

@@ -6,6 +6,7 @@ Nothing of armvcpu is imported before a test asks for a machine, since pytest lo
 from __future__ import annotations
 
 import os
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--armvcpu-cpu-model", metavar="NAME", help="a53, a57, a72 or max")
     group.addoption("--armvcpu-gic", type=int, choices=(2, 3), help="version of the interrupt controller")
     group.addoption("--armvcpu-cpus", type=int, metavar="N", help="CPUs of machines that name no number")
-    group.addoption("--armvcpu-memory", metavar="SIZE", help="RAM, as 256M")
-    group.addoption("--armvcpu-timeout", type=float, metavar="S", help="patience of expect and run_until [30]")
+    group.addoption("--armvcpu-memory", metavar="SIZE", type=_size, help="RAM, as 256M")
+    group.addoption("--armvcpu-timeout", type=_seconds, metavar="S", help="patience of expect and run_until [30]")
     group.addoption("--armvcpu-log-dir", metavar="DIR", type=Path, help="write every test's console there")
+
+
+def _seconds(text: str) -> float:
+    """A time; ValueError, which pytest tells, for what is none."""
+    seconds = float(text)
+    if not 0 < seconds <= 1e9:
+        raise ValueError(text)
+    return seconds
+
+
+def _size(text: str) -> int:
+    from armvcpu.errors import UsageError  # noqa: PLC0415
+    from armvcpu.machine.sizes import parse_size  # noqa: PLC0415
+
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line("markers", "armvcpu(image, **options): the machine of this test; MachineConfig's fields")
+    directory: Path | None = config.getoption("armvcpu_log_dir")
+    try:
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(f"--armvcpu-log-dir {directory}: {error.strerror}; choose another place") from error
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +71,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         machine = parameters.get("machine")
+        if any(len(mark.args) > 1 for mark in item.iter_markers("armvcpu")):
+            raise pytest.UsageError(f"{item.nodeid}: the marker armvcpu has one image; what else there is has a name")
         for options in (*(mark.kwargs for mark in item.iter_markers("armvcpu")), machine):
             if isinstance(options, dict):
                 _check(options, item.nodeid)
@@ -121,10 +148,6 @@ def _defaults(config: pytest.Config) -> dict[str, Any]:
     """What the command line says of every machine."""
     given = {name: config.getoption(f"armvcpu_{name}") for name in _COMMAND_LINE}
     defaults = {name: value for name, value in given.items() if value is not None}
-    if "memory" in defaults:
-        from armvcpu.machine.sizes import parse_size  # noqa: PLC0415
-
-        defaults["memory"] = parse_size(defaults["memory"])
     if (timeout := config.getoption("armvcpu_timeout")) is not None:
         defaults["timeout"] = timeout
     return defaults
@@ -144,7 +167,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     for number, target in enumerate(targets):
         suffix = "" if len(targets) == 1 else f" {number}"
         if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in item.nodeid) + suffix.replace(" ", "-")
             (directory / f"{name}.console").write_bytes(bytes(target.typed.output))
         if report.failed:

@@ -31,8 +31,7 @@ DISK = "@disk/"
 FILES = ("image", "firmware", "initrd", "dtb", "vars", "replay", "disks")
 """The options that name files of the host; disks has several."""
 _OWN = {"name", "script", "timeout", "end", "status"}
-_OPTIONS = {row.name: row for row in fields(MachineConfig) if row.name != "record"}
-_WORDS = {bool: "true or false", int: "a number", str: "text"}
+_OPTIONS = {row.name for row in fields(MachineConfig)} - {"record"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +122,8 @@ def _cases(
     if not isinstance(name, str) or not name:
         raise UsageError(f"{where}: it needs a name")
     for key in test:
-        if key not in _OWN | _OPTIONS.keys():
-            raise UsageError(f"{where}: no option {key!r}; there are {', '.join(sorted(_OWN | _OPTIONS.keys()))}")
+        if key not in _OWN | _OPTIONS:
+            raise UsageError(f"{where}: no option {key!r}; there are {', '.join(sorted(_OWN | _OPTIONS))}")
     options = {key: _option(key, value, path.parent, where) for key, value in test.items() if key in _OPTIONS}
     if "disks" in options:
         options["disks"] = tuple(_disk(each, disks, where) for each in options["disks"])
@@ -158,28 +157,23 @@ def _option(key: str, value: Any, directory: Path, where: str) -> Any:
     if key in FILES:
         return _file(value, directory, where)
     if key == "networks":
-        return tuple(_typed(key, each, str, where) for each in (value if isinstance(value, list) else [value]))
+        return tuple(value) if isinstance(value, list) else (value,)
     if key == "memory" and isinstance(value, str):
         try:
             return parse_size(value)
         except UsageError as error:
             raise UsageError(f"{where}: memory: {error}") from error
-    if key == "cpus":
-        return value
-    default = _OPTIONS[key].default
-    return _typed(key, value, int if key == "load_address" else str if default is None else type(default), where)
-
-
-def _typed(key: str, value: Any, kind: type, where: str) -> Any:
-    if type(value) is not kind:
-        raise UsageError(f"{where}: {key} = {value!r}: it is {_WORDS[kind]}")
     return value
 
 
 def _check_machine(options: dict[str, Any], where: str) -> None:
-    """UsageError for options that contradict each other; a directory is looked for where the test runs."""
+    """UsageError for options that can't be, or contradict each other.
+
+    A directory is looked for where the test runs, and the names of disks have been looked at.
+    """
+    later = {"semihosting_directory", "disks"}
     try:
-        MachineConfig(**{key: value for key, value in options.items() if key != "semihosting_directory"}).check()
+        MachineConfig(**{key: value for key, value in options.items() if key not in later}).check()
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 

@@ -42,7 +42,7 @@ def run(tmp_path):
     [
         (ELF, ("ELF file", "entry    0x40000000", "segment  0x40000000 to 0x4000003f, 4 bytes", "symbols  0")),
         (LINUX, ("Linux arm64 Image", "page size 4K", "says     Linux version 6.1.0 (me@here)", "entry    0x40200000")),
-        (gzip.compress(LINUX), ("Linux arm64 Image, in a gzip-compressed file", "entry    0x40200000")),
+        (gzip.compress(LINUX, mtime=0), ("Linux arm64 Image, in a gzip-compressed file", "entry    0x40200000")),
         (b"\0U-Boot 2023.01 (x)\0", ("raw image", "says     U-Boot 2023.01 (x)", "entry    0x40080000", "--firmware")),
         (DTB, ("device tree blob", "me,board", "nodes    4: cpu x 2, gic", "not loaded; pass it with --dtb")),
         (b"QFI\xfb", ("disk image", "not loaded; pass it with --disk")),
@@ -69,7 +69,7 @@ def test_damaged_section_table_does_not_matter(run):
     assert "symbols  damaged" in run(bytes(damaged))
 
 
-@pytest.mark.parametrize("contents", [b"", ELF[:-1], LINUX[:60], DTB[:60], gzip.compress(LINUX)[:-9]])
+@pytest.mark.parametrize("contents", [b"", ELF[:-1], LINUX[:60], DTB[:60], gzip.compress(LINUX, mtime=0)[:-9]])
 def test_damaged_files_are_refused(run, contents):
     """What is not what it claims to be is an error, not a guess."""
     with pytest.raises(ImageError):

@@ -84,6 +84,29 @@ def test_an_unknown_option_fails_at_collection(project, decorator):
     result.stderr.fnmatch_lines(["*no option 'cpu' of a machine; there are *cpus*"])
 
 
+def test_a_second_image_fails_at_collection(project):
+    project.makepyfile("import pytest\n@pytest.mark.armvcpu('hello.elf', 'two')\ndef test_it(machine):\n    pass\n")
+    result = project.runpytest_inprocess("-q")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*the marker armvcpu has one image*"])
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--armvcpu-memory=12Q", "'12Q' is no size: write 256M or 1G"),
+        ("--armvcpu-timeout=nan", "--armvcpu-timeout: invalid"),
+        ("--armvcpu-timeout=-1", "--armvcpu-timeout: invalid"),
+        ("--armvcpu-log-dir=hello.elf", "--armvcpu-log-dir hello.elf: File exists"),
+    ],
+)
+def test_a_wrong_option_is_told_at_once(project, option, words):
+    """Before anything is collected."""
+    result = project.runpytest_inprocess("-q", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{words}*"])
+
+
 def test_consoles_go_to_junit_xml_and_files(project):
     """For CI."""
     project.makepyfile(

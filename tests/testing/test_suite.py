@@ -86,12 +86,12 @@ def test_a_suite_is_read(write):
         *(
             (f"[[test]]\nname = 'a'\nimage = 'a'\n{line}", f"test a: {words}")
             for line, words in [
-                ("append = 3", "append = 3: it is text"),
-                ("networks = 3", "networks = 3: it is text"),
-                ("cpu_model = ['a72']", "cpu_model = .* it is text"),
-                ("load_address = '0x40080000'", "load_address = .* it is a number"),
-                ("reboot = 'no'", "reboot = 'no': it is true or false"),
-                ("memory = [1]", "memory = .* it is a number"),
+                ("append = 3", "append = 3: give text"),
+                ("networks = 3", "networks = .*: give a tuple, each of it text"),
+                ("cpu_model = ['a72']", "cpu_model = .* give text"),
+                ("load_address = '0x40080000'", "load_address = .* give a number"),
+                ("reboot = 'no'", "reboot = 'no': give true or false"),
+                ("memory = [1]", "memory = .* give a number"),
                 ("memory = '12Q'", "memory: '12Q' is no size"),
                 ("virtio_version = 3", "no virtio version 3"),
                 ("cpus = true", "cpus is a number"),

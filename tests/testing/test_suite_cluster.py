@@ -59,11 +59,13 @@ name = "says something else"
 image = "{GUESTS}/hello.elf"
 script = [{{ expect = "Good bye" }}]
 [[test]]
-name = "no file"
-image = "nowhere.elf"
+name = "no flash"
+image = "{GUESTS}/hello.elf"
+vars = "suite.toml"
 [[test]]
-name = "no firmware"
-firmware = "@nowhere"
+name = "no device tree"
+image = "{GUESTS}/hello.elf"
+dtb = "suite.toml"
 [[test]]
 name = "no disk"
 image = "{GUESTS}/hello.elf"

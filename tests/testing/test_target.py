@@ -155,6 +155,35 @@ def test_an_exit_is_waited_for(boot):
     assert target.recorder.exits["Halt"] == 1
 
 
+def test_an_exit_that_is_none_is_told(boot):
+    with pytest.raises(UsageError, match=r"no exit 'Halted'; there are .*Halt"):
+        boot("wfi").run_until(exit="Halted")
+
+
+@pytest.mark.parametrize("bit", [-1, 64])
+def test_a_register_has_64_bits(boot, bit):
+    with pytest.raises(UsageError, match="a register has the bits 0 to 63"):
+        boot("wfi").flip_register_bit("x0", bit)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"image": 3}, "image = 3: give the name of a file"),
+        ({"memory": "128M"}, "memory = '128M': give a number of bytes"),
+        ({"cpus": True}, "cpus = True: give a number"),
+        ({"reboot": "no"}, "reboot = 'no': give true or false"),
+        ({"append": 3}, "append = 3: give text"),
+        ({"disks": "x.img"}, "disks = 'x.img': give a tuple, each of it the name of a file"),
+        ({"networks": 3}, "networks = 3: give a tuple, each of it text"),
+    ],
+)
+def test_an_option_of_the_wrong_type_is_told(options, words):
+    """By its name, and with what it is to be."""
+    with pytest.raises(UsageError, match=words):
+        Target(**{"image": "guests/bin/hello.elf", **options})
+
+
 def test_text_on_the_console_is_a_place(boot):
     """As it stands, or a regular expression; the guest stands still there, and goes on."""
     target = boot("hello")
