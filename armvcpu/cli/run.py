@@ -63,7 +63,7 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--max-instructions", metavar="N", type=click.IntRange(min=1), help="End after exactly N instructions.")
 @click.option(
     "--trace", metavar="KIND,...[:FILE]", multiple=True,
-    help="Write a line for each event, to stderr or FILE: exits, irq, mmio, sysreg, psci, exception, insn, mem.",
+    help="Write a line for each event, to stderr or FILE: exits, mmio, sysreg, psci, exception, insn, mem.",
 )  # fmt: skip
 @click.option("--semihosting", is_flag=True, help="Answer HLT #0xF000: console, exit, clock, command line.")
 @click.option(
@@ -134,6 +134,7 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
 
 def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
     """Say how it ended, where that is not plain; returns the exit status."""
+    from armvcpu.machine.console_output import BufferedOutput  # noqa: PLC0415
     from armvcpu.machine.outcome import Ending  # noqa: PLC0415
 
     crash = None
@@ -155,7 +156,8 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
             "instructions": machine.instructions,
             "crash": None if crash is None else crash.as_dict(),
         }
-        _print_last(json.dumps(facts))
+        assert isinstance(machine.console, BufferedOutput)
+        _print_last(("" if machine.console.is_at_line_start else "\n") + json.dumps(facts))
     return outcome.status
 
 

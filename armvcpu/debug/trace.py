@@ -10,7 +10,6 @@ What stands behind ` # ` is for people and may change.
 
     kind       what                         keys
     exits      the exit's class             its fields, `register` for a system register's addr
-    irq        as the caller names it       intid
     mmio       read, write                  address width value device
     sysreg     read, write                  register value
     psci       function name, or `other`    conduit id x1 to x6 (until the last that is not 0), result (x0) or exit
@@ -34,7 +33,7 @@ from armvcpu.arch.registers import register_name
 from armvcpu.arch.smccc import FunctionId
 from armvcpu.arch.vectors import VectorKind
 from armvcpu.debug.disasm import disassemble
-from armvcpu.debug.words import describe_exit, interrupt_name
+from armvcpu.debug.words import describe_exit
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.smc import describe_call
 
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, str] = {
     "exits": "why run() returned",
-    "irq": "interrupts raised, delivered and ended",
     "mmio": "accesses of devices",
     "sysreg": "trapped accesses of system registers",
     "psci": "HVC and SMC calls",
@@ -151,11 +149,6 @@ class Tracer:
             self._line(vcpu_id, state.pc, f"exits {describe_exit(reason)}")
 
     # --- events of the machine and of the traced engine
-
-    def irq(self, vcpu_id: int, state: CpuState, what: str, intid: int) -> None:
-        """An interrupt's step, `what` being one word such as `deliver`."""
-        if "irq" in self.kinds:
-            self._line(vcpu_id, state.pc, f"irq {what} intid={intid} # {interrupt_name(intid)}")
 
     def insn(self, vcpu_id: int, pc: int, word: int | None = None) -> None:
         """The instruction at `pc` is about to run; without its `word` it is read from memory."""

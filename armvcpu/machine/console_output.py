@@ -28,6 +28,8 @@ class BufferedOutput:
         self.on_output_lost: Callable[[], None] = lambda: None
         """Called once, in any thread, when output can't be written any more: the reader of a pipe has gone."""
         self.output_error: OSError | None = None
+        self.is_at_line_start = True
+        """Is what was written last the end of a line?"""
         self._stdout = stdout
         self._output = bytearray()
         self._flushing = threading.RLock()  # a signal handler may flush while its thread does
@@ -78,7 +80,7 @@ class BufferedOutput:
         if self.output_error is not None:
             return len(data)
         try:
-            return os.write(self._stdout, data)
+            sent = os.write(self._stdout, data)
         except BlockingIOError:  # somebody made the terminal non-blocking
             poll = select.poll()
             poll.register(self._stdout, select.POLLOUT)
@@ -88,3 +90,6 @@ class BufferedOutput:
             self.output_error = error
             self.on_output_lost()
             return len(data)
+        if sent:
+            self.is_at_line_start = data[sent - 1] == _NEWLINE
+        return sent

@@ -234,6 +234,13 @@ def test_json_outcome_is_the_last_line(raw):
     }  # fmt: skip
 
 
+def test_json_has_a_line_of_its_own(raw):
+    """Also behind a prompt."""
+    done = armvcpu("run", raw(print_text("=> "), OFF), "--json")
+    assert done.stdout.splitlines()[0] == b"=> "
+    assert json.loads(done.stdout.splitlines()[1])["status"] == 0
+
+
 def test_json_has_the_crash_report():
     """The exception, and a backtrace by function."""
     done = armvcpu("run", GUESTS / "crash.elf", "--json")

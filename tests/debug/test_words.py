@@ -6,7 +6,7 @@ import pytest
 
 from armvcpu.arch.registers import op
 from armvcpu.arch.sysreg import RW, TRAPPED, SysReg, iss_from_encoding
-from armvcpu.debug.words import describe_exit, interrupt_name, row_to_add
+from armvcpu.debug.words import describe_exit, row_to_add
 from armvcpu.vcpu.exits import (
     AccessFlags,
     FailEntry,
@@ -44,15 +44,6 @@ from armvcpu.vcpu.exits import (
 def test_exit_is_its_class_and_its_fields(reason, words):
     """Registers by name, sizes in decimal, what is not there left out."""
     assert describe_exit(reason) == words
-
-
-@pytest.mark.parametrize(
-    ("intid", "name"),
-    [(0, "SGI 0"), (27, "PPI 11"), (33, "SPI 1"), (1023, "special"), (1056, "reserved"), (8193, "LPI 8193")],
-)
-def test_interrupt_is_named_by_its_range(intid, name):
-    """IHI 0069 2.2, "INTIDs"."""
-    assert interrupt_name(intid) == name
 
 
 def test_missing_row_can_be_pasted():
