@@ -71,8 +71,9 @@ class StreamBackend:
         try:
             return cls(_connected(address))
         except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"network {address}: {error}; give unix:PATH or HOST:PORT, and start the other side first, "
+                f"network {address}: {said}; give unix:PATH or HOST:PORT, and start the other side first, "
                 "for example `passt --socket PATH`"
             ) from error
 

@@ -72,6 +72,16 @@ class Machine(Host, Watched, Handlers):
         lines = Lines(self.config.cpus)
         self.clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
         self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
+        try:
+            self._assemble(lines, engine_factory)
+        except BaseException:  # else their files and programs would live as long as the traceback
+            self.peripherals.close()
+            raise
+
+    # --- construction -----------------------------------------------------------------------------------------
+
+    def _assemble(self, lines: Lines, engine_factory: EngineFactory) -> None:
+        """The board, the engine and the CPUs around the peripherals, and the image in memory."""
         wiring = Wiring(
             self.console.write, self.memory.flash, lines, self.memory,
             self.peripherals.virtio, self.config.virtio_version, self.clock.unix, self.config.gic,
@@ -115,8 +125,6 @@ class Machine(Host, Watched, Handlers):
 
             self._semihosting = attach_semihosting(self)
         self._start_image()
-
-    # --- construction -----------------------------------------------------------------------------------------
 
     def _boot_request(self) -> BootRequest:
         config = self.config

@@ -343,3 +343,13 @@ def test_a_snapshot_takes_the_conversation_back(boot):
         target.sendline("first")
         target.expect_exact("first", timeout=5)
         target.restore(snapshot)
+
+
+def test_a_machine_that_cannot_be_made_holds_nothing(tmp_path):
+    """Also while somebody keeps the error: its disk can be used at once."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(4096))
+    with pytest.raises(UsageError, match="no such file") as kept:
+        Target("/nowhere", disks=(disk,))
+    Target("guests/bin/hello.elf", disks=(disk,)).close()
+    assert kept.traceback
