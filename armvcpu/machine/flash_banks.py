@@ -44,6 +44,8 @@ class FlashBank:
         self._engine: Engine | None = None
         self._space: AddressSpace | None = None
         self._is_shown = self._shows_device = False
+        self.is_executed = bank == 0
+        """May there be translated code of it? Of the firmware's bank from the start, of the other one when it asks."""
         if path is not None:
             self._file = _open(path)
 
@@ -72,7 +74,7 @@ class FlashBank:
             self._original[piece] = self[piece : piece + PIECE]
         memory = self._own(offset & -BLOCK)
         memory[offset % BLOCK : offset % BLOCK + len(data)] = data
-        if self._engine is not None:
+        if self._engine is not None and self.is_executed:
             self._engine.invalidate_code()
 
     def changes(self) -> dict[int, bytes]:
@@ -134,10 +136,10 @@ class FlashBank:
             if self._shows_device:
                 space.map_linear(self.base, self.base, FLASH_SIZE, DEVICE)
         elif self._file is not None:
-            space.map_linear(self.base, self._host_base, FLASH_SIZE, ROM)
+            self._map(space, 0, self._host_base, FLASH_SIZE)
         else:
             for block in self._blocks:
-                space.map_linear(self.base + block, self._host_base + block, BLOCK, ROM)
+                self._map(space, block, self._host_base + block, BLOCK)
 
     def populate(self, address: int) -> bool:
         """After a stage-2 fault: is there an erased block, which the guest sees from now on?"""
@@ -146,8 +148,11 @@ class FlashBank:
             return False
         if block in self._blocks or self._space.translate(self.base + block) is not None:
             return False
-        self._space.map_linear(self.base + block, HOST_BASE, BLOCK, ROM)
+        self._map(self._space, block, HOST_BASE, BLOCK)
         return True
+
+    def _map(self, space: AddressSpace, offset: int, host: int, size: int) -> None:
+        space.map_linear(self.base + offset, host, size, ROM, lazy_execute=not self.is_executed)
 
 
 @cache

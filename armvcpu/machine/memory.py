@@ -67,6 +67,12 @@ class GuestMemory:
         """After a stage-2 fault: was it an erased block of flash, which is there from now on?"""
         return any(bank.populate(address) for bank in self.flash)
 
+    def note_execution(self, address: int) -> None:
+        """The guest is about to execute code there that it could not before."""
+        for bank in self.flash:
+            if 0 <= address - bank.base < len(bank):
+                bank.is_executed = True
+
     def holds(self, address: int) -> bool:
         """Is it an address of RAM or flash?"""
         return self.is_ram(address, 1) or any(0 <= address - bank.base < len(bank) for bank in self.flash)

@@ -36,6 +36,8 @@ class Stage2:
         machine = self._machine
         if machine.guards and machine.guards.claims(address):
             return True
+        if access is AccessFlags.EXECUTE:
+            machine.memory.note_execution(address)
         if access is not AccessFlags.WRITE and machine.memory.populate(address):
             return True
         return machine.space.handle_page_fault(address, MappingFlags(access.value))
