@@ -63,7 +63,7 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--max-instructions", metavar="N", type=click.IntRange(min=1), help="End after exactly N instructions.")
 @click.option(
     "--trace", metavar="KIND,...[:FILE]", multiple=True,
-    help="Write a line for each event, to stderr or FILE: exits, mmio, sysreg, psci, exception, insn, mem.",
+    help="Write a line for each event, to stderr or FILE: exits, irq, mmio, sysreg, psci, exception, insn, mem.",
 )  # fmt: skip
 @click.option("--semihosting", is_flag=True, help="Answer HLT #0xF000: console, exit, clock, command line.")
 @click.option(
@@ -109,7 +109,7 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
         tracing = open_traces(stack, trace)
     console = StdioConsole()
     machine = stack.enter_context(
-        Machine(console=console, exact_mmio=tracing is not None and "mmio" in tracing.kinds, **options)
+        Machine(console=console, exact_mmio=tracing is not None and tracing.needs_exact_mmio(options["gic"]), **options)
     )
     if tracing is not None:
         tracing.attach(machine)

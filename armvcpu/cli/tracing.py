@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from armvcpu.debug.trace import Tracer, parse_kinds
 from armvcpu.errors import UsageError
@@ -29,15 +29,23 @@ class Traces:
         """Every kind that somebody wants."""
         return frozenset().union(*(kinds for kinds, _ in self.sinks))
 
+    def needs_exact_mmio(self, gic: int) -> bool:
+        """Is a device's access to come out with its exact place? A GICv2's are how a guest deals with interrupts."""
+        return "mmio" in self.kinds or ("irq" in self.kinds and gic == 2)
+
     def attach(self, machine: Machine) -> None:
         """Have the machine tell what happens."""
         for kinds, output in self.sinks:
             tracer = Tracer(kinds, output, machine.symbols, machine.engine.fetch_word, machine.name_of)
             machine.observe(tracer)
             if "insn" in kinds:
-                machine.trace_instructions(partial(tracer.insn, 0))
+                machine.trace_instructions(partial(_on_current_cpu, machine, tracer.insn))
             if "mem" in kinds:
-                machine.trace_memory(partial(tracer.mem, 0))
+                machine.trace_memory(partial(_on_current_cpu, machine, tracer.mem))
+
+
+def _on_current_cpu(machine: Machine, event: Callable[..., None], *what: Any) -> None:
+    event(machine.current_cpu.index, *what)
 
 
 class _TraceFile:

@@ -10,6 +10,7 @@ What stands behind ` # ` is for people and may change.
 
     kind       what                         keys
     exits      the exit's class             its fields, `register` for a system register's addr
+    irq        acknowledge, end             intid
     mmio       read, write                  address width value device
     sysreg     read, write                  register value
     psci       function name, or `other`    conduit id x1 to x6 (until the last that is not 0), result (x0) or exit
@@ -33,7 +34,7 @@ from armvcpu.arch.registers import register_name
 from armvcpu.arch.smccc import FunctionId
 from armvcpu.arch.vectors import VectorKind
 from armvcpu.debug.disasm import disassemble
-from armvcpu.debug.words import describe_exit
+from armvcpu.debug.words import describe_exit, interrupt_name
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.smc import describe_call
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, str] = {
     "exits": "why run() returned",
+    "irq": "interrupts that the guest acknowledges and ends",
     "mmio": "accesses of devices",
     "sysreg": "trapped accesses of system registers",
     "psci": "HVC and SMC calls",
@@ -142,6 +144,11 @@ class Tracer:
             name = self._name_of(address)
             event = f"mmio {_verb(is_read)} address={address:#x} width={width} value={value:#x}"
             self._line(vcpu_id, state.pc, event + (f" device={name}" if name else ""))
+
+    def irq(self, vcpu_id: int, state: CpuState, what: str, intid: int) -> None:
+        """The guest acknowledges or ends an interrupt."""
+        if "irq" in self.kinds:
+            self._line(vcpu_id, state.pc, f"irq {what} intid={intid} # {interrupt_name(intid)}")
 
     def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
         """`run()` returns."""

@@ -53,3 +53,14 @@ def row_to_add(encoding: int) -> str:
     """The row of `arch/` that would model a system register, ready to paste: its packed encoding as name and key."""
     e = Encoding(encoding)
     return f'SysReg("{register_name(encoding)}", op({e.Op0}, {e.Op1}, {e.CRn}, {e.CRm}, {e.Op2}), RW, TRAPPED)'
+
+
+def interrupt_name(intid: int) -> str:
+    """What an INTID is, as `SPI 1` (IHI 0069 2.2, "INTIDs")."""
+    if intid < 16:
+        return f"SGI {intid}"
+    if intid < 32:
+        return f"PPI {intid - 16}"
+    if intid < 1020:
+        return f"SPI {intid - 32}"
+    return "special" if intid < 1024 else f"LPI {intid}" if intid >= 8192 else "reserved"

@@ -46,6 +46,8 @@ class CpuInterface:
         self._irq, self._fiq = irq, fiq
         self._spi_changed = spi_changed
         self._irq_level = self._fiq_level = False
+        self.on_interrupt: Callable[[str, int], None] | None = None
+        """Hears of an INTID that the guest acknowledges ("acknowledge") or ends ("end")."""
         self.routed = 0
         """Bitmap of the SPIs that this CPU may take."""
         self.forwarded_groups = 0
@@ -135,6 +137,8 @@ class CpuInterface:
             self.apr0 |= level
         self._bank(intid).acknowledge(intid)
         self._changed(intid)
+        if self.on_interrupt is not None:
+            self.on_interrupt("acknowledge", intid)
         return intid
 
     def active_group(self) -> int | None:
@@ -151,6 +155,8 @@ class CpuInterface:
         """
         if not self._exists(intid) or self.active_group() != group:
             return
+        if self.on_interrupt is not None:
+            self.on_interrupt("end", intid)
         if group:
             self.apr1 &= self.apr1 - 1
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.vcpu.observer import Observers
@@ -36,7 +37,12 @@ class Watched:
         self._observer = observer if self._observer is None else Observers(self._observer, observer)
         for cpu in self.cpus:
             cpu.vcpu.observer = self._observer
+            self.board.gic.interface(cpu.index).on_interrupt = partial(self._on_interrupt, cpu, self._observer)
         self.engine.trap_everywhere()
+
+    @staticmethod
+    def _on_interrupt(cpu: Cpu, observer: Observer, what: str, intid: int) -> None:
+        observer.irq(cpu.index, cpu.vcpu.state, what, intid)
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""

@@ -48,6 +48,8 @@ class Recorder:
     def __init__(self, name_of: Callable[[int], str], on_exit: Callable[[Exit], None]) -> None:
         self._name_of, self._on_exit = name_of, on_exit
         self.exits: Counter[str] = Counter()
+        self.interrupts: Counter[tuple[str, int]] = Counter()
+        """How often the guest did "acknowledge" or "end" to an INTID."""
         self.calls: deque[Call] = deque(maxlen=KEPT)
         self.exceptions: deque[Taken] = deque(maxlen=KEPT)
         self.accesses: deque[Access] = deque(maxlen=KEPT)
@@ -69,6 +71,10 @@ class Recorder:
     def mmio(self, _vcpu_id: int, _state: CpuState, is_read: bool, address: int, width: int, value: int) -> None:
         """Keep it; heard of machines with `exact_mmio` only."""
         self.accesses.append(Access(self._name_of(address), is_read, address, width, value))
+
+    def irq(self, _vcpu_id: int, _state: CpuState, what: str, intid: int) -> None:
+        """Count it."""
+        self.interrupts[what, intid] += 1
 
     def exit(self, _vcpu_id: int, _state: CpuState, reason: Exit) -> None:
         """Count it, and tell who waits for it."""

@@ -28,6 +28,9 @@ class Observer(Protocol):
     def mmio(self, vcpu_id: int, state: CpuState, is_read: bool, address: int, width: int, value: int) -> None:
         """A device access of `width` bytes at a guest-physical address."""
 
+    def irq(self, vcpu_id: int, state: CpuState, what: str, intid: int) -> None:
+        """The guest acknowledges or ends an interrupt ("acknowledge", "end")."""
+
     def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
         """`run()` is about to return `reason`."""
 
@@ -59,6 +62,11 @@ class Observers:
         """Tell both."""
         for each in self._all:
             each.mmio(vcpu_id, state, is_read, address, width, value)
+
+    def irq(self, vcpu_id: int, state: CpuState, what: str, intid: int) -> None:
+        """Tell both."""
+        for each in self._all:
+            each.irq(vcpu_id, state, what, intid)
 
     def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
         """Tell both."""

@@ -266,6 +266,14 @@ def test_trace_lines_are_stable(raw):
     ]
 
 
+def test_interrupts_are_traced():
+    """Acknowledged and ended, in turn."""
+    done = armvcpu("run", "guests/bin/gic.elf", "--trace", "irq")
+    lines = [line.split(" irq ")[1] for line in done.stderr.decode().splitlines()]
+    assert lines[:2] == ["acknowledge intid=1 # SGI 1", "end intid=1 # SGI 1"]
+    assert len({line.split()[1] for line in lines}) > 3
+
+
 def test_exits_and_calls_are_traced(raw):
     """What `run()` returned, and PSCI; their PC is behind the instruction."""
     done = armvcpu("run", raw(OFF), "--trace", "psci,exits")

@@ -36,6 +36,7 @@ class Trace:
 def events(t: Tracer) -> None:
     """One event of every kind, in the order of KINDS."""
     t.exit(0, STATE, MmioRead(0xB00_0000, 4, 1, 4, signed_ext=False))
+    t.irq(0, STATE, "acknowledge", 27)
     t.mmio(0, STATE, is_read=False, address=0x900_0000, width=4, value=0x41)
     t.sysreg(0, STATE, op(3, 0, 12, 12, 0), is_read=True, value=0x1B)
     t.call(0, STATE, "SMC", 0xC400_0003, (1, 0x4000_0000, 0, 0, 0, 0), (0, 0, 0, 0))
@@ -46,6 +47,7 @@ def events(t: Tracer) -> None:
 
 LINES = {
     "exits": "exits MmioRead addr=0xb000000 width=4 reg=x1 reg_width=4 signed_ext=no",
+    "irq": "irq acknowledge intid=27 # PPI 11",
     "mmio": "mmio write address=0x9000000 width=4 value=0x41 device=pl011.UARTDR",
     "sysreg": "sysreg read register=ICC_IAR1_EL1 value=0x1b",
     "psci": "psci CPU_ON conduit=smc id=0xc4000003 x1=0x1 x2=0x40000000 result=0x0",

@@ -71,5 +71,8 @@ class Heard:
     def mmio(self, vcpu_id: int, state: CpuState, is_read: bool, address: int, width: int, value: int) -> None:
         self.events.append(("mmio", state.pc, is_read, address, width, value))
 
+    def irq(self, vcpu_id: int, state: CpuState, what: str, intid: int) -> None:
+        self.events.append(("irq", state.pc, what, intid))
+
     def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
         self.events.append(("exit", state.pc, reason))
