@@ -35,7 +35,6 @@ from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.pl031 import Pl031
 from armvcpu.devices.pl061 import Pl061
 from armvcpu.devices.virtio_mmio import VirtioMmio
-from armvcpu.errors import UsageError
 from armvcpu.machine.board_tree import board_tree
 from armvcpu.machine.image import MemoryMap, Region
 from armvcpu.machine.interrupts import Lines
@@ -51,8 +50,6 @@ if TYPE_CHECKING:
 
 MIB, GIB = 1 << 20, 1 << 30
 RAM_BASE = 0x4000_0000
-RAM_LIMIT = 0x40_0000_0000 - RAM_BASE
-"""RAM may reach up to 256 GiB, where QEMU's board has its high devices."""
 FLASH_BASES, FLASH_SIZE = (0x0000_0000, 0x0400_0000), 64 * MIB
 GICD_BASE, GICC_BASE, GICV2M_BASE = 0x0800_0000, 0x0801_0000, 0x0802_0000
 GICR_BASE, GICR_LIMIT = 0x080A_0000, 0xF6_0000
@@ -118,12 +115,6 @@ class Board:
     def device_tree(self) -> DeviceTree:
         """The tree of this board, one object for all boards like it; memory and boot arguments come with the image."""
         return board_tree(self)
-
-
-def check_ram_size(size: int) -> None:
-    """UsageError for RAM that the board can't have."""
-    if size % MIB or not MIB <= size <= RAM_LIMIT:
-        raise UsageError(f"--memory of {size} bytes: a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB")
 
 
 def affinity(index: int) -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 MAX_CPUS = {2: 8, 3: 32}
 """By the version of the GIC."""
+RAM_LIMIT = 0x40_0000_0000 - 0x4000_0000
+"""RAM may reach up to 256 GiB, where QEMU's board has its high devices."""
 MAX_PLUGGED = 31
 """Virtio slots, less that of the entropy source."""
 
@@ -75,6 +77,7 @@ class MachineConfig:
         """UsageError for what contradicts itself."""
         self._check_types()
         model(self.cpu_model)
+        check_ram_size(self.memory)
         if self.image is None and self.firmware is None:
             raise UsageError("nothing to run: give an IMAGE or --firmware")
         if self.load_address is not None and self.load_address % 4:
@@ -118,3 +121,9 @@ class MachineConfig:
             raise UsageError("a recording needs --clock instructions: by the host's clock no run repeats another")
         if self.networks:
             raise UsageError("--net can't be recorded or replayed: only what is typed is kept")
+
+
+def check_ram_size(size: int) -> None:
+    """UsageError for RAM that the board can't have."""
+    if size % MIB or not MIB <= size <= RAM_LIMIT:
+        raise UsageError(f"--memory of {size} bytes: a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from armvcpu.devices.virtqueue import BadAddress
 from armvcpu.errors import UsageError
-from armvcpu.machine.board import INPUT_BITS, MIB, RAM_BASE, check_ram_size
+from armvcpu.machine.board import INPUT_BITS, MIB, RAM_BASE
+from armvcpu.machine.config import check_ram_size
 from armvcpu.machine.flash_banks import HOST_BASE, FlashBank, erased_block
 from armvcpu.vcpu.addrspace import AddressSpace
 from armvcpu.vcpu.mapping import MappingFlags

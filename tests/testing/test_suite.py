@@ -93,6 +93,7 @@ def test_a_suite_is_read(write):
                 ("reboot = 'no'", "reboot = 'no': give true or false"),
                 ("memory = [1]", "memory = .* give a number"),
                 ("memory = '12Q'", "memory: '12Q' is no size"),
+                ("memory = 1000", "--memory of 1000 bytes: a multiple of 1 MiB"),
                 ("virtio_version = 3", "no virtio version 3"),
                 ("cpus = true", "cpus is a number"),
                 ("cpus = []", "cpus is a number"),
