@@ -211,7 +211,8 @@ class UnicornEngine(EngineCore):
         with self._stop_lock:
             wanted = self._stopping and not self._closed
             if wanted and self._counter.active:
-                self._counter.stop_now()
+                if not self.counting:
+                    self._counter.stop_now()
             elif wanted:
                 self._stop(self._handle)
         return wanted
@@ -236,18 +237,23 @@ class UnicornEngine(EngineCore):
         registers.write_sysreg(priming.HCR_EL2, priming.HCR_RW | priming.HCR_VM)
         registers.write_pstate(PSTATE_EL1H_MASKED)
         handler, self._handler = self._handler, lambda *_: self.leave()
+        bound = self._counter.mute()
         try:
             self._left, self.changing_mode = False, True
             self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
             self._start(self._handle, 0, NEVER, 0, 0)
-            while not self._left and self._failure is None:  # a stop that was meant for an earlier run
+            while not self._left and self._failure is None:  # a stop that was meant for a run
+                self._counter.mute()
                 self._start(self._handle, registers.read(self._lib.reg.UC_ARM64_REG_PC), NEVER, 0, 0)
         finally:
             self._handler, self._left, self.changing_mode = handler, False, False
             self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
             self.load(before)
             self._counter.set(executed)
-        self.counting = counting
+            with self._stop_lock:
+                self._counter.mute()
+                self._counter.bound(bound)
+                self.counting = counting
 
     def close(self) -> None:
         """Free the engine."""
