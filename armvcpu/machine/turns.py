@@ -24,7 +24,9 @@ whether it only spins; each later look comes after four times as long."""
 TURN_STATE = 4
 """The length of `Turns.state`."""
 SPINNING = frozenset((YIELD, WFE))
-MOST_SPIN_SITES, SPINS_TO_HOOK = 8, 24
+MOST_SPIN_SITES, SPINS_TO_HOOK = 64, 24
+"""A kernel waits in some dozens of places; where one of a guest's locks is not among them, each hand-over of it takes a
+look."""
 SPIN_WINDOW = 32
 """Bytes on either side of PC in which one of them tells a spin loop."""
 

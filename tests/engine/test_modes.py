@@ -62,6 +62,21 @@ def test_stop_while_counting_waits_for_the_limit(bench):
     assert (bench.run(limit=9), bench.gpr(0)) == (RunEnd.STOPPED, 3)
 
 
+def test_modes_change_whatever_is_asked_meanwhile(bench):
+    """A count that has been reached, and a stop that comes late, are a run's affair; the limit after is still exact."""
+    engine = bench.engine
+    engine.count_instructions()
+    bench.start(ADD_X0_1, ADD_X0_1, branch(-2))
+    engine.stop_at(0)
+    engine._counter.stop_now()
+    for counting in (True, False):
+        engine.set_counting(counting)
+        assert engine.counting == counting
+    engine.stop_at(None)
+    engine._counter.stop_now()
+    assert (bench.run(limit=100), bench.gpr(0)) == (RunEnd.LIMIT, 67)
+
+
 def test_modes_change_in_microseconds_and_keep_the_state(bench):
     """Registers and new states are the same after changing there and back."""
     engine = bench.engine

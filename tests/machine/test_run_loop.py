@@ -64,6 +64,18 @@ def test_a_cpu_that_spins_gives_its_turn_away(tmp_path):
     assert len(taken) > 200  # many more than the hundred that turns of 2 ms would make
 
 
+def test_many_places_spin(tmp_path):
+    """A guest waits in more than a handful of places: one that is found late ends turns too."""
+    places, apart = 12, 0x80
+    image = tmp_path / "spins.bin"
+    image.write_bytes(b"".join(raw.image(YIELD, B_BACK).ljust(apart, b"\0") for _ in range(places)))
+    with Machine(image, cpus=2) as machine:
+        for place in range(1, places):
+            machine.cpus[1].start(raw.BASE + place * apart, 0)
+            machine.run(timeout=0.1)
+        assert raw.BASE + (places - 1) * apart in machine._loop.turns._spin_sites
+
+
 def test_a_cpu_that_works_keeps_its_turn(tmp_path):
     """A loop without such an instruction is no waiting."""
     image = tmp_path / "work.bin"
