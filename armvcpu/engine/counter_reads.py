@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ctypes as C  # noqa: N812
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import by_name
-from armvcpu.engine.library import MSR_CALLBACK
-from armvcpu.engine.native import Filter
-from armvcpu.engine.sys_hooks import CpRegViews, key_of
+from armvcpu.engine.sys_hooks import DONE, LEFT_TO_THE_ENGINE, RegisterHook
 
 if TYPE_CHECKING:
     from armvcpu.engine.block_counter import BlockCounter
@@ -28,7 +27,6 @@ COUNTS = {"CNTVCT_EL0": (1 << 1, 0), "CNTPCT_EL0": (1 << 0, 1 << 0),
           "CNTV_TVAL_EL0": (1 << 8, 0), "CNTP_TVAL_EL0": (1 << 9, 1 << 1)}  # fmt: skip
 """The bit of CNTKCTL_EL1 that EL0 needs (EL0VCTEN, EL0PCTEN, EL0VTEN, EL0PTEN), and that of CNTHCTL_EL2 (EL1PCTEN,
 EL1PCEN)."""
-_DONE, _LEFT_TO_THE_ENGINE = 1, 0
 
 
 class CounterReads:
@@ -43,41 +41,24 @@ class CounterReads:
         counter: BlockCounter,
         fail: Callable[[BaseException], None],
     ) -> None:
-        self._registers, self._reader, self._fail = registers, reader, fail
-        self._reached, self._pc = counter.reached, lib.reg.UC_ARM64_REG_PC
+        self._registers, self._reader = registers, reader
         self._write, self._handle = lib.quick.uc_reg_write, handle
-        self._pstate = lib.reg.UC_ARM64_REG_PSTATE
-        self._views = CpRegViews()
         self._value = C.c_uint64()
         self._value_at = C.addressof(self._value)
-        self._names = {key_of(by_name[name].encoding): name for name in COUNTS}
-        self._filter = Filter(MSR_CALLBACK(self._on_mrs))
+        self._hook = RegisterHook(lib, handle, registers, counter, fail, lib.reg.UC_ARM64_INS_MRS)
         for name in COUNTS:
-            self._filter.add(by_name[name].encoding)
-        lib.add_hook(
-            handle, lib.const.UC_HOOK_INSN, self._filter.function,
-            instruction=lib.reg.UC_ARM64_INS_MRS, data=self._filter.data,
-        )  # fmt: skip
+            self._hook.add_row(by_name[name].encoding, partial(self._read, name))
 
-    def _on_mrs(self, _uc: int, reg: int, cp_reg: int, _data: int) -> int:
-        words = self._views.at(cp_reg)
-        name = self._names.get((words[0], words[1], words[2] & 0xFFFF_FFFF))
-        if name is None:
-            return _LEFT_TO_THE_ENGINE
-        try:
-            if not self._may_read(name):
-                return _LEFT_TO_THE_ENGINE
-            pc = self._registers.read(self._pc)
-            self._reached(pc)
-            self._value.value = self._reader(name, pc)
-            self._write(self._handle, reg, self._value_at)
-        except BaseException as failure:  # it must not pass through C; `run` raises it again
-            self._fail(failure)
-        return _DONE
+    def _read(self, name: str, reg: int, _value: int) -> int:
+        if not self._may_read(name):
+            return LEFT_TO_THE_ENGINE
+        self._value.value = self._reader(name, self._hook.pc())
+        self._write(self._handle, reg, self._value_at)
+        return DONE
 
     def _may_read(self, name: str) -> bool:
         at_el0, at_el1 = COUNTS[name]
         read = self._registers.read_sysreg
         if at_el1 and not read(_CNTHCTL_EL2) & at_el1:
             return False
-        return bool(self._registers.read(self._pstate) & 0xC) or bool(read(_CNTKCTL_EL1) & at_el0)
+        return self._hook.el() > 0 or bool(read(_CNTKCTL_EL1) & at_el0)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from armvcpu.arch.instructions import IC_IVAU
 from armvcpu.engine.library import SITE_CALLBACK
 from armvcpu.engine.native import PageData, SiteData, functions
-from armvcpu.engine.sys_hooks import CpRegViews, key_of
+from armvcpu.engine.sys_hooks import DONE, LEFT_TO_THE_ENGINE, CpRegViews, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,6 @@ MOST_SITES = 64
 """Instructions that are hooked at most: a translator asks each hook for each system instruction."""
 _UPPER_HALF = 1 << 63
 _EL1 = 1 << 2
-_DONE, _LEFT_TO_THE_ENGINE = 1, 0
 
 
 class Sites:
@@ -127,9 +126,9 @@ class Sites:
                 or words[2] & 0xFFFF_FFFF != third
                 or not (is_el1_code or self._el1)
             ):
-                return _LEFT_TO_THE_ENGINE
+                return LEFT_TO_THE_ENGINE
             write(handle, reg, cell_at)
-            return _DONE
+            return DONE
 
         return answer
 
@@ -145,12 +144,12 @@ class Sites:
                 or words[2] & 0xFFFF_FFFF != third
                 or not (is_el1_code or self._el1)
             ):
-                return _LEFT_TO_THE_ENGINE
+                return LEFT_TO_THE_ENGINE
             try:
                 act(words[3])
             except BaseException as failure:  # it must not pass through C; `run` raises it again
                 self._fail(failure)
-            return _DONE
+            return DONE
 
         return answer
 

@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from armvcpu.engine.api import Engine
 
 NS_PER_COUNT = 16
@@ -23,12 +25,20 @@ POLL_GAP_NS = 200 * NS_PER_INSTRUCTION
 """Two reads of a count at one place with no more between them are a loop that waits for time to pass."""
 POLL_SHARE, MOST_POLL_NS = 8, 100_000
 """Each of its reads takes an eighth of what it has waited, up to 0.1 ms: so it may wait for seconds in no time."""
+LONGEST_SLEEP_NS = 10**18
+"""A longer one has no end."""
 NO_DEADLINE = 1 << 80
 """Later than anything, ns."""
 
 
 class Clock(Protocol):
     """The time of one machine."""
+
+    repeats: bool
+    """Is it the same in every run?"""
+
+    def attach(self, engine: Engine) -> None:
+        """The machine's engine, once it is there."""
 
     def ns(self) -> int:
         """Nanoseconds since some moment; never goes back."""
@@ -39,17 +49,62 @@ class Clock(Protocol):
     def random(self, size: int) -> bytes:
         """Bytes of an entropy source."""
 
+    def note_read(self, pc: int) -> bool:
+        """The guest reads the count: does time pass for it, beside that of its instructions?"""
+
+    def set_deadline(self, moment: int) -> int:
+        """Somebody waits for this moment: when the host is to stop the engine, ns of CLOCK_MONOTONIC."""
+
+    def wait(self, moment: int, attention: Event, time_out: int, *, in_host_time: bool) -> None:
+        """All CPUs wait for this moment, or for `attention`; until `time_out`, ns of CLOCK_MONOTONIC.
+
+        `in_host_time`: somebody may want attention meanwhile, so that waiting is to take as long as it says.
+        """
+
+    def state(self) -> list[int]:
+        """What a snapshot keeps, beside the count of instructions."""
+
+    def load_state(self, state: list[int]) -> None:
+        """Return to a state that `state()` gave."""
+
 
 class HostClock:
     """The host's CLOCK_MONOTONIC and wall clock."""
 
+    repeats = False
     ns = staticmethod(time.monotonic_ns)
     unix = staticmethod(time.time)
     random = staticmethod(os.urandom)
 
+    def attach(self, engine: Engine) -> None:
+        """The engine's own counts are this clock's."""
+
+    def note_read(self, pc: int) -> bool:
+        """It passes by itself."""
+        del pc
+        return False
+
+    def set_deadline(self, moment: int) -> int:
+        """At that very moment."""
+        return moment
+
+    def wait(self, moment: int, attention: Event, time_out: int, *, in_host_time: bool) -> None:
+        """Sleep."""
+        del in_host_time
+        _sleep(attention, min(moment, time_out) - self.ns())
+
+    def state(self) -> list[int]:
+        """Nothing: the host's time goes on."""
+        return []
+
+    def load_state(self, state: list[int]) -> None:
+        """Nothing to return to."""
+
 
 class InstructionClock:
     """Time by executed instructions: the same in every run. So is its entropy, which therefore is none."""
+
+    repeats = True
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
@@ -82,10 +137,6 @@ class InstructionClock:
             self._drawn += 1
         return bytes(data[:size])
 
-    def skip_to(self, moment: int) -> None:
-        """Let time pass without an instruction."""
-        self._skipped += max(0, moment - self.ns())
-
     def note_read(self, pc: int) -> bool:
         """The guest reads the count: does time pass for it, beside that of its instructions?"""
         now, step = self.ns(), 0
@@ -97,12 +148,22 @@ class InstructionClock:
         self._poll_last = now + step
         return step > 0
 
-    def instructions_at(self, moment: int) -> int | None:
-        """The count at which the time will have come, which somebody waits for; None where it never will."""
+    def set_deadline(self, moment: int) -> int:
+        """The engine stops itself at the count at which the moment will have come; the host need not."""
         self._deadline = moment
-        if moment >= NO_DEADLINE:
-            return None
-        return max(0, -((self._skipped - moment) // NS_PER_INSTRUCTION))
+        if self._engine is not None:
+            never = moment >= NO_DEADLINE
+            self._engine.stop_at(None if never else max(0, -((self._skipped - moment) // NS_PER_INSTRUCTION)))
+        return NO_DEADLINE
+
+    def wait(self, moment: int, attention: Event, time_out: int, *, in_host_time: bool) -> None:
+        """Time jumps; where it must not, and without a moment, the host waits."""
+        now, start = self.ns(), time.monotonic_ns()
+        if moment >= NO_DEADLINE or in_host_time:
+            _sleep(attention, min(moment - now, time_out - start))
+        if moment < NO_DEADLINE:
+            end = min(moment, now + time.monotonic_ns() - start) if in_host_time else moment
+            self._skipped += max(0, end - now)
 
     def state(self) -> list[int]:
         """What has passed without instructions, how much has been drawn, and where the guest waits."""
@@ -111,3 +172,8 @@ class InstructionClock:
     def load_state(self, state: list[int]) -> None:
         """Return to a state that `state()` gave."""
         self._skipped, self._drawn, self._poll_pc, self._poll_start, self._poll_last = state
+
+
+def _sleep(attention: Event, duration: int) -> None:
+    """Until `attention`, or for so many ns."""
+    attention.wait(None if duration > LONGEST_SLEEP_NS else max(0.0, duration / 1e9))

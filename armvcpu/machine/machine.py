@@ -32,7 +32,6 @@ from armvcpu.machine.memory import GuestMemory, new_address_space
 from armvcpu.machine.peripherals import Peripherals
 from armvcpu.machine.run_loop import RunLoop
 from armvcpu.machine.stage2 import Stage2
-from armvcpu.machine.turns import TURN_STATE
 from armvcpu.machine.watched import Watched
 from armvcpu.vcpu.exits import Nothing
 from armvcpu.vcpu.pcpu import Aarch64PerCpu, unicorn_engine
@@ -42,6 +41,7 @@ from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from armvcpu.machine.clock import Clock
     from armvcpu.machine.console import Console
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.semihosting import Semihosting
@@ -70,7 +70,7 @@ class Machine(Host, Watched, Handlers):
         self.console: Console = console if console is not None else MemoryConsole()
         self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
         lines = Lines(self.config.cpus)
-        self.clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
+        self.clock: Clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
         self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
         try:
             self._assemble(lines, engine_factory)
@@ -111,13 +111,12 @@ class Machine(Host, Watched, Handlers):
             Cpu(index, self._new_vcpu(index, mpidr), self.pcpu, self.clock)
             for index, mpidr in enumerate(self.board.mpidrs)
         ]
-        if isinstance(self.clock, InstructionClock):
-            self.clock.attach(self.engine)
+        self.clock.attach(self.engine)
         connect_gic(self.board.gic, self.cpus)
         lines.connect(self.cpus)
         self.cpus[0].bind()
         self._loop = RunLoop(self)
-        if isinstance(self.clock, InstructionClock):
+        if self.clock.repeats:
             self.engine.on_count_read(self._loop.read_count)
         self._semihosting: Semihosting | None = None
         if self.config.semihosting:
@@ -197,7 +196,7 @@ class Machine(Host, Watched, Handlers):
     @property
     def repeats(self) -> bool:
         """Is time what has been executed, so that a run with the same input is the same?"""
-        return isinstance(self.clock, InstructionClock)
+        return self.clock.repeats
 
     @property
     def instructions(self) -> int | None:
@@ -253,16 +252,15 @@ class Machine(Host, Watched, Handlers):
         """Go on counting from here."""
         self._loop.restart_count(instructions)
 
-    def time_state(self) -> list[int]:
-        """What a snapshot of a machine by the instruction clock keeps of time, beside the count."""
-        clock = self.clock
-        return [*clock.state(), *self._loop.turns.state()] if isinstance(clock, InstructionClock) else []
+    def time_state(self) -> dict[str, list[int]]:
+        """What a snapshot keeps of time and turns, beside the count: of a machine whose time repeats."""
+        return {"clock": self.clock.state(), "turns": self._loop.turns.state()} if self.repeats else {}
 
-    def load_time_state(self, state: list[int]) -> None:
+    def load_time_state(self, state: dict[str, list[int]]) -> None:
         """Return to a state that `time_state` gave."""
-        if isinstance(self.clock, InstructionClock):
-            self.clock.load_state(state[:-TURN_STATE])
-            self._loop.turns.load_state(state[-TURN_STATE:])
+        if state:
+            self.clock.load_state(state["clock"])
+            self._loop.turns.load_state(state["turns"])
 
     def reset(self) -> None:
         """SYSTEM_RESET: devices and CPUs start anew, RAM keeps what the image does not overwrite."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.machine.actions import Actions
-from armvcpu.machine.clock import NO_DEADLINE, InstructionClock
+from armvcpu.machine.clock import NO_DEADLINE
 from armvcpu.machine.console import nothing
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.turns import Turns
@@ -83,7 +83,7 @@ class RunLoop:
         machine = self._machine
         if max_instructions:
             self._engine.count_instructions()
-        elif not isinstance(self._clock, InstructionClock):
+        elif not self._clock.repeats:
             self._knows_count = False
         self.outcome = None
         with Waker(self.attend, self._sources) as waker:
@@ -148,23 +148,10 @@ class RunLoop:
         self._machine.console.flush()
         if self._sources:
             self._serve_sources()
-        if isinstance(self._clock, InstructionClock):
-            self._pass_time(self._clock)
-        else:
-            deadline = min(self._timeout_ns, self._next_deadline())
-            left = None if deadline >= NO_DEADLINE else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
-            self._attention.wait(left)
+        self._clock.wait(
+            self._next_deadline(), self._attention, self._timeout_ns, in_host_time=self._inputs.comes_in_host_time
+        )
         return self._service()
-
-    def _pass_time(self, clock: InstructionClock) -> None:
-        """Let time jump to the next deadline; where a user may type meanwhile, or without one, wait for it."""
-        deadline, start, now = self._next_deadline(), time.monotonic_ns(), clock.ns()
-        if deadline >= NO_DEADLINE or self._inputs.comes_in_host_time:
-            left = min(deadline - now, self._timeout_ns - start)
-            self._attention.wait(None if left > NEVER * 1e9 else max(0.0, left / 1e9))
-        if deadline < NO_DEADLINE:
-            waited = time.monotonic_ns() - start
-            clock.skip_to(min(deadline, now + waited) if self._inputs.comes_in_host_time else deadline)
 
     def _can_wake(self) -> bool:
         if self._inputs.deadline < NO_DEADLINE:
@@ -182,7 +169,7 @@ class RunLoop:
 
     def read_count(self, name: str, pc: int) -> int:
         """What the CPU that runs reads from a register of the Generic Timer, by the instruction clock."""
-        if isinstance(self._clock, InstructionClock) and self._clock.note_read(pc):
+        if self._clock.note_read(pc):
             self._rearm()
         return self.cpu.read_count(name)
 
@@ -203,11 +190,8 @@ class RunLoop:
         """Have the engine stopped at the next deadline: by the thread that sleeps, or at its count of instructions."""
         if self._waker is None:
             return
-        deadline = min(self._next_deadline(), self.turns.deadline)
-        if isinstance(self._clock, InstructionClock):
-            self._engine.stop_at(self._clock.instructions_at(deadline))
-            deadline = self._timeout_ns
-        elif self._timeout_ns < deadline:
+        deadline = self._clock.set_deadline(min(self._next_deadline(), self.turns.deadline))
+        if self._timeout_ns < deadline:
             deadline = self._timeout_ns
         self._waker.set_deadline(None if deadline >= NO_DEADLINE else deadline)
 

@@ -52,7 +52,7 @@ class Snapshot:
     devices: dict[str, Any]
     gic: dict[str, Any]
     instructions: int | None
-    clock: list[int]
+    time: dict[str, list[int]]
     """Of a machine whose time is its instructions: what else its time and its turns are made of."""
     disks: list[UndoLog] = field(default_factory=list)
     """What returning has to put back; empty for a snapshot that comes from a file."""
@@ -132,7 +132,7 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
     check(snapshot, machine)
     machine.unload_cpu()
     machine.restart_count(snapshot.instructions)
-    machine.load_time_state(snapshot.clock)
+    machine.load_time_state(snapshot.time)
     snapshot.ram.map_over(machine.memory.ram)
     for log in snapshot.disks:
         log.undo()

@@ -99,7 +99,7 @@ def _load(ram: Image, path: str | Path) -> Snapshot:
     cpus = [CpuSnapshot(**{**cpu, "start": cpu["start"] and tuple(cpu["start"])}) for cpu in facts["cpus"]]
     return Snapshot(
         facts["machine"], ram, cpus, facts["current"], facts["devices"], facts["gic"], facts["instructions"],
-        facts["clock"],
+        facts["time"],
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def _describe(snapshot: Snapshot, blocks: dict[int, int]) -> bytes:
         "devices": snapshot.devices,
         "gic": snapshot.gic,
         "instructions": snapshot.instructions,
-        "clock": snapshot.clock,
+        "time": snapshot.time,
         "blocks": {str(block): crc for block, crc in blocks.items()},
     }
     return json.dumps(_encode(facts)).encode()

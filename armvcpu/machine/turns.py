@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 200_000
 """How long a CPU keeps the engine while another could run, after it has woken another one, and until the first look at
 whether it only spins; each later look comes after four times as long."""
-TURN_STATE = 4
-"""The length of `Turns.state`."""
 SPINNING = frozenset((YIELD, WFE))
 MOST_SPIN_SITES, SPINS_TO_HOOK = 64, 24
 """A kernel waits in some dozens of places; where one of a guest's locks is not among them, each hand-over of it takes a
