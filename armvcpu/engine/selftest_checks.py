@@ -164,6 +164,24 @@ def check_counts(bench: Bench) -> None:
     check_virtual_irq(bench)
 
 
+def check_block_counts(bench: Bench) -> None:
+    """The prompt mode counts exactly, through exceptions, and stops at the same block every time."""
+    engine = bench.engine
+    engine.count_instructions()
+    wanted = _count(bench, TOTAL)
+    expect("x0 after 210 instructions, counted by blocks", wanted[0], TOTAL // 5 * 3)
+    for stop, instructions, x0 in ((1, 3, 2), (4, 5, 3), (6, 8, 5)):
+        bench.start(ADD_X0_1, ADD_X0_1, svc(0), ADD_X0_1, branch(-4))
+        bench.on_trap = bench.go_on
+        engine.instructions = 0
+        engine.stop_at(stop)
+        if bench.run() is not RunEnd.STOPPED:
+            raise MismatchError("the run ended otherwise than at its count")
+        engine.stop_at(None)
+        expect(f"instructions at the stop at {stop}", engine.instructions, instructions)
+        expect(f"x0 at the stop at {stop}", bench.gpr(0), x0)
+
+
 def _count(bench: Bench, size: int) -> tuple[int, int, int]:
     """x0, PC and exceptions after TOTAL instructions of a loop of 5, in slices of `size`."""
     bench.start(ADD_X0_1, ADD_X0_1, svc(0), ADD_X0_1, branch(-4))
@@ -226,5 +244,6 @@ CHECKS = (
     Check("switch", check_switch, "a context switch loses registers or a virtual interrupt"),
     Check("stop", check_stop, "stopping the guest from another thread corrupts it"),
     Check("counts", check_counts, "instruction counts are not exact, or the mode can't be changed"),
+    Check("block counts", check_block_counts, "blocks are not reported before they execute, with their sizes"),
 )
-"""In the order they run: `counts`, which changes the mode, is last."""
+"""In the order they run: those that change the mode, and have the engine count from then on, are last."""

@@ -64,6 +64,11 @@ class LooseLimits(UnicornEngine):
         return super().run(limit and limit + 1)
 
 
+class LateStops(UnicornEngine):
+    def stop_at(self, instructions):
+        super().stop_at(None if instructions is None else instructions + 3)
+
+
 class EndlessRuns(UnicornEngine):
     def set_trap_handler(self, handler):
         super().set_trap_handler(lambda *_: None)
@@ -90,6 +95,7 @@ def test_the_installed_engine_passes():
         (LeakyInterrupts, "switch"),
         (UnsafeStops, "stop"),
         (LooseLimits, "counts"),
+        (LateStops, "block counts"),
     ],
 )
 def test_a_broken_engine_fails_the_check_for_it(factory, check):

@@ -7,29 +7,12 @@ import raw_guest as raw
 
 from armvcpu.errors import UsageError
 from armvcpu.machine.outcome import Ending
-from armvcpu.testing.target import Target
 
 DATA, RESULTS = 0x4100_0000, 0x4110_0000
 GICD, GICR_SGI = 0x0800_0000, 0x080B_0000
 TIMER, SPI = 27, 40
 SPURIOUS = 1023
 ROUNDS = 5
-
-
-@pytest.fixture
-def boot(tmp_path):
-    """Makes targets of instruction words."""
-    made = []
-
-    def make(*words, **options):
-        path = tmp_path / "image.bin"
-        path.write_bytes(raw.image(*words))
-        made.append(Target(path, **options))
-        return made[-1]
-
-    yield make
-    for target in made:
-        target.close()
 
 
 def set_up_gic():

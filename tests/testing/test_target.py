@@ -18,24 +18,6 @@ MIB = 1 << 20
 PSCI_VERSION = 0x8400_0000
 
 
-@pytest.fixture
-def boot(tmp_path):
-    """Makes targets: of a guest's name, or of instruction words."""
-    made = []
-
-    def make(*what, **options):
-        image = f"{GUESTS}/{what[0]}.elf"
-        if not isinstance(what[0], str):
-            image = tmp_path / "image.bin"
-            image.write_bytes(raw.image(*what))
-        made.append(Target(image, **options))
-        return made[-1]
-
-    yield make
-    for target in made:
-        target.close()
-
-
 # --- expect and send ------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,6 @@ import raw_guest as raw
 
 from armvcpu.errors import UsageError
 from armvcpu.testing.places import NotReachedError
-from armvcpu.testing.target import Target
 
 DATA = 0x4100_0800
 PAGE = 0x4100_0000
@@ -15,25 +14,6 @@ LDXR_2_3, STXR_4_2_3 = 0xC85F_7C62, 0xC804_7C62
 STP_1_2_3, LDP_5_6_3, SWP_1_2_3, CAS_1_2_3 = 0xA900_0861, 0xA940_1865, 0xF821_8062, 0xC8A1_7C62
 DC_ZVA_3, STR_1_3_8, LDR_Q0_3 = 0xD50B_7423, 0xF800_8461, 0x3DC0_0060
 MIB = 1 << 20
-
-
-@pytest.fixture
-def boot(tmp_path):
-    """Makes targets of instruction words, or of a guest's name."""
-    made = []
-
-    def make(*words, **options):
-        path = tmp_path / "image.bin"
-        if isinstance(words[0], str):
-            path = f"guests/bin/{words[0]}.elf"
-        else:
-            path.write_bytes(raw.image(*words))
-        made.append(Target(path, **options))
-        return made[-1]
-
-    yield make
-    for target in made:
-        target.close()
 
 
 def code(*words):
