@@ -149,6 +149,14 @@ def test_a_target_records_and_replays(tmp_path):
         target.expect_exact("typed")
 
 
+def test_the_hosts_clock_cannot_be_recorded(tmp_path):
+    """Where it is asked for; without a word of the clock it is the instructions'."""
+    command = [ARMVCPU, "run", "guests/bin/hello.elf", "--record", str(tmp_path / "f"), "--clock", "host"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"needs --clock instructions" in done.stderr
+
+
 def test_scripts_record_and_replay(tmp_path):
     """`Machine(record=...)`: input from a program, and the limit that ended the run."""
     recording, said = tmp_path / "recording", []

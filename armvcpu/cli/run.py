@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from armvcpu.cli.options import Address, Seconds, Size
 from armvcpu.cli.snapshots import SnapshotFiles
@@ -83,6 +84,9 @@ def run(ctx: click.Context, /, as_json: bool, trace: tuple[str, ...], **options:
     Ctrl-A X quits, Ctrl-A H lists the other keys. The status is 0 when the guest powered off, 1 when it reported
     failure, 2 for wrong usage, 3 when it crashed, 4 at a time-out or limit, 128 + N when signal N ended the run.
     """
+    is_recording = options["record"] is not None or options["replay"] is not None
+    if is_recording and ctx.get_parameter_source("clock") is ParameterSource.DEFAULT:
+        options["clock"] = "instructions"
     with ExitStack() as stack:
         machine, outcome = _run(stack, trace, options)
         log.info("%s; status %d", outcome.reason, outcome.status)
@@ -100,8 +104,6 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("load", "save", "at")))
     options["virtio_version"] = 1 if options.pop("virtio") == "legacy" else 2
     options["reboot"] = not options.pop("no_reboot")
-    if options["record"] is not None or options["replay"] is not None:
-        options["clock"] = "instructions"
     tracing = None
     if trace:
         from armvcpu.cli.tracing import open_traces  # noqa: PLC0415  most runs have none
