@@ -1,8 +1,9 @@
 """The bus: puts a board's slots into the engine's physical memory, page by page, and shows them to the guest.
 
 A device that has its pages to itself is called directly from the guest's access; where several share a page (the
-virtio-mmio slots) one look-up comes between. When somebody watches, devices are not shown to the guest at all: each
-access is then a stage-2 abort with its exact PC, and the machine serves it from here.
+virtio-mmio slots) one look-up comes between. A guest that stage 2 holds meets a device by a stage-2 abort first: it is
+put into the engine then, which costs as much for each device as a small guest runs. When somebody watches, devices are
+not shown at all: each access is then a stage-2 abort with its exact PC, and the machine serves it from here.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ class Bus:
     def __init__(self, engine: Engine, space: AddressSpace, watch: Watch | None = None) -> None:
         self._engine, self._space, self._watch = engine, space, watch
         self.windows: list[Window] = []
+        self._mapped: set[int] = set()
+        self._is_full = False
 
     def attach(self, slots: Sequence[Slot]) -> None:
-        """Map every slot."""
+        """Put every slot on it."""
         pages: dict[int, list[Slot]] = {}
         for slot in slots:
             pages.setdefault(slot.base & -PAGE, []).append(slot)
@@ -61,7 +64,7 @@ class Bus:
                 self.add(page, PAGE, shared.read, shared.write)
 
     def add(self, base: int, size: int, read: IoRead, write: IoWrite, *, io: bool = True) -> None:
-        """Map one device by its callbacks.
+        """Put one device on it, by its callbacks.
 
         Raises:
             UsageError: base or size is no multiple of 4096 bytes, or the range is taken.
@@ -70,30 +73,60 @@ class Bus:
             raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
         if any(base < w.base + w.size and w.base < base + size for w in self.windows):
             raise UsageError(f"device at {base:#x} of {size:#x} bytes overlaps another one")
+        if io:
+            self._space.check_free(base, size)
         if self._watch is not None:
             read, write = _watched(self._watch, base, read, write)
-        window = Window(base, size, read, write, io)
-        if io and self._watch is None:
-            self.show(window)
-        self._engine.map_io(base, size, read, write)
-        self.windows.append(window)
+        self.windows.append(Window(base, size, read, write, io))
 
-    def fill_holes(self, memory: Sequence[tuple[int, int]], limit: int) -> None:
-        """Give every address below `limit` that is neither device nor `memory` (base, size) a region: RAZ/WI.
+    def reveal(self, address: int) -> bool:
+        """After a stage-2 fault: was it the first access of a device, which the guest reaches from now on?"""
+        window = self.find(address) if self._watch is None else None
+        if window is None or not window.io or self._space.translate(window.base) is not None:
+            return False
+        self.show(window)
+        return True
+
+    def show_everything(self, memory: Sequence[tuple[int, int]], limit: int) -> None:
+        """Map all devices, and every other address below `limit` outside of `memory` (base, size) as RAZ/WI.
 
         For guests that run without stage 2, which then makes no exit of a hole; the engine must not meet an address
-        with nothing behind it (docs/engine.md, "Stage 2").
+        with nothing behind it (docs/engine.md, "Stage 2"). A device that comes later is reached through its hole.
         """
         taken = sorted([*memory, *((w.base, w.size) for w in self.windows)])
         start = 0
         for base, size in [*taken, (limit, 0)]:
             if base > start:
-                self._engine.map_io(start, base - start, _read_hole, _write_hole)
+                self._engine.map_io(start, base - start, *self._hole(start))
             start = max(start, base + size)
+        for window in self.windows:
+            self.map(window)
+            if window.io:
+                self.show(window)
+        self._is_full = True
 
     def show(self, window: Window) -> None:
         """Let the guest's accesses reach the device without an exit."""
+        self.map(window)
         self._space.map_linear(window.base, window.base, window.size, DEVICE)
+
+    def map(self, window: Window) -> None:
+        """Put the device into the engine, at its own physical address."""
+        if not self._is_full and window.base not in self._mapped:
+            self._mapped.add(window.base)
+            self._engine.map_io(window.base, window.size, window.read, window.write)
+
+    def _hole(self, start: int) -> tuple[IoRead, IoWrite]:
+        def read(offset: int, width: int) -> int:
+            window = self.find(start + offset)
+            return 0 if window is None else window.read(start + offset - window.base, width)
+
+        def write(offset: int, width: int, value: int) -> None:
+            window = self.find(start + offset)
+            if window is not None:
+                window.write(start + offset - window.base, width, value)
+
+        return read, write
 
     def hide(self, window: Window) -> None:
         """Have the guest's accesses come out as exits."""
@@ -102,14 +135,6 @@ class Bus:
     def find(self, address: int) -> Window | None:
         """The window that decodes an address."""
         return next((w for w in self.windows if w.base <= address < w.base + w.size), None)
-
-
-def _read_hole(_offset: int, _width: int) -> int:
-    return 0
-
-
-def _write_hole(_offset: int, _width: int, _value: int) -> None:
-    """Nothing is there."""
 
 
 def _watched(watch: Watch, base: int, read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:

@@ -43,7 +43,7 @@ class FlashBank:
         self._file: memoryview | None = None
         self._engine: Engine | None = None
         self._space: AddressSpace | None = None
-        self._is_shown = self._shows_device = False
+        self._is_shown = self.shows_device = False
         self.is_executed = bank == 0
         """May there be translated code of it? Of the firmware's bank from the start, of the other one when it asks."""
         if path is not None:
@@ -118,7 +118,7 @@ class FlashBank:
         memory is mapped already, since no more can be while the guest accesses a device.
         """
         self._engine, self._space = engine, space
-        self._shows_device = shows_device and self._file is not None
+        self.shows_device = shows_device and self._file is not None
         if self._file is not None:
             engine.map_ram(self._host_base, self._file)
         for block, memory in self._blocks.items():
@@ -133,7 +133,7 @@ class FlashBank:
         self._is_shown = shown
         space.unmap(self.base, FLASH_SIZE)
         if not shown:
-            if self._shows_device:
+            if self.shows_device:
                 space.map_linear(self.base, self.base, FLASH_SIZE, DEVICE)
         elif self._file is not None:
             self._map(space, 0, self._host_base, FLASH_SIZE)

@@ -102,6 +102,8 @@ class Machine(Host, Watched, Handlers):
         self.bus.attach(self.board.slots)
         for flash, bank in zip(self.board.flash, self.memory.flash, strict=True):
             flash.on_array = bank.show
+            if bank.shows_device and (window := self.bus.find(bank.base)):
+                self.bus.map(window)
         self.guards = Guards(self)
         self.stage2 = Stage2(self)
         self.board.uart.on_space = self.feed_input

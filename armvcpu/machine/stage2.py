@@ -28,7 +28,7 @@ class Stage2:
         self._machine = machine
         self._is_kept = not machine.plan.is_linux or machine.config.exact_mmio
         if not self._is_kept:
-            machine.bus.fill_holes([(RAM_BASE, machine.config.memory)], 1 << INPUT_BITS)
+            machine.bus.show_everything([(RAM_BASE, machine.config.memory)], 1 << INPUT_BITS)
         machine.engine.on_sctlr_write(self._on_sctlr_write)
 
     def handle_fault(self, address: int, access: AccessFlags) -> bool:
@@ -39,6 +39,8 @@ class Stage2:
         if access is AccessFlags.EXECUTE:
             machine.memory.note_execution(address)
         if access is not AccessFlags.WRITE and machine.memory.populate(address):
+            return True
+        if access is not AccessFlags.EXECUTE and machine.bus.reveal(address):
             return True
         return machine.space.handle_page_fault(address, MappingFlags(access.value))
 

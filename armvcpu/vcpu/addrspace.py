@@ -194,14 +194,17 @@ class AddressSpace:
         after = [region.cut(end, region.end) for region in touching[-1:] if region.end > end]
         self._regions[where] = [*before, *inside, *after]
 
-    def _check_new(self, region: Region) -> None:
-        self._check_range(region.gpa, region.size)
-        leaf_attributes(region.flags)  # refuses flags that contradict each other
-        for other in self._regions[self._touching(region.gpa, region.end)]:
+    def check_free(self, gpa: int, size: int) -> None:
+        """UsageError unless the whole range is in the address space and nothing is mapped there."""
+        self._check_range(gpa, size)
+        for other in self._regions[self._touching(gpa, gpa + size)]:
             raise UsageError(
-                f"guest range {region.gpa:#x} to {region.end:#x} overlaps the mapping at {other.gpa:#x};"
-                " unmap that first"
+                f"guest range {gpa:#x} to {gpa + size:#x} overlaps the mapping at {other.gpa:#x}; unmap that first"
             )
+
+    def _check_new(self, region: Region) -> None:
+        self.check_free(region.gpa, region.size)
+        leaf_attributes(region.flags)  # refuses flags that contradict each other
         if region.lazy_execute and MappingFlags.EXECUTE not in region.flags:
             raise UsageError("lazy_execute defers EXECUTE, which is not in the flags; add it there")
 
