@@ -12,6 +12,7 @@ import select
 import signal
 import threading
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 
 QUIET_NS = 100_000
 """How long the guest runs at least between two looks at the sources."""
+
+
+@cache
+def _all_signals() -> tuple[int, ...]:
+    """As plain numbers: Python takes 0.1 ms to make and convert the enumeration's, at each run."""
+    return tuple(int(number) for number in signal.valid_signals())
 
 
 class Waker:
@@ -90,7 +97,7 @@ class Waker:
             os.write(self._write_fd, b"\0")
 
     def _wait(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they belong to the main thread
+        signal.pthread_sigmask(signal.SIG_BLOCK, _all_signals())  # they belong to the main thread
         while not self._closing:
             deadline = self._asleep_until = self._deadline
             now = time.monotonic_ns()
