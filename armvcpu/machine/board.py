@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from armvcpu.devices.dtnode import Ref
@@ -150,8 +151,8 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
     slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
     slots.append(Slot("pl061", GPIO_BASE, gpio, (GPIO_SPI,)))
-    empty = VirtioMmio(wiring.virtio_version)  # it has no state, so all the slots may share it
-    slots += [_virtio_slot(index, wiring, gic, empty) for index in range(VIRTIO_SLOTS)]
+    slots += [_virtio_slot(index, wiring, gic) for index in range(len(wiring.virtio))]
+    slots += _empty_slots(wiring.virtio_version)[len(wiring.virtio) :]
     msi = Ref("v2m") if wiring.gic == 2 else None
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
@@ -175,15 +176,23 @@ def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
     return gic, slots
 
 
-def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3, empty: VirtioMmio) -> Slot:
-    spi = VIRTIO_SPI + index
-    device: Device = empty
-    if index < len(wiring.virtio):
-        from armvcpu.devices.virtio_layouts import virtio_slot  # noqa: PLC0415  most machines have none
+def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3) -> Slot:
+    from armvcpu.devices.virtio_layouts import virtio_slot  # noqa: PLC0415  most machines have none
 
-        assert wiring.memory is not None
-        device = virtio_slot(wiring.virtio_version, wiring.virtio[index], wiring.memory, gic.spi_line(spi))
-    return Slot(f"virtio-mmio{index}", VIRTIO_BASE + index * VIRTIO_STRIDE, device, (spi,))
+    assert wiring.memory is not None
+    line = gic.spi_line(VIRTIO_SPI + index)
+    return _slot(index, virtio_slot(wiring.virtio_version, wiring.virtio[index], wiring.memory, line))
+
+
+@cache
+def _empty_slots(version: Literal[1, 2]) -> tuple[Slot, ...]:
+    """Every slot with nothing in it. An empty one has no state, so all of all boards may share it."""
+    empty = VirtioMmio(version)
+    return tuple(_slot(index, empty) for index in range(VIRTIO_SLOTS))
+
+
+def _slot(index: int, device: Device) -> Slot:
+    return Slot(f"virtio-mmio{index}", VIRTIO_BASE + index * VIRTIO_STRIDE, device, (VIRTIO_SPI + index,))
 
 
 def empty_board(ram_size: int, cpu_model: str = "a72", cpus: int = 1) -> Board:
