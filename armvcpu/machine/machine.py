@@ -20,6 +20,7 @@ from armvcpu.machine.bus import Bus
 from armvcpu.machine.clock import HostClock, InstructionClock
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console import MemoryConsole
+from armvcpu.machine.console_input import ConsoleInput
 from armvcpu.machine.cpus import Cpu
 from armvcpu.machine.flash_banks import FlashBank
 from armvcpu.machine.guards import Guards
@@ -46,12 +47,9 @@ if TYPE_CHECKING:
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.semihosting import Semihosting
     from armvcpu.machine.snapshot import Snapshot
+    from armvcpu.machine.turns import Turns
     from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.pcpu import EngineFactory
-
-
-INPUT_PIECE = 64
-"""Bytes of input that are offered to the guest's console at once."""
 
 
 class Machine(Host, Watched, Handlers):
@@ -106,9 +104,7 @@ class Machine(Host, Watched, Handlers):
                 self.bus.map(window)
         self.guards = Guards(self)
         self.stage2 = Stage2(self)
-        self.board.uart.on_space = self.feed_input
-        if self.peripherals.console is not None:
-            self.peripherals.console.on_space = self.feed_input
+        self.console_input = ConsoleInput(self.inputs, self.board.uart, self.peripherals.console)
         self.cpus = [
             Cpu(index, self._new_vcpu(index, mpidr), self.pcpu, self.clock)
             for index, mpidr in enumerate(self.board.mpidrs)
@@ -240,29 +236,14 @@ class Machine(Host, Watched, Handlers):
         """The CPU that the engine has loaded, or had last."""
         return self._loop.cpu
 
-    def unload_cpu(self) -> None:
-        """Have no CPU loaded: all registers are in their saved states."""
-        if self._loop.cpu.is_bound:
-            self._loop.cpu.vcpu.unbind()
-
-    def load_cpu(self, index: int) -> None:
-        """Have a CPU loaded, where none is."""
-        self._loop.turns.cpu = self.cpus[index]
-        self._loop.cpu.bind()
+    @property
+    def turns(self) -> Turns:
+        """Which CPU has the engine."""
+        return self._loop.turns
 
     def restart_count(self, instructions: int | None) -> None:
         """Go on counting from here."""
         self._loop.restart_count(instructions)
-
-    def time_state(self) -> dict[str, list[int]]:
-        """What a snapshot keeps of time and turns, beside the count: of a machine whose time repeats."""
-        return {"clock": self.clock.state(), "turns": self._loop.turns.state()} if self.repeats else {}
-
-    def load_time_state(self, state: dict[str, list[int]]) -> None:
-        """Return to a state that `time_state` gave."""
-        if state:
-            self.clock.load_state(state["clock"])
-            self._loop.turns.load_state(state["turns"])
 
     def reset(self) -> None:
         """SYSTEM_RESET: devices and CPUs start anew, RAM keeps what the image does not overwrite."""
@@ -295,21 +276,3 @@ class Machine(Host, Watched, Handlers):
     def release_power_key(self) -> None:
         """Let the power key go."""
         self.board.gpio.release()
-
-    # --- console ----------------------------------------------------------------------------------------------
-
-    def feed_input(self) -> None:
-        """Give the guest's console what it has room for, and lose nothing.
-
-        The virtio console gets it once the guest has used it, and what the UART has been given that nobody has read.
-        """
-        console, uart = self.peripherals.console, self.board.uart
-        is_virtio = console is not None and console.is_in_use
-        if is_virtio and (unread := uart.take_back()):
-            self.inputs.put_back(unread)
-        data = self.inputs.take(INPUT_PIECE)
-        if data:
-            port = console if console is not None and is_virtio else uart
-            accepted = port.receive(data)
-            if accepted < len(data):
-                self.inputs.put_back(data[accepted:])

@@ -95,7 +95,7 @@ class RunLoop:
             machine.console.on_input = self.attend
             try:
                 self._inputs.admit()
-                machine.feed_input()
+                machine.console_input.feed()
                 self._rearm()
                 self.can_go_on = False
                 self.last_outcome = self._loop(max_instructions)
@@ -205,7 +205,7 @@ class RunLoop:
         self.turns.look(now)
         self._rtc.tick()
         self._inputs.admit()
-        self._machine.feed_input()
+        self._machine.console_input.feed()
         if self._sources:
             self._serve_sources()
         outcome = self._wanted_end()

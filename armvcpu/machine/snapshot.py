@@ -93,7 +93,7 @@ def take(machine: Machine) -> Snapshot:
         {slot.name: slot.device.state() for slot in _devices(machine)},
         machine.board.gic.state(),
         machine.instructions,
-        machine.time_state(),
+        {"clock": machine.clock.state(), "turns": machine.turns.state()} if machine.repeats else {},
         [disk.new_undo_log() for disk in machine.peripherals.disks if not disk.read_only],
     )
 
@@ -130,9 +130,11 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
     if machine.is_running:
         raise StateError("a snapshot is restored between two runs: end the run first")
     check(snapshot, machine)
-    machine.unload_cpu()
+    machine.turns.unload()
     machine.restart_count(snapshot.instructions)
-    machine.load_time_state(snapshot.time)
+    if snapshot.time:
+        machine.clock.load_state(snapshot.time["clock"])
+        machine.turns.load_state(snapshot.time["turns"])
     snapshot.ram.map_over(machine.memory.ram)
     for log in snapshot.disks:
         log.undo()
@@ -143,7 +145,7 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
     machine.board.gic.load_state(snapshot.gic)
     for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
         cpu.load_timers(saved.virtual_count, saved.timers)
-    machine.load_cpu(snapshot.current)
+    machine.turns.load(snapshot.current)
     machine.engine.invalidate_code()
 
 

@@ -68,13 +68,21 @@ class Turns:
     def switch_to(self, cpu: Cpu) -> None:
         """Load a CPU into the engine in place of the one that is."""
         if cpu is not self.cpu or not cpu.is_bound:
-            if self.cpu.is_bound:
-                self.cpu.vcpu.unbind()
-            self.cpu = cpu
-            cpu.bind()
+            self.unload()
+            self.load(cpu.index)
         elif cpu.has_start:
             cpu.vcpu.unbind()
             cpu.bind()
+
+    def unload(self) -> None:
+        """Have no CPU loaded: all registers are in their saved states."""
+        if self.cpu.is_bound:
+            self.cpu.vcpu.unbind()
+
+    def load(self, index: int) -> None:
+        """Load a CPU, where none is."""
+        self.cpu = self._cpus[index]
+        self.cpu.bind()
 
     def end_within(self, duration: int) -> None:
         """Have the turn end after so many ns, unless it ends before."""
