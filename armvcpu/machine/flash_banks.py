@@ -28,6 +28,7 @@ PIECE = 256 << 10
 """What a snapshot keeps at once: a block of the flash chips."""
 HOST_BASE = 0xE00_0000_0000
 """Where contents lie in the engine's physical memory: away from the guest's addresses, which alias them."""
+_REMEDY = f"give a file of {FLASH_SIZE} bytes, or a name of none, which is then created erased"
 _ERASED, _ZEROES = memoryview(b"\xff" * BLOCK), bytes(BLOCK)
 
 
@@ -163,24 +164,28 @@ def erased_block() -> memoryview:
     return block
 
 
+def check_flash_file(path: PathLike, file: PathLike | int) -> None:
+    """ImageError unless `file`, that or its descriptor, has the size of a flash bank."""
+    size = os.stat(file).st_size
+    if size != FLASH_SIZE:
+        raise ImageError(path, f"has {size} bytes, not the {FLASH_SIZE} of a flash bank", _REMEDY)
+
+
 def _open(path: PathLike) -> memoryview:
     """The file of a bank, mapped shared; created, erased, where there is none."""
-    remedy = f"give a file of {FLASH_SIZE} bytes, or a name of none, which is then created erased"
     try:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             fd = _create(path)
         try:
-            size = os.fstat(fd).st_size
-            if size != FLASH_SIZE:
-                raise ImageError(path, f"has {size} bytes, not the {FLASH_SIZE} of a flash bank", remedy)
+            check_flash_file(path, fd)
             return memoryview(mmap.mmap(fd, FLASH_SIZE))
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
-        raise ImageError(path, f"cannot be used as flash: {said}", remedy) from error
+        raise ImageError(path, f"cannot be used as flash: {said}", _REMEDY) from error
 
 
 def _create(path: PathLike) -> int:

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 from armvcpu.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 MIB = 1 << 20
 SMALLEST = 64 * MIB
@@ -47,7 +47,7 @@ def fat_image(path: str | Path, files: Mapping[str, bytes | Path], size: int | N
         ImageError: a file cannot be read, or the image not be written.
     """
     path = Path(path)
-    directories = _directories(files)
+    directories = directories_of(files)
     try:
         with TemporaryDirectory(prefix=f".{path.name}-", dir=path.absolute().parent) as temporary:
             workplace = Path(temporary)
@@ -67,17 +67,17 @@ def fat_image(path: str | Path, files: Mapping[str, bytes | Path], size: int | N
     return path
 
 
-def _directories(files: Mapping[str, bytes | Path]) -> list[str]:
-    """The directories that `files` are in, each behind its own; UsageError for names that FAT has no place for."""
+def directories_of(names: Collection[str]) -> list[str]:
+    """The directories that files are in, each behind its own; UsageError for names that FAT has no place for."""
     directories: dict[str, str] = {}
-    for name in files:
+    for name in names:
         parts = name.split("/")
         if _FORBIDDEN.search(name) or any(not part or part.rstrip(" .") != part for part in parts):
             raise UsageError(f"{name!r} is no name on a FAT disk; one is EFI/BOOT/BOOTAA64.EFI")
         for parent in reversed(PurePosixPath(name).parents[:-1]):
             directories[str(parent).casefold()] = str(parent)
     taken = set(directories)
-    for name in files:
+    for name in names:
         if name.casefold() in taken:
             raise UsageError(f"{name!r} is twice on the disk; FAT makes no difference between upper and lower case")
         taken.add(name.casefold())

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import ImageError, UsageError
+from armvcpu.machine.flash_banks import check_flash_file
 from armvcpu.machine.peripherals import READ_ONLY
 from armvcpu.testing import firmware
-from armvcpu.testing.disk import fat_image
+from armvcpu.testing.disk import directories_of, fat_image
 from armvcpu.testing.initramfs import busybox_initramfs
 from armvcpu.testing.suite import map_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from armvcpu.testing.suite import Case
 
 INITRAMFS = "@initramfs"
@@ -33,17 +37,26 @@ def real_files(options: dict[str, object], directory: Path) -> dict[str, object]
 
 
 def check_files(case: Case, where: str) -> None:
-    """UsageError with the place, before anything runs, for a file that is not there, or not to be fetched."""
+    """UsageError with the place, before anything runs, for a file that is not there, can't be used, or be fetched."""
 
     def check(option: str, value: object) -> object:
-        for name, file in value.items() if isinstance(value, dict) else [("", value)]:
-            try:
+        if isinstance(value, dict):
+            with _placed(f"{where}: test {case.name}: {option}"):
+                directories_of(value)
+        for name, file in value.items() if isinstance(value, dict) else [(option, value)]:
+            with _placed(f"{where}: test {case.name}: {name}"):
                 _check_file(option, str(file).removesuffix(READ_ONLY) if option == "disks" else str(file))
-            except UsageError as error:
-                raise UsageError(f"{where}: test {case.name}: {name or option}: {error}") from error
         return value
 
     map_files(case.options, check)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from error
 
 
 def _check_file(option: str, file: str) -> None:
@@ -53,6 +66,10 @@ def _check_file(option: str, file: str) -> None:
             raise UsageError(f"{name} has no file {wanted!r}; it has {', '.join(files)}")
     elif "\0" in file or (option != "vars" and not Path(file).exists()):
         raise ImageError(file, "no such file", "check the path, which begins beside the suite")
+    elif Path(file).is_dir():
+        raise ImageError(file, "is a directory", "name a file in it")
+    elif option == "vars" and Path(file).exists():
+        check_flash_file(file, file)
 
 
 def real_file(value: object, directory: Path) -> object:

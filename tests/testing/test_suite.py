@@ -124,9 +124,15 @@ def test_what_is_wrong_is_one_line_with_its_place(write, text, words):
         ("firmware = 'suite.toml'\ndisks = 'y,ro'", "test a: disks: .*/y: no such file"),
         ("firmware = 'suite.toml'\ndisks = '@disk/d'\n[disk.d]\nf = 'z'", "test a: f: .*/z: no such file"),
         ("firmware = 'suite.toml'\nvars = 'made'\ninitrd = '@initramfs'", None),
+        ("image = '.'", "test a: image: .*: is a directory"),
+        ("firmware = 'suite.toml'\nvars = 'suite.toml'", "test a: vars: .*/suite.toml: has .* bytes, not the 67108864"),
+        (
+            "firmware = 'suite.toml'\ndisks = '@disk/d'\n[disk.d]\n'a:b' = 'suite.toml'",
+            "disks: 'a:b' is no name on a FAT",
+        ),
     ],
 )
-def test_a_file_that_is_missing_is_found_before_anything_runs(write, option, words):
+def test_a_file_that_cannot_be_used_is_found_before_anything_runs(write, option, words):
     """One line with the test and the option."""
     path = write(f"[[test]]\nname = 'a'\n{option}")
     (case,) = load_suite(path).cases
