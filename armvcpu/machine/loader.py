@@ -106,7 +106,7 @@ def _plan_image(request: BootRequest) -> BootPlan:
     image = load_image(request.image, request.memory, request.load_address)
     segments = list(image.segments)
     initrd = _place_initrd(request, segments)
-    dtb_addr = _place_device_tree(request, segments, initrd)
+    dtb_addr = _place_device_tree(request, segments, initrd, is_linux=image.kind in LINUX_KINDS)
     lines = [f"{image.kind.value} {request.image}, entered at {image.entry:#x}"]
     lines += [f"  {s.addr:#x} to {s.end - 1:#x}" for s in image.segments]
     lines += _describe(dtb_addr, initrd, request)
@@ -159,7 +159,9 @@ def _place_initrd(request: BootRequest, segments: list[Segment]) -> Segment | No
     return initrd
 
 
-def _place_device_tree(request: BootRequest, segments: list[Segment], initrd: Segment | None) -> int:
+def _place_device_tree(
+    request: BootRequest, segments: list[Segment], initrd: Segment | None, *, is_linux: bool = False
+) -> int:
     """Complete the device tree, add it to `segments` and return its address."""
     ram, path = request.memory.ram, "the device tree" if request.dtb is None else request.dtb
     memory, initrd_at = (ram.base, ram.size), (initrd.addr, initrd.end) if initrd is not None else None
@@ -172,6 +174,8 @@ def _place_device_tree(request: BootRequest, segments: list[Segment], initrd: Se
         )
         blob = render(tree)
     addr = first_fit(ram, segments, ram.base, len(blob), DTB_ALIGNMENT)
+    if addr != ram.base and not is_linux:  # behind an image its heap begins: rather where RAM ends
+        addr = first_fit(ram, segments, ram.base + ram.size - DTB_MAX_SIZE & -DTB_ALIGNMENT, len(blob), 8) or addr
     if addr is None or len(blob) > DTB_MAX_SIZE:
         raise ImageError(path, f"no room for its {len(blob)} bytes in {ram}", "raise --memory")
     segments.append(Segment(addr, blob, len(blob)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.machine.memory import page_pieces
+from armvcpu.machine.board import RAM_BASE
+from armvcpu.machine.memory import PAGE, page_pieces
 from armvcpu.machine.outcome import Ending, Outcome
-from armvcpu.machine.semihosting import BadGuestAddress, Semihosting, SemihostingExit
+from armvcpu.machine.semihosting import BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
 from armvcpu.vcpu.exits import SystemDown
 
 if TYPE_CHECKING:
+    from armvcpu.machine.loader import BootPlan
     from armvcpu.machine.machine import Machine
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
@@ -37,6 +39,21 @@ class VirtualMemory:
         self._machine.engine.invalidate_code()
 
 
+def free_memory(plan: BootPlan, ram_size: int) -> HeapInfo:
+    """The largest piece of RAM that the boot plan leaves free, in whole pages: the heap grows up in it, the stack down.
+
+    As QEMU's board has it, so that C libraries which ask (newlib's, say) find the same.
+    """
+    end = RAM_BASE + ram_size
+    taken = sorted([*((at, at + len(data)) for at, data in plan.writes), *((at, at + n) for at, n in plan.zeroes)])
+    start, base, limit = RAM_BASE, RAM_BASE, RAM_BASE
+    for first, behind in [*taken, (end, end)]:
+        if (first & -PAGE) - start > limit - base:
+            base, limit = start, first & -PAGE
+        start = max(start, behind + PAGE - 1 & -PAGE)
+    return HeapInfo(base, limit, limit, base)
+
+
 def attach_semihosting(machine: Machine) -> Semihosting:
     """Answer HLT #0xF000: the operation is in w0, its parameter in x1, the result goes to x0."""
     config = machine.config
@@ -51,7 +68,7 @@ def attach_semihosting(machine: Machine) -> Semihosting:
 
     semihosting = Semihosting(
         VirtualMemory(machine), write_console, read_console, config.append or str(config.image or ""),
-        config.semihosting_directory, machine.clock.unix,
+        config.semihosting_directory, machine.clock.unix, heap=free_memory(machine.plan, config.memory),
     )  # fmt: skip
 
     def call(vcpu: Aarch64VCpu) -> None:

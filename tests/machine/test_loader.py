@@ -53,9 +53,9 @@ def test_raw_image_is_entered_at_its_first_byte(plan):
 
 
 def test_raw_image_goes_to_the_load_address(plan):
-    """--load-address moves a raw image, and the device tree out of its way to the next 2 MiB."""
+    """--load-address moves a raw image, and the device tree out of its way to the end of RAM."""
     boot = plan(image=CODE, load_address=RAM)
-    assert (boot.entry, boot.x0) == (RAM, RAM + 2 * MIB)
+    assert (boot.entry, boot.x0) == (RAM, RAM + 62 * MIB)
 
 
 def test_elf_gets_the_device_tree_in_x0(plan):
@@ -66,11 +66,20 @@ def test_elf_gets_the_device_tree_in_x0(plan):
     assert boot.image.elf is not None
 
 
-def test_device_tree_keeps_clear_of_zeroed_memory(plan):
-    """A segment's memory behind its file bytes is taken, too."""
-    boot = plan(image=make_elf(load(RAM, memsz=3 * MIB)))
-    assert boot.dtb_addr == RAM + 4 * MIB
-    assert list(boot.zeroes) == [(RAM + 4, 3 * MIB - 4)]
+@pytest.mark.parametrize(
+    ("loads", "at"),
+    [
+        ([load(RAM, memsz=3 * MIB)], 62 * MIB),
+        ([load(RAM, memsz=3 * MIB), load(RAM + 63 * MIB)], 62 * MIB),
+        ([load(RAM, memsz=3 * MIB), load(RAM + 62 * MIB)], 62 * MIB + 8),
+        ([load(RAM, memsz=3 * MIB), load(RAM + 62 * MIB, memsz=2 * MIB)], 4 * MIB),
+    ],
+)
+def test_device_tree_keeps_clear_of_zeroed_memory(plan, loads, at):
+    """A segment's memory behind its file bytes is taken, too; and behind an image is where its heap begins."""
+    boot = plan(image=make_elf(*loads))
+    assert boot.dtb_addr == RAM + at
+    assert next(boot.zeroes) == (RAM + 4, 3 * MIB - 4)
 
 
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress])

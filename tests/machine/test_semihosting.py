@@ -5,18 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+import raw_guest as raw
 
+from armvcpu import Machine
 from armvcpu.arch.semihosting import SemihostingOperation as Op
 from armvcpu.arch.semihosting import StopReason
+from armvcpu.machine.semihost import free_memory
 from armvcpu.machine.semihosting import MAX_PATH, BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
 from armvcpu.machine.semihosting_files import FEATURES, MAX_OPEN_FILES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+RAM = 0x4000_0000
 BLOCK, NAME, NAME2, BUFFER = 0x100, 0x200, 0x300, 0x1000
 UNMAPPED = 0x8000_0000
 R, R_PLUS, W, W_PLUS, A, A_PLUS = 0, 2, 4, 6, 8, 10
@@ -402,6 +407,39 @@ def test_heapinfo_follows_the_pointer(guest: Guest) -> None:
     """SYS_HEAPINFO: the parameter is the address of a pointer to the block."""
     assert guest(Op.SYS_HEAPINFO, BUFFER) == 0
     assert struct.unpack("<4Q", guest.ram.read(BUFFER, 32)) == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("taken", "base", "limit"),
+    [
+        ({0x8_0000: b"code"}, 0x8_1000, 0x1000_0000),
+        ({0: b"x" * 0x1001, 0xFE0_0000: b"tree"}, 0x2000, 0xFE0_0000),
+        ({0xA00_0001: b"code"}, 0, 0xA00_0000),
+        ({0: bytes(0x1000_0000)}, 0, 0),
+    ],
+)
+def test_heap_is_the_largest_free_piece(taken, base, limit):
+    """Of RAM, in whole pages: the heap grows up in it and the stack down."""
+    plan = SimpleNamespace(writes=[(RAM + at, data) for at, data in taken.items()], zeroes=[])
+    assert free_memory(plan, 256 << 20) == (RAM + base, RAM + limit, RAM + limit, RAM + base)
+
+
+def test_zeroed_memory_is_no_heap():
+    """What an ELF segment has behind its file bytes."""
+    plan = SimpleNamespace(writes=[(RAM, b"code")], zeroes=[(RAM + 4, 0x3000)])
+    assert free_memory(plan, 1 << 20)[0] == RAM + 0x4000
+
+
+def test_a_guest_learns_of_its_heap(tmp_path):
+    """A raw image with a page of code at RAM + 512 KiB, the device tree before it."""
+    path = tmp_path / "guest.bin"
+    block = raw.BASE + 0x800
+    words = [*raw.mov(0, Op.SYS_HEAPINFO), *raw.mov(1, block), raw.HLT_SEMIHOSTING, *raw.psci(raw.SYSTEM_OFF)]
+    path.write_bytes(raw.image(words).ljust(0x800, b"\0") + struct.pack("<Q", block + 8))
+    with Machine(path, semihosting=True) as machine:
+        assert machine.run(timeout=20).ok
+        answer = struct.unpack("<4Q", machine.memory.read(block + 8, 32))
+    assert answer == (raw.BASE + 0x1000, RAM + (256 << 20), RAM + (256 << 20), raw.BASE + 0x1000)
 
 
 @pytest.mark.parametrize(("status", "answer"), [(0, 0), (5, 0), ((1 << 64) - 1, 1), (1 << 63, 1)])
