@@ -85,8 +85,8 @@ class Directory:
         """Open a regular file in SYS_OPEN's `mode`, 0 to 11."""
         if mode not in MODES:
             raise fail(errno.EINVAL, path)
-        host_path = self._inside(_real(self._entry(path)))
         flags = _FLAGS[mode >> 1]
+        host_path = self._inside(_real(self._entry(path, creates=bool(flags & os.O_CREAT))))
         if flags & os.O_CREAT and not host_path.exists():
             self._budget.take(NEW_FILE_COST)
         # O_NONBLOCK: a FIFO must not hang the run. O_TRUNC waits until the file is known to be a regular one.
@@ -109,10 +109,15 @@ class Directory:
         """Rename a file or directory, over a file that has the new name."""
         self._entry(old).replace(self._entry(new))
 
-    def _entry(self, path: str) -> Path:
-        """Where the name `path` stands on the host. Its last component is not followed if it is a link."""
+    def _entry(self, path: str, *, creates: bool = False) -> Path:
+        """Where the name `path` stands on the host. Its last component is not followed if it is a link.
+
+        Without a directory there is no file: C libraries look for a free name until they hear ENOENT.
+        """
         parts = Path(path).parts
-        if self._root is None or Path(path).is_absolute() or ".." in parts or not parts:
+        if self._root is None:
+            raise fail(errno.EACCES if creates else errno.ENOENT, path)
+        if Path(path).is_absolute() or ".." in parts or not parts:
             raise fail(errno.EACCES, path)
         entry = self._root / path
         return self._inside(_real(entry.parent)) / entry.name

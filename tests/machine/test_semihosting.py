@@ -310,10 +310,11 @@ def test_only_regular_files_open(guest: Guest, root: Path, mode: int) -> None:
 
 
 def test_without_a_directory_there_are_no_files() -> None:
-    """EACCES; console and features work all the same."""
+    """None can be made, EACCES, and none is there, ENOENT; console and features work all the same."""
     guest = Guest(directory=None)
     assert (guest.open("f", W), guest.errno) == (-1, errno.EACCES)
-    assert guest.remove("f") == -1
+    for call in (guest.open("f", R), guest.open("f", R_PLUS), guest.remove("f"), guest.rename("f", "g")):
+        assert (call, guest.errno) == (-1, errno.ENOENT)
     assert guest.open(":tt", R) == 1
 
 
