@@ -29,7 +29,7 @@ class Pl031(Device):
     RTCIMSC = Register(0x010, mask=0x1)
     RTCRIS = Register(0x014, ro=True)
     RTCMIS = Register(0x018, ro=True)
-    RTCICR = Register(0x01C, wo=True, mask=0x1)
+    RTCICR = Register(0x01C, wo=True)
     RTCPeriphID0 = Register(0xFE0, ro=True, reset=0x31)
     RTCPeriphID1 = Register(0xFE4, ro=True, reset=0x10)
     RTCPeriphID2 = Register(0xFE8, ro=True, reset=0x14)
@@ -130,9 +130,10 @@ class Pl031(Device):
         return self.read_RTCRIS() & self.RTCIMSC
 
     def write_RTCICR(self, value: int) -> None:
-        """Clear the interrupt."""
+        """Clear the interrupt: by bit 0 in this manual, by any value in that of a chip (DDI 0287B). All but zero do."""
         self.tick()
-        self.RTCRIS &= ~value
+        if value:
+            self.RTCRIS = 0
         self._drive_irq()
         self.on_deadline()
 

@@ -86,6 +86,14 @@ def test_the_alarm_interrupts_when_its_second_begins(bench: Bench) -> None:
     assert bench.rtc.next_deadline() == NOW + 10 + (1 << 32)
 
 
+@pytest.mark.parametrize(("value", "status"), [(0, 1), (1, 0), (1 << 31, 0)])
+def test_any_bit_clears_the_alarm(bench: Bench, value: int, status: int) -> None:
+    """As drivers and test suites for other models of it expect; writing zero does nothing (3.3.8)."""
+    bench[RTCMR] = NOW
+    bench[RTCICR] = value
+    assert bench[RTCRIS] == status
+
+
 def test_a_masked_alarm_is_seen_in_rtcris_alone(bench: Bench) -> None:
     """And needs no deadline; unmasking it raises the line (3.3.5)."""
     bench[RTCMR] = NOW + 1
