@@ -11,7 +11,8 @@ import pexpect
 import pytest
 
 from armvcpu import Machine, MemoryConsole
-from armvcpu.errors import UsageError
+from armvcpu.errors import ImageError, UsageError
+from armvcpu.machine import snapshot_file
 from armvcpu.machine.outcome import Ending
 from armvcpu.testing.firmware import fetch, path
 from armvcpu.testing.target import Target
@@ -173,3 +174,40 @@ def test_scripts_record_and_replay(tmp_path):
     assert said[0] == said[1]
     assert b"typed" in said[0]
     assert (outcome.ending, outcome.reason) == (Ending.LIMIT, "instruction limit: 50000 executed")
+
+
+def test_a_recording_names_the_snapshot_it_began_at(tmp_path):
+    """Its replay goes on from the same one, and from nothing else."""
+    options = {"image": "guests/bin/echo.elf", "clock": "instructions"}
+    recording, snapshots = tmp_path / "recording", [tmp_path / name for name in ("early", "late")]
+    with Machine(**options) as machine:
+        for path_ in snapshots:
+            machine.run(max_instructions=30_000)
+            snapshot_file.save(machine.snapshot(), path_)
+    said = []
+    for option in ("record", "replay"):
+        console = MemoryConsole()
+        with Machine(console=console, snapshot=snapshots[0], **options, **{option: recording}) as machine:
+            if option == "record":
+                console.feed(b"typed\r")
+            machine.run(max_instructions=100_000)
+        said.append(bytes(console.output))
+    assert said[0] == said[1]
+    assert b"echo: typed" in said[0]
+    for other in (snapshots[1], None):
+        with pytest.raises(ImageError, match="its snapshot is not the same"):
+            Machine(snapshot=other, replay=recording, **options)
+
+
+def test_a_recording_that_was_there_survives_a_wrong_snapshot(tmp_path):
+    """Damaged, or another machine's: nothing has been recorded yet."""
+    recording, snapshot = tmp_path / "recording", tmp_path / "snapshot"
+    recording.write_text("kept")
+    with Machine("guests/bin/hello.elf") as machine:
+        snapshot_file.save(machine.snapshot(), snapshot)
+    for clock, words in (("instructions", "its clock is host, here it is instructions"), ("", "is no snapshot")):
+        if not clock:
+            snapshot.write_text("none")
+        with pytest.raises(ImageError, match=words):
+            Machine("guests/bin/hello.elf", clock="instructions", record=recording, snapshot=snapshot)
+    assert recording.read_text() == "kept"

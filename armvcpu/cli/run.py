@@ -101,7 +101,9 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
 
     check_outputs(options, [path for _, _, path in (text.partition(":") for text in trace) if path])
     timeout, limit = options.pop("timeout"), options.pop("max_instructions")
-    snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("load", "save", "at")))
+    snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("save", "at")))
+    snapshots.check()
+    options["snapshot"] = options.pop("snapshot_load")
     options["virtio_version"] = 1 if options.pop("virtio") == "legacy" else 2
     options["reboot"] = not options.pop("no_reboot")
     tracing = None
@@ -118,7 +120,6 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
     for line in machine.plan.description:
         log.info(line)
     log.debug("guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
-    snapshots.load_into(machine)
     console.on_quit = machine.quit
     snapshots.watch(console, machine)
     console.on_output_lost = lambda: machine.interrupt(signal.SIGPIPE)

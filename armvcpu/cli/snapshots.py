@@ -18,30 +18,19 @@ REACHED = "the guest has printed what --snapshot-at waits for"
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFiles:
-    """Where to load from, where to save to, and the text at which the run is to end."""
+    """Where to save to, and the text at which the run is to end."""
 
-    load: str | None
     save: str | None
     at: str | None
 
-    def load_into(self, machine: Machine) -> None:
-        """Check the options, and go on from the snapshot to load."""
+    def check(self) -> None:
+        """UsageError for options that can't be."""
         if self.at is not None and self.save is None:
             raise UsageError("--snapshot-at has no effect without --snapshot-save")
         if self.at == "":
             raise UsageError("--snapshot-at waits for no text: give some")
         if self.save is not None:
             _check_place(self.save)
-        if self.load is not None:
-            from armvcpu.machine import snapshot_file  # noqa: PLC0415  most runs need none
-
-            snapshot = snapshot_file.load(self.load)
-            try:
-                machine.restore(snapshot)
-            except UsageError as error:
-                raise UsageError(
-                    f"--snapshot-load {self.load}: {error}; start with the options it was made with"
-                ) from error
 
     def watch(self, console: StdioConsole, machine: Machine) -> None:
         """Listen to what the guest prints, where a text is waited for."""

@@ -28,7 +28,7 @@ _TEXT = ((str,), "text")
 _NUMBER = ((int,), "a number")
 _CHOICE = ((bool,), "true or false")
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("image", "firmware", "vars", "initrd", "dtb", "record", "replay"), _FILE),
+    **dict.fromkeys(("image", "firmware", "vars", "initrd", "dtb", "record", "replay", "snapshot"), _FILE),
     "append": _TEXT, "cpu_model": _TEXT, "clock": _TEXT,
     "load_address": _NUMBER, "cpus": _NUMBER, "gic": _NUMBER, "virtio_version": _NUMBER,
     "memory": ((int,), "a number of bytes"),
@@ -70,6 +70,8 @@ class MachineConfig:
     reboot: bool = True
     semihosting: bool = False
     semihosting_directory: Path | None = None
+    snapshot: PathLike | None = None
+    """A snapshot file of the same machine, to go on from instead of power-on."""
     exact_mmio: bool = False
     """Have every device access come out with its exact PC: for tracing; some ten times slower."""
 

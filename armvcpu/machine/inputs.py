@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _KIND = "armvcpu recording"
 _ADMITTED_AT_ONCE = 1 << 20
-_FILES = ("image", "firmware", "vars", "initrd", "dtb", "disks")
+_FILES = ("image", "firmware", "vars", "initrd", "dtb", "snapshot", "disks")
 """What a recording compares by its contents."""
 
 

@@ -69,16 +69,18 @@ class Machine(Host, Watched, Handlers):
         self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
         lines = Lines(self.config.cpus)
         self.clock: Clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
+        self.pcpu, self.cpus = Aarch64PerCpu(0, engine_factory), list[Cpu]()
+        self._semihosting: Semihosting | None = None
         self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
         try:
-            self._assemble(lines, engine_factory)
-        except BaseException:  # else their files and programs would live as long as the traceback
-            self.peripherals.close()
+            self._assemble(lines)
+        except BaseException:  # else files, programs and the engine would live as long as the traceback
+            self._release()
             raise
 
     # --- construction -----------------------------------------------------------------------------------------
 
-    def _assemble(self, lines: Lines, engine_factory: EngineFactory) -> None:
+    def _assemble(self, lines: Lines) -> None:
         """The board, the engine and the CPUs around the peripherals, and the image in memory."""
         wiring = Wiring(
             self.console.write, self.memory.flash, lines, self.memory,
@@ -90,8 +92,6 @@ class Machine(Host, Watched, Handlers):
         for address, data in self.plan.writes:
             if address < RAM_BASE:
                 self.memory.flash[0].load(data)
-        self.inputs = open_input(self.config, self.console, self.clock)  # a recording begins when the rest can be had
-        self.pcpu = Aarch64PerCpu(0, engine_factory)
         self.pcpu.hardware_enable()
         self.engine = self.pcpu.engine
         self.space = new_address_space(self.engine, PRIVATE_BASE + TABLES_OFFSET)
@@ -104,11 +104,13 @@ class Machine(Host, Watched, Handlers):
                 self.bus.map(window)
         self.guards = Guards(self)
         self.stage2 = Stage2(self)
+        snapshot = self._open_snapshot()
+        self.inputs = open_input(self.config, self.console, self.clock)  # a recording begins when the rest can be had
         self.console_input = ConsoleInput(self.inputs, self.board.uart, self.peripherals.console)
-        self.cpus = [
+        self.cpus += (
             Cpu(index, self._new_vcpu(index, mpidr), self.pcpu, self.clock)
             for index, mpidr in enumerate(self.board.mpidrs)
-        ]
+        )
         self.clock.attach(self.engine)
         connect_gic(self.board.gic, self.cpus)
         lines.connect(self.cpus)
@@ -116,12 +118,21 @@ class Machine(Host, Watched, Handlers):
         self._loop = RunLoop(self)
         if self.clock.repeats:
             self.engine.on_count_read(self._loop.read_count)
-        self._semihosting: Semihosting | None = None
         if self.config.semihosting:
             from armvcpu.machine.semihost import attach_semihosting  # noqa: PLC0415  for a fast start
 
             self._semihosting = attach_semihosting(self)
         self._start_image()
+        if snapshot is not None:
+            Machine.restore(self, snapshot)  # of a subclass nothing is there yet
+            snapshot.close()
+
+    def _open_snapshot(self) -> Snapshot | None:
+        if self.config.snapshot is None:
+            return None
+        from armvcpu.machine.snapshot_file import load_for  # noqa: PLC0415  most machines start at power-on
+
+        return load_for(self, self.config.snapshot)
 
     def _boot_request(self) -> BootRequest:
         config = self.config
@@ -161,11 +172,17 @@ class Machine(Host, Watched, Handlers):
     def close(self) -> None:
         """Free the engine; the machine can't run after."""
         self.inputs.close(self._loop.last_outcome if self.can_go_on else None)
+        self._release()
+
+    def _release(self) -> None:
+        """What there is of the machine, however far it was put together."""
         self.peripherals.close()
         if self._semihosting is not None:
             self._semihosting.close()
+        for cpu in self.cpus:
+            if cpu.is_bound:
+                cpu.vcpu.unbind()
         if self.pcpu.is_enabled():
-            self._loop.cpu.vcpu.unbind()
             self.pcpu.hardware_disable()
 
     def __enter__(self) -> Self:

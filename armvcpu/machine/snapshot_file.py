@@ -20,13 +20,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.errors import ImageError
+from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.copy_on_write import MIB, Image
 from armvcpu.machine.files import appearing
-from armvcpu.machine.snapshot import CpuSnapshot, Snapshot
+from armvcpu.machine.snapshot import CpuSnapshot, Snapshot, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from armvcpu.machine.config import PathLike
+    from armvcpu.machine.machine import Machine
 
 MAGIC = b"armvcpu snapshot"
 VERSION = 2
@@ -56,7 +59,7 @@ def save(snapshot: Snapshot, path: str | Path) -> None:
         raise ImageError(path, f"cannot be written: {error.strerror}", "choose another place") from error
 
 
-def load(path: str | Path) -> Snapshot:
+def load(path: PathLike) -> Snapshot:
     """Read one; ImageError, with what is wrong with it, where it is none that can be used."""
     try:
         fd = os.open(
@@ -76,7 +79,18 @@ def load(path: str | Path) -> Snapshot:
         raise
 
 
-def _load(ram: Image, path: str | Path) -> Snapshot:
+def load_for(machine: Machine, path: PathLike) -> Snapshot:
+    """Read one that a machine can go on from; ImageError where it is none, or one of another kind of machine."""
+    snapshot = load(path)
+    try:
+        check(snapshot, machine)
+    except UsageError as error:
+        snapshot.close()
+        raise ImageError(path, str(error), "start with the options it was made with") from error
+    return snapshot
+
+
+def _load(ram: Image, path: PathLike) -> Snapshot:
     fd = ram.fd
     status = os.fstat(fd)
     header = os.pread(fd, HEADER.size, 0) if stat.S_ISREG(status.st_mode) else b""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STEPS = ("expect", "expect_exact", "send", "sendline", "wait")
 VERDICTS = ("off", "running")
 DISK = "@disk/"
-FILES = ("image", "firmware", "initrd", "dtb", "vars", "replay", "disks")
+FILES = ("image", "firmware", "initrd", "dtb", "vars", "replay", "snapshot", "disks")
 """The options that name files of the host; disks has several."""
 _OWN = {"name", "script", "timeout", "end", "status"}
 _OPTIONS = {row.name for row in fields(MachineConfig)} - {"record"}

@@ -37,6 +37,18 @@ def test_a_machine_goes_on_from_a_file(saved):
         assert (outcome.status, b" 0 failed" in machine.console.output) == (0, True)
 
 
+def test_a_machine_starts_from_a_file(saved):
+    """As an option: so a suite's test can, and a reset is a power-on all the same."""
+    with Machine(IMAGE, cpus=4, memory=MEMORY, snapshot=saved) as machine:
+        assert machine.run(timeout=60).ok
+        assert b" 0 failed" in machine.console.output
+        assert b"smp: 4 CPUs" not in machine.console.output
+    with pytest.raises(
+        ImageError, match=r"smp\.snap: the snapshot is one of another machine: its cpus is 4, here it is 2"
+    ):
+        Machine(IMAGE, cpus=2, memory=MEMORY, snapshot=saved)
+
+
 def test_a_file_takes_no_more_than_what_ram_holds(saved):
     """It is sparse."""
     about = saved.stat()

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from armvcpu import Machine
 from armvcpu.errors import UsageError
+from armvcpu.machine import snapshot_file
 from armvcpu.testing import firmware, suite_run
 from armvcpu.testing.suite import Case, Step, Suite, load_suite
 from armvcpu.testing.suite_files import check_files, real_files
@@ -138,6 +140,20 @@ def test_a_file_that_cannot_be_used_is_found_before_anything_runs(write, option,
     (case,) = load_suite(path).cases
     with nullcontext() if words is None else pytest.raises(UsageError, match=words):
         check_files(case, str(path))
+
+
+def test_a_test_goes_on_from_a_snapshot(write, tmp_path):
+    """A machine that was booted once; a snapshot of another one fails with a line."""
+    with Machine(GUESTS / "echo.elf") as machine:
+        machine.run(timeout=0.2)
+        snapshot_file.save(machine.snapshot(), tmp_path / "echo.snap")
+    test = f"[[test]]\nname='NAME'\nimage='{GUESTS}/echo.elf'\nsnapshot='echo.snap'\n"
+    test += "script=[{sendline='on'},{expect='echo: on'},{sendline='quit'}]\n"
+    path = write(test.replace("NAME", "a") + test.replace("NAME", "b") + "gic=2\n")
+    done = armvcpu(path)
+    assert done.returncode == 1
+    assert "1 passed, 1 failed" in done.stdout
+    assert "echo.snap: the snapshot is one of another machine: its gic is 3, here it is 2" in done.stdout
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -59,9 +59,9 @@ name = "says something else"
 image = "{GUESTS}/hello.elf"
 script = [{{ expect = "Good bye" }}]
 [[test]]
-name = "no flash"
+name = "no snapshot"
 image = "{GUESTS}/hello.elf"
-vars = "suite.toml"
+snapshot = "suite.toml"
 [[test]]
 name = "no device tree"
 image = "{GUESTS}/hello.elf"
