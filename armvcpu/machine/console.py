@@ -23,6 +23,11 @@ class Console(Protocol):
         """May something come at any moment, from outside of this process?"""
         ...
 
+    @property
+    def ended(self) -> bool:
+        """Is what `take` may still give all that will ever come?"""
+        ...
+
     def write(self, byte: int) -> None:
         """One character from the guest."""
         ...
@@ -44,6 +49,7 @@ class MemoryConsole:
     """A console of which the host is the embedding program."""
 
     is_live = False
+    ended = False
 
     def __init__(self, on_output: Callable[[int], None] | None = None) -> None:
         self.output = bytearray()
@@ -63,6 +69,11 @@ class MemoryConsole:
     def feed(self, data: bytes) -> None:
         """Type `data`; from any thread."""
         self._input += data
+        self.on_input()
+
+    def end_input(self) -> None:
+        """Nothing more will be typed: a guest that waits for input by semihosting hears of its end."""
+        self.ended = True
         self.on_input()
 
     def take(self, limit: int) -> bytes:

@@ -54,6 +54,11 @@ class StdioConsole(BufferedOutput):
         """A terminal, or a pipe that has not ended."""
         return not self.eof
 
+    @property
+    def ended(self) -> bool:
+        """Has the pipe ended, or the terminal hung up?"""
+        return self.eof
+
     # --- the guest's side
 
     def write(self, byte: int) -> None:
@@ -173,7 +178,7 @@ class StdioConsole(BufferedOutput):
             else:
                 self._input += part
                 arrived = arrived or bool(part)
-        if arrived:
+        if arrived or self.eof:
             self.on_input()
 
     def _obey(self, command: Escape) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.psci import AffinityState
+from armvcpu.arch.pstate import PState
 from armvcpu.arch.registers import by_name
 from armvcpu.machine.clock import NO_DEADLINE, NS_PER_COUNT
 from armvcpu.vcpu.timer import GuestTimer
@@ -33,6 +34,8 @@ class Cpu:
         self.index, self.vcpu, self._pcpu, self._now = index, vcpu, pcpu, clock.ns
         self.power = AffinityState.ON if index == 0 else AffinityState.OFF
         self.waiting = False
+        self._reads_in: PState | None = None
+        """Where it waits for a character: its PSTATE."""
         self._irq = self._fiq = False
         self.pending_start: tuple[int, int] | None = None
         """Entry point and argument of a CPU that is to start anew when it is bound."""
@@ -54,13 +57,13 @@ class Cpu:
     @property
     def runnable(self) -> bool:
         """Can it execute?"""
-        return self.power is not AffinityState.OFF and (not self.waiting or self.interrupted)
+        return self.power is not AffinityState.OFF and (not self.waiting or self._wakes)
 
     def is_awake(self) -> bool:
         """Is it runnable? If so its wait is over."""
         awake = self.runnable
         if awake:
-            self.waiting = False
+            self.waiting, self._reads_in = False, None
         return awake
 
     @property
@@ -85,10 +88,17 @@ class Cpu:
         """Is an interrupt signalled? It ends WFI whether PSTATE masks it or not (DDI 0487 D1.6.2)."""
         return self._irq or self._fiq or (self.vcpu.interrupts is not None and self.vcpu.interrupts.pending)
 
+    @property
+    def _wakes(self) -> bool:
+        """Does an interrupt end its wait? Where it waits for a character, one that it takes."""
+        if self._reads_in is None:
+            return self.interrupted
+        return bool((self._irq and not self._reads_in.I) or (self._fiq and not self._reads_in.F))
+
     def _interrupts_changed(self) -> None:
         self.vcpu.set_virtual_interrupts(irq=self._irq, fiq=self._fiq)
-        if (self._irq or self._fiq) and self.waiting:
-            self.waiting = False
+        if self.waiting and (self._irq or self._fiq) and self._wakes:
+            self.waiting, self._reads_in = False, None
             self.on_wake(self)
 
     def connect_timers(self, virtual: SignalLine, physical: SignalLine) -> None:
@@ -100,7 +110,7 @@ class Cpu:
 
     def start(self, entry: int, argument: int) -> None:
         """PSCI CPU_ON: from its reset state at `entry`, with x0 = `argument`."""
-        self.power, self.waiting = AffinityState.ON, False
+        self.power, self.waiting, self._reads_in = AffinityState.ON, False, None
         self.pending_start = (entry, argument)
 
     def stop(self) -> None:
@@ -109,14 +119,31 @@ class Cpu:
 
     def wait(self, entry: int | None = None, argument: int = 0) -> None:
         """WFI or CPU_SUSPEND; with an entry point, waking up enters there as CPU_ON does."""
-        self.waiting = not self.interrupted
+        self.waiting = not self._wakes
         if entry is not None:
             self.pending_start = (entry, argument)
+
+    def read_console(self, pstate: int) -> None:
+        """It is about to wait for a character, not for an interrupt; but it takes those that PSTATE does not mask."""
+        self._reads_in = PState(pstate)
+
+    @property
+    def reads_console(self) -> bool:
+        """Does it wait for a character?"""
+        return self._reads_in is not None
+
+    def end_read(self) -> bool:
+        """A character has come; False where it no longer waits for one."""
+        waits, self._reads_in = self._reads_in is not None, None
+        if waits:
+            self.waiting = False
+            self.on_wake(self)
+        return waits
 
     def reset(self) -> None:
         """As after power-on: the first CPU on, the others off."""
         self.power = AffinityState.ON if self.index == 0 else AffinityState.OFF
-        self.waiting = False
+        self.waiting, self._reads_in = False, None
         self.pending_start = (0, 0)
         for timer in self.timers.values():
             timer.reset()

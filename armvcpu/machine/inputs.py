@@ -43,6 +43,10 @@ class Input(Protocol):
         """Between two blocks of the guest: from now on it may have what has come."""
 
     @property
+    def ended(self) -> bool:
+        """Is what `take` may still give all that will ever come?"""
+
+    @property
     def deadline(self) -> int:
         """When the next input comes, ns of the machine's clock, where that is known."""
 
@@ -64,7 +68,13 @@ class HostInput:
     deadline, end, comes_in_host_time = NO_DEADLINE, None, True
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self.take, self.put_back = console.take, console.put_back
+
+    @property
+    def ended(self) -> bool:
+        """As the console says."""
+        return self._console.ended
 
     def admit(self) -> None:
         """There is nothing to keep in order."""
@@ -79,7 +89,13 @@ class AdmittedInput:
     def __init__(self, console: Console, clock: Clock, record: IO[str] | None = None) -> None:
         self._console, self._clock, self._record = console, clock, record
         self._admitted = bytearray()
+        self._ended = False
         self.end: Outcome | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Has its end been admitted?"""
+        return self._ended
 
     @property
     def deadline(self) -> int:
@@ -102,11 +118,15 @@ class AdmittedInput:
         self._admitted[:0] = data
 
     def admit(self) -> None:
-        """All that the console has."""
+        """All that the console has, and that no more will come: recorded as an input of nothing."""
+        ended = self._console.ended
         data = self._console.take(_ADMITTED_AT_ONCE)
         if data:
             self._admitted += data
             self._write(input=data.decode("latin-1"))
+        if ended and not self._ended and len(data) < _ADMITTED_AT_ONCE:
+            self._ended = True
+            self._write(input="")
 
     def close(self, outcome: Outcome | None) -> None:
         """Record how it ended, and close the file."""
@@ -135,6 +155,11 @@ class ReplayedInput(AdmittedInput):
     def comes_in_host_time(self) -> bool:
         """All of it is there."""
         return False
+
+    @property
+    def ended(self) -> bool:
+        """Is no event left?"""
+        return not self._events
 
     @property
     def deadline(self) -> int:

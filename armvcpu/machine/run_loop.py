@@ -154,7 +154,7 @@ class RunLoop:
         return self._service()
 
     def _can_wake(self) -> bool:
-        if self._inputs.deadline < NO_DEADLINE:
+        if self._inputs.deadline < NO_DEADLINE or any(cpu.reads_console for cpu in self._machine.cpus):
             return True
         waiting = [cpu for cpu in self._machine.cpus if cpu.waiting]
         if waiting and (self._alarm() < NO_DEADLINE or any(cpu.deadline < NO_DEADLINE for cpu in waiting)):

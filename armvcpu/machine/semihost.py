@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.machine.board import RAM_BASE
+from armvcpu.machine.console_input import NoInputYet
 from armvcpu.machine.memory import PAGE, page_pieces
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.semihosting import BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
-from armvcpu.vcpu.exits import SystemDown
+from armvcpu.vcpu.exits import Halt, SystemDown
 
 if TYPE_CHECKING:
+    from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.loader import BootPlan
     from armvcpu.machine.machine import Machine
     from armvcpu.vcpu.vcpu import Aarch64VCpu
@@ -62,18 +65,21 @@ def attach_semihosting(machine: Machine) -> Semihosting:
         for byte in data:
             machine.console.write(byte)
 
-    def read_console() -> int | None:
-        data = machine.inputs.take(1)
-        return data[0] if data else None
-
     semihosting = Semihosting(
-        VirtualMemory(machine), write_console, read_console, config.append or str(config.image or ""),
+        VirtualMemory(machine), write_console, machine.console_input.read, config.append or str(config.image or ""),
         config.semihosting_directory, machine.clock.unix, heap=free_memory(machine.plan, config.memory),
     )  # fmt: skip
 
-    def call(vcpu: Aarch64VCpu) -> None:
-        vcpu.state.set_pc(vcpu.state.pc + 4)
-        result = semihosting.call(vcpu.gpr(0) & 0xFFFF_FFFF, vcpu.gpr(1))
+    def call(cpu: Cpu, vcpu: Aarch64VCpu) -> None:
+        state = vcpu.state
+        try:
+            result = semihosting.call(vcpu.gpr(0) & 0xFFFF_FFFF, vcpu.gpr(1))
+        except NoInputYet:  # it executes the HLT again when something has come, or after an interrupt
+            machine.console_input.await_input(cpu.index, cpu.end_read)
+            cpu.read_console(state.pstate)
+            vcpu.exit(Halt())
+            return
+        state.set_pc(state.pc + 4)
         if isinstance(result, SemihostingExit):
             kind = Ending.POWERED_OFF if result.status == 0 else Ending.REPORTED_FAILURE
             machine.end(Outcome.of(kind, f"semihosting exit: {result}"))
@@ -82,5 +88,5 @@ def attach_semihosting(machine: Machine) -> Semihosting:
             vcpu.set_return_value(result)
 
     for cpu in machine.cpus:
-        cpu.vcpu.handlers.semihosting = call
+        cpu.vcpu.handlers.semihosting = partial(call, cpu)
     return semihosting

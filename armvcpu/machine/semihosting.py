@@ -73,8 +73,9 @@ class HeapInfo(NamedTuple):
 class Semihosting:
     """The semihosting host of one guest.
 
-    `read_console` gives the next byte, waiting for it if it likes, or None when there is none (then SYS_READC answers
-    -1 and SYS_READ what it has). `clock` gives seconds since 1970. Files exist only inside `directory`.
+    `read_console` gives the next byte, or None after the last one (then SYS_READC answers -1 and SYS_READ what it has),
+    or raises NoInputYet, which `call` passes on: it is to be called again when something has come. `clock` gives
+    seconds since 1970. Files exist only inside `directory`.
     """
 
     def __init__(

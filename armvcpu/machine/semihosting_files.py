@@ -10,6 +10,8 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from armvcpu.machine.console_input import NoInputYet
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,12 +66,16 @@ class ConsoleInput(OpenFile):
         self._read_console = read_console
 
     def read(self, size: int) -> bytes:
-        """Up to and with the end of a line, so that a guest that reads into a large buffer gets its line."""
+        """What has come, up to and with the end of a line; NoInputYet where nothing has, but may."""
         line = bytearray()
-        while len(line) < size and (character := self._read_console()) is not None:
-            line.append(character)
-            if character in b"\r\n":
-                break
+        try:
+            while len(line) < size and (character := self._read_console()) is not None:
+                line.append(character)
+                if character in b"\r\n":
+                    break
+        except NoInputYet:
+            if not line:
+                raise
         return bytes(line)
 
 

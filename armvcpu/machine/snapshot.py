@@ -108,7 +108,7 @@ def _take_cpu(cpu: Cpu) -> CpuSnapshot:
     return CpuSnapshot(
         None if state is None else bytes(state.raw),
         int(cpu.power),
-        cpu.waiting,
+        cpu.waiting and not cpu.reads_console,  # it asks for the character again
         cpu.pending_start,
         cpu.virtual_count(),
         {name: (timer.ctl, timer.cval, timer.level) for name, timer in cpu.timers.items()},
@@ -150,6 +150,7 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
 
 
 def _restore_cpu(cpu: Cpu, saved: CpuSnapshot) -> None:
+    cpu.end_read()
     cpu.power, cpu.waiting, cpu.pending_start = AffinityState(saved.power), saved.waiting, saved.start
     cpu.vcpu.uses_stage2 = saved.uses_stage2
     cpu.vcpu.sysregs.writers[_CSSELR](saved.csselr)

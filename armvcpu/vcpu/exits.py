@@ -83,7 +83,7 @@ class NestedPageFault:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The vCPU waits for an interrupt: WFI, or CPU_SUSPEND.
+    """The vCPU waits for an interrupt: WFI, or CPU_SUSPEND; or for a character, by semihosting, still at its HLT.
 
     Where `entry_point` is given (a power-down suspend, DEN 0022 5.4) the vCPU lost its state: on wake-up it
     enters there with x0 = `arg`, as after CpuUp. Without, it goes on after the instruction.

@@ -331,6 +331,14 @@ def test_semihosting_prints_to_the_console(raw):
     assert armvcpu("run", semihosting(raw, 4, b"by HLT\n\0"), "--semihosting").stdout == b"by HLT\n"
 
 
+@pytest.mark.parametrize(("typed", "shown"), [(b"", b"\xff"), (b"k", b"k")])
+def test_semihosting_reads_what_is_piped(raw, typed, shown):
+    """SYS_READC, and at the end -1: a guest that asks for more than there is does not wait for ever."""
+    to_uart = [*mov(1, UART), store(0, 1, 1)]
+    path = raw(mov(0, 7), mov(1, 0), HLT_SEMIHOSTING, to_uart, OFF)
+    assert armvcpu("run", path, "--semihosting", stdin=typed).stdout == shown
+
+
 def test_hlt_is_undefined_without_semihosting(raw):
     """The option is needed."""
     assert armvcpu("run", semihosting(raw, 4, b"x\0")).returncode == 3
