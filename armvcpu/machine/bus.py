@@ -1,9 +1,10 @@
 """The bus: puts a board's slots into the engine's physical memory, page by page, and shows them to the guest.
 
 A device that has its pages to itself is called directly from the guest's access; where several share a page (the
-virtio-mmio slots) one look-up comes between. A guest that stage 2 holds meets a device by a stage-2 abort first: it is
-put into the engine then, which costs as much for each device as a small guest runs. When somebody watches, devices are
-not shown at all: each access is then a stage-2 abort with its exact PC, and the machine serves it from here.
+virtio-mmio slots) one look-up comes between. A device is put into the engine by the stage-2 abort of its first access,
+since many are never used; where runs must repeat it is at once, since an abort more or less, behind a snapshot say,
+would be another run. When somebody watches, devices are not shown to the guest at all: each access is then a stage-2
+abort with its exact PC, and the machine serves it from here.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ class Window:
 class Bus:
     """The devices of one machine, in one engine and one address space."""
 
-    def __init__(self, engine: Engine, space: AddressSpace, watch: Watch | None = None) -> None:
-        self._engine, self._space, self._watch = engine, space, watch
+    def __init__(
+        self, engine: Engine, space: AddressSpace, watch: Watch | None = None, *, is_lazy: bool = True
+    ) -> None:
+        self._engine, self._space, self._watch, self._is_lazy = engine, space, watch, is_lazy
         self.windows: list[Window] = []
         self._mapped: set[int] = set()
         self._is_full = False
@@ -77,15 +80,17 @@ class Bus:
             self._space.check_free(base, size)
         if self._watch is not None:
             read, write = _watched(self._watch, base, read, write)
-        self.windows.append(Window(base, size, read, write, io))
+        window = Window(base, size, read, write, io)
+        self.windows.append(window)
+        if not self._is_lazy:
+            self.map(window)
+            if self._watch is None:
+                self._show_first(window)
 
     def reveal(self, address: int) -> bool:
         """After a stage-2 fault: was it the first access of a device, which the guest reaches from now on?"""
         window = self.find(address) if self._watch is None else None
-        if window is None or not window.io or self._space.translate(window.base) is not None:
-            return False
-        self.show(window)
-        return True
+        return window is not None and self._show_first(window)
 
     def show_everything(self, memory: Sequence[tuple[int, int]], limit: int) -> None:
         """Map all devices, and every other address below `limit` outside of `memory` (base, size) as RAZ/WI.
@@ -101,9 +106,15 @@ class Bus:
             start = max(start, base + size)
         for window in self.windows:
             self.map(window)
-            if window.io:
-                self.show(window)
+            self._show_first(window)
         self._is_full = True
+
+    def _show_first(self, window: Window) -> bool:
+        """Show it, where it is to be seen and is not yet."""
+        if not window.io or self._space.translate(window.base) is not None:
+            return False
+        self.show(window)
+        return True
 
     def show(self, window: Window) -> None:
         """Let the guest's accesses reach the device without an exit."""

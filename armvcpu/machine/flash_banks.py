@@ -45,6 +45,7 @@ class FlashBank:
         self._engine: Engine | None = None
         self._space: AddressSpace | None = None
         self._is_shown = self.shows_device = False
+        self._populated: set[int] = set()
         self.is_executed = bank == 0
         """May there be translated code of it? Of the firmware's bank from the start, of the other one when it asks."""
         if path is not None:
@@ -112,8 +113,8 @@ class FlashBank:
                     self.show(True)
         return memory
 
-    def attach(self, engine: Engine, space: AddressSpace, *, shows_device: bool) -> None:
-        """Show it to the guest. The block at HOST_BASE is erased.
+    def attach(self, engine: Engine, space: AddressSpace, *, shows_device: bool, is_lazy: bool) -> None:
+        """Show it to the guest; with `is_lazy` erased blocks come at the first look. The block at HOST_BASE is erased.
 
         `shows_device`: in place of its contents the guest may reach the chips without a trap. Only where all of the
         memory is mapped already, since no more can be while the guest accesses a device.
@@ -124,6 +125,8 @@ class FlashBank:
             engine.map_ram(self._host_base, self._file)
         for block, memory in self._blocks.items():
             engine.map_ram(self._host_base + block, memory)
+        if not is_lazy and self._file is None:
+            self._populated.update(range(0, FLASH_SIZE, BLOCK))
         self.show(True)
 
     def show(self, shown: bool) -> None:
@@ -139,8 +142,8 @@ class FlashBank:
         elif self._file is not None:
             self._map(space, 0, self._host_base, FLASH_SIZE)
         else:
-            for block in self._blocks:
-                self._map(space, block, self._host_base + block, BLOCK)
+            for block in self._populated.union(self._blocks):
+                self._map(space, block, self._host_base + block if block in self._blocks else HOST_BASE, BLOCK)
 
     def populate(self, address: int) -> bool:
         """After a stage-2 fault: is there an erased block, which the guest sees from now on?"""
@@ -149,6 +152,7 @@ class FlashBank:
             return False
         if block in self._blocks or self._space.translate(self.base + block) is not None:
             return False
+        self._populated.add(block)
         self._map(self._space, block, HOST_BASE, BLOCK)
         return True
 

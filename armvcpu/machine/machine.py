@@ -95,8 +95,9 @@ class Machine(Host, Watched, Handlers):
         self.pcpu.hardware_enable()
         self.engine = self.pcpu.engine
         self.space = new_address_space(self.engine, PRIVATE_BASE + TABLES_OFFSET)
-        self.memory.attach(self.engine, self.space, exact_mmio=self.config.exact_mmio)
-        self.bus = Bus(self.engine, self.space, self._on_mmio_access if self.config.exact_mmio else None)
+        exact, is_lazy = self.config.exact_mmio, not self.clock.repeats  # a fault more would be another run
+        self.memory.attach(self.engine, self.space, exact_mmio=exact, is_lazy=is_lazy)
+        self.bus = Bus(self.engine, self.space, self._on_mmio_access if exact else None, is_lazy=is_lazy)
         self.bus.attach(self.board.slots)
         for flash, bank in zip(self.board.flash, self.memory.flash, strict=True):
             flash.on_array = bank.show

@@ -56,13 +56,16 @@ class GuestMemory:
         self.ram = reserve(ram_size)
         self.flash = flash or (FlashBank(0), FlashBank(1))
 
-    def attach(self, engine: Engine, space: AddressSpace, *, exact_mmio: bool = False) -> None:
-        """Show all of it to the guest; with `exact_mmio` every access of a flash chip traps."""
+    def attach(self, engine: Engine, space: AddressSpace, *, exact_mmio: bool = False, is_lazy: bool = True) -> None:
+        """Show all of it to the guest; with `exact_mmio` every access of a flash chip traps.
+
+        `is_lazy`: what costs time, and few guests look at, may come by a stage-2 fault.
+        """
         engine.map_ram(RAM_BASE, self.ram)
         space.map_linear(RAM_BASE, RAM_BASE, len(self.ram), RWX, lazy_execute=True)
         engine.map_ram(HOST_BASE, erased_block())
         for bank in self.flash:
-            bank.attach(engine, space, shows_device=not exact_mmio)
+            bank.attach(engine, space, shows_device=not exact_mmio, is_lazy=is_lazy)
 
     def populate(self, address: int) -> bool:
         """After a stage-2 fault: was it an erased block of flash, which is there from now on?"""
