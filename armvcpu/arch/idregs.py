@@ -53,6 +53,7 @@ class CpuModel:
     ID_AA64MMFR2_EL1: ID_AA64MMFR2_EL1 = ID_AA64MMFR2_EL1()  # noqa: RUF009
     CLIDR_EL1: int = CLIDR_L1_SPLIT_L2
     DCZID_EL0: int = 4  # DC ZVA zeroes 64 bytes
+    PMCR_EL0: int = 0x4101_3000  # implementer and identification code of the Performance Monitors
 
     def ccsidr(self, csselr: int) -> int:
         """CCSIDR_EL1 with this CSSELR_EL1 (Level in bits 3:1, InD in bit 0); 0 where no such cache is."""
@@ -74,6 +75,7 @@ MODELS: tuple[CpuModel, ...] = (
         ID_AA64PFR0_EL1=_V8_0_PFR0,
         ID_AA64ISAR0_EL1=_V8_0_ISAR0,
         ID_AA64MMFR0_EL1=_V8_0_MMFR0.replace(PARange=2),
+        PMCR_EL0=0x4103_3000,
     ),
     CpuModel(
         name="a57",
@@ -92,6 +94,7 @@ MODELS: tuple[CpuModel, ...] = (
         ID_AA64PFR0_EL1=_V8_0_PFR0,
         ID_AA64ISAR0_EL1=_V8_0_ISAR0,
         ID_AA64MMFR0_EL1=_V8_0_MMFR0,
+        PMCR_EL0=0x4102_3000,
     ),
     CpuModel(
         name="max",

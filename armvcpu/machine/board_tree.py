@@ -12,7 +12,7 @@ from armvcpu.machine.devicetree import DeviceTree
 if TYPE_CHECKING:
     from armvcpu.machine.board import Board
 
-TIMER_PPIS, GIC_PPI = (13, 14, 11, 10), 1
+TIMER_PPIS, PMU_PPI, GIC_PPI = (13, 14, 11, 10), 7, 1
 """PPI numbers start at INTID 16; GIC_PPI is the first cell of their interrupt specifiers (binding `arm,gic-v3`)."""
 
 _TREES: dict[tuple[int, type, str], DeviceTree] = {}
@@ -40,7 +40,7 @@ def _make_tree(board: Board) -> DeviceTree:
         "#size-cells": (2,),
     }
     chosen = DtNode("chosen", {"stdout-path": f"/pl011@{uart.base:x}"})
-    own = (chosen, _cpus(board), _psci(), _timer(board), _clock())
+    own = (chosen, _cpus(board), _psci(), _timer(board), _pmu(board), _clock())
     return DeviceTree(DtNode("", props, (*own, *devices, board.gpio.keys_node())))
 
 
@@ -74,13 +74,8 @@ def _psci() -> DtNode:
 
 
 def _timer(board: Board) -> DtNode:
-    """The node of binding `arm,armv8-timer`: secure, physical, virtual and hypervisor timer, PPIs as levels.
-
-    With a GICv2 the flags also have a mask of the CPUs, bits 15:8 (binding `arm,gic`).
-    """
-    flags = IRQ_TYPE_LEVEL_HIGH
-    if isinstance(board.gic, Gicv2):
-        flags |= (1 << len(board.mpidrs)) - 1 << 8
+    """The node of binding `arm,armv8-timer`: secure, physical, virtual and hypervisor timer, PPIs as levels."""
+    flags = _ppi_flags(board)
     return DtNode(
         "timer",
         {
@@ -89,6 +84,17 @@ def _timer(board: Board) -> DtNode:
             "interrupts": tuple(cell for ppi in TIMER_PPIS for cell in (GIC_PPI, ppi, flags)),
         },
     )
+
+
+def _pmu(board: Board) -> DtNode:
+    """The node of binding `arm,pmu`: the overflow interrupt, a PPI as level."""
+    return DtNode("pmu", {"compatible": "arm,armv8-pmuv3", "interrupts": (GIC_PPI, PMU_PPI, _ppi_flags(board))})
+
+
+def _ppi_flags(board: Board) -> int:
+    """A level; with a GICv2 a mask of the CPUs as well, bits 15:8 (binding `arm,gic`)."""
+    mask = (1 << len(board.mpidrs)) - 1 << 8 if isinstance(board.gic, Gicv2) else 0
+    return IRQ_TYPE_LEVEL_HIGH | mask
 
 
 def _clock() -> DtNode:

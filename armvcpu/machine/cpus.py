@@ -12,6 +12,7 @@ from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.pstate import PState
 from armvcpu.arch.registers import by_name
 from armvcpu.machine.clock import NO_DEADLINE, NS_PER_COUNT
+from armvcpu.vcpu.pmu import Pmu
 from armvcpu.vcpu.timer import GuestTimer
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 _CNTVOFF = by_name["CNTVOFF_EL2"].encoding
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
-VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID = 27, 30
+_PMUSERENR = by_name["PMUSERENR_EL0"].encoding
+VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID = 27, 30, 23
 
 
 class Cpu:
@@ -46,7 +48,12 @@ class Cpu:
         self._shown: dict[str, tuple[int, int]] = {}
         """CTL and CVAL as they stand in its saved registers."""
         self.deadline = NO_DEADLINE
-        """When the next timer's condition is met, ns of the machine's clock."""
+        """When the next timer's condition is met or a counter overflows, ns of the machine's clock."""
+        self.on_deadline: Callable[[], object] = _nothing
+        """Called when the deadline has changed other than by a write to a timer."""
+        self.pmu = Pmu(vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access)
+        self.pmu.on_change = self._pmu_changed
+        vcpu.sysregs.add_pmu(self.pmu)
         self.on_wake: Callable[[Cpu], None] = _ignore
 
     @property
@@ -101,10 +108,11 @@ class Cpu:
             self.waiting, self._reads_in = False, None
             self.on_wake(self)
 
-    def connect_timers(self, virtual: SignalLine, physical: SignalLine) -> None:
-        """Where the timers' interrupts go."""
+    def connect_timers(self, virtual: SignalLine, physical: SignalLine, overflow: SignalLine) -> None:
+        """Where the interrupts of the timers and of the Performance Monitors go."""
         self.timers["V"].connect(virtual)
         self.timers["P"].connect(physical)
+        self.pmu.line = overflow
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -147,6 +155,7 @@ class Cpu:
         self.pending_start = (0, 0)
         for timer in self.timers.values():
             timer.reset()
+        self.pmu.reset()
         self._set_deadline()
 
     @property
@@ -185,6 +194,7 @@ class Cpu:
         """Time has passed: look at the count."""
         for timer in self.timers.values():
             timer.update()
+        self.pmu.update()
         self._set_deadline()
 
     def _set_deadline(self) -> None:
@@ -194,7 +204,20 @@ class Cpu:
             deadline = (virtual.cval + self._offset) * NS_PER_COUNT
         if physical.is_armed and physical.cval * NS_PER_COUNT < deadline:
             deadline = physical.cval * NS_PER_COUNT
+        overflow = self.pmu.deadline
+        if overflow is not None and overflow < deadline:
+            deadline = overflow
         self.deadline = deadline
+
+    def _pmu_changed(self) -> None:
+        before = self.deadline
+        self._set_deadline()
+        if self.deadline != before:
+            self.on_deadline()
+
+    def _show_user_access(self, value: int) -> None:
+        """The engine checks accesses from EL0 by its own PMUSERENR_EL0, before EL2's trap."""
+        self.vcpu.engine.write_sysreg(_PMUSERENR, value)
 
     _offset = 0
     """CNTVOFF_EL2: the virtual count is the physical one less this."""
@@ -240,6 +263,10 @@ class Cpu:
 
 def _unconnected(_level: bool) -> None:
     """No interrupt controller."""
+
+
+def _nothing() -> None:
+    """Nobody sleeps."""
 
 
 def _ignore(_cpu: Cpu) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.gicv3_icc import READERS, WRITERS
-from armvcpu.machine.cpus import PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID
+from armvcpu.machine.cpus import PHYSICAL_TIMER_INTID, PMU_INTID, VIRTUAL_TIMER_INTID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,4 +49,6 @@ def connect_gic(gic: Gicv2 | Gicv3, cpus: Sequence[Cpu]) -> None:
     for cpu in cpus:
         if isinstance(gic, Gicv3):
             cpu.vcpu.sysregs.add_interface(gic.interface(cpu.index), READERS, WRITERS)
-        cpu.connect_timers(gic.ppi_line(cpu.index, VIRTUAL_TIMER_INTID), gic.ppi_line(cpu.index, PHYSICAL_TIMER_INTID))
+        cpu.connect_timers(
+            *(gic.ppi_line(cpu.index, intid) for intid in (VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID))
+        )

@@ -145,8 +145,9 @@ class Machine(Host, Watched, Handlers):
 
     def _new_vcpu(self, index: int, mpidr: int) -> Aarch64VCpu:
         config = Aarch64VCpuCreateConfig(
-            mpidr_el1=mpidr, dtb_addr=self.plan.x0, cpu_model=self.config.cpu_model, gicv3=self.config.gic == 3
-        )
+            mpidr_el1=mpidr, dtb_addr=self.plan.x0, cpu_model=self.config.cpu_model, gicv3=self.config.gic == 3,
+            pmu=True,
+        )  # fmt: skip
         vcpu = Aarch64VCpu(0, index, config, hal=self)
         vcpu.setup(Aarch64VCpuSetupConfig())
         vcpu.set_ept_root(self.space.root, self.space.vtcr, self.stage2.handle_fault)

@@ -52,6 +52,8 @@ class RunLoop:
         self._timeout_ns = NO_DEADLINE
         machine.engine.on_timer_write(self._on_timer_write)
         self._rtc.on_deadline = self._rearm
+        for cpu in machine.cpus:
+            cpu.on_deadline = self._rearm
 
     @property
     def cpu(self) -> Cpu:

@@ -39,6 +39,7 @@ class CpuSnapshot:
     timers: dict[str, tuple[int, int, bool]]
     uses_stage2: bool
     csselr: int
+    pmu: list[int]
 
 
 @dataclass(slots=True)
@@ -114,6 +115,7 @@ def _take_cpu(cpu: Cpu) -> CpuSnapshot:
         {name: (timer.ctl, timer.cval, timer.level) for name, timer in cpu.timers.items()},
         cpu.vcpu.uses_stage2,
         cpu.vcpu.sysregs.readers[_CSSELR](),
+        cpu.pmu.state(),
     )
 
 
@@ -145,6 +147,7 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
     machine.board.gic.load_state(snapshot.gic)
     for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
         cpu.load_timers(saved.virtual_count, saved.timers)
+        cpu.pmu.load_state(saved.pmu)
     machine.turns.load(snapshot.current)
     machine.engine.invalidate_code()
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from armvcpu.arch.idregs import presented
 from armvcpu.arch.instructions import DC_CVAU, IC_IALLU, IC_IALLUIS, IC_IVAU
-from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, WO, by_name
+from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from armvcpu.arch.idregs import CpuModel
+    from armvcpu.vcpu.pmu import Pmu
     from armvcpu.vcpu.timer import PhysicalTimer
 
 ReadRegister = Callable[[], int]
@@ -39,13 +40,14 @@ CPACR_EL1 = by_name["CPACR_EL1"].encoding
 CTR_EL0 = by_name["CTR_EL0"].encoding
 CSSELR_EL1 = by_name["CSSELR_EL1"].encoding
 CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
+PMU_REGISTERS = frozenset(row.encoding for row in SYSREGS if row.name.startswith("PM") and row.home is TRAPPED)
 
 
 class SysRegTable:
     """Who answers for which register: `readers` and `writers` by packed encoding, and those that are UNDEFINED."""
 
-    def __init__(self, model: CpuModel, *, gicv3: bool) -> None:
-        readers, writers, undefined = _fixed(model, gicv3=gicv3)
+    def __init__(self, model: CpuModel, *, gicv3: bool, pmu: bool = False) -> None:
+        readers, writers, undefined = _fixed(model, gicv3=gicv3, pmu=pmu)
         self.readers, self.writers, self.undefined = dict(readers), dict(writers), set(undefined)
         self.in_place: set[int] = set()
         """What comes so often that the engine is to answer it without a trap: constants, and what it does itself."""
@@ -88,6 +90,12 @@ class SysRegTable:
             row = by_name[f"CNTP_{name.upper()}_EL0"]
             self.add(row.encoding, _attribute_reader(timer, name), _attribute_writer(timer, name))
 
+    def add_pmu(self, pmu: Pmu) -> None:
+        """Answer for the Performance Monitors; what of them it does not have is UNDEFINED."""
+        self.undefined |= PMU_REGISTERS
+        for encoding, read, write in pmu.registers():
+            self.add(encoding, read, write)
+
     def is_undefined(self, encoding: int, *, is_read: bool) -> bool:
         """Is the access UNDEFINED by the architecture or the CPU model?"""
         if encoding in self.undefined:
@@ -106,10 +114,12 @@ class SysRegTable:
 
 
 @cache
-def _fixed(model: CpuModel, *, gicv3: bool) -> tuple[dict[int, ReadRegister], dict[int, WriteRegister], frozenset[int]]:
+def _fixed(
+    model: CpuModel, *, gicv3: bool, pmu: bool
+) -> tuple[dict[int, ReadRegister], dict[int, WriteRegister], frozenset[int]]:
     """Readers, writers and UNDEFINED registers that every vCPU of a model has."""
     readers: dict[int, ReadRegister] = {
-        encoding: _constant(value) for encoding, value in presented(model, gicv3=gicv3).items()
+        encoding: _constant(value) for encoding, value in presented(model, gicv3=gicv3, pmu=pmu).items()
     }
     writers: dict[int, WriteRegister] = {}
     for crm in range(1, 8):  # DDI 0487 D17.1: what is not allocated in this space reads as zero

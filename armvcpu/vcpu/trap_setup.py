@@ -1,6 +1,6 @@
 """What EL2 traps of a vCPU, and who answers for the registers among it: the work of `Aarch64VCpu.setup`.
 
-DDI 0487 D17.2: HCR_EL2, CNTHCTL_EL2, CPTR_EL2, VMPIDR_EL2, VPIDR_EL2.
+DDI 0487 D17.2: HCR_EL2, CNTHCTL_EL2, CPTR_EL2, MDCR_EL2, VMPIDR_EL2, VPIDR_EL2.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.controls import CNTHCTL_EL2, CPTR_EL2, HCR_EL2
+from armvcpu.arch.controls import CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2
 from armvcpu.arch.gic_registers import ICC_SGIR
 from armvcpu.arch.registers import by_name
 from armvcpu.vcpu.exits import SendIPI
 from armvcpu.vcpu.icv import READERS, WRITERS, VirtualCpuInterface
+from armvcpu.vcpu.pmu import COUNTERS
 from armvcpu.vcpu.sysreg import CPACR_EL1, MPIDR_EL1
 from armvcpu.vcpu.timer import PhysicalTimer
 
@@ -42,6 +43,8 @@ def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig) -> None:
     registers.cnthctl_el2 = CNTHCTL_EL2.of(EL1PCTEN=config.passthrough_timer, EL1PCEN=config.passthrough_timer)
     registers.cptr_el2 = CPTR_EL2.of(TCPAC=1) | _CPTR_RES1
     registers.cntvoff_el2 = 0
+    if vcpu.config.pmu:
+        registers.mdcr_el2 = MDCR_EL2.of(HPMN=COUNTERS, TPM=1, TPMCR=1)
     registers.vmpidr_el2 = mpidr
     registers.vpidr_el2 = vcpu.model.MIDR_EL1
     table = vcpu.sysregs

@@ -48,6 +48,8 @@ class Aarch64VCpuCreateConfig:
     cpu_model: str = "a72"
     gicv3: bool = True
     """Does the CPU have the GICv3 system register interface (ID_AA64PFR0_EL1.GIC)?"""
+    pmu: bool = False
+    """Does it have Performance Monitors (ID_AA64DFR0_EL1.PMUVer)? Whoever says so adds a `Pmu` to `sysregs`."""
 
 
 class Aarch64VCpu(VCpuLife):
@@ -59,7 +61,7 @@ class Aarch64VCpu(VCpuLife):
         self.hal: Hal = hal or BareHal()
         self.model = cpu_model(config.cpu_model)
         self.handlers, self.services = TrapHandlers(), SmcServices()
-        self.sysregs = SysRegTable(self.model, gicv3=config.gicv3)
+        self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
         self.uses_stage2 = False
         self.may_execute: Callable[[int], bool] = lambda _physical: True

@@ -261,7 +261,7 @@ def test_trace_lines_are_stable(raw):
     done = armvcpu("run", path, "--trace", "mmio,sysreg,exception", "--timeout", "1")
     assert [line.partition(" # ")[0] for line in done.stderr.decode().splitlines()[:3]] == [
         "cpu0 0x000000004008000c - mmio write address=0x9000000 width=1 value=0x41 device=pl011.UARTDR",
-        "cpu0 0x0000000040080010 - sysreg read register=ID_AA64DFR0_EL1 value=0x10305006",
+        "cpu0 0x0000000040080010 - sysreg read register=ID_AA64DFR0_EL1 value=0x10305106",
         "cpu0 0x0000000040080014 - exception sync target=EL1 vector=0x200 ec=UNKNOWN esr=0x2000000",
     ]
 
