@@ -9,7 +9,6 @@ docs/engine.md tells what Unicorn leaves to us and why.
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import op
@@ -45,6 +44,7 @@ class UnicornEngine(EngineCore):
         self.counting = True  # as Unicorn starts
         self._runner: int | None = None
         self._stop_lock = threading.RLock()
+        self._stop_taken = threading.Condition(self._stop_lock)
         self._install_trap_hook()
         self._mode_state = self._allocate_state()
         self.state = self.new_state()
@@ -130,6 +130,7 @@ class UnicornEngine(EngineCore):
                 return RunEnd.STOPPED
         with self._stop_lock:
             self._stopping = False
+            self._stop_taken.notify_all()
         return RunEnd.STOPPED
 
     def _run_exactly(self, limit: int) -> RunEnd:
@@ -203,7 +204,9 @@ class UnicornEngine(EngineCore):
             return
         taken = not self._stop_once()
         while not taken and self._runner not in {None, threading.get_ident()}:
-            time.sleep(_STOP_AGAIN)
+            with self._stop_taken:
+                if self._stopping:
+                    self._stop_taken.wait(_STOP_AGAIN)
             taken = not self._stop_once()
 
     def _stop_once(self) -> bool:

@@ -192,6 +192,7 @@ class Cpu:
 
     def update_timers(self) -> None:
         """Time has passed: look at the count."""
+        self.deadline = NO_DEADLINE  # the one that is over is none for whom an interrupt makes look at them
         for timer in self.timers.values():
             timer.update()
         self.pmu.update()

@@ -32,6 +32,17 @@ def test_stop_from_a_thread_ends_an_endless_loop(bench):
     assert (bench.run(), bench.engine.state.pc) == (RunEnd.STOPPED, CODE)
 
 
+def test_whoever_stops_a_run_is_free_once_it_has_stopped(bench, monkeypatch):
+    """A stop is repeated where it was lost, but nobody waits for that time where it was not."""
+    monkeypatch.setattr("armvcpu.engine.unicorn_engine._STOP_AGAIN", 60)
+    bench.start(branch(0))
+    stopper = threading.Timer(0.05, bench.engine.request_stop)
+    stopper.start()
+    assert bench.run() is RunEnd.STOPPED
+    stopper.join(10)
+    assert not stopper.is_alive()
+
+
 def test_slices_of_any_size_equal_one_run(bench):
     """1, 2, 3, 5 and 7 instructions at a time, with exceptions on the way, end where one run of 210 does."""
     check_counts(bench)

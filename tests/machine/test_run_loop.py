@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import pytest
 import raw_guest as raw
@@ -35,6 +36,23 @@ def test_a_cpu_that_is_alone_is_not_interrupted(two):
     two.cpus[1].set_irq(True)
     assert two._loop.turns.choose()
     assert (two.current_cpu.index, two._loop.turns.deadline) == (1, NO_DEADLINE)
+
+
+def test_a_deadline_that_is_over_is_set_no_more(two):
+    """When a timer's interrupt wakes a CPU while another one runs, the next moment to look is the end of that turn."""
+    waiting, running = two.cpus
+    running.start(0, 0)
+    waiting.waiting = True
+    two.turns.switch_to(running)
+    waiting.connect_timers(*[waiting.set_irq] * 3)
+    waiting.write_timer("V", "CVAL", waiting.virtual_count() + 1000)
+    waiting.write_timer("V", "CTL", 1)
+    assert waiting.deadline < NO_DEADLINE
+    time.sleep(0.001)
+    seen: list[int] = []
+    waiting.on_wake = lambda cpu: seen.append(cpu.deadline)
+    waiting.update_timers()
+    assert seen == [NO_DEADLINE]
 
 
 def test_nobody_awake_is_idle(two):
