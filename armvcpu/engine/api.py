@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from armvcpu.engine.counter_reads import CountReader
-    from armvcpu.engine.msr_hook import SctlrListener, TimerListener
+    from armvcpu.engine.msr_hook import DebugListener, SctlrListener, TimerListener
     from armvcpu.engine.state import CpuState
 
 TrapHandler = Callable[[int, int, int], None]
@@ -200,6 +200,10 @@ class Engine(Protocol):
 
     def on_sctlr_write(self, listener: SctlrListener) -> None:
         """Call `listener` with each value that the guest writes to SCTLR_EL1; what it gives is written."""
+        ...
+
+    def on_debug_write(self, listener: DebugListener) -> None:
+        """Call `listener` before the guest, at EL1, writes MDSCR_EL1 or a watchpoint register: encoding and value."""
         ...
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:

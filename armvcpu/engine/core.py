@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.engine.counter_reads import CountReader
-    from armvcpu.engine.msr_hook import SctlrListener, TimerListener
+    from armvcpu.engine.msr_hook import DebugListener, SctlrListener, TimerListener
 
 SCR_EL3 = op(3, 6, 1, 1, 0)
 SCR_NON_SECURE = 0x531  # NS, RES1, HCE, RW; SMD stays clear, or HVC and SMC are UNDEFINED (DDI 0487 D17.2.117)
@@ -268,6 +268,10 @@ class EngineCore:
     def on_sctlr_write(self, listener: SctlrListener) -> None:
         """Call `listener` with each value that the guest writes to SCTLR_EL1; what it gives is written."""
         self._msr_hook.listen_to_sctlr(listener)
+
+    def on_debug_write(self, listener: DebugListener) -> None:
+        """Call `listener` before the guest, at EL1, writes MDSCR_EL1 or a watchpoint register."""
+        self._msr_hook.listen_to_debug(listener)
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import TrapHandler
     from armvcpu.engine.counter_reads import CountReader
-    from armvcpu.engine.msr_hook import SctlrListener, TimerListener
+    from armvcpu.engine.msr_hook import DebugListener, SctlrListener, TimerListener
 
 __all__ = [
     "AtCode",
@@ -259,6 +259,10 @@ class ScriptedEngine(FakeMemory):
     def on_sctlr_write(self, listener: SctlrListener) -> None:
         """Note it in `sctlr_listeners`."""
         self.sctlr_listeners.append(listener)
+
+    def on_debug_write(self, listener: DebugListener) -> None:
+        """Note it in `debug_listener`."""
+        self.debug_listener = listener
 
     def invalidate_code(self) -> None:
         """Count it."""

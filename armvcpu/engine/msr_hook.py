@@ -1,4 +1,4 @@
-"""MSR instructions that somebody must hear of: writes of the Generic Timer's registers and of SCTLR_EL1.
+"""MSR instructions that somebody must hear of: the Generic Timer's registers, SCTLR_EL1, those of self-hosted debug.
 
 The engine decodes writes of CTL and CVAL and drops them, and applies those of TVAL without telling anybody. They are
 caught as instructions, before the engine's own check of access, so that check is made here first (DDI 0487 D11.2.4;
@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.sysregs_debug import WATCHPOINTS
 from armvcpu.engine.sys_hooks import DONE, LEFT_TO_THE_ENGINE, RegisterHook
 
 if TYPE_CHECKING:
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 
 TimerListener = Callable[[str, str, int], None]
 """Called as listener("V" or "P", "CTL", "CVAL" or "TVAL", the value written)."""
+DebugListener = Callable[[int, int], None]
+"""Called with the packed encoding of a debug register and what the guest is about to write to it."""
 SctlrListener = Callable[[int], int]
 """Called with what the guest writes to SCTLR_EL1; gives what is to be written."""
 
 _CNTKCTL_EL1, _CNTHCTL_EL2 = by_name["CNTKCTL_EL1"].encoding, by_name["CNTHCTL_EL2"].encoding
 _SCTLR_EL1 = by_name["SCTLR_EL1"].encoding
+WATCHED = ("MDSCR_EL1", *(f"DBGW{kind}R{n}_EL1" for kind in "VC" for n in range(WATCHPOINTS)))
 _EL0_TIMER = {"V": 1 << 8, "P": 1 << 9}  # CNTKCTL_EL1.EL0VTEN and EL0PTEN
 _EL1PCEN = 1 << 1  # CNTHCTL_EL2
 _CONTROL_BITS = 3  # ENABLE and IMASK; ISTATUS is read-only
@@ -65,6 +69,17 @@ class MsrHook:
             return DONE
 
         self._hook.add_row(_SCTLR_EL1, heard)
+
+    def listen_to_debug(self, listener: DebugListener) -> None:
+        """Call `listener` before each write of MDSCR_EL1 and the watchpoint registers at EL1."""
+
+        def heard(encoding: int, _reg: int, value: int) -> int:
+            if self._hook.el() > 0:
+                listener(encoding, value)
+            return LEFT_TO_THE_ENGINE
+
+        for name in WATCHED:
+            self._hook.add_row(by_name[name].encoding, partial(heard, by_name[name].encoding))
 
     def _timer(self, encoding: int, timer: str, part: str, _reg: int, value: int) -> int:
         if not self._may_write(timer):

@@ -31,6 +31,7 @@ _EXTERNAL_ABORT_IFSC = 0x10
 _EC_SOFTSTEP_LOWER = 0x32
 _IL, _EC_1 = 1 << 25, 1 << 26
 _STOP_AGAIN = 0.001
+_SYSTEM_MASK, _DEBUG_REGISTER = 0xFFD8_0000, 0xD510_0000  # MSR and MRS with op0 = 2
 
 
 class UnicornEngine(EngineCore):
@@ -172,6 +173,10 @@ class UnicornEngine(EngineCore):
 
     def step(self) -> None:
         """Run one instruction under software step from EL2 (DDI 0487 D2.12): EC 0x32, or its own exception."""
+        word = self.fetch_word(self.state.pc)
+        if word is not None and word & _SYSTEM_MASK == _DEBUG_REGISTER:
+            self._step_by_count()
+            return
         registers = self.registers
         mdcr, mdscr = registers.read_sysreg(MDCR_EL2), registers.read_sysreg(MDSCR_EL1)
         pstate = self.state.pstate
@@ -187,6 +192,17 @@ class UnicornEngine(EngineCore):
             registers.write_sysreg(MDCR_EL2, mdcr)
             registers.write_sysreg(MDSCR_EL1, mdscr)
             registers.write_pstate(self.state.pstate & ~PSTATE_SS)
+            self.store()
+
+    def _step_by_count(self) -> None:
+        """An access to a debug register, which MDCR_EL2.TDE would trap: one instruction in the counting mode."""
+        counting, executed = self.counting, self._counter.instructions
+        self.set_counting(True)
+        try:
+            self.run(1)
+        finally:
+            self.set_counting(counting)
+            self._counter.set(executed + 1)
             self.store()
 
     def leave(self) -> None:

@@ -47,7 +47,7 @@ class Actions:
         vcpu = cpu.vcpu
         match reason:
             case ExternalInterrupt() | Nothing():
-                made = self._machine.guards.serve()
+                made = self._machine.self_debug.serve()
                 if not isinstance(made, Nothing):
                     return self.deal(made)
                 return self._machine.wanted_end or self._service()

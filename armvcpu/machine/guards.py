@@ -46,6 +46,8 @@ class Guard:
     pages: frozenset[int]
     denied: MappingFlags
     hear: Callable[[Access], None] | None
+    forbid: Callable[[MemoryAccess], bool] | None = None
+    """Asked before an access is made; True where the guest has taken an exception in its place."""
 
 
 class Guards:
@@ -120,9 +122,11 @@ class Guards:
                 self._faulted = None
                 shown.add(page)
                 machine.space.protect(page, PAGE, RWX)
+                before = self._look(vcpu)
+                if before is not None and self._is_forbidden(before):
+                    return reason
                 if executed := machine.engine.instructions:
                     machine.engine.instructions = executed - 1  # what faulted has not been executed
-                before = self._look(vcpu)
                 reason = vcpu.step()
             if before is not None and vcpu.state.pc == pc + 4:
                 self._tell(before, vcpu)
@@ -131,6 +135,11 @@ class Guards:
                 if page in self._allowed:  # who heard may have taken the guard away
                     machine.space.protect(page, PAGE, self._allowed[page])
         return reason
+
+    def _is_forbidden(self, before: _Before) -> bool:
+        pages = {address & -PAGE for address, _ in before.pieces}
+        asked = {guard.forbid for guard in self._guards if guard.forbid is not None and guard.pages & pages}
+        return any(forbid(before.access) for forbid in asked)
 
     def _look(self, vcpu: Aarch64VCpu) -> _Before | None:
         """What is about to be accessed, where the instruction accesses memory."""

@@ -32,6 +32,7 @@ from armvcpu.machine.loader import BootRequest, plan_boot
 from armvcpu.machine.memory import GuestMemory, new_address_space
 from armvcpu.machine.peripherals import Peripherals
 from armvcpu.machine.run_loop import RunLoop
+from armvcpu.machine.self_debug import SelfDebug
 from armvcpu.machine.stage2 import Stage2
 from armvcpu.machine.watched import Watched
 from armvcpu.vcpu.exits import Nothing
@@ -103,7 +104,7 @@ class Machine(Host, Watched, Handlers):
             flash.on_array = bank.show
             if bank.shows_device and (window := self.bus.find(bank.base)):
                 self.bus.map(window)
-        self.guards = Guards(self)
+        self.guards, self.self_debug = Guards(self), SelfDebug(self)
         self.stage2 = Stage2(self)
         snapshot = self._open_snapshot()
         self.inputs = open_input(self.config, self.console, self.clock)  # a recording begins when the rest can be had
@@ -203,7 +204,7 @@ class Machine(Host, Watched, Handlers):
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
         self._loop.outcome = None
         reason = self.vcpu.step()
-        return self._loop.act_on(self.guards.serve() if isinstance(reason, Nothing) else reason)
+        return self._loop.act_on(self.self_debug.serve() if isinstance(reason, Nothing) else reason)
 
     @property
     def wanted_end(self) -> Outcome | None:
@@ -271,6 +272,7 @@ class Machine(Host, Watched, Handlers):
         self.board.gic.reset()
         for cpu in self.cpus:
             cpu.reset()
+        self.self_debug.reset()
         self._loop.turns.switch_to(self.cpus[0])
         self._start_image()
 

@@ -148,6 +148,7 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
     for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
         cpu.load_timers(saved.virtual_count, saved.timers)
         cpu.pmu.load_state(saved.pmu)
+    machine.self_debug.restore()
     machine.turns.load(snapshot.current)
     machine.engine.invalidate_code()
 

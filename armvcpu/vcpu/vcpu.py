@@ -189,6 +189,12 @@ class Aarch64VCpu(VCpuLife):
         self._exceptions.el1.take_serror(iss)
         self.engine.store()
 
+    def take_debug_exception(self, exception_class: ExceptionClass, iss: int, far: int) -> None:
+        """While it does not run: enter a debug exception at EL1 (DDI 0487 D2.4); FAR_EL1 is a watchpoint's only."""
+        self._require("take_debug_exception", VCpuState.READY)
+        self._exceptions.el1.take_exception(int(exception_class) << 26 | 1 << 25 | iss, far)
+        self.engine.store()
+
     def fetch_word(self) -> int | None:
         """The instruction word at PC, or None where it cannot be read."""
         return self.engine.fetch_word(self.state.pc)
