@@ -13,6 +13,7 @@ from armvcpu.machine.semihosting import BadGuestAddress, HeapInfo, Semihosting, 
 from armvcpu.vcpu.exits import Halt, SystemDown
 
 if TYPE_CHECKING:
+    from armvcpu.machine.config import MachineConfig
     from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.loader import BootPlan
     from armvcpu.machine.machine import Machine
@@ -57,6 +58,11 @@ def free_memory(plan: BootPlan, ram_size: int) -> HeapInfo:
     return HeapInfo(base, limit, limit, base)
 
 
+def _command_line(config: MachineConfig) -> str:
+    """The image and what is appended, as QEMU has it: a C library's argv[0] is the program."""
+    return " ".join(filter(None, (str(config.image or ""), config.append)))
+
+
 def attach_semihosting(machine: Machine) -> Semihosting:
     """Answer HLT #0xF000: the operation is in w0, its parameter in x1, the result goes to x0."""
     config = machine.config
@@ -66,7 +72,7 @@ def attach_semihosting(machine: Machine) -> Semihosting:
             machine.console.write(byte)
 
     semihosting = Semihosting(
-        VirtualMemory(machine), write_console, machine.console_input.read, config.append or str(config.image or ""),
+        VirtualMemory(machine), write_console, machine.console_input.read, _command_line(config),
         config.semihosting_directory, machine.clock.unix, heap=free_memory(machine.plan, config.memory),
     )  # fmt: skip
 

@@ -106,11 +106,13 @@ class Semihosting:
         handler = _OPERATIONS.get(operation & 0xFFFF_FFFF, Semihosting._not_supported)
         try:
             return handler(self, parameter)
-        except BadGuestAddress:
-            self._errno = errno.EFAULT
-        except OSError as error:
-            self._errno = error.errno or errno.EIO
+        except (BadGuestAddress, OSError) as failure:
+            self._note(failure)
         return -1
+
+    def _note(self, failure: BadGuestAddress | OSError) -> None:
+        """What SYS_ERRNO gives from now on."""
+        self._errno = failure.errno or errno.EIO if isinstance(failure, OSError) else errno.EFAULT
 
     def close(self) -> None:
         """Close the guest's files; it may open others after."""
@@ -151,16 +153,23 @@ class Semihosting:
         return 0
 
     def _write(self, parameter: int) -> int:
-        """SYS_WRITE: the number of bytes not written."""
+        """SYS_WRITE: the number of bytes not written, after a failure all of them."""
         handle, buffer, count = self._fields(parameter, 3)
-        file = self._files[handle]
-        return count - file.write(self._memory.read(buffer, min(count, MAX_TRANSFER)))
+        try:
+            return count - self._files[handle].write(self._memory.read(buffer, min(count, MAX_TRANSFER)))
+        except (BadGuestAddress, OSError) as failure:
+            self._note(failure)
+            return count
 
     def _read(self, parameter: int) -> int:
-        """SYS_READ: the number of bytes not filled, so `count` at the end of the file."""
+        """SYS_READ: the number of bytes not filled, so `count` at the end of the file, and after a failure."""
         handle, buffer, count = self._fields(parameter, 3)
-        data = self._files[handle].read(min(count, MAX_TRANSFER))
-        self._memory.write(buffer, data)
+        try:
+            data = self._files[handle].read(min(count, MAX_TRANSFER))
+            self._memory.write(buffer, data)
+        except (BadGuestAddress, OSError) as failure:
+            self._note(failure)
+            return count
         return count - len(data)
 
     def _istty(self, parameter: int) -> int:

@@ -16,6 +16,8 @@ from armvcpu.machine.semihosting_files import MODES, OpenFile, fail
 NEW_FILE_COST = 4096
 """What a new file takes of the write budget, so that empty files are bounded too."""
 
+_LAST_POSITION = (1 << 63) - 1  # of a host's off_t
+
 _CREATE = os.O_CREAT | os.O_TRUNC
 _APPEND = os.O_CREAT | os.O_APPEND
 _FLAGS = (
@@ -43,25 +45,34 @@ class WriteBudget:
         self._left -= granted
         return granted
 
+    def take_all(self, wanted: int) -> None:
+        """Spend `wanted` bytes; ENOSPC, and nothing spent, when fewer are left."""
+        if wanted > self._left:
+            raise fail(errno.ENOSPC)
+        self._left -= wanted
+
 
 class HostFile(OpenFile):
     """A regular file of the host."""
 
-    def __init__(self, fd: int, budget: WriteBudget) -> None:
+    def __init__(self, fd: int, budget: WriteBudget, *, appends: bool) -> None:
         self._fd = fd
         self._budget = budget
+        self._appends = appends
 
     def read(self, size: int) -> bytes:
         """As the file has it."""
         return os.read(self._fd, size)
 
     def write(self, data: bytes) -> int:
-        """As much as the budget and the disk allow."""
+        """As much as the budget and the disk allow. What the file grows by before them, by zeroes, is paid for too."""
+        if data and not self._appends:
+            self._budget.take_all(max(0, os.lseek(self._fd, 0, os.SEEK_CUR) - self.length()))
         return os.write(self._fd, data[: self._budget.take(len(data))])
 
     def seek(self, position: int) -> None:
-        """Within the file: beyond its end the effect is undefined (SYS_SEEK), and here it is refused."""
-        if position > self.length():
+        """Anywhere. What that means beyond the end SYS_SEEK leaves open; C libraries expect what POSIX has: zeroes."""
+        if position > _LAST_POSITION:
             raise fail(errno.EINVAL)
         os.lseek(self._fd, position, os.SEEK_SET)
 
@@ -99,7 +110,7 @@ class Directory:
         except OSError:
             os.close(fd)
             raise
-        return HostFile(fd, self._budget)
+        return HostFile(fd, self._budget, appends=bool(flags & os.O_APPEND))
 
     def remove(self, path: str) -> None:
         """Delete a file, or a symbolic link itself."""

@@ -173,8 +173,8 @@ def test_console_streams_have_one_direction_and_no_position() -> None:
     """EBADF for the wrong direction, ESPIPE for SYS_SEEK and SYS_FLEN."""
     guest = Guest()
     stdin, stdout = guest.open(":tt", R), guest.open(":tt", W)
-    assert (guest.write(stdin, b"x"), guest.errno) == (-1, errno.EBADF)
-    assert (guest(Op.SYS_READ, stdout, BUFFER, 1), guest.errno) == (-1, errno.EBADF)
+    assert (guest.write(stdin, b"x"), guest.errno) == (1, errno.EBADF)
+    assert (guest(Op.SYS_READ, stdout, BUFFER, 1), guest.errno) == (1, errno.EBADF)
     assert (guest(Op.SYS_SEEK, stdout, 0), guest.errno) == (-1, errno.ESPIPE)
     assert (guest(Op.SYS_FLEN, stdin), guest.errno) == (-1, errno.ESPIPE)
 
@@ -226,7 +226,7 @@ def test_file_is_written_read_and_closed(guest: Guest, root: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "result", "content"),
     [
-        (R, -1, b"old"),
+        (R, 2, b"old"),
         (R_PLUS, 0, b"NEd"),
         (W, 0, b"NE"),
         (W_PLUS + 1, 0, b"NE"),
@@ -345,7 +345,7 @@ def test_close_gives_back_the_hosts_descriptors(guest: Guest) -> None:
 def test_huge_counts_are_the_guests_error(guest: Guest, count: int) -> None:
     """A write of more than there is fails without allocating; a read is cut to what the file has."""
     handle = guest.open("f", W_PLUS)
-    assert (guest(Op.SYS_WRITE, handle, BUFFER, count), guest.errno) == (-1, errno.EFAULT)
+    assert (guest(Op.SYS_WRITE, handle, BUFFER, count), guest.errno) == (count, errno.EFAULT)
     assert guest(Op.SYS_READ, handle, BUFFER, count) == count
     assert guest.ram.largest_read < 1024
 
@@ -356,14 +356,42 @@ def test_the_disk_cannot_be_filled(root: Path) -> None:
     first, second = guest.open("a", W), guest.open("b", W)
     assert guest.write(first, b"12345678") == 0
     assert guest.write(second, b"12345678") == 6
-    assert (guest.write(first, b"1"), guest.errno) == (-1, errno.ENOSPC)
+    assert (guest.write(first, b"1"), guest.errno) == (1, errno.ENOSPC)
     assert (guest.open("c", W), guest.errno) == (-1, errno.ENOSPC)
 
 
-def test_no_file_grows_by_a_seek(guest: Guest) -> None:
-    """SYS_SEEK beyond the end is undefined; here it is refused."""
+def test_a_failed_transfer_moves_nothing(guest: Guest) -> None:
+    """SYS_WRITE and SYS_READ answer the number of bytes that were not moved, so all; a C library subtracts it."""
+    assert (guest.write(99, b"four"), guest.errno) == (4, errno.EBADF)
+    assert (guest(Op.SYS_READ, 99, BUFFER, 4), guest.errno) == (4, errno.EBADF)
+    handle = guest.open("f", W_PLUS)
+    assert (guest(Op.SYS_WRITE, handle, UNMAPPED, 4), guest.errno) == (4, errno.EFAULT)
+    guest.write(handle, b"four")
+    guest(Op.SYS_SEEK, handle, 0)
+    assert (guest(Op.SYS_READ, handle, UNMAPPED, 4), guest.errno) == (4, errno.EFAULT)
+
+
+def test_a_seek_beyond_the_end_is_filled_by_the_next_write(guest: Guest, root: Path) -> None:
+    """As POSIX has it, and C libraries expect; SYS_SEEK leaves it open. Nothing is there to be read."""
+    handle = guest.open("f", W_PLUS)
+    guest.write(handle, b"ab")
+    assert (guest(Op.SYS_SEEK, handle, 4), guest(Op.SYS_FLEN, handle)) == (0, 2)
+    assert guest.read(handle, 3) == (3, b"")
+    assert (guest.write(handle, b"c"), (root / "f").read_bytes()) == (0, b"ab\0\0c")
+
+
+def test_a_seek_is_paid_for_by_the_next_write(root: Path) -> None:
+    """So that no file grows beyond what the guest may put on the disk; appending ignores the position."""
+    guest = Guest(root, write_limit=4096 + 100)
     handle = guest.open("f", W)
-    assert (guest(Op.SYS_SEEK, handle, 1 << 62), guest.errno) == (-1, errno.EINVAL)
+    assert guest(Op.SYS_SEEK, handle, 1 << 40) == 0
+    assert (guest.write(handle, b"x"), guest.errno) == (1, errno.ENOSPC)
+    assert guest(Op.SYS_SEEK, handle, 99) == 0
+    assert (guest.write(handle, b"yz"), (root / "f").stat().st_size) == (1, 100)
+    assert (guest(Op.SYS_SEEK, handle, 1 << 63), guest.errno) == (-1, errno.EINVAL)
+    handle = (guest := Guest(root)).open("f", A)
+    assert guest(Op.SYS_SEEK, handle, 1 << 40) == 0
+    assert (guest.write(handle, b"!"), (root / "f").stat().st_size) == (0, 101)
 
 
 @pytest.mark.parametrize(

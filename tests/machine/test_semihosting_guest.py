@@ -1,6 +1,7 @@
-"""Waiting for a character by semihosting: SYS_READC and SYS_READ of `:tt` have no answer that says "none yet".
+"""Semihosting as a guest makes its calls: it waits for a character, and has a command line.
 
-Arm 100863 7.12 (SYS_READC) and 7.11 (SYS_READ): fewer characters than asked for mean the end of the input.
+Arm 100863, SYS_READC and SYS_READ: neither has an answer that says "none yet"; fewer characters than asked for mean the
+end of the input.
 """
 
 from __future__ import annotations
@@ -107,6 +108,16 @@ def test_read_of_the_console_waits_for_something(tmp_path):
         assert machine.run(timeout=20).ok
         assert machine.console.output == bytes([100 - 5, 100 - 4])
         assert machine.memory.read(DATA + 0x80, 4) == b"rest"
+
+
+@pytest.mark.parametrize(("append", "words"), [(None, ""), ("one two", " one two")])
+def test_the_command_line_begins_with_the_image(tmp_path, append, words):
+    """SYS_GET_CMDLINE: argv[0] is the program, as on QEMU's board with -kernel and -append."""
+    image = guest(tmp_path, call(0x15, DATA), data=struct.pack("<2Q", DATA + 16, 0x300))
+    with Machine(image, semihosting=True, append=append) as machine:
+        assert machine.run(timeout=20).ok
+        address, size = struct.unpack("<2Q", machine.memory.read(DATA, 16))
+        assert machine.memory.read(address, size + 1).decode() == f"{image}{words}\0"
 
 
 def timer_guest(tmp_path: Path, *, unmask: bool) -> Path:
