@@ -55,6 +55,8 @@ class Cpu:
         self.pmu.on_change = self._pmu_changed
         vcpu.sysregs.add_pmu(self.pmu)
         self.on_wake: Callable[[Cpu], None] = _ignore
+        self.on_interrupt: Callable[[Cpu], None] = _ignore
+        """Called when an interrupt is signalled while it does not wait."""
 
     @property
     def mpidr(self) -> int:
@@ -104,9 +106,21 @@ class Cpu:
 
     def _interrupts_changed(self) -> None:
         self.vcpu.set_virtual_interrupts(irq=self._irq, fiq=self._fiq)
-        if self.waiting and (self._irq or self._fiq) and self._wakes:
+        if not (self._irq or self._fiq):
+            return
+        if not self.waiting:
+            self.on_interrupt(self)
+        elif self._wakes:
             self.waiting, self._reads_in = False, None
             self.on_wake(self)
+
+    @property
+    def takes_interrupts(self) -> bool:
+        """Is one signalled that the CPU, which is on and not loaded, will take once it is?"""
+        if self.power is not AffinityState.ON or not hasattr(self.vcpu, "state"):
+            return False
+        pstate = PState(self.vcpu.state.pstate)
+        return bool((self._irq and not pstate.I) or (self._fiq and not pstate.F))
 
     def connect_timers(self, virtual: SignalLine, physical: SignalLine, overflow: SignalLine) -> None:
         """Where the interrupts of the timers and of the Performance Monitors go."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.instructions import WFE, YIELD
 from armvcpu.machine.clock import NO_DEADLINE
+from armvcpu.vcpu.vcpu_life import VCpuState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
 
 TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 200_000
-"""How long a CPU keeps the engine while another could run, after it has woken another one, and until the first look at
-whether it only spins; each later look comes after four times as long."""
+"""How long a CPU keeps the engine while another could run, after it has woken or interrupted another one, and until the
+first look at whether it only spins; each later look comes after four times as long."""
+ANSWER_NS = 200_000
+"""How long the next CPU keeps it then, if the one that sent the interrupt could go on."""
 SPINNING = frozenset((YIELD, WFE))
 MOST_SPIN_SITES, SPINS_TO_HOOK = 64, 24
 """A kernel waits in some dozens of places; where one of a guest's locks is not among them, each hand-over of it takes a
@@ -39,11 +42,13 @@ class Turns:
         """The one that the engine has loaded."""
         self._ends = self._next_look = NO_DEADLINE
         self._began = 0
-        self._is_over = False
+        self._is_over = self._is_asked = False
         self._spin_sites: set[int] = set()
         self._spins_seen: Counter[int] = Counter()
         for cpu in machine.cpus:
             cpu.on_wake = self._on_wake
+            if len(machine.cpus) > 1:
+                cpu.on_interrupt = self._on_interrupt
 
     def choose(self) -> bool:
         """Have the CPU loaded that runs next; False where all wait."""
@@ -62,7 +67,8 @@ class Turns:
         if self._ends >= NO_DEADLINE and self._others_can_run():
             self._began = self._now()
             self._next_look = self._began + LOOK_NS
-            self.end_within(TURN_NS)
+            self.end_within(ANSWER_NS if self._is_asked else TURN_NS)
+            self._is_asked = False
         return True
 
     def switch_to(self, cpu: Cpu) -> None:
@@ -103,12 +109,12 @@ class Turns:
 
     def state(self) -> list[int]:
         """Where the present turn stands."""
-        return [self._ends, self._next_look, self._began, int(self._is_over)]
+        return [self._ends, self._next_look, self._began, int(self._is_over), int(self._is_asked)]
 
     def load_state(self, state: list[int]) -> None:
         """Return to a state that `state()` gave."""
-        self._ends, self._next_look, self._began, is_over = state
-        self._is_over = bool(is_over)
+        self._ends, self._next_look, self._began, is_over, is_asked = state
+        self._is_over, self._is_asked = bool(is_over), bool(is_asked)
 
     def _end(self) -> None:
         self._ends = self._next_look = NO_DEADLINE
@@ -124,6 +130,16 @@ class Turns:
         """
         if cpu is not self.cpu and self.cpu.runnable:
             self.end_within(WAKE_NS)
+
+    def _on_interrupt(self, cpu: Cpu) -> None:
+        """A CPU that waits for its turn has been interrupted: soon it is its turn, where the one that runs did that.
+
+        Both may spin, for the interrupt and for what it answers, and not by WFE; so the answer gets a short turn only.
+        """
+        current = self.cpu
+        if cpu is not current and current.vcpu.life is VCpuState.RUNNING and cpu.takes_interrupts:
+            self.end_within(WAKE_NS)
+            self._is_asked = True
 
     def _spins(self, now: int) -> bool:
         """Does the CPU wait for another one, which can't run meanwhile?

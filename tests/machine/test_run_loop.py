@@ -10,7 +10,9 @@ import raw_guest as raw
 
 from armvcpu import Machine
 from armvcpu.arch.psci import AffinityState
-from armvcpu.machine.cpus import NO_DEADLINE
+from armvcpu.machine.cpus import NO_DEADLINE, Cpu
+from armvcpu.machine.turns import TURN_NS
+from armvcpu.vcpu.vcpu_life import VCpuState
 
 
 @pytest.fixture
@@ -53,6 +55,40 @@ def test_a_deadline_that_is_over_is_set_no_more(two):
     waiting.on_wake = lambda cpu: seen.append(cpu.deadline)
     waiting.update_timers()
     assert seen == [NO_DEADLINE]
+
+
+@pytest.mark.parametrize(("takes", "by_the_other", "soon"), [(1, 1, True), (0, 1, False), (1, 0, False)])
+def test_a_cpu_that_is_interrupted_gets_its_turn_soon(two, monkeypatch, takes, by_the_other, soon):
+    """Where the CPU that runs has done it, and it is not masked; and then that one goes on after a short turn."""
+    turns, (first, other) = two.turns, two.cpus
+    first.waiting = other.waiting = False
+    assert turns.choose()
+    monkeypatch.setattr(Cpu, "takes_interrupts", bool(takes))
+    first.vcpu.life = VCpuState.RUNNING if by_the_other else VCpuState.READY
+    now = two.clock.ns()
+    other.set_irq(True)
+    first.vcpu.life = VCpuState.READY
+    assert (turns._ends - now < TURN_NS // 2) == soon
+    turns.look(turns._ends)
+    now = two.clock.ns()
+    assert turns.choose()
+    assert two.current_cpu is other
+    assert (turns._ends - now < TURN_NS // 2) == soon
+    turns.look(turns._ends)
+    now = two.clock.ns()
+    assert turns.choose()
+    assert two.current_cpu is first
+    assert turns._ends - now > TURN_NS // 2
+
+
+def test_a_cpu_in_reset_takes_no_interrupts(two):
+    """PSTATE.I and F are set (DDI 0487 D1.2.3)."""
+    other = two.cpus[1]
+    other.set_irq(True)
+    assert not other.takes_interrupts
+    two.turns.unload()
+    other.prepare()
+    assert not other.takes_interrupts
 
 
 def test_nobody_awake_is_idle(two):
