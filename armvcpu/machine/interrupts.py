@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.gicv3_icc import READERS, WRITERS
-from armvcpu.machine.cpus import PHYSICAL_TIMER_INTID, PMU_INTID, VIRTUAL_TIMER_INTID
+from armvcpu.machine.cpu_time import PHYSICAL_TIMER_INTID, PMU_INTID, VIRTUAL_TIMER_INTID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ import raw_guest as raw
 
 from armvcpu import Machine
 from armvcpu.arch.psci import AffinityState
-from armvcpu.machine.cpus import NO_DEADLINE, Cpu
+from armvcpu.machine.clock import NO_DEADLINE
+from armvcpu.machine.cpus import Cpu
 from armvcpu.machine.turns import TURN_NS
 from armvcpu.vcpu.vcpu_life import VCpuState
 
