@@ -107,7 +107,7 @@ def test_hello_says_what_it_found():
 def test_id_registers_are_the_models_table(cpu_model):
     """Each `ID name value` line of the sysreg guest is what the model's table has; other ID registers are zero."""
     cpu = model(cpu_model)
-    wanted = {name_of[encoding]: value for encoding, value in presented(cpu, gicv3=True).items()}
+    wanted = {name_of[encoding]: value for encoding, value in presented(cpu, gicv3=True, pmu=True).items()}
     wanted |= {"MPIDR_EL1": 1 << 31, "CNTFRQ_EL0": 62_500_000}
     wanted |= {f"CCSIDR_EL1.{name}": cpu.ccsidr(csselr) for name, csselr in (("L1D", 0), ("L1I", 1), ("L2D", 2))}
     lines = [line.split() for line in boot("sysreg", cpu_model=cpu_model)[1] if line.startswith("ID ")]

@@ -204,7 +204,7 @@ ALWAYS = {"fp", "asimd", "evtstrm", "cpuid"}
 
 def shown(linux: Conversation, register: str, lowest: int) -> int:
     """A field of four bits of an ID register of this machine's CPU model."""
-    values = presented(model(linux.machine.config.cpu_model), gicv3=True)
+    values = presented(model(linux.machine.config.cpu_model), gicv3=True, pmu=True)
     return values[by_name[register].encoding] >> lowest & 0xF
 
 
