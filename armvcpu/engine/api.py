@@ -206,6 +206,10 @@ class Engine(Protocol):
         """Call `listener` before the guest, at EL1, writes MDSCR_EL1 or a watchpoint register: encoding and value."""
         ...
 
+    def watch_translation(self, wanted: bool) -> None:
+        """Is that listener to hear of writes of TTBR0_EL1 too?"""
+        ...
+
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
         """Call `handler` on each access of the guest: is a read, virtual address, width, the value of a write."""
         ...

@@ -273,6 +273,10 @@ class EngineCore:
         """Call `listener` before the guest, at EL1, writes MDSCR_EL1 or a watchpoint register."""
         self._msr_hook.listen_to_debug(listener)
 
+    def watch_translation(self, wanted: bool) -> None:
+        """Is that listener to hear of writes of TTBR0_EL1 too?"""
+        self._msr_hook.want_ttbr0(wanted)
+
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""
         self._watching.on_memory(handler)

@@ -264,6 +264,9 @@ class ScriptedEngine(FakeMemory):
         """Note it in `debug_listener`."""
         self.debug_listener = listener
 
+    def watch_translation(self, wanted: bool) -> None:
+        """Nothing translates here."""
+
     def invalidate_code(self) -> None:
         """Count it."""
         self.code_invalidations += 1

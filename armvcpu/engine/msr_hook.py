@@ -28,7 +28,7 @@ SctlrListener = Callable[[int], int]
 """Called with what the guest writes to SCTLR_EL1; gives what is to be written."""
 
 _CNTKCTL_EL1, _CNTHCTL_EL2 = by_name["CNTKCTL_EL1"].encoding, by_name["CNTHCTL_EL2"].encoding
-_SCTLR_EL1 = by_name["SCTLR_EL1"].encoding
+_SCTLR_EL1, _TTBR0_EL1 = by_name["SCTLR_EL1"].encoding, by_name["TTBR0_EL1"].encoding
 WATCHED = ("MDSCR_EL1", *(f"DBGW{kind}R{n}_EL1" for kind in "VC" for n in range(WATCHPOINTS)))
 _EL0_TIMER = {"V": 1 << 8, "P": 1 << 9}  # CNTKCTL_EL1.EL0VTEN and EL0PTEN
 _EL1PCEN = 1 << 1  # CNTHCTL_EL2
@@ -80,6 +80,12 @@ class MsrHook:
 
         for name in WATCHED:
             self._hook.add_row(by_name[name].encoding, partial(heard, by_name[name].encoding))
+
+        self._hook.add_row(_TTBR0_EL1, partial(heard, _TTBR0_EL1), wanted=False)
+
+    def want_ttbr0(self, wanted: bool) -> None:
+        """Is the listener to debug registers to hear of writes of TTBR0_EL1? Some kernels make two at each entry."""
+        self._hook.want(_TTBR0_EL1, wanted)
 
     def _timer(self, encoding: int, timer: str, part: str, _reg: int, value: int) -> int:
         if not self._may_write(timer):

@@ -102,6 +102,6 @@ class Filter:
         """What the hook calls, with `data`."""
         self.data = C.addressof(self._data)
 
-    def add(self, encoding: int) -> None:
-        """Have the callback called for a register too."""
-        self._data[TABLE_AT + table_index(encoding)] = 1
+    def choose(self, encoding: int, wanted: bool) -> None:
+        """Have the callback called for a register too, or no longer."""
+        self._data[TABLE_AT + table_index(encoding)] = wanted

@@ -69,10 +69,14 @@ class RegisterHook:
             handle, lib.const.UC_HOOK_INSN, self._filter.function, instruction=instruction, data=self._filter.data
         )
 
-    def add_row(self, encoding: int, row: RegisterRow) -> None:
-        """Have `row` called for a register."""
+    def add_row(self, encoding: int, row: RegisterRow, *, wanted: bool = True) -> None:
+        """Have `row` called for a register, at once or when it is wanted."""
         self._rows[key_of(encoding)] = row
-        self._filter.add(encoding)
+        self.want(encoding, wanted)
+
+    def want(self, encoding: int, wanted: bool) -> None:
+        """Is the row of a register to be called? Without native code it is anyway."""
+        self._filter.choose(encoding, wanted)
 
     def el(self) -> int:
         """The level of the instruction."""

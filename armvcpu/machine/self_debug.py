@@ -1,14 +1,15 @@
 """Self-hosted debug, as far as the engine leaves it to us: watchpoints, and software step that PSTATE.D held back.
 
 Watchpoints (DDI 0487 D2.10) are guards of the pages that they watch (`guards.py`), which are looked up when the guest
-writes DBGWVRn_EL1, DBGWCRn_EL1 or MDSCR_EL1: one follows the mapping that its address has then. A linked one (WT) is
-taken as an unlinked one. The engine's own software step (D2.12) begins at ERET; where a guest has it active and clears
-PSTATE.D by MSR, it is single-stepped up to there.
+writes DBGWVRn_EL1, DBGWCRn_EL1 or MDSCR_EL1, and again when it writes TTBR0_EL1 or a descriptor that led there: what
+is watched is often mapped later, or elsewhere (copy on write). A linked one (WT) is taken as an unlinked one. The
+engine's own software step (D2.12) begins at ERET; where a guest has it active and clears PSTATE.D by MSR, it is
+single-stepped up to there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import MDSCR_EL1
@@ -16,63 +17,27 @@ from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.sysregs_debug import WATCHPOINTS
 from armvcpu.errors import UsageError
-from armvcpu.machine.guards import Guard
+from armvcpu.machine.guards import Access, Guard
 from armvcpu.machine.memory import PAGE
+from armvcpu.machine.stage1 import walk
+from armvcpu.machine.watchpoint import Watchpoint
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.arch.accesses import MemoryAccess
     from armvcpu.machine.machine import Machine
 
 _MDSCR, _OSLSR = by_name["MDSCR_EL1"].encoding, by_name["OSLSR_EL1"].encoding
+_TTBR0 = by_name["TTBR0_EL1"].encoding
 _VALUES = [by_name[f"DBGWVR{n}_EL1"].encoding for n in range(WATCHPOINTS)]
 _CONTROLS = [by_name[f"DBGWCR{n}_EL1"].encoding for n in range(WATCHPOINTS)]
 _D, _OSLK, _DEBUG_FAULT, _WNR = 1 << 9, 1 << 1, 0x22, 1 << 6
-_SECURE_ONLY = 2
 _STEPS = 256
 """Instructions that are stepped between two looks at what else there is to do."""
-_MOST_PAGES = 1024
-"""A watchpoint may watch 2 GiB; the pages of a larger one are not guarded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watchpoint:
-    """One that is enabled: DBGWVRn_EL1 and DBGWCRn_EL1 (DDI 0487 D17.3)."""
-
-    value: int
-    control: int
-
-    @property
-    def levels(self) -> int:
-        """The exception levels it watches, a bit each: PAC, and SSC and HMC for Non-secure state."""
-        if self.control >> 13 & 1 or self.control >> 14 & 3 == _SECURE_ONLY:
-            return 0
-        return {1: 0b10, 2: 0b01, 3: 0b11}.get(self.control >> 1 & 3, 0)
-
-    @property
-    def denied(self) -> MappingFlags:
-        """LSC: loads, stores or both."""
-        kinds = {1: MappingFlags.READ, 2: MappingFlags.WRITE, 3: MappingFlags.READ | MappingFlags.WRITE}
-        return kinds.get(self.control >> 3 & 3, MappingFlags(0))
-
-    @property
-    def ranges(self) -> list[tuple[int, int]]:
-        """(first, last) virtual addresses watched: a power of two by MASK, else the bytes of BAS."""
-        mask = self.control >> 24 & 0x1F
-        if mask:
-            size = 1 << mask
-            first = self.value & -size
-            return [(first, first + size - 1)]
-        first, select = self.value & -4, self.control >> 5 & 0xFF
-        if first & 4:
-            select &= 0xF
-        return [(first + n, first + n) for n in range(8) if select >> n & 1]
-
-    def hit(self, address: int, width: int) -> int | None:
-        """The lowest address of an access that is watched, or None."""
-        found = [max(first, address) for first, last in self.ranges if first < address + width and address <= last]
-        return min(found) if found else None
+_TABLE, _MOST_GUARDS = MappingFlags.WRITE, 4096
 
 
 class SelfDebug:
@@ -80,8 +45,11 @@ class SelfDebug:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._guards: list[list[Guard]] = [[] for _ in range(machine.config.cpus)]
+        self._guards: list[dict[tuple[int, MappingFlags], Guard]] = [{} for _ in range(machine.config.cpus)]
+        """Of each CPU, by page and what is denied (and EXECUTE for a table)."""
         self._changed = False
+        self._moved: set[int] = set()
+        """The CPUs whose watchpoints may have come to other pages."""
         self._stepped: int | None = None
         """The CPU that is stepped up to where its software step begins."""
         machine.engine.on_debug_write(self._on_write)
@@ -91,6 +59,8 @@ class SelfDebug:
         for own in self._guards:
             self._drop(own)
         self._changed, self._stepped = False, None
+        self._moved.clear()
+        self._machine.engine.watch_translation(False)
 
     def restore(self) -> None:
         """The CPUs, none of which is loaded, have other registers: watch what those say."""
@@ -102,14 +72,19 @@ class SelfDebug:
                 self.look()
                 machine.turns.unload()
 
-    def _drop(self, guards: list[Guard]) -> None:
-        for guard in guards:
+    def _drop(self, guards: dict[tuple[int, MappingFlags], Guard]) -> None:
+        for guard in guards.values():
             self._machine.guards.remove(guard)
         guards.clear()
 
     def _on_write(self, register: int, value: int) -> None:
         """In the guest, before it writes one of the registers at EL1: the run ends soon, and `serve` looks."""
         index = self._machine.current_cpu.index
+        if register == _TTBR0:
+            if self._guards[index]:
+                self._moved.add(index)
+                self._machine.engine.leave()
+            return
         if register == _MDSCR:
             steps = value & MDSCR_EL1.SS.mask and value & MDSCR_EL1.KDE.mask
             if steps or self._stepped == index:
@@ -124,6 +99,8 @@ class SelfDebug:
     def serve(self) -> Exit:
         """Between two runs: guarded accesses, and what debug registers ask for; `Nothing` unless there is an exit."""
         reason = self._machine.guards.serve()
+        while self._moved:
+            self._follow(self._moved.pop())
         if not self._changed or not isinstance(reason, Nothing):
             return reason
         self._changed = False
@@ -132,36 +109,59 @@ class SelfDebug:
 
     def look(self) -> None:
         """Guard what the watchpoints of the CPU that is loaded watch, and nothing else of its."""
-        machine = self._machine
-        own = self._guards[machine.current_cpu.index]
-        self._drop(own)
-        for one in self._enabled() if machine.engine.read_sysreg(_MDSCR) & MDSCR_EL1.MDE.mask else ():
-            pages = self._pages(one)
-            if pages and one.denied:
-                guard = Guard(pages, one.denied, _unheard, self._forbids)
-                machine.guards.add(guard)
-                own.append(guard)
+        index = self._machine.current_cpu.index
+        self._drop(self._guards[index])
+        self._follow(index)
+        self._machine.engine.watch_translation(any(self._guards))
 
-    def _enabled(self) -> list[Watchpoint]:
-        read = self._machine.engine.read_sysreg
+    def _follow(self, index: int) -> None:
+        """Guard where a CPU's watchpoints have come to, and the tables on the way, besides where they have been."""
+        own, read = self._guards[index], self._reader(index)
+        if len(own) > _MOST_GUARDS:
+            self._drop(own)
+        for one in self._enabled(read) if read(_MDSCR) & MDSCR_EL1.MDE.mask else ():
+            for at in one.pages if one.denied else ():
+                descriptors, physical = walk(at, read, self._doubleword)
+                for descriptor in descriptors:
+                    self._guard(index, descriptor, _TABLE, partial(self._on_table_write, index), None)
+                if physical is not None:
+                    self._guard(index, physical, one.denied, _unheard, self._forbids)
+
+    def _guard(
+        self,
+        index: int,
+        address: int,
+        denied: MappingFlags,
+        hear: Callable[[Access], None],
+        forbid: Callable[[MemoryAccess], bool] | None,
+    ) -> None:
+        page = address & -PAGE
+        key = page, denied if forbid else denied | MappingFlags.EXECUTE  # what no watchpoint denies
+        if key in self._guards[index]:
+            return
+        guard = Guard(frozenset((page,)), denied, hear, forbid)
+        try:
+            self._machine.guards.add(guard)
+        except UsageError:  # a device, which can't be guarded
+            return
+        self._guards[index][key] = guard
+
+    def _on_table_write(self, index: int, _access: Access) -> None:
+        self._moved.add(index)
+
+    def _reader(self, index: int) -> Callable[[int], int]:
+        """The system registers of a CPU, which may not be the one that is loaded."""
+        cpu = self._machine.cpus[index]
+        return self._machine.engine.read_sysreg if cpu.is_bound else cpu.vcpu.system_registers.read
+
+    def _doubleword(self, address: int) -> int | None:
+        memory = self._machine.memory
+        return int.from_bytes(memory.read(address, 8), "little") if memory.is_ram(address, 8) else None
+
+    @staticmethod
+    def _enabled(read: Callable[[int], int]) -> list[Watchpoint]:
         found = (Watchpoint(read(_VALUES[n]), read(_CONTROLS[n])) for n in range(WATCHPOINTS))
         return [one for one in found if one.control & 1]
-
-    def _pages(self, one: Watchpoint) -> frozenset[int]:
-        """The physical pages behind it that are RAM."""
-        machine, pages = self._machine, set[int]()
-        virtual = {at for first, last in one.ranges for at in range(first & -PAGE, last + 1, PAGE)[: _MOST_PAGES + 1]}
-        if len(virtual) > _MOST_PAGES:
-            return frozenset()
-        for at in virtual:
-            physical = machine.engine.translate(at)
-            if physical is not None:
-                try:
-                    machine.memory.check_page(physical & -PAGE)
-                except UsageError:  # a device, which can't be guarded
-                    continue
-                pages.add(physical & -PAGE)
-        return frozenset(pages)
 
     # --- watchpoints ------------------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class SelfDebug:
         wanted = (MappingFlags.READ if access.reads else MappingFlags(0)) | (
             MappingFlags.WRITE if access.writes else MappingFlags(0)
         )
-        for one in self._enabled():
+        for one in self._enabled(read):
             address = one.hit(access.address, access.width)
             if address is not None and one.denied & wanted and one.levels >> level & 1:
                 is_write = access.writes and MappingFlags.WRITE in one.denied

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 import raw_guest as raw
 
@@ -36,14 +38,16 @@ def access(offset: int, width: int, *, is_read: bool = False) -> list[int]:
     return raw.flat(raw.mov(5, DATA + offset), raw.mov(7, NEW), 0x1000_0026, made)  # ADR x6, #4
 
 
-def run(tmp_path, *words, vector=HANDLER, **options) -> list[int]:
-    """Run a guest; its x registers at the end."""
+def run(tmp_path, *words, vector=HANDLER, memory_at=None, **options) -> list[int]:
+    """Run a guest; its x registers at the end. `memory_at`: what is where in memory before."""
     path = tmp_path / "guest.bin"
     fill = [raw.mov(1, DATA), raw.mov(2, OLD), raw.store(2, 1), raw.set_vectors()]
     path.write_bytes(raw.image(*fill, *words, vector=vector))
     with Machine(path, **options) as machine:
+        for address, data in (memory_at or {}).items():
+            machine.memory.write(address, data)
         outcome = machine.run(timeout=10)
-        assert outcome.ok, outcome.text
+        assert outcome.ok, outcome.reason
         return [machine.vcpu.gpr(n) for n in range(31)]
 
 
@@ -167,3 +171,60 @@ def test_watchpoints_go_with_a_reset_and_return_with_a_snapshot(tmp_path):
         other.restore(snapshot)
         assert other.run(timeout=5).ok
         assert other.vcpu.gpr(22) == DATA
+
+
+# --- what is watched is mapped later, or elsewhere
+
+ELSEWHERE, TABLES, DSB = 0x4021_0000, 0x4030_0000, 0xD503_3F9F
+NORMAL, DEVICE, TABLE, BLOCK, PAGE = 0x701, 0x405, 3, 1, 3
+"""Of descriptors with 4 KiB granules: AF, SH and AttrIndx; what they are (DDI 0487 D8.3)."""
+MAIR, TCR = 0x00FF, 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 2 << 32
+"""AttrIndx 0 is Normal, 1 is Device; 39 bits from TTBR0_EL1 alone."""
+
+
+def tables(base: int, data: int) -> bytes:
+    """Levels 1 to 3, at `base`: all is where it is, but what is behind the page of DATA."""
+    level_1 = [DEVICE | BLOCK, base + 0x1000 | TABLE]
+    level_2 = [0x4000_0000 | NORMAL | BLOCK, base + 0x2000 | TABLE]
+    level_3 = [data, *(0x4020_0000 + 0x1000 * n | NORMAL | PAGE for n in range(1, 512))]
+    return b"".join(
+        struct.pack(f"<{len(level)}Q", *level).ljust(0x1000, b"\0") for level in (level_1, level_2, level_3)
+    )
+
+
+NOWHERE, THERE = tables(TABLES, 0), tables(TABLES + 0x3000, ELSEWHERE | NORMAL | PAGE)
+SWITCH_ON = [
+    *raw.mov(0, MAIR), raw.msr("MAIR_EL1", 0), *raw.mov(0, TCR), raw.msr("TCR_EL1", 0), *raw.mov(0, TABLES),
+    raw.msr("TTBR0_EL1", 0), raw.ISB, raw.mrs(0, "SCTLR_EL1"), 0xB240_0000, raw.msr("SCTLR_EL1", 0), raw.ISB,
+]  # fmt: skip
+"""The MMU: ORR x0, x0, #1."""
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+@pytest.mark.parametrize(
+    "comes",
+    [
+        [*raw.mov(0, TABLES + 0x2000), *raw.mov(1, ELSEWHERE | NORMAL | PAGE), raw.store(1, 0), DSB, raw.ISB],
+        [*raw.mov(0, TABLES + 0x1008), *raw.mov(1, TABLES + 0x5000 | TABLE), raw.store(1, 0), DSB, 0xD508_871F, DSB,
+         raw.ISB],
+        [*raw.mov(0, TABLES + 0x3000), raw.msr("TTBR0_EL1", 0), 0xD508_871F, DSB, raw.ISB],
+    ],
+    ids=["descriptor", "table", "TTBR0_EL1"],
+)  # fmt: skip
+def test_a_watchpoint_follows_its_mapping(tmp_path, clock, comes):
+    """Watched before anything is mapped there, as after a fork (copy on write). The hex words are TLBI VMALLE1."""
+    code = [SWITCH_ON, UNLOCK, watch(DATA, EL1_STORES), comes, raw.branch(1), access(0, 8)]
+    at = {TABLES: NOWHERE + THERE, ELSEWHERE + DATA % 0x1000: struct.pack("<Q", OLD)}
+    x = run(tmp_path, *code, memory_at=at, clock=clock)
+    assert x[21:25] == [CURRENT | WNR, DATA, x[6], OLD]
+
+
+def test_a_page_that_was_watched_is_free_once_nothing_is(tmp_path):
+    """The tables too."""
+    path = tmp_path / "guest.bin"
+    off = [*raw.mov(0, 0), raw.msr("MDSCR_EL1", 0), raw.ISB, raw.NOP, raw.branch(1)]
+    path.write_bytes(raw.image(SWITCH_ON, UNLOCK, watch(DATA, EL1_STORES), raw.branch(1), off, raw.FOREVER))
+    with Machine(path) as machine:
+        machine.memory.write(TABLES, NOWHERE)
+        machine.run(timeout=0.2)
+        assert not machine.guards
