@@ -161,10 +161,10 @@ static void interrupts(void) {
     now->set_cval(now->count());
     now->set_ctl(CTL_ENABLE);
     result("a level: again until it is disabled", wait_taken(n + 5) && taken[cpu] == n + 5);
-    now->set_cval(now->count() + ticks_of_us(3000));
+    now->set_cval(now->count() + ticks_of_us(20000));
     now->set_ctl(CTL_ENABLE);
     now->set_ctl(0);
-    u64 end = now->count() + ticks_of_us(6000);
+    u64 end = now->count() + ticks_of_us(30000);
     while (now->count() < end) {
     }
     result("disabled before the deadline: none", taken[cpu] == n + 5);
