@@ -12,6 +12,7 @@ from armvcpu import Machine
 from armvcpu.errors import ImageError
 from armvcpu.machine import snapshot_file
 from armvcpu.machine.copy_on_write import MIB
+from armvcpu.machine.outcome import Ending
 
 IMAGE = "guests/bin/smp.elf"
 MEMORY = 64 * MIB
@@ -22,7 +23,7 @@ def saved(tmp_path_factory):
     """The SMP guest, stopped in its middle."""
     path = tmp_path_factory.mktemp("snapshots") / "smp.snap"
     with Machine(IMAGE, cpus=4, memory=MEMORY) as machine:
-        machine.run(timeout=0.3)
+        assert machine.run(max_instructions=300_000).ending is Ending.LIMIT
         snapshot = machine.snapshot()
         snapshot_file.save(snapshot, path)
         snapshot.close()

@@ -126,7 +126,7 @@ def test_a_place_that_is_not_reached_says_how_it_ended(boot):
 def test_a_brk_of_the_guests_own_is_its_own(boot):
     """Even with the debugger's immediate: it is not where a breakpoint was set."""
     target = boot(raw.mov(1, 7), BRK)
-    target.run(timeout=0.05)
+    target.run(timeout=0.3)
     assert target.recorder.exceptions[0].esr >> 26 == 0x3C
 
 
@@ -309,7 +309,7 @@ def test_a_poisoned_page_aborts(boot):
     """A synchronous external abort, DFSC 0x10, until it is healed."""
     target = boot(raw.mov(3, 0x4100_0000), raw.store(1, 3), raw.NOP, 0x17FF_FFFE)  # b to the STR
     heal = target.poison(0x4100_0010)
-    target.run(timeout=0.05)
+    target.run(timeout=0.3)
     assert target.recorder.exceptions[0].esr & 0x3F == 0x10
     heal()
     target.at(0x4100_0000).u64 = 5

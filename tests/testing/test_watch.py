@@ -220,7 +220,7 @@ def test_an_access_that_faults_in_the_guest_is_none(boot):
     )  # fmt: skip
     target.at(table + 8).u64 = 0x4000_0000 | 1 << 10 | 1
     with target.watch(0x8000_0000 - 4, 4) as watch:
-        target.run(timeout=0.1)
+        target.run(timeout=0.3)
     assert target.recorder.exceptions[0].far == 0x8000_0000
     assert watch.accesses == []
 
