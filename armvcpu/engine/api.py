@@ -83,8 +83,15 @@ class Engine(Protocol):
         """In a trap handler: let `run` return when the handler has returned."""
         ...
 
-    def request_stop(self) -> None:
-        """From any thread: make `run` return soon; one made before the run starts is not lost."""
+    def request_stop(self, *, wait: bool = True) -> None:
+        """From any thread: make `run` return soon; one made before the run starts is not lost.
+
+        It returns once the run has heard it, or at once, where `wait` is false: then `repeat_stop` follows.
+        """
+        ...
+
+    def repeat_stop(self) -> bool:
+        """From any thread, a millisecond after a stop was requested: make it heard. Is this to be called again?"""
         ...
 
     def set_counting(self, counting: bool) -> None:

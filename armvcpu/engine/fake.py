@@ -169,9 +169,13 @@ class ScriptedEngine(FakeMemory):
         self.leaves += 1
         self._left = True
 
-    def request_stop(self) -> None:
+    def request_stop(self, *, wait: bool = True) -> None:  # noqa: ARG002
         """The present or next `run` returns STOPPED."""
         self._stopping = True
+
+    def repeat_stop(self) -> bool:
+        """It was heard."""
+        return False
 
     def set_counting(self, counting: bool) -> None:
         """Note the mode."""

@@ -9,6 +9,7 @@ docs/engine.md tells what Unicorn leaves to us and why.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import op
@@ -45,7 +46,6 @@ class UnicornEngine(EngineCore):
         self.counting = True  # as Unicorn starts
         self._runner: int | None = None
         self._stop_lock = threading.RLock()
-        self._stop_taken = threading.Condition(self._stop_lock)
         self._install_trap_hook()
         self._mode_state = self._allocate_state()
         self.state = self.new_state()
@@ -131,7 +131,6 @@ class UnicornEngine(EngineCore):
                 return RunEnd.STOPPED
         with self._stop_lock:
             self._stopping = False
-            self._stop_taken.notify_all()
         return RunEnd.STOPPED
 
     def _run_exactly(self, limit: int) -> RunEnd:
@@ -213,17 +212,17 @@ class UnicornEngine(EngineCore):
         else:
             self._stop(self._handle)
 
-    def request_stop(self) -> None:
+    def request_stop(self, *, wait: bool = True) -> None:
         """From any thread. A stop that comes just before `uc_emu_start` is lost, so it is repeated until taken."""
         self._stopping = True
-        if self.counting:
-            return
-        taken = not self._stop_once()
-        while not taken and self._runner not in {None, threading.get_ident()}:
-            with self._stop_taken:
-                if self._stopping:
-                    self._stop_taken.wait(_STOP_AGAIN)
-            taken = not self._stop_once()
+        again = self.repeat_stop()
+        while again and wait:
+            time.sleep(_STOP_AGAIN)
+            again = self.repeat_stop()
+
+    def repeat_stop(self) -> bool:
+        """From any thread. In the counting mode, which can't be stopped, a run looks for the request itself."""
+        return not self.counting and self._stop_once() and self._runner not in {None, threading.get_ident()}
 
     def _stop_once(self) -> bool:
         """Stop, unless the request has been met meanwhile: a later run, or another engine here, must not hear of it."""

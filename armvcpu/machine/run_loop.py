@@ -80,6 +80,10 @@ class RunLoop:
         self._attention.set()
         self._engine.request_stop()
 
+    def _attend_soon(self) -> None:
+        self._attention.set()
+        self._engine.request_stop(wait=False)
+
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """See `Machine.run`."""
         machine = self._machine
@@ -88,7 +92,7 @@ class RunLoop:
         elif not self._clock.repeats:
             self._knows_count = False
         self.outcome = None
-        with Waker(self.attend, self._sources) as waker:
+        with Waker(self._attend_soon, self._engine.repeat_stop, self._sources) as waker:
             self._waker = waker
             for source in self._sources:
                 source.on_interest = waker.listen
@@ -204,7 +208,7 @@ class RunLoop:
         for cpu in self._machine.cpus:
             if cpu.deadline <= now:
                 cpu.update_timers()
-        self.turns.look(now)
+        self.turns.look(self._clock.ns())
         self._rtc.tick()
         self._inputs.admit()
         self._machine.console_input.feed()

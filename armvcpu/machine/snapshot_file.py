@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
 
 MAGIC = b"armvcpu snapshot"
-VERSION = 3
+VERSION = 4
 HEADER = struct.Struct("<16sIIQIIQQ")  # magic, version, 0, length, CRC, 0, RAM's offset and size
 PAGE = 4096
 _REMEDY = "make it anew with --snapshot-save"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.machine import Machine
 
-TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 200_000
-"""How long a CPU keeps the engine while another could run, after it has woken or interrupted another one, and until the
-first look at whether it only spins; each later look comes after four times as long."""
+TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 1_000_000
+"""How long a CPU keeps the engine while another could run, after it has woken or interrupted another one, and until
+there is a look at whether it only spins."""
 ANSWER_NS = 200_000
 """How long the next CPU keeps it then, if the one that sent the interrupt could go on."""
 SPINNING = frozenset((YIELD, WFE))
@@ -41,7 +41,6 @@ class Turns:
         self.cpu: Cpu = machine.cpus[0]
         """The one that the engine has loaded."""
         self._ends = self._next_look = NO_DEADLINE
-        self._began = 0
         self._is_over = self._is_asked = False
         self._spin_sites: set[int] = set()
         self._spins_seen: Counter[int] = Counter()
@@ -65,8 +64,7 @@ class Turns:
             self._ends = self._next_look = NO_DEADLINE
         self.cpu.is_awake()
         if self._ends >= NO_DEADLINE and self._others_can_run():
-            self._began = self._now()
-            self._next_look = self._began + LOOK_NS
+            self._next_look = self._now() + LOOK_NS
             self.end_within(ANSWER_NS if self._is_asked else TURN_NS)
             self._is_asked = False
         return True
@@ -103,17 +101,17 @@ class Turns:
         return min(self._ends, self._next_look)
 
     def look(self, now: int) -> None:
-        """Is the turn over?"""
-        if self._ends <= now or (self._next_look <= now and self._spins(now)):
+        """Is the turn over, or as good as over, where the engine has been stopped already?"""
+        if self._ends <= now + WAKE_NS or (self._next_look <= now and self._spins()):
             self._end()
 
     def state(self) -> list[int]:
         """Where the present turn stands."""
-        return [self._ends, self._next_look, self._began, int(self._is_over), int(self._is_asked)]
+        return [self._ends, self._next_look, int(self._is_over), int(self._is_asked)]
 
     def load_state(self, state: list[int]) -> None:
         """Return to a state that `state()` gave."""
-        self._ends, self._next_look, self._began, is_over, is_asked = state
+        self._ends, self._next_look, is_over, is_asked = state
         self._is_over, self._is_asked = bool(is_over), bool(is_asked)
 
     def _end(self) -> None:
@@ -141,13 +139,13 @@ class Turns:
             self.end_within(WAKE_NS)
             self._is_asked = True
 
-    def _spins(self, now: int) -> bool:
+    def _spins(self) -> bool:
         """Does the CPU wait for another one, which can't run meanwhile?
 
         The engine reports neither WFE nor YIELD, so they are looked for around PC. One that is found again
         and again ends turns by itself from then on.
         """
-        self._next_look = now + 3 * (now - self._began)
+        self._next_look = NO_DEADLINE
         start = self.cpu.vcpu.state.pc - SPIN_WINDOW
         code = self._machine.engine.read_virtual(start, 2 * SPIN_WINDOW)
         if code is None:

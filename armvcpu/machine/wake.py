@@ -33,8 +33,10 @@ if TYPE_CHECKING:
             """The descriptor."""
 
 
-QUIET_NS = 100_000
-"""How long the guest runs at least between two looks at the sources."""
+QUIET_NS, AGAIN_NS = 100_000, 1_000_000
+"""How long the guest runs at least between two looks at the sources, and how long after a call of `attend` it is time
+to `insist`."""
+_AWAKE, _FOR_EVER = 0, 1 << 63
 
 
 @cache
@@ -44,15 +46,18 @@ def _all_signals() -> tuple[int, ...]:
 
 
 class Waker:
-    """Calls `attend` at the deadline, when a signal comes, and once when one of `sources` is ready, until `listen`."""
+    """Calls `attend` at the deadline, when a signal comes, and once when one of `sources` is ready, until `listen`.
 
-    def __init__(self, attend: Callable[[], None], sources: Sequence[Source] = ()) -> None:
-        self._attend, self._sources = attend, sources
+    `attend` may go unheard: some time later `insist` makes it heard, and says whether it is to be called again.
+    """
+
+    def __init__(self, attend: Callable[[], None], insist: Callable[[], bool], sources: Sequence[Source] = ()) -> None:
+        self._attend, self._insist, self._sources = attend, insist, sources
         self._listens_from = 0
         self.has_input = False
         """Is a source ready? Nobody watches them until the next `listen`."""
         self._deadline: int | None = None
-        self._asleep_until: int | None = None
+        self._asleep_until = _AWAKE
         self._closing = False
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
@@ -66,8 +71,7 @@ class Waker:
     def set_deadline(self, deadline: int | None) -> None:
         """The next deadline, ns of CLOCK_MONOTONIC; None for none. Wakes the thread only if it would oversleep."""
         self._deadline = deadline
-        asleep_until = self._asleep_until
-        if deadline is not None and (asleep_until is None or deadline < asleep_until):
+        if deadline is not None and deadline < self._asleep_until:
             self._poke()
 
     def listen(self) -> None:
@@ -98,31 +102,48 @@ class Waker:
 
     def _wait(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _all_signals())  # they belong to the main thread
+        insist_at = _FOR_EVER
         while not self._closing:
-            deadline = self._asleep_until = self._deadline
             now = time.monotonic_ns()
-            moments = [] if deadline is None else [deadline]
-            readers: list[int] = []
-            writers: list[int] = []
+            moment, readers, writers = insist_at, [self._read_fd], []
             if self._sources and not self.has_input:
                 if now < self._listens_from:
-                    moments.append(self._listens_from)
+                    moment = min(moment, self._listens_from)
                 else:
-                    readers = [source.fileno() for source in self._sources if source.wants_read]
-                    writers = [source.fileno() for source in self._sources if source.wants_write]
-            left = max(0.0, (min(moments) - now) / 1e9) if moments else None
+                    readers += [source.fileno() for source in self._sources if source.wants_read]
+                    writers += [source.fileno() for source in self._sources if source.wants_write]
+            deadline = self._go_to_sleep(moment)
+            until = self._asleep_until
+            left = None if until == _FOR_EVER else max(0, until - now) / 1e9
             try:
-                ready, writable, _ = select.select([self._read_fd, *readers], writers, [], left)
+                ready, writable, _ = select.select(readers, writers, [], left)
             except (OSError, ValueError):  # one was closed meanwhile
                 continue
-            if writable or len(ready) > (self._read_fd in ready):
-                self.has_input = True
+            finally:
+                self._asleep_until = _AWAKE
+            now = time.monotonic_ns()
+            if self._is_wanted(ready, writable, deadline, now):
+                insist_at = now + AGAIN_NS
                 self._attend()
-            if self._read_fd in ready:
-                if os.read(self._read_fd, 4096).strip(b"\0"):  # the numbers of signals
-                    self._attend()
-            elif ready or writable:
-                continue
-            elif deadline is not None and deadline == self._deadline and time.monotonic_ns() >= deadline:
-                self._deadline = self._asleep_until = None  # whoever sets the next one wakes this thread
-                self._attend()
+            elif insist_at <= now:
+                insist_at = now + AGAIN_NS if self._insist() else _FOR_EVER
+
+    def _go_to_sleep(self, moment: int) -> int | None:
+        """Note until when: whoever sets an earlier deadline from now on pokes, and one set before is seen here."""
+        while True:
+            deadline = self._deadline
+            self._asleep_until = moment if deadline is None else min(moment, deadline)
+            if self._deadline is deadline:
+                return deadline
+
+    def _is_wanted(self, ready: list[int], writable: list[int], deadline: int | None, now: int) -> bool:
+        """Is there something to attend to?"""
+        wanted = False
+        if writable or len(ready) > (self._read_fd in ready):
+            self.has_input = wanted = True
+        if self._read_fd in ready and os.read(self._read_fd, 4096).strip(b"\0"):  # the numbers of signals
+            wanted = True
+        if deadline is not None and deadline <= now and deadline is self._deadline:
+            self._deadline = None
+            wanted = True
+        return wanted
