@@ -2,9 +2,10 @@
 
 *count* hears of every block and adds its instructions to a counter; at a limit it asks the engine to stop. *filter*
 hears of every MSR or MRS and passes those on to Python whose register is in a table. *answer* and *same_page* are what
-a site (sites.py) does nearly always. Each is a few dozen instructions of the host's (native_code.py), some nanoseconds
-where a call of Python costs a quarter to half a microsecond. On a host that has neither encoding, or that forbids
-executable memory, Python does the same, slowly. `tests/engine/test_native.py` runs both encodings.
+a site (sites.py) does nearly always, and *translated* hears of every translation (instruction_cache.py). Each is a few
+dozen instructions of the host's (native_code.py), some nanoseconds where a call of Python costs a quarter to half a
+microsecond. On a host that has neither encoding, or that forbids executable memory, Python does the same, slowly.
+`tests/engine/test_native.py` runs both encodings.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Functions:
     filter: int
     answer: int
     same_page: int
+    translated: int
     nothing: int
 
 
@@ -47,7 +49,7 @@ def functions() -> Functions | None:
         return None
     base = C.addressof(C.c_char.from_buffer(memory))
     addresses, at = [], 0
-    for function in (code.count, code.filter, code.answer, code.same_page, code.nothing):
+    for function in (code.count, code.filter, code.answer, code.same_page, code.translated, code.nothing):
         memory[at : at + len(function)] = function
         addresses.append(base + at)
         at += len(function) + 15 & ~15

@@ -17,6 +17,8 @@ class HostCode:
     """u32 answer(uc, int reg, uc_arm64_cp_reg *, u64 data[7]): `SiteData`; 1 where it has answered, else 0."""
     same_page: bytes
     """u32 same_page(uc, int reg, uc_arm64_cp_reg *, u64 data[5]): `PageData`; 1, or jumps to the callback."""
+    translated: bytes
+    """void translated(uc, uc_tb *, uc_tb *, u64 data[2]): data[0] counts the calls, data[1] is 1 (`NO_PAGE`) again."""
     nothing: bytes
     """A function that returns at once."""
 
@@ -99,6 +101,11 @@ _X86_64 = HostCode(
         "b801000000"  # mov eax, 1
         "c3"  # ret
         "ff6120"  # 1: jmp [rcx+32]
+    ),
+    translated=bytes.fromhex(
+        "48ff01"  # inc qword [rcx]
+        "48c7410801000000"  # mov qword [rcx+8], 1
+        "c3"  # ret
     ),
     nothing=bytes.fromhex("c3"),
 )
@@ -201,6 +208,14 @@ _AARCH64 = HostCode(
         0xD65F03C0,  # ret
         0xF9401064,  # 1: ldr x4, [x3, #32]
         0xD61F0080,  # br x4
+    ),
+    translated=_a64(
+        0xF9400064,  # ldr x4, [x3]
+        0x91000484,  # add x4, x4, #1
+        0xF9000064,  # str x4, [x3]
+        0xD2800024,  # mov x4, #1
+        0xF9000464,  # str x4, [x3, #8]
+        0xD65F03C0,  # ret
     ),
     nothing=_a64(0xD65F03C0),
 )

@@ -11,6 +11,7 @@ from unicorn import x86_const as x86
 
 from armvcpu.arch.registers import by_name
 from armvcpu.engine import native
+from armvcpu.engine.instruction_cache import NO_PAGE
 from armvcpu.engine.native import ENCODINGS, TABLE_AT, TABLE_SIZE, table_index
 
 CODE, DATA, REGISTER, STACK = 0x1000, 0x10_0000, 0x20_0000, 0x30_0000
@@ -139,6 +140,15 @@ def test_a_page_that_is_gone_needs_no_more(host: str) -> None:
         ended, result = call(0xAA, 200, REGISTER, DATA)
         assert ended == end
         assert result == 1 or end == CALLBACK
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_translation_is_counted_and_no_page_is_gone(host: str) -> None:
+    call = Call(host, ENCODINGS[host].translated)
+    call.uc.mem_write(DATA, struct.pack("<3Q", (1 << 32) - 1, 0xFFFF_8000_1234_5000, 77))
+    for count in (1 << 32, (1 << 32) + 1):
+        assert call(0xAA, 0xBB, 0xCC, DATA)[0] == RETURN
+        assert struct.unpack("<3Q", call.uc.mem_read(DATA, 24)) == (count, NO_PAGE, 77)
 
 
 def test_no_two_registers_share_a_place_in_the_table() -> None:
