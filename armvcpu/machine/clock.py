@@ -43,6 +43,9 @@ class Clock(Protocol):
     def ns(self) -> int:
         """Nanoseconds since some moment; never goes back."""
 
+    def busy_ns(self) -> int:
+        """The same, without those in which the host did something else; in the thread that runs the guest."""
+
     def unix(self) -> float:
         """Seconds since 1970-01-01, UTC."""
 
@@ -73,6 +76,7 @@ class HostClock:
 
     repeats = False
     ns = staticmethod(time.monotonic_ns)
+    busy_ns = staticmethod(time.thread_time_ns)
     unix = staticmethod(time.time)
     random = staticmethod(os.urandom)
 
@@ -122,6 +126,10 @@ class InstructionClock:
         """Nanoseconds since power-on."""
         executed = 0 if self._engine is None else self._engine.instructions
         return executed * NS_PER_INSTRUCTION + self._skipped
+
+    def busy_ns(self) -> int:
+        """The same: it stands still while the host does something else."""
+        return self.ns()
 
     def unix(self) -> float:
         """Seconds since 1970 by the date that the machine is switched on at."""

@@ -36,6 +36,8 @@ class Cpu(CpuTime):
         self.on_wake: Callable[[Cpu], None] = _ignore
         self.on_interrupt: Callable[[Cpu], None] = _ignore
         """Called when an interrupt is signalled while it does not wait."""
+        self.on_no_interrupt: Callable[[Cpu], None] = _ignore
+        """Called when none is signalled any more."""
 
     @property
     def mpidr(self) -> int:
@@ -81,8 +83,8 @@ class Cpu(CpuTime):
     def _interrupts_changed(self) -> None:
         self.vcpu.set_virtual_interrupts(irq=self._irq, fiq=self._fiq)
         if not (self._irq or self._fiq):
-            return
-        if not self.waiting:
+            self.on_no_interrupt(self)
+        elif not self.waiting:
             self.on_interrupt(self)
         elif self._wakes:
             self.waiting, self._reads_in = False, None

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 1_000_000
 """How long a CPU keeps the engine while another could run, after it has woken or interrupted another one, and until
 there is a look at whether it only spins."""
-ANSWER_NS = 200_000
-"""How long the next CPU keeps it then, if the one that sent the interrupt could go on."""
+ANSWER_NS = 100_000
+"""How long the next CPU keeps it then once it has acknowledged the interrupt, if the one that sent it could go on."""
 SPINNING = frozenset((YIELD, WFE))
 MOST_SPIN_SITES, SPINS_TO_HOOK = 64, 24
 """A kernel waits in some dozens of places; where one of a guest's locks is not among them, each hand-over of it takes a
@@ -36,18 +36,21 @@ class Turns:
     """The turns of one machine's CPUs; `rearm` is called when the next moment to look has become earlier."""
 
     def __init__(self, machine: Machine, rearm: Callable[[], None]) -> None:
-        self._machine, self._rearm, self._now = machine, rearm, machine.clock.ns
+        self._machine, self._rearm = machine, rearm
+        self._now, self._busy = machine.clock.ns, machine.clock.busy_ns
         self._cpus = machine.cpus
         self.cpu: Cpu = machine.cpus[0]
         """The one that the engine has loaded."""
         self._ends = self._next_look = NO_DEADLINE
-        self._is_over = self._is_asked = False
+        self._due = 0
+        """The turn's end by the time that the host has had for it: `_ends` is too early where the host was away."""
+        self._is_over = self._is_asked = self._answers = False
         self._spin_sites: set[int] = set()
         self._spins_seen: Counter[int] = Counter()
         for cpu in machine.cpus:
             cpu.on_wake = self._on_wake
             if len(machine.cpus) > 1:
-                cpu.on_interrupt = self._on_interrupt
+                cpu.on_interrupt, cpu.on_no_interrupt = self._on_interrupt, self._on_no_interrupt
 
     def choose(self) -> bool:
         """Have the CPU loaded that runs next; False where all wait."""
@@ -65,8 +68,8 @@ class Turns:
         self.cpu.is_awake()
         if self._ends >= NO_DEADLINE and self._others_can_run():
             self._next_look = self._now() + LOOK_NS
-            self.end_within(ANSWER_NS if self._is_asked else TURN_NS)
-            self._is_asked = False
+            self._answers, self._is_asked = self._is_asked, False
+            self.end_within(TURN_NS)
         return True
 
     def switch_to(self, cpu: Cpu) -> None:
@@ -92,7 +95,7 @@ class Turns:
         """Have the turn end after so many ns, unless it ends before."""
         end = self._now() + duration
         if end < self._ends:
-            self._ends = end
+            self._ends, self._due = end, self._busy() + duration
             self._rearm()
 
     @property
@@ -102,17 +105,24 @@ class Turns:
 
     def look(self, now: int) -> None:
         """Is the turn over, or as good as over, where the engine has been stopped already?"""
-        if self._ends <= now + WAKE_NS or (self._next_look <= now and self._spins()):
+        if self._ends <= now + WAKE_NS:
+            missing = self._due - self._busy()
+            if missing > WAKE_NS:
+                self._ends = now + missing
+            else:
+                self._end()
+        elif self._next_look <= now and self._spins():
             self._end()
 
     def state(self) -> list[int]:
         """Where the present turn stands."""
-        return [self._ends, self._next_look, int(self._is_over), int(self._is_asked)]
+        return [self._ends, self._next_look, int(self._is_over), int(self._is_asked), int(self._answers)]
 
     def load_state(self, state: list[int]) -> None:
         """Return to a state that `state()` gave."""
-        self._ends, self._next_look, is_over, is_asked = state
-        self._is_over, self._is_asked = bool(is_over), bool(is_asked)
+        self._ends, self._next_look, is_over, is_asked, answers = state
+        self._is_over, self._is_asked, self._answers = bool(is_over), bool(is_asked), bool(answers)
+        self._due = self._ends  # where runs repeat the host is never away
 
     def _end(self) -> None:
         self._ends = self._next_look = NO_DEADLINE
@@ -132,12 +142,20 @@ class Turns:
     def _on_interrupt(self, cpu: Cpu) -> None:
         """A CPU that waits for its turn has been interrupted: soon it is its turn, where the one that runs did that.
 
-        Both may spin, for the interrupt and for what it answers, and not by WFE; so the answer gets a short turn only.
+        Both may spin, for the interrupt and for what it answers, and not by WFE; so the answer gets a short turn only,
+        but not so short that it is not begun: a busy host may take long for that, and the sender, back too early, would
+        send again what is still pending, which then is one interrupt.
         """
         current = self.cpu
         if cpu is not current and current.vcpu.life is VCpuState.RUNNING and cpu.takes_interrupts:
             self.end_within(WAKE_NS)
             self._is_asked = True
+
+    def _on_no_interrupt(self, cpu: Cpu) -> None:
+        """A CPU has acknowledged all interrupts."""
+        if self._answers and cpu is self.cpu:
+            self._answers = False
+            self.end_within(ANSWER_NS)
 
     def _spins(self) -> bool:
         """Does the CPU wait for another one, which can't run meanwhile?
