@@ -44,7 +44,7 @@ class Clock(Protocol):
         """Nanoseconds since some moment; never goes back."""
 
     def busy_ns(self) -> int:
-        """The same, without those in which the host did something else; in the thread that runs the guest."""
+        """The same, without those in which the host did something else than this process."""
 
     def unix(self) -> float:
         """Seconds since 1970-01-01, UTC."""
@@ -76,7 +76,7 @@ class HostClock:
 
     repeats = False
     ns = staticmethod(time.monotonic_ns)
-    busy_ns = staticmethod(time.thread_time_ns)
+    busy_ns = staticmethod(time.process_time_ns)  # not the thread's: the next run may be another's
     unix = staticmethod(time.time)
     random = staticmethod(os.urandom)
 

@@ -107,7 +107,7 @@ class Turns:
         """Is the turn over, or as good as over, where the engine has been stopped already?"""
         if self._ends <= now + WAKE_NS:
             missing = self._due - self._busy()
-            if missing > WAKE_NS:
+            if WAKE_NS < missing <= TURN_NS:  # more is no turn's: the process has forked
                 self._ends = now + missing
             else:
                 self._end()
