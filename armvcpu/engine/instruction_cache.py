@@ -12,7 +12,7 @@ import ctypes as C  # noqa: N812
 from typing import TYPE_CHECKING
 
 from armvcpu.engine.library import EDGE_CALLBACK, FAULT_CALLBACK
-from armvcpu.engine.native import functions
+from armvcpu.engine.native import TranslationData, functions
 from armvcpu.engine.virtual import PAGE
 
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ class InstructionCache:
         """Pages with an invalidation since the last translation; True: all of the page is gone."""
         self._callback = EDGE_CALLBACK(self._on_translation)
         self._hook = self._known_translations = 0
-        self._cells = (C.c_uint64 * 2)(0, NO_PAGE)
-        """Translations, and the address of a page that is gone as a whole; `NO_PAGE` where there is none."""
-        self.gone_at = C.addressof(self._cells) + 8
-        """Where the latter stands."""
+        self._translations = TranslationData(0, NO_PAGE)
+        self.gone_at = C.addressof(self._translations) + TranslationData.gone.offset
+        """Where the address of a page stands that is gone as a whole; `NO_PAGE` where there is none."""
         self._never = FAULT_CALLBACK(_unexpected)
         lib.add_hook(handle, lib.const.UC_HOOK_MEM_FETCH_UNMAPPED, self._never, NOT_PHYSICAL, (1 << 64) - 1)
 
@@ -56,13 +55,13 @@ class InstructionCache:
 
     def invalidate(self, address: int) -> None:
         """IC IVAU of a virtual address: the line at once, the whole page where it is not the first in it."""
-        if self._cells[0] != self._known_translations:
-            self._known_translations = self._cells[0]
+        if self._translations.count != self._known_translations:
+            self._known_translations = self._translations.count
             self._touched.clear()
         page = address & -PAGE
         gone = self._touched.get(page)
         if gone:
-            self._cells[1] = page
+            self._translations.gone = page
             return
         if gone is None:
             self._invalidate(address & -LINE, LINE)
@@ -72,23 +71,23 @@ class InstructionCache:
             self._hook = self._hear_of_translations()
         self._touched[page] = gone is not None
         if gone is not None:
-            self._cells[1] = page
+            self._translations.gone = page
 
     def forget(self) -> None:
         """Something may have been translated."""
         self._touched.clear()
-        self._cells[1] = NO_PAGE
+        self._translations.gone = NO_PAGE
 
     def _hear_of_translations(self) -> int:
         native = functions()
         callback = self._callback if native is None else native.translated
-        kind, data = self._lib.const.UC_HOOK_EDGE_GENERATED, C.addressof(self._cells)
+        kind, data = self._lib.const.UC_HOOK_EDGE_GENERATED, C.addressof(self._translations)
         return self._lib.add_hook(self._handle, kind, callback, data=data)
 
     def _on_translation(self, _uc: int, _block: int, _previous: int, _data: int) -> None:
         """As `translated` of native.py does."""
-        self._cells[0] += 1
-        self._cells[1] = NO_PAGE
+        self._translations.count += 1
+        self._translations.gone = NO_PAGE
 
     def _invalidate(self, address: int, size: int) -> None:
         """Unicorn forgets the code of a *virtual* page that can be executed, but a guest may name the page by another.

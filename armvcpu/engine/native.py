@@ -84,6 +84,12 @@ class PageData(C.Structure):
                 ("callback", C.c_void_p))  # fmt: skip
 
 
+class TranslationData(C.Structure):
+    """Of *translated*: how many there were, the address of a page that is gone as a whole."""
+
+    _fields_ = (("count", C.c_uint64), ("gone", C.c_uint64))
+
+
 def table_index(encoding: int) -> int:
     """The place of a register in a filter's table: Op0's low bit, Op1, CRn, CRm, Op2."""
     e = Encoding(encoding)

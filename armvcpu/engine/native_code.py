@@ -18,7 +18,7 @@ class HostCode:
     same_page: bytes
     """u32 same_page(uc, int reg, uc_arm64_cp_reg *, u64 data[5]): `PageData`; 1, or jumps to the callback."""
     translated: bytes
-    """void translated(uc, uc_tb *, uc_tb *, u64 data[2]): data[0] counts the calls, data[1] is 1 (`NO_PAGE`) again."""
+    """void translated(uc, uc_tb *, uc_tb *, u64 data[2]): `TranslationData`; counts, and nothing is gone."""
     nothing: bytes
     """A function that returns at once."""
 

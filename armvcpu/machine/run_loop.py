@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import GuestCrash, Unmodelled
@@ -75,14 +76,10 @@ class RunLoop:
         self._knows_count = instructions is not None
         self._engine.instructions = instructions or 0
 
-    def attend(self) -> None:
-        """From any thread: something wants the loop's attention."""
+    def attend(self, *, wait: bool = True) -> None:
+        """From any thread: something wants the loop's attention; `wait` until the engine has heard it."""
         self._attention.set()
-        self._engine.request_stop()
-
-    def _attend_soon(self) -> None:
-        self._attention.set()
-        self._engine.request_stop(wait=False)
+        self._engine.request_stop(wait=wait)
 
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """See `Machine.run`."""
@@ -92,7 +89,7 @@ class RunLoop:
         elif not self._clock.repeats:
             self._knows_count = False
         self.outcome = None
-        with Waker(self._attend_soon, self._engine.repeat_stop, self._sources) as waker:
+        with Waker(partial(self.attend, wait=False), self._engine.repeat_stop, self._sources) as waker:
             self._waker = waker
             for source in self._sources:
                 source.on_interest = waker.listen

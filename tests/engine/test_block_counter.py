@@ -64,8 +64,8 @@ def test_a_stop_at_a_count_comes_before_the_same_block_every_time():
     assert stops[0::2] == stops[1::2]
 
 
-@pytest.mark.parametrize("name", ["exceptions", "selfmod"])
-def test_python_does_what_the_native_functions_do(monkeypatch, name):
+@pytest.mark.parametrize(("name", "least"), [("exceptions", 100_000), ("selfmod", 10_000)])
+def test_python_does_what_the_native_functions_do(monkeypatch, name, least):
     """For hosts that can't have native code: the same counts and the same instruction cache, slowly."""
     counts = []
     for host in (native.functions(), None):
@@ -75,7 +75,7 @@ def test_python_does_what_the_native_functions_do(monkeypatch, name):
             assert machine.run(timeout=60).status == 0
             counts.append((machine.instructions, bytes(machine.console.output)))
     assert counts[0] == counts[1]
-    assert counts[0][0] > 10_000
+    assert counts[0][0] > least
 
 
 def test_stops_from_within_and_from_other_threads_leave_the_count_exact(bench):
