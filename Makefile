@@ -3,6 +3,8 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+SHIM   := armvcpu/engine/shim
+NATIVE := $(SHIM)/libarmvcpu.so
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow check format guests firmware bench clean
 
@@ -19,21 +21,27 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-run: $(READY) ## Boot the hello guest (GUEST=name for another)
+# The editable install compiles it too, but only once.
+$(NATIVE): $(wildcard $(SHIM)/*.c $(SHIM)/*.h) $(SHIM)/build.py | $(READY)
+	@$(PYTHON) $(SHIM)/build.py
+
+run: $(NATIVE) ## Boot the hello guest (GUEST=name for another)
 	@$(VENV)/bin/armvcpu run guests/bin/$(or $(GUEST),hello).elf
 
-test: $(READY) ## Run the tests (under ten minutes; TESTS=path for some)
+test: $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some)
 	@for tool in mcopy:mtools passt:passt; do command -v $${tool%:*} >/dev/null \
 	  || { echo "$${tool%:*} is missing: apt-get install $${tool#*:}"; exit 1; }; done
 	$(PYTHON) -m pytest -m "not slow" $(TESTS)
 
-test-slow: $(READY) ## Run the tests that take minutes
+test-slow: $(NATIVE) ## Run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(TESTS)
 
-check: $(READY) ## Check format, lint, types and layers
+check: $(NATIVE) ## Check format, lint, types and layers
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy hatch_build.py
+	$(PYTHON) $(SHIM)/build.py --analyze
 	$(PYTHON) -m pytest -q tests/test_layers.py
 
 format: $(READY) ## Format the code and fix what lint can fix
@@ -43,12 +51,12 @@ format: $(READY) ## Format the code and fix what lint can fix
 guests: $(READY) ## Build the guests into guests/bin
 	$(PYTHON) guests/build.py
 
-firmware: $(READY) ## Fetch the firmware that the tests boot (Debian's apt)
+firmware: $(NATIVE) ## Fetch the firmware that the tests boot (Debian's apt)
 	$(VENV)/bin/armvcpu firmware fetch u-boot
 
-bench: $(READY) ## Measure against qemu-system-aarch64, in pairs
+bench: $(NATIVE) ## Measure against qemu-system-aarch64, in pairs
 	$(PYTHON) -m bench
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist $(NATIVE)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -87,7 +87,7 @@ class Library:
         if (major.value, minor.value) != SUPPORTED:
             raise EngineUnsupported(
                 f"Unicorn {major.value}.{minor.value} is installed; armvcpu needs {SUPPORTED[0]}.{SUPPORTED[1]}.x"
-                " (pip install 'unicorn>=2.1.4,<2.2')"
+                " (pip install 'unicorn==2.1.4')"
             )
 
     def check(self, error: int, what: str) -> None:
@@ -131,7 +131,7 @@ def library() -> Library:
     """The process's one Unicorn library; EngineUnsupported with one clear line where there is none."""
     spec = importlib.util.find_spec("unicorn")
     if spec is None or not spec.submodule_search_locations:
-        raise EngineUnsupported("the package unicorn is not installed (pip install 'unicorn>=2.1.4,<2.2')")
+        raise EngineUnsupported("the package unicorn is not installed (pip install 'unicorn==2.1.4')")
     return Library(Path(next(iter(spec.submodule_search_locations))))
 
 

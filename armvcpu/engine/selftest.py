@@ -79,5 +79,5 @@ def require(results: list[CheckResult]) -> None:
         if not result.passed:
             raise EngineUnsupported(
                 f"the installed Unicorn fails the engine's self-test: {result.problem};"
-                " install another build (pip install --force-reinstall 'unicorn>=2.1.4,<2.2')"
+                " install another build (pip install --force-reinstall 'unicorn==2.1.4')"
             )
