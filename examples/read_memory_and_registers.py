@@ -18,7 +18,7 @@ def main() -> int:
             print(f"main(device_tree = {vcpu.gpr(0):#x}), called from {machine.symbols.format(vcpu.gpr(30))}")
             print(vcpu.trap_frame)
             print(f"the tree's magic: {machine.read(vcpu.gpr(0), 4).hex()}")
-            vbar = machine.engine.read_sysreg(by_name["VBAR_EL1"].encoding)
+            vbar = machine.engine.registers.read(by_name["VBAR_EL1"].encoding)
             print(f"VBAR_EL1 {vbar:#x} {machine.symbols.format(vbar)}")
 
         outcome = machine.run(timeout=10)

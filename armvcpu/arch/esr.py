@@ -194,3 +194,16 @@ class BrkIss(RegisterView):
     """ISS of EC 0x3C, BRK, and 0x38, BKPT."""
 
     Comment = Field(15, 0)
+
+
+_WITH_FAR = frozenset(
+    (
+        ExceptionClass.IABT_LOWER, ExceptionClass.IABT_CURRENT, ExceptionClass.PC_ALIGNMENT, ExceptionClass.DABT_LOWER,
+        ExceptionClass.DABT_CURRENT, ExceptionClass.WATCHPOINT_LOWER, ExceptionClass.WATCHPOINT_CURRENT,
+    )
+)  # fmt: skip
+
+
+def has_far(esr: int) -> bool:
+    """Does an exception with this syndrome write FAR_ELx (D17.2.40)?"""
+    return esr >> 26 in _WITH_FAR

@@ -159,3 +159,11 @@ def presented(
     }
     rows = (row for row in ID_REGISTERS if row.home is Home.ID and row.name != "MPIDR_EL1")
     return {row.encoding: int(values.get(row.name, 0)) for row in rows}
+
+
+def translated_features(cpu: CpuModel) -> tuple[int, int, int, int, int, int]:
+    """ID_AA64ISAR0_EL1, ISAR1, PFR0, PFR1, MMFR1, MMFR2: which instructions and PSTATE fields a model has."""
+    return (
+        cpu.ID_AA64ISAR0_EL1, cpu.ID_AA64ISAR1_EL1, cpu.ID_AA64PFR0_EL1.replace(EL0=1, EL1=1, EL2=1, EL3=1), 0,
+        cpu.ID_AA64MMFR1_EL1, cpu.ID_AA64MMFR2_EL1,
+    )  # fmt: skip

@@ -25,6 +25,7 @@ from armvcpu.arch.sysreg import (
     SysRegIss,
     access_from_instruction,
     encoding_from_iss,
+    generic_encoding,
     generic_name,
     instruction_from_access,
     is_id_space,
@@ -61,6 +62,7 @@ __all__ = [
     "by_encoding",
     "by_name",
     "encoding_from_iss",
+    "encoding_of",
     "generic_name",
     "instruction_from_access",
     "is_id_space",
@@ -84,6 +86,16 @@ SYSREGS: tuple[SysReg, ...] = (
 
 by_encoding: dict[int, SysReg] = {row.encoding: row for row in SYSREGS}
 by_name: dict[str, SysReg] = {row.name: row for row in SYSREGS}
+
+
+_by_upper_name = {row.name.upper(): row.encoding for row in SYSREGS}
+
+
+def encoding_of(name: str) -> int | None:
+    """The packed encoding of a register by its name, in any case, or by its generic one; None where there is none."""
+    upper = name.upper()
+    known = _by_upper_name.get(upper)
+    return generic_encoding(upper) if known is None else known
 
 
 def register_name(encoding: int) -> str:

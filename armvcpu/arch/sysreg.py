@@ -87,6 +87,19 @@ def generic_name(encoding: int) -> str:
     return f"S{e.Op0}_{e.Op1}_C{e.CRn}_C{e.CRm}_{e.Op2}"
 
 
+def generic_encoding(name: str) -> int | None:
+    """The packed key that a generic name stands for: `S<op0>_<op1>_C<n>_C<m>_<op2>`, op0 2 or 3, in upper case."""
+    parts = name.split("_")
+    if len(parts) != 5 or parts[0][:1] != "S" or parts[2][:1] != "C" or parts[3][:1] != "C":
+        return None
+    numbers = (parts[0][1:], parts[1], parts[2][1:], parts[3][1:], parts[4])
+    if not all(number.isdecimal() and number.isascii() for number in numbers):
+        return None
+    op0, op1, crn, crm, op2 = map(int, numbers)
+    fits = op0 in {2, 3} and op1 < 8 and crn < 16 and crm < 16 and op2 < 8
+    return op(op0, op1, crn, crm, op2) if fits else None
+
+
 def is_id_space(encoding: int) -> bool:
     """Is it in the space of ID registers, where what is not allocated reads as zero (D17.1, Table D17-2)?"""
     e = Encoding(encoding)

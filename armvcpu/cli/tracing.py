@@ -36,7 +36,7 @@ class Traces:
     def attach(self, machine: Machine) -> None:
         """Have the machine tell what happens."""
         for kinds, output in self.sinks:
-            tracer = Tracer(kinds, output, machine.symbols, machine.engine.fetch_word, machine.name_of)
+            tracer = Tracer(kinds, output, machine.symbols, machine.engine.memory.fetch_word, machine.name_of)
             machine.observe(tracer)
             if "insn" in kinds:
                 machine.trace_instructions(partial(_on_current_cpu, machine, tracer.insn))

@@ -17,7 +17,7 @@ def crash_report(machine: Machine, reason: str) -> CrashReport:
     last = vcpu.last_exception
     exits = [f"{pc:#x} {describe_exit(reason)}" for pc, reason in machine.last_exits]
     return build_report(
-        reason, vcpu.vcpu_id, vcpu.state, machine.engine.read_sysreg, machine.read_virtual, machine.symbols, exits,
+        reason, vcpu.vcpu_id, vcpu.state, machine.engine.registers.read, machine.read_virtual, machine.symbols, exits,
         esr=None if last is None else last[0], far=None if last is None else last[1],
         instructions=machine.instructions,
     )  # fmt: skip

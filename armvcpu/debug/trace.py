@@ -105,16 +105,16 @@ class Tracer:
 
     # --- vcpu.observer.Observer
 
-    def exception(self, vcpu_id: int, state: CpuState, target_el: int, esr: int, far: int | None, pc: int) -> None:
-        """The guest takes an exception to the vector at `pc`."""
+    def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
+        """The guest takes an exception."""
         if "exception" not in self.kinds:
             return
-        kind = VectorKind(pc & 0x180)
-        event = f"exception {_VECTOR_KINDS[kind]} target=EL{target_el} vector={pc:#x}"
+        kind = VectorKind(vector & 0x180)
+        event = f"exception {_VECTOR_KINDS[kind]} target=EL{target_el} vector={vector:#x}"
         if kind in {VectorKind.SYNCHRONOUS, VectorKind.SERROR}:
             event += f" ec={ESR(esr).EC.name} esr={esr:#x}" + ("" if far is None else f" far={far:#x}")
-            event += f" # {describe_esr(esr)}{self._undefined(esr, state.pc)}"
-        self._line(vcpu_id, state.pc, event)
+            event += f" # {describe_esr(esr)}{self._undefined(esr, elr)}"
+        self._line(vcpu_id, elr, event)
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
         """A trapped access of a system register."""

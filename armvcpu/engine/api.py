@@ -1,35 +1,51 @@
 """What the layers above need of an engine: a small Protocol with two implementations, Unicorn's and a scripted one.
 
-An engine is a physical CPU with EL2 under our control. It runs the guest at EL1 and EL0 until something is for
-EL2, or is an exception that somebody must enter for it, and then calls its trap handler, inside the run. The
-handler changes `state` and returns (the guest goes on at once), or calls `leave()` first (`run()` returns).
+An engine is a physical CPU with EL2 under our control. It runs the guest at EL1 and EL0 until something is for EL2,
+and then calls its trap handler, inside the run. The handler changes `state` and returns (the guest goes on at once), or
+calls `leave()` (`run()` returns). Exceptions that the guest takes itself are entered by the engine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from armvcpu.engine.counter_reads import CountReader
-    from armvcpu.engine.msr_hook import DebugListener, SctlrListener, TimerListener
+    from collections.abc import Sequence
+
     from armvcpu.engine.state import CpuState
 
 TrapHandler = Callable[[int, int, int], None]
 """Called as handler(target EL, ESR of the exception, fault address). `state` holds the guest's registers;
 `state.pc` is the preferred return address (ELR) that DDI 0487 gives for the exception."""
+EntryHandler = Callable[[], None]
+"""Called when an exception has been entered at EL1, where that is asked for or they have become a storm."""
 
 IoRead = Callable[[int, int], int]
 """read(offset, width in bytes) of a device region."""
 IoWrite = Callable[[int, int, int], None]
 """write(offset, width in bytes, value) of a device region."""
 
+ReadRegister = Callable[[], int]
+WriteRegister = Callable[[int], int | None]
+"""Called with what the guest writes; before a write of the engine's own register, gives what is written."""
+UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED = range(8)
+"""Who answers for a direction of a register: nobody; the engine's own register, or Python and then that; a constant;
+Python; for writes also IC IVAU, IC IALLU, and nobody without an exception. `enum action` of shim/rows.c."""
+RowShape = tuple[tuple[int, tuple[int, int, int]], ...]
+"""By packed encoding: who answers for reads and for writes, and the constant."""
+
 PRIVATE_BASE = 0xF00_0000_0000
 """Physical address of EL2's own memory: above every guest address, inside the 44 bits of the engine's CPU."""
-TABLES_OFFSET = 0x20_0000
-"""Where in it the stage-2 tables may lie; below is the engine's own scratch."""
+TABLES_OFFSET = 0x1000
+"""Where in it the stage-2 tables may lie."""
 PRIVATE_SIZE = 0x200_0000
+
+TARGET_AARCH32 = 0x20
+"""A trap's target level where the guest has left AArch64 state, which no presented CPU lets it."""
+STORM_LIMIT = 64
+"""So many exceptions in a row from inside the vector they go to: the guest can't get out of it."""
 
 
 class RunEnd(Enum):
@@ -38,41 +54,164 @@ class RunEnd(Enum):
     LEFT = "the trap handler called leave()"
     STOPPED = "request_stop() was called, or the count of stop_at() reached"
     LIMIT = "the instruction limit was reached"
+    YIELDED = "the guest waits for an event (WFE) or yields (YIELD), and the engine's `yields` is set"
+
+
+class LastException(NamedTuple):
+    """What was entered at EL1 last: FAR is 0 where the class has none; `storm` counts those from their own vector."""
+
+    esr: int
+    far: int
+    elr: int
+    storm: int
+    esr_before_storm: int
+    elr_before_storm: int
+
+
+class RegisterRows:
+    """Who answers for the system registers of a vCPU, by packed encoding.
+
+    `reads` and `writes` may be changed at any time for registers that the shape has; the shape tells the engine which.
+    """
+
+    __slots__ = ("reads", "shape", "writes")
+
+    def __init__(self) -> None:
+        self.reads: dict[int, ReadRegister] = {}
+        self.writes: dict[int, WriteRegister] = {}
+        self.shape: RowShape = ()
+
+
+class Memory(Protocol):
+    """The engine's physical memory, and the guest's addresses."""
+
+    tables: memoryview
+    """EL2's memory for stage-2 tables, at PRIVATE_BASE + TABLES_OFFSET."""
+
+    def map_ram(self, address: int, memory: memoryview) -> None:
+        """Put host memory at a physical address. Base and size are multiples of 4096 bytes."""
+        ...
+
+    def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
+        """Put a device at a physical address; its callbacks run inside the guest's access."""
+        ...
+
+    def unmap(self, address: int, size: int) -> None:
+        """Take a region away; not while running."""
+        ...
+
+    def flush_tlb(self) -> None:
+        """Forget where addresses lead, after stage-2 tables changed; in a trap handler as outside."""
+        ...
+
+    def translate(self, address: int) -> int | None:
+        """The physical address behind a guest-virtual one, or None where none is mapped."""
+        ...
+
+    def read_virtual(self, address: int, size: int) -> bytes | None:
+        """Memory at a guest-virtual address, or None where part of it is no memory."""
+        ...
+
+    def fetch_word(self, address: int) -> int | None:
+        """The 32-bit instruction word at a guest-virtual address, or None."""
+        ...
+
+
+class Registers(Protocol):
+    """System registers of the loaded state."""
+
+    def read(self, encoding: int) -> int:
+        """One by its packed encoding."""
+        ...
+
+    def write(self, encoding: int, value: int) -> None:
+        """Write one; in a trap handler as outside."""
+        ...
+
+    def use(self, rows: RegisterRows) -> None:
+        """Have `rows` answer the guest's MRS and MSR from now on, before the engine's own registers."""
+        ...
+
+    def present(self, identity: Sequence[int]) -> None:
+        """Which instructions there are: ID_AA64ISAR0_EL1, ISAR1, PFR0, PFR1, MMFR1 and MMFR2 of the CPU shown."""
+        ...
+
+
+class Code(Protocol):
+    """Translated code."""
+
+    def invalidate(self, address: int | None = None, size: int = 1) -> None:
+        """Forget it, after the host changed memory that the guest may execute: a physical range, or all at `run`."""
+        ...
+
+
+class Listen(Protocol):
+    """Hearing of what the guest does by itself."""
+
+    def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
+        """Call `handler` with the PC before each instruction at `begin` to `end`; it may change registers and PC."""
+        ...
+
+    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
+        """Call `handler` on each access of the guest: is a read, virtual address, width, the value of a write."""
+        ...
+
+    def hear_exceptions(self, classes: int) -> None:
+        """Which exceptions to EL1 the trap handler gets before they are entered: a bit for each exception class."""
+        ...
+
+    def hear_semihosting(self, wanted: bool) -> None:
+        """Does the trap handler get HLT #0xF000?"""
+        ...
+
+    def observe_exceptions(self, wanted: bool) -> None:
+        """Does the entry handler hear of each exception that has been entered at EL1?"""
+        ...
 
 
 class Engine(Protocol):
     """One physical CPU. Not thread-safe, but for `request_stop`."""
 
     state: CpuState
-    """The registers of the vCPU that is loaded, valid in a trap handler and after `run`."""
-    tables: memoryview
-    """EL2's memory for stage-2 tables, at PRIVATE_BASE + TABLES_OFFSET."""
+    """The registers of the vCPU that is loaded, in place: valid in a trap handler and outside of `run`."""
+    yields: bool
+    """Do WFE and YIELD end a run?"""
 
     @property
-    def counting(self) -> bool:
-        """Does `run` obey exact instruction limits (and ignore asynchronous stops until one is reached)?"""
+    def memory(self) -> Memory:
+        """Its physical memory."""
         ...
 
-    def set_trap_handler(self, handler: TrapHandler) -> None:
-        """Install the one trap handler."""
+    @property
+    def registers(self) -> Registers:
+        """Its system registers."""
         ...
 
-    def answer_in_place(self, encoding: int, value: int | None = None) -> None:
-        """In a trap from EL1, a hint: the instruction at PC will come often, and needs no trap.
-
-        An MRS of `encoding`, packed, reads the constant `value`; without one it is IC IVAU or DC CVAU.
-        """
+    @property
+    def code(self) -> Code:
+        """What it has translated."""
         ...
 
-    def trap_everywhere(self) -> None:
-        """Take `answer_in_place` back."""
+    @property
+    def listen(self) -> Listen:
+        """Who hears of what it does."""
+        ...
+
+    def set_trap_handler(self, handler: TrapHandler, on_entry: EntryHandler | None = None) -> None:
+        """Install the one trap handler, and who hears of exceptions that have been entered."""
+        ...
+
+    def take_exception(self, esr: int, far: int = 0, *, serror: bool = False) -> None:
+        """Enter an exception at EL1, a synchronous one or an SError interrupt; in a trap handler or outside a run."""
+        ...
+
+    @property
+    def last_exception(self) -> LastException:
+        """The last exception that was entered at EL1."""
         ...
 
     def run(self, limit: int = 0) -> RunEnd:
-        """Run the loaded state; exactly `limit` instructions at most (0: no limit).
-
-        A limit needs the counting mode or `count_instructions`.
-        """
+        """Run the loaded state; exactly `limit` instructions at most (0: no limit)."""
         ...
 
     def step(self) -> None:
@@ -80,26 +219,23 @@ class Engine(Protocol):
         ...
 
     def leave(self) -> None:
-        """In a trap handler: let `run` return when the handler has returned."""
+        """In a handler: let `run` return when the handler has returned, before the next instruction."""
         ...
 
-    def request_stop(self, *, wait: bool = True) -> None:
-        """From any thread: make `run` return soon; one made before the run starts is not lost.
-
-        It returns once the run has heard it, or at once, where `wait` is false: then `repeat_stop` follows.
-        """
+    def request_stop(self) -> None:
+        """From any thread: make `run` return soon; one made before the run starts is not lost."""
         ...
 
-    def repeat_stop(self) -> bool:
-        """From any thread, a millisecond after a stop was requested: make it heard. Is this to be called again?"""
+    def set_lines(self, *, irq: bool, fiq: bool) -> None:
+        """The levels of the CPU's IRQ and FIQ inputs; on the thread that runs the engine."""
         ...
 
-    def set_counting(self, counting: bool) -> None:
-        """Change between the prompt mode and the counting mode; not while running."""
+    def look(self) -> bool:
+        """In a callback of a device: bring `state` up to date; False where the access has no instruction."""
         ...
 
     def count_instructions(self) -> None:
-        """Count what is executed from now on, also in the prompt mode; not while running."""
+        """Count what is executed from now on; not while running."""
         ...
 
     @property
@@ -112,32 +248,6 @@ class Engine(Protocol):
 
     def stop_at(self, instructions: int | None) -> None:
         """Have runs end with STOPPED at the first block after the count, always the same one; None: not."""
-        ...
-
-    def on_count_read(self, reader: CountReader) -> None:
-        """Have `reader` answer the guest's reads of the Generic Timer's counts, in place of the host's clock."""
-        ...
-
-    def read_sysreg(self, encoding: int) -> int:
-        """A system register of the loaded state by its packed encoding."""
-        ...
-
-    def write_sysreg(self, encoding: int, value: int) -> None:
-        """Write one; in a trap handler as outside."""
-        ...
-
-    def read_cpacr(self) -> int:
-        """The guest's CPACR_EL1, whose accesses by the guest CPTR_EL2.TCPAC traps."""
-        ...
-
-    def write_cpacr(self, value: int) -> None:
-        """Write it: FPEN decides at which levels FP and Advanced SIMD raise EC 0x07."""
-        ...
-
-    def enter_exception(
-        self, target_el: int, *, elr: int, spsr: int, esr: int | None, far: int | None, pstate: int, pc: int
-    ) -> None:
-        """Write the registers of an exception entry in one go and select SP_ELx of `target_el`."""
         ...
 
     def new_state(self) -> CpuState:
@@ -154,71 +264,7 @@ class Engine(Protocol):
         ...
 
     def load(self, state: CpuState) -> None:
-        """Make `state` the running one; the one before stays as it was at its last `store`."""
-        ...
-
-    def store(self) -> None:
-        """Bring `state` up to date with the registers as they are (after register writes outside a run)."""
-        ...
-
-    def map_ram(self, address: int, memory: memoryview) -> None:
-        """Put host memory at a physical address. Base and size are multiples of 4096 bytes."""
-        ...
-
-    def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
-        """Put a device at a physical address; its callbacks run inside the guest's access."""
-        ...
-
-    def unmap(self, address: int, size: int) -> None:
-        """Take a region away; not while running."""
-        ...
-
-    def invalidate_code(self) -> None:
-        """Forget translated code, after the host changed memory that the guest may execute; takes effect at `run`."""
-        ...
-
-    def invalidate_instruction_cache(self, address: int | None = None) -> None:
-        """In a trap: forget code translated from the page of a virtual address, or all (IC IVAU, IC IALLU)."""
-        ...
-
-    def flush_tlb(self) -> None:
-        """Forget translations, after stage-2 tables changed; in a trap handler as outside."""
-        ...
-
-    def translate(self, address: int) -> int | None:
-        """The physical address behind a guest-virtual one, or None where none is mapped."""
-        ...
-
-    def read_virtual(self, address: int, size: int) -> bytes | None:
-        """Memory at a guest-virtual address, or None where part of it is no memory."""
-        ...
-
-    def fetch_word(self, address: int) -> int | None:
-        """The 32-bit instruction word at a guest-virtual address, or None."""
-        ...
-
-    def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
-        """Call `handler` with the PC before each instruction at `begin` to `end`; `state` is up to date there."""
-        ...
-
-    def on_timer_write(self, listener: TimerListener) -> None:
-        """Have `listener` hear what the guest writes to its timers, and keep CTL and CVAL in the registers."""
-        ...
-
-    def on_sctlr_write(self, listener: SctlrListener) -> None:
-        """Call `listener` with each value that the guest writes to SCTLR_EL1; what it gives is written."""
-        ...
-
-    def on_debug_write(self, listener: DebugListener) -> None:
-        """Call `listener` before the guest, at EL1, writes MDSCR_EL1 or a watchpoint register: encoding and value."""
-        ...
-
-    def watch_translation(self, wanted: bool) -> None:
-        """Is that listener to hear of writes of TTBR0_EL1 too?"""
-        ...
-
-    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
-        """Call `handler` on each access of the guest: is a read, virtual address, width, the value of a write."""
+        """Make `state` the running one; the one before keeps its registers."""
         ...
 
     def close(self) -> None:

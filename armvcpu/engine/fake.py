@@ -12,21 +12,21 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.pstate import el, uses_spx
-from armvcpu.arch.registers import by_name, register_name
-from armvcpu.engine.api import PRIVATE_SIZE, TABLES_OFFSET, RunEnd
+from armvcpu.arch.pstate import DAIF, EL1h, el, uses_spx
+from armvcpu.arch.registers import by_name
+from armvcpu.arch.vectors import VectorKind, vector_offset
+from armvcpu.engine.api import LastException, RunEnd
 from armvcpu.engine.fake_memory import FakeMemory
+from armvcpu.engine.fake_parts import FakeCode, FakeListen, FakeRegisters
 from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, LimitReached, MemoryAccess, StopRequested, Trap
 from armvcpu.engine.fake_state import FakeStates
-from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, FRAME_SP, CpuState
+from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState
 from armvcpu.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from armvcpu.engine.api import TrapHandler
-    from armvcpu.engine.counter_reads import CountReader
-    from armvcpu.engine.msr_hook import DebugListener, SctlrListener, TimerListener
+    from armvcpu.engine.api import EntryHandler, TrapHandler
 
 __all__ = [
     "AtCode",
@@ -39,66 +39,46 @@ __all__ = [
     "Trap",
 ]
 
+_NO_EXCEPTION = LastException(0, 0, 0, 0, 0, 0)
 
-class ScriptedEngine(FakeMemory):
+
+class ScriptedEngine:
     """An `armvcpu.engine.api.Engine` that plays `script`, and notes what is done to it in its public attributes."""
 
-    def __init__(self, script: Iterable[Entry] = (), *, counting: bool = False) -> None:
-        super().__init__()
+    def __init__(self, script: Iterable[Entry] = ()) -> None:
         self.script: deque[Entry] = deque(script)
+        self.memory, self.code, self.listen = FakeMemory(), FakeCode(), FakeListen()
         self.entered: list[ExceptionEntry] = []
-        self.written: list[tuple[str, int]] = []
-        """System registers by name and the value written, in order."""
         self.limits: list[int] = []
         """The limit of each run."""
-        self.cache_invalidations: list[int | None] = []
-        """The argument of each `invalidate_instruction_cache`."""
-        self.leaves = self.steps = self.code_invalidations = self.tlb_flushes = 0
-        self.closed = False
-        self.sites: list[tuple[int, int, int | None]] = []
-        """PC and the arguments of each `answer_in_place`."""
+        self.leaves = self.steps = 0
+        self.closed = self.yields = False
+        self.lines = (False, False)
+        """The levels of IRQ and FIQ."""
         self.instructions = 0
         self.stops: list[int | None] = []
         """The argument of each `stop_at`."""
-        self.count_reader: CountReader | None = None
-        self.timer_listener: TimerListener | None = None
-        self.sctlr_listeners: list[SctlrListener] = []
-        self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
-        self.code_handlers: list[tuple[int, int, Callable[[int], None]]] = []
-        self.tables = memoryview(bytearray(PRIVATE_SIZE - TABLES_OFFSET))
-        self._counting, self._stopping, self._left = counting, False, False
+        self.last_exception = _NO_EXCEPTION
+        self._stopping, self._left = False, False
         self._handler: TrapHandler = _no_handler
+        self._on_entry: EntryHandler = _ignore
         self._states = FakeStates()
         self.state: CpuState = self._states.new()
+        self.registers = FakeRegisters(self._states, lambda: self.state)
 
-    @property
-    def counting(self) -> bool:
-        """As `set_counting` said last."""
-        return self._counting
-
-    def set_trap_handler(self, handler: TrapHandler) -> None:
+    def set_trap_handler(self, handler: TrapHandler, on_entry: EntryHandler | None = None) -> None:
         """Install the one trap handler."""
-        self._handler = handler
+        self._handler, self._on_entry = handler, on_entry or _ignore
 
     @property
     def state_format(self) -> str:
         """That of no other engine."""
         return "script"
 
-    def answer_in_place(self, encoding: int, value: int | None = None) -> None:
-        """Note it; the script goes on as it stands."""
-        self.sites.append((self.state.pc, encoding, value))
-
-    def trap_everywhere(self) -> None:
-        """Forget the sites."""
-        self.sites.clear()
-
     # --- running ----------------------------------------------------------------------------------------------
 
     def run(self, limit: int = 0) -> RunEnd:
         """Play entries until one ends the run; InternalError when the script is used up before that."""
-        if limit and not self._counting:
-            raise InternalError("an instruction limit needs the counting mode")
         self.limits.append(limit)
         self._left = False
         while not self._stopping:
@@ -116,9 +96,10 @@ class ScriptedEngine(FakeMemory):
             case Trap():
                 self._deliver(entry)
             case AtCode(pc):
-                self._reach(pc)
+                self.state.frame[FRAME_PC] = pc
+                self.listen.reach(pc)
             case MemoryAccess(is_read, address, width, value):
-                for handler in self.memory_handlers:
+                for handler in self.listen.memory_handlers:
                     handler(is_read, address, width, value)
             case StopRequested():
                 self._stopping = True
@@ -132,7 +113,6 @@ class ScriptedEngine(FakeMemory):
             self._deliver(trap)
         else:
             self.state.set_pc(self.state.pc + 4)
-            self._settle()
 
     def _next(self) -> Entry:
         if not self.script:
@@ -140,95 +120,61 @@ class ScriptedEngine(FakeMemory):
         return self.script.popleft()
 
     def _deliver(self, trap: Trap) -> None:
-        self._settle()
         for index, value in trap.regs.items():
             self.state.frame[index] = value
         if trap.pc is not None:
             self.state.frame[FRAME_PC] = trap.pc
         if trap.pstate is not None:
             self._states.set_pstate(self.state, trap.pstate)
-        self._states.set_exception(self.state, trap.esr, trap.far, trap.target_el)
         if trap.hpfar:
             self._states.write_sysreg(self.state, by_name["HPFAR_EL2"].encoding, trap.hpfar)
         self._handler(trap.target_el, trap.esr, trap.far)
-        self._settle()
 
-    def _reach(self, pc: int) -> None:
-        self.state.frame[FRAME_PC] = pc
-        for begin, end, handler in self.code_handlers:
-            if begin <= pc <= end:
-                handler(pc)
-        self._settle()
-
-    def _settle(self) -> None:
-        """What was changed in the frame is now in the CPU."""
-        self.state.dirty_from, self.state.dirty_to = FRAME_SIZE, -1
+    def take_exception(self, esr: int, far: int = 0, *, serror: bool = False) -> None:
+        """Enter it at EL1, and note it in `entered`."""
+        state = self.state
+        pstate, elr = state.pstate, state.pc
+        offset = vector_offset(
+            VectorKind.SERROR if serror else VectorKind.SYNCHRONOUS,
+            source_el=el(pstate), target_el=1, spx=uses_spx(pstate), aarch32=False,
+        )  # fmt: skip
+        vector = self.registers.of("VBAR_EL1") + int(offset)
+        self.entered.append(ExceptionEntry(elr, pstate, esr, far, vector))
+        for name, value in (("ELR", elr), ("SPSR", pstate), ("ESR", esr), ("FAR", far)):
+            self._states.write_sysreg(state, by_name[f"{name}_EL1"].encoding, value)
+        self._states.set_sp_el(state, el(pstate) if uses_spx(pstate) else 0, state.frame[FRAME_SP])
+        state.frame[FRAME_SP] = state.sp_el(1)
+        state.frame[FRAME_PC] = vector
+        self._states.set_pstate(state, pstate & 0xF000_0000 | DAIF | EL1h)
+        self.last_exception = LastException(esr, far, elr, 0, 0, 0)
+        if self.listen.observes_exceptions:
+            self._on_entry()
 
     def leave(self) -> None:
         """Let `run` return when the handler has."""
         self.leaves += 1
         self._left = True
 
-    def request_stop(self, *, wait: bool = True) -> None:  # noqa: ARG002
+    def request_stop(self) -> None:
         """The present or next `run` returns STOPPED."""
         self._stopping = True
 
-    def repeat_stop(self) -> bool:
-        """It was heard."""
-        return False
+    def set_lines(self, *, irq: bool, fiq: bool) -> None:
+        """Note them in `lines`."""
+        self.lines = irq, fiq
 
-    def set_counting(self, counting: bool) -> None:
-        """Note the mode."""
-        self._counting = counting
+    def look(self) -> bool:
+        """States are always up to date here."""
+        return True
 
     def count_instructions(self) -> None:
-        """Allow limits; `instructions` is what a test sets it to."""
-        self._counting = True
+        """`instructions` is what a test sets it to."""
 
     def stop_at(self, instructions: int | None) -> None:
         """Note it; the script goes on as it stands."""
         self.stops.append(instructions)
 
-    def on_count_read(self, reader: CountReader) -> None:
-        """Note it in `count_reader`."""
-        self.count_reader = reader
-
-    # --- registers and states ---------------------------------------------------------------------------------
-
-    def sysreg(self, name: str) -> int:
-        """A system register of the loaded state by name; 0 if it was never written."""
-        return self.read_sysreg(by_name[name].encoding)
-
-    def read_sysreg(self, encoding: int) -> int:
-        """A system register of the loaded state; 0 if it was never written."""
-        return self._states.read_sysreg(self.state, encoding)
-
-    def write_sysreg(self, encoding: int, value: int) -> None:
-        """Write one in the loaded state, and note it in `written`."""
-        self.written.append((register_name(encoding), value))
-        self._states.write_sysreg(self.state, encoding, value)
-
-    def read_cpacr(self) -> int:
-        """CPACR_EL1 of the loaded state."""
-        return self.sysreg("CPACR_EL1")
-
-    def write_cpacr(self, value: int) -> None:
-        """Write CPACR_EL1, and note it in `written`."""
-        self.write_sysreg(by_name["CPACR_EL1"].encoding, value)
-
-    def enter_exception(
-        self, target_el: int, *, elr: int, spsr: int, esr: int | None, far: int | None, pstate: int, pc: int
-    ) -> None:
-        """Do it to the loaded state, for any target EL, and note it in `entered`."""
-        self.entered.append(ExceptionEntry(target_el, elr, spsr, esr, far, pstate, pc))
-        for name, value in (("ELR", elr), ("SPSR", spsr), ("ESR", esr), ("FAR", far)):
-            if value is not None:
-                self._states.write_sysreg(self.state, by_name[f"{name}_EL{target_el}"].encoding, value)
-        old_bank = el(spsr) if uses_spx(spsr) else 0
-        self._states.set_sp_el(self.state, old_bank, self.state.frame[FRAME_SP])
-        self.state.frame[FRAME_SP] = self.state.sp_el(target_el)
-        self.state.frame[FRAME_PC] = pc
-        self._states.set_pstate(self.state, pstate)
+    # --- states -----------------------------------------------------------------------------------------------
 
     def new_state(self) -> CpuState:
         """A state for another vCPU, as after reset."""
@@ -242,47 +188,6 @@ class ScriptedEngine(FakeMemory):
         """Make `state` the running one."""
         self.state = state
 
-    def store(self) -> None:
-        """States here are always up to date."""
-        self._settle()
-
-    # --- memory -----------------------------------------------------------------------------------------------
-
-    def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
-        """Note it in `code_handlers`, for `AtCode`."""
-        self.code_handlers.append((begin, end, handler))
-
-    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
-        """Note it in `memory_handlers`, for `MemoryAccess`."""
-        self.memory_handlers.append(handler)
-
-    def on_timer_write(self, listener: TimerListener) -> None:
-        """Note it in `timer_listener`."""
-        self.timer_listener = listener
-
-    def on_sctlr_write(self, listener: SctlrListener) -> None:
-        """Note it in `sctlr_listeners`."""
-        self.sctlr_listeners.append(listener)
-
-    def on_debug_write(self, listener: DebugListener) -> None:
-        """Note it in `debug_listener`."""
-        self.debug_listener = listener
-
-    def watch_translation(self, wanted: bool) -> None:
-        """Nothing translates here."""
-
-    def invalidate_code(self) -> None:
-        """Count it."""
-        self.code_invalidations += 1
-
-    def invalidate_instruction_cache(self, address: int | None = None) -> None:
-        """Note it in `cache_invalidations`."""
-        self.cache_invalidations.append(address)
-
-    def flush_tlb(self) -> None:
-        """Count it."""
-        self.tlb_flushes += 1
-
     def close(self) -> None:
         """Note it."""
         self.closed = True
@@ -290,3 +195,7 @@ class ScriptedEngine(FakeMemory):
 
 def _no_handler(target_el: int, esr: int, _far: int) -> None:
     raise InternalError(f"no trap handler is installed (target EL{target_el}, ESR {esr:#x})")
+
+
+def _ignore() -> None:
+    """Nobody hears of exceptions."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from armvcpu.engine.api import PRIVATE_SIZE, TABLES_OFFSET
 from armvcpu.errors import InternalError
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ class FakeMemory:
     def __init__(self) -> None:
         self.ram: dict[int, memoryview] = {}
         self.io: dict[int, IoRegion] = {}
+        self.tables = memoryview(bytearray(PRIVATE_SIZE - TABLES_OFFSET))
+        self.tlb_flushes = 0
+
+    def flush_tlb(self) -> None:
+        """Count it."""
+        self.tlb_flushes += 1
 
     def map_ram(self, address: int, memory: memoryview) -> None:
         """Note it in `ram`."""

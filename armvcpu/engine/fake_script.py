@@ -54,12 +54,10 @@ Entry = Trap | AtCode | MemoryAccess | StopRequested | LimitReached
 
 @dataclass(frozen=True, slots=True)
 class ExceptionEntry:
-    """One call of `enter_exception`."""
+    """An exception that was entered at EL1: the PSTATE before it, and the vector that PC is on."""
 
-    target_el: int
     elr: int
     spsr: int
-    esr: int | None
-    far: int | None
-    pstate: int
-    pc: int
+    esr: int
+    far: int
+    vector: int

@@ -1,13 +1,12 @@
-"""The scripted engine's states: `CpuState`s over ctypes buffers with a layout of their own, and system registers."""
+"""The scripted engine's states: `CpuState`s over buffers with a layout of their own, and system registers."""
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
 import struct
 
 from armvcpu.arch.pstate import DAIF, EL1h
 from armvcpu.arch.registers import SYSREGS, by_name
-from armvcpu.engine.state import FRAME_SIZE, CpuState, Layout
+from armvcpu.engine.state import FRAME_SIZE, CpuState, Layout, Views
 
 LAYOUT = Layout(
     frame=0,
@@ -15,24 +14,19 @@ LAYOUT = Layout(
     aarch64=8 * FRAME_SIZE + 4,
     flags=0x110,
     daif=0x120,
-    exception=0x128,
-    sp_el=0x140,
-    vbar_el=0x160,
-    sctlr_el=0x180,
-    hpfar_el2=0x1A0,
-    size=0x1A8,
+    sp_el=0x128,
+    hpfar_el2=0x148,
+    size=0x150,
 )
 """Any offsets would do that keep PSTATE's parts in the order in which `CpuState` reads them."""
 
 _IN_BUFFER = {
     by_name["HPFAR_EL2"].encoding: LAYOUT.hpfar_el2,
-    **{by_name[f"VBAR_EL{n}"].encoding: LAYOUT.vbar_el + 8 * n for n in (1, 2, 3)},
-    **{by_name[f"SCTLR_EL{n}"].encoding: LAYOUT.sctlr_el + 8 * n for n in (1, 2, 3)},
     **{by_name[f"SP_EL{n}"].encoding: LAYOUT.sp_el + 8 * n for n in (0, 1, 2)},
 }
 """System registers that a state's buffer holds."""
 _RESET = {row.encoding: row.reset for row in SYSREGS if row.reset}
-_FLAGS, _EXCEPTION = struct.Struct("<IIII"), struct.Struct("<IIQI")
+_FLAGS = struct.Struct("<IIII")
 
 
 class FakeState(CpuState):
@@ -41,7 +35,8 @@ class FakeState(CpuState):
     __slots__ = ("sysregs",)
 
     def __init__(self) -> None:
-        super().__init__(LAYOUT, C.create_string_buffer(LAYOUT.size))
+        memory = bytearray(LAYOUT.size)
+        super().__init__(LAYOUT, Views(LAYOUT, memoryview(memory), 0))
         self.sysregs: dict[int, int] = {}
 
 
@@ -57,7 +52,6 @@ class FakeStates:
     def reset(self, state: CpuState) -> None:
         """Put a state to what it is after reset: EL1h, everything masked."""
         state.raw[:] = bytes(LAYOUT.size)
-        state.dirty_from, state.dirty_to = FRAME_SIZE, -1
         _sysregs(state).clear()
         for encoding, value in _RESET.items():
             self.write_sysreg(state, encoding, value)
@@ -90,11 +84,6 @@ class FakeStates:
     def set_sp_el(state: CpuState, bank: int, value: int) -> None:
         """Write the banked SP_ELx of a state."""
         struct.pack_into("<Q", state.raw, LAYOUT.sp_el + 8 * bank, value)
-
-    @staticmethod
-    def set_exception(state: CpuState, esr: int, far: int, target_el: int) -> None:
-        """Write what `CpuState.exception` reads."""
-        _EXCEPTION.pack_into(state.raw, LAYOUT.exception, esr, 0, far, target_el)
 
 
 def _sysregs(state: CpuState) -> dict[int, int]:

@@ -20,43 +20,27 @@ from armvcpu.errors import EngineUnsupported, InternalError
 if TYPE_CHECKING:
     from types import ModuleType
 
-SUPPORTED = (2, 1)
-"""The (major, minor) of Unicorn whose behaviour the engine layer is written to; docs/engine.md."""
+KNOWN_RELEASES = ("2.1.4",)
+"""The releases of Unicorn whose structures the shim knows (shim/unicorn.h); pyproject.toml pins the newest."""
 
 NEVER = 0xFFFF_FFFF_FFFF_FFF0
 """`until` of an endless run: an address in the last page of all, where no guest has code."""
 
-INTR_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_uint32, C.c_void_p)
-CODE_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint32, C.c_void_p)
-EDGE_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p, C.c_void_p, C.c_void_p)
 MEM_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_int, C.c_uint64, C.c_int, C.c_int64, C.c_void_p)
-FAULT_CALLBACK = C.CFUNCTYPE(C.c_bool, C.c_void_p, C.c_int, C.c_uint64, C.c_int, C.c_int64, C.c_void_p)
-MSR_CALLBACK = C.CFUNCTYPE(C.c_uint32, C.c_void_p, C.c_int, C.c_void_p, C.c_void_p)
-SITE_CALLBACK = C.CFUNCTYPE(C.c_uint32, C.c_void_p, C.c_int, C.c_void_p)  # an MSR_CALLBACK that needs no user data
-MMIO_READ_CALLBACK = C.CFUNCTYPE(C.c_uint64, C.c_void_p, C.c_uint64, C.c_uint, C.c_void_p)
-MMIO_WRITE_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint, C.c_uint64, C.c_void_p)
 
+_NAME = "libunicorn.so.2"
 _HANDLE, _POINTER, _SIZE = C.c_void_p, C.c_void_p, C.c_size_t
 _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "uc_open": (C.c_uint, C.c_uint, _POINTER),
     "uc_close": (_HANDLE,),
-    "uc_context_alloc": (_HANDLE, _POINTER),
-    "uc_context_free": (_POINTER,),
-    "uc_context_save": (_HANDLE, _POINTER),
-    "uc_context_restore": (_HANDLE, _POINTER),
     "uc_emu_start": (_HANDLE, C.c_uint64, C.c_uint64, C.c_uint64, _SIZE),
-    "uc_emu_stop": (_HANDLE,),
-    "uc_hook_del": (_HANDLE, _SIZE),
-    "uc_mem_map": (_HANDLE, C.c_uint64, C.c_uint64, C.c_uint32),
-    "uc_mem_map_ptr": (_HANDLE, C.c_uint64, C.c_uint64, C.c_uint32, _POINTER),
     "uc_mem_unmap": (_HANDLE, C.c_uint64, C.c_uint64),
-    "uc_mem_write": (_HANDLE, C.c_uint64, _POINTER, C.c_uint64),
+    "uc_mem_map_ptr": (_HANDLE, C.c_uint64, C.c_uint64, C.c_uint32, _POINTER),
     "uc_mmio_map": (_HANDLE, C.c_uint64, C.c_uint64, _POINTER, _POINTER, _POINTER, _POINTER),
     "uc_reg_read": (_HANDLE, C.c_int, _POINTER),
     "uc_reg_write": (_HANDLE, C.c_int, _POINTER),
-    "uc_reg_write_batch": (_HANDLE, _POINTER, _POINTER, C.c_int),
-    "uc_context_reg_read": (_POINTER, C.c_int, _POINTER),
-    "uc_context_reg_write": (_POINTER, C.c_int, _POINTER),
+    "uc_vmem_read": (_HANDLE, C.c_uint64, C.c_int, _POINTER, _SIZE),
+    "uc_vmem_translate": (_HANDLE, C.c_uint64, C.c_int, _POINTER),
 }
 
 
@@ -67,7 +51,9 @@ class Library:
     """
 
     def __init__(self, directory: Path) -> None:
-        path = os.environ.get("LIBUNICORN_PATH") or str(directory / "lib" / "libunicorn.so.2")
+        path = os.environ.get("LIBUNICORN_PATH") or str(directory / "lib")
+        if os.path.isdir(path):
+            path = f"{path}/{_NAME}"
         try:
             self.blocking, self.quick = C.CDLL(path), C.PyDLL(path)
         except OSError as error:
@@ -77,17 +63,13 @@ class Library:
         for name, arguments in _PROTOTYPES.items():
             for handle in (self.quick, self.blocking):
                 getattr(handle, name).argtypes = arguments
-        self.quick.uc_context_size.argtypes, self.quick.uc_context_size.restype = (_HANDLE,), _SIZE
         self.quick.uc_strerror.restype = C.c_char_p
-        self._check_version()
-
-    def _check_version(self) -> None:
-        major, minor = C.c_uint(), C.c_uint()
-        self.quick.uc_version(C.byref(major), C.byref(minor))
-        if (major.value, minor.value) != SUPPORTED:
+        number = self.quick.uc_version(None, None)
+        self.version = ".".join(str(number >> shift & 0xFF) for shift in (24, 16, 8))
+        if self.version not in KNOWN_RELEASES:
             raise EngineUnsupported(
-                f"Unicorn {major.value}.{minor.value} is installed; armvcpu needs {SUPPORTED[0]}.{SUPPORTED[1]}.x"
-                " (pip install 'unicorn==2.1.4')"
+                f"Unicorn {self.version} is installed; armvcpu knows {', '.join(KNOWN_RELEASES)}"
+                f" (pip install 'unicorn=={KNOWN_RELEASES[-1]}')"
             )
 
     def check(self, error: int, what: str) -> None:

@@ -1,62 +1,70 @@
-"""The engine's physical memory: host buffers as RAM, callbacks as devices.
+"""The engine's physical memory: host buffers as RAM, callbacks as devices; and what the guest's addresses lead to.
 
-Host writes to RAM go straight to the buffer and never invalidate translated code by themselves; whoever writes what
-the guest may execute says so (`invalidate_code`), and the translations go before the guest runs on.
+Host writes to RAM go straight to the buffer and never invalidate translated code by themselves; whoever writes what the
+guest may execute says so (`engine.code`).
 """
 
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
+import mmap
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.engine.library import MMIO_READ_CALLBACK, MMIO_WRITE_CALLBACK
+from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET
+from armvcpu.engine.native import IO_READ, IO_WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from armvcpu.engine.api import IoRead, IoWrite
-    from armvcpu.engine.library import Library
+    from armvcpu.engine.handle import Handle
+
+PAGE = 0x1000
 
 
 class EngineMemory:
     """What lies where, and the callbacks that must stay alive as long as it does."""
 
-    def __init__(self, lib: Library, handle: int, fail: Callable[[BaseException], None]) -> None:
-        self._lib, self._handle, self._fail = lib, handle, fail
-        self._regions: dict[int, tuple[Any, ...]] = {}
+    def __init__(self, handle: Handle) -> None:
+        self._handle, self._unicorn = handle, handle.unicorn
+        self._regions: dict[int, Any] = {}
         self._ram: dict[int, memoryview] = {}
-        self.code_is_stale = False
+        self._devices: dict[int, tuple[IoRead, IoWrite]] = {}
+        self._next_device = 1
+        self.io_read, self.io_write = IO_READ(self._on_read), IO_WRITE(self._on_write)
+        self._found, self._word = C.c_uint64(), C.c_uint32()
+        self._found_at, self._word_at = C.addressof(self._found), C.addressof(self._word)
+        const = self._unicorn.const
+        self._readable, self._executable, self._everything = const.UC_PROT_READ, const.UC_PROT_EXEC, const.UC_PROT_ALL
+        private = memoryview(mmap.mmap(-1, PRIVATE_SIZE))
+        self.map_ram(PRIVATE_BASE, private)
+        self.tables = private[TABLES_OFFSET:]
+        """EL2's memory for stage-2 tables, at PRIVATE_BASE + TABLES_OFFSET."""
+
+    # --- physical ---------------------------------------------------------------------------------------------
 
     def map_ram(self, address: int, memory: memoryview) -> None:
-        """Map a writable buffer; execution and write permission are stage 2's affair."""
+        """Map a writable buffer; execution and write permission are stage 2's affair. Multiples of 4096 bytes."""
         buffer = (C.c_char * len(memory)).from_buffer(memory)
-        everything = self._lib.const.UC_PROT_ALL
-        error = self._lib.quick.uc_mem_map_ptr(self._handle, address, len(memory), everything, C.addressof(buffer))
-        self._lib.check(error, f"mapping RAM at {address:#x}")
-        self._regions[address] = (buffer,)
+        error = self._unicorn.quick.uc_mem_map_ptr(
+            self._handle.uc, address, len(memory), self._everything, C.addressof(buffer)
+        )
+        self._unicorn.check(error, f"mapping RAM at {address:#x}")
+        self._regions[address] = buffer
         self._ram[address] = memory
 
     def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
-        """Map a device; an exception in a callback ends the run and is raised there."""
+        """Map a device; its callbacks run inside the guest's access, in one piece of 1, 2, 4 or 8 bytes."""
+        number, self._next_device = self._next_device, self._next_device + 1
+        self._devices[number] = read, write
+        device = self._handle.shim.device
+        error = self._unicorn.quick.uc_mmio_map(self._handle.uc, address, size, device, number, device, number)
+        self._unicorn.check(error, f"mapping a device at {address:#x}")
+        self._regions[address] = number
 
-        def on_read(_uc: int, offset: int, width: int, _data: int) -> int:
-            try:
-                return read(offset, width)
-            except BaseException as failure:
-                self._fail(failure)
-                return 0
-
-        def on_write(_uc: int, offset: int, width: int, value: int, _data: int) -> None:
-            try:
-                write(offset, width, value)
-            except BaseException as failure:
-                self._fail(failure)
-
-        callbacks = MMIO_READ_CALLBACK(on_read), MMIO_WRITE_CALLBACK(on_write)
-        pointers = [C.cast(callback, C.c_void_p) for callback in callbacks]
-        error = self._lib.quick.uc_mmio_map(self._handle, address, size, pointers[0], None, pointers[1], None)
-        self._lib.check(error, f"mapping a device at {address:#x}")
-        self._regions[address] = callbacks
+    def unmap(self, address: int, size: int) -> None:
+        """Unmap what `map_ram` or `map_io` put there; not while running."""
+        self._unicorn.check(self._unicorn.quick.uc_mem_unmap(self._handle.uc, address, size), f"unmapping {address:#x}")
+        self._devices.pop(self._regions.pop(address, None), None)
+        self._ram.pop(address, None)
 
     def read(self, address: int, size: int) -> bytes | None:
         """`size` bytes of RAM at a physical address, or None where it is none."""
@@ -65,14 +73,50 @@ class EngineMemory:
                 return bytes(memory[address - base : address - base + size])
         return None
 
-    def unmap(self, address: int, size: int) -> None:
-        """Unmap what `map_ram` or `map_io` put there."""
-        self._lib.check(self._lib.quick.uc_mem_unmap(self._handle, address, size), f"unmapping {address:#x}")
-        self._regions.pop(address, None)
-        self._ram.pop(address, None)
+    def _on_read(self, device: int, offset: int, width: int) -> int:
+        try:
+            return self._devices[device][0](offset, width)
+        except BaseException as failure:  # it must not pass through C; `run` raises it again
+            self._handle.fail(failure)
+            return 0
 
-    def drain(self) -> None:
-        """Outside a run: forget stale translations."""
-        if self.code_is_stale:
-            self.code_is_stale = False
-            self._lib.control(self._handle, self._lib.const.UC_CTL_TB_FLUSH)
+    def _on_write(self, device: int, offset: int, width: int, value: int) -> None:
+        try:
+            self._devices[device][1](offset, width, value)
+        except BaseException as failure:
+            self._handle.fail(failure)
+
+    # --- by the guest's addresses -----------------------------------------------------------------------------
+
+    def flush_tlb(self) -> None:
+        """Forget where addresses lead, after stage-2 tables changed; in a trap handler as outside."""
+        self._handle.shim.flush_tlb(self._handle.engine)
+
+    def translate(self, address: int) -> int | None:
+        """The physical address behind a virtual one that can be read or executed, or None."""
+        for access in (self._readable, self._executable):
+            if not self._unicorn.quick.uc_vmem_translate(self._handle.uc, address, access, self._found_at):
+                return self._found.value
+        return None
+
+    def read_virtual(self, address: int, size: int) -> bytes | None:
+        """`size` bytes at a virtual address, or None where part of them is no memory."""
+        pieces = []
+        while size > 0:
+            piece = min(size, PAGE - address % PAGE)
+            physical = self.translate(address)
+            data = None if physical is None else self.read(physical, piece)
+            if data is None:
+                return None
+            pieces.append(data)
+            address, size = address + piece, size - piece
+        return b"".join(pieces)
+
+    def fetch_word(self, address: int) -> int | None:
+        """The instruction word at a virtual address; of memory that can't be executed (yet), too."""
+        if address & 3:
+            return None
+        if not self._unicorn.quick.uc_vmem_read(self._handle.uc, address, self._executable, self._word_at, 4):
+            return self._word.value
+        data = self.read_virtual(address, 4)
+        return None if data is None else int.from_bytes(data, "little")

@@ -1,115 +1,110 @@
-"""Callbacks as native code, for hooks that a guest makes far more often than Python could answer.
+"""The shim's functions, with their types, bound to Unicorn once in a process; and the words that it shares with Python.
 
-*count* hears of every block and adds its instructions to a counter; at a limit it asks the engine to stop. *filter*
-hears of every MSR or MRS and passes those on to Python whose register is in a table. *answer* and *same_page* are what
-a site (sites.py) does nearly always, and *translated* hears of every translation (instruction_cache.py). Each is a few
-dozen instructions of the host's (native_code.py), some nanoseconds where a call of Python costs a quarter to half a
-microsecond. On a host that has neither encoding, or that forbids executable memory, Python does the same, slowly.
-`tests/engine/test_native.py` runs both encodings.
+`shim/slots.c` has the table of what it answers in Unicorn's place, `shim_library.py` finds the compiled library.
 """
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
-import mmap
-import os
-import sys
-from dataclasses import dataclass
+import ctypes as C  # noqa: N812  the customary short name in signature tables
 from functools import cache
+from typing import NamedTuple
 
-from armvcpu.arch.registers import Encoding
-from armvcpu.engine.native_code import ENCODINGS
+from armvcpu.engine.library import library
+from armvcpu.engine.shim_library import load
+from armvcpu.errors import EngineUnsupported
 
-TABLE_AT, TABLE_SIZE = 8, 1 << 15
-"""A filter's data: the address of the callback, and a byte for each register by `table_index`."""
+(LEFT, COUNTING, COUNTDOWN, STOP_AT, BLOCK, POSITION, EXACT, HEAR, OBSERVE, SEMIHOSTING, YIELDS, YIELDED, STORM,
+ STORM_ESR, STORM_ELR, LAST_ESR, LAST_FAR, LAST_ELR, TRANSLATIONS) = range(19)  # fmt: skip
+"""Indices of `struct shared` (shim/shim.h): 64 bits each."""
+SHARED_WORDS = 19
+LONGEST_BLOCK = 512
+"""Instructions: TCG_MAX_INSNS of the translator."""
+NEVER = (1 << 63) - 1 >> 1
+"""A count of instructions that is not reached."""
+
+TRAP = C.CFUNCTYPE(None, C.c_uint32, C.c_uint32, C.c_uint64)
+READ = C.CFUNCTYPE(C.c_uint64, C.c_uint32)
+WRITE = C.CFUNCTYPE(C.c_uint64, C.c_uint32, C.c_uint64)
+ENTERED = C.CFUNCTYPE(None, C.c_uint32)
+IO_READ = C.CFUNCTYPE(C.c_uint64, C.c_void_p, C.c_uint64, C.c_uint32)
+IO_WRITE = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint32, C.c_uint64)
+CODE = C.CFUNCTYPE(None, C.c_uint32, C.c_uint64)
+
+_ENGINE, _U32, _U64, _I64, _INT = C.c_void_p, C.c_uint32, C.c_uint64, C.c_int64, C.c_int
+_PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
+    "shim_bind": (C.c_char_p, C.c_void_p),
+    "shim_symbol": (C.c_char_p, C.c_uint, C.POINTER(C.c_int), C.POINTER(C.c_char_p)),
+    "shim_attach": (C.c_void_p, C.c_void_p, C.c_void_p),
+    "shim_detach": (None, _ENGINE),
+    "shim_free": (None, _ENGINE),
+    "shim_env": (C.c_void_p, _ENGINE),
+    "shim_switch": (None, _ENGINE, C.c_void_p, C.c_void_p),
+    "shim_rebuild": (None, _ENGINE),
+    "shim_present": (None, _ENGINE, C.c_void_p),
+    "shim_take_exception": (None, _ENGINE, _U32, _U32, _U64, _INT),
+    "shim_set_row": (_INT, _ENGINE, _U32, _INT, _INT, _U64),
+    "shim_forget_row": (None, _ENGINE, _U32),
+    "shim_instructions": (_I64, _ENGINE),
+    "shim_set_instructions": (None, _ENGINE, _I64),
+    "shim_stop_at": (None, _ENGINE, _I64),
+    "shim_next_block": (None, _ENGINE, _U32),
+    "shim_ended": (None, _ENGINE),
+    "shim_set_lines": (None, _ENGINE, _U32),
+    "shim_request_stop": (None, _ENGINE),
+    "shim_take_stop": (_INT, _ENGINE),
+    "shim_forget": (None, _ENGINE, _U64, _U64),
+    "shim_forget_all": (None, _ENGINE),
+    "shim_flush_tlb": (None, _ENGINE),
+    "shim_look": (_INT, _ENGINE),
+    "shim_new_hook": (C.c_void_p, _ENGINE, _U32),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Functions:
-    """Their addresses in this process."""
+class Callbacks(C.Structure):
+    """`struct callbacks` of the shim."""
 
-    memory: mmap.mmap
-    count: int
-    filter: int
-    answer: int
-    same_page: int
-    translated: int
-    nothing: int
+    _fields_ = tuple((name, C.c_void_p) for name in ("trap", "read", "write", "entered", "io_read", "io_write", "code"))
+
+
+class Symbol(NamedTuple):
+    """A function of Unicorn's that the shim relies on."""
+
+    name: str
+    is_answered: bool
+    purpose: str
+
+
+class Shim:
+    """The functions by their names without `shim_`; they keep the interpreter's lock."""
+
+    def __init__(self) -> None:
+        functions, unicorn = load().quick, library()
+        for name, (result, *arguments) in _PROTOTYPES.items():
+            function = getattr(functions, name)
+            function.restype, function.argtypes = result, arguments
+            setattr(self, name.removeprefix("shim_"), function)
+        problem = functions.shim_bind(unicorn.quick._handle)
+        if problem is not None:
+            raise EngineUnsupported(f"the installed Unicorn {unicorn.version} can't be used: {problem.decode()}")
+        self.trap, self.code, self.device = (
+            C.cast(getattr(functions, f"shim_{name}"), C.c_void_p) for name in ("trap", "code", "device")
+        )
+        """Addresses that are handed to Unicorn."""
+        self.layout: tuple[int, ...] = tuple((C.c_uint32 * 8).in_dll(functions, "shim_layout"))
+
+    def __getattr__(self, name: str) -> C._NamedFuncPointer:
+        raise AttributeError(f"the shim has no function {name}")
+
+    def symbols(self) -> list[Symbol]:
+        """The table of what the shim answers in Unicorn's place, and calls."""
+        found: list[Symbol] = []
+        answered, purpose = C.c_int(), C.c_char_p()
+        while name := self.symbol(len(found), answered, purpose):
+            found.append(Symbol(name.decode(), bool(answered.value), (purpose.value or b"").decode()))
+        return found
 
 
 @cache
-def functions() -> Functions | None:
-    """The functions, or None where this host can't have them."""
-    code = ENCODINGS.get(os.uname().machine.lower())
-    if code is None or sys.platform != "linux":
-        return None
-    try:
-        memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    except OSError:
-        return None
-    base = C.addressof(C.c_char.from_buffer(memory))
-    addresses, at = [], 0
-    for function in (code.count, code.filter, code.answer, code.same_page, code.translated, code.nothing):
-        memory[at : at + len(function)] = function
-        addresses.append(base + at)
-        at += len(function) + 15 & ~15
-    if not _clear_instruction_cache(base):
-        return None
-    return Functions(memory, *addresses)
-
-
-def _clear_instruction_cache(base: int) -> bool:
-    """Have the stores be code; False where nobody can. An x86 host needs nobody: its caches are coherent."""
-    if os.uname().machine.lower() not in {"aarch64", "arm64"}:
-        return True
-    try:
-        clear = C.CDLL("libgcc_s.so.1")["__clear_cache"]
-    except (OSError, AttributeError):
-        return False
-    clear(C.c_void_p(base), C.c_void_p(base + mmap.PAGESIZE))
-    return True
-
-
-class SiteData(C.Structure):
-    """Of *answer*: the instruction that it answers, read(uc, level_id, &level), value, write(uc, reg, &value)."""
-
-    _fields_ = (("key", C.c_uint64 * 2), ("op2", C.c_uint32), ("level_id", C.c_uint32), ("level", C.c_uint64),
-                ("read", C.c_void_p), ("value", C.c_uint64), ("write", C.c_void_p))  # fmt: skip
-
-
-class PageData(C.Structure):
-    """Of *same_page*: the instruction, where the address of a page stands that needs no more, the callback."""
-
-    _fields_ = (("key", C.c_uint64 * 2), ("op2", C.c_uint32), ("unused", C.c_uint32), ("page", C.c_void_p),
-                ("callback", C.c_void_p))  # fmt: skip
-
-
-class TranslationData(C.Structure):
-    """Of *translated*: how many there were, the address of a page that is gone as a whole."""
-
-    _fields_ = (("count", C.c_uint64), ("gone", C.c_uint64))
-
-
-def table_index(encoding: int) -> int:
-    """The place of a register in a filter's table: Op0's low bit, Op1, CRn, CRm, Op2."""
-    e = Encoding(encoding)
-    return (e.Op0 & 1) << 14 | e.Op1 << 11 | e.CRn << 7 | e.CRm << 3 | e.Op2
-
-
-class Filter:
-    """A callback for MSR or MRS: called for the registers that have been added, and without native code for all."""
-
-    def __init__(self, callback: object) -> None:
-        self._callback = callback
-        address = C.cast(callback, C.c_void_p).value  # type: ignore[arg-type]
-        assert address is not None
-        native = functions()
-        self._data = (C.c_uint8 * (TABLE_AT + TABLE_SIZE))()
-        C.c_uint64.from_buffer(self._data).value = address
-        self.function = address if native is None else native.filter
-        """What the hook calls, with `data`."""
-        self.data = C.addressof(self._data)
-
-    def choose(self, encoding: int, wanted: bool) -> None:
-        """Have the callback called for a register too, or no longer."""
-        self._data[TABLE_AT + table_index(encoding)] = wanted
+def shim() -> Shim:
+    """The process's one; EngineUnsupported with one line where this host, or this Unicorn, can't have it."""
+    return Shim()

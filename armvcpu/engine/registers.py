@@ -1,22 +1,24 @@
-"""Register access through prepared ctypes calls: 0.4 µs each, 0.6 µs for a whole exception entry in one batch.
+"""System registers: read and written by the host, and the rows that answer for them when the guest does.
 
-Two rules of the engine shape this file (docs/engine.md, "Writing registers"): a write of PSTATE neither swaps SP
-banks nor refreshes what was derived from it until a CP_REG write follows; and PC may be written inside a hook only
-through `uc_reg_write_batch`.
+A row stands before the engine's own table of registers while it translates (shim/rows.c). Constants become part of the
+code; an answer by Python costs 0.2 µs, and nobody else pays. What the rows are belongs to the engine, since translated
+code has them; who answers is looked up at each access, so vCPUs with rows of the same shape switch freely.
 """
 
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
-import struct
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.registers import Encoding, op
-from armvcpu.engine.state import FRAME_PC, FRAME_SIZE, FRAME_SP
+from armvcpu.arch.registers import Encoding
+from armvcpu.engine import native
+from armvcpu.engine.api import BEFORE_NATIVE, NATIVE, UNDEFINED, RegisterRows
 
 if TYPE_CHECKING:
-    from armvcpu.engine.library import Library
-    from armvcpu.engine.state import CpuState
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.engine.api import RowShape
+    from armvcpu.engine.handle import Handle
 
 
 class CpReg(C.Structure):
@@ -38,94 +40,88 @@ class CpReg(C.Structure):
         return cls(e.CRn, e.CRm, e.Op0, e.Op1, e.Op2, value)
 
 
-_SPSR_EL1 = op(3, 0, 4, 0, 0)
-_HARMLESS = op(3, 3, 13, 0, 3)  # TPIDRRO_EL0: writing back its own value refreshes derived state, and no more
-
-
 class Registers:
-    """Reads and writes of one engine's registers."""
+    """Those of the CPU that is loaded."""
 
-    def __init__(self, lib: Library, handle: int) -> None:
-        self._lib, self._handle = lib, handle
-        self._read, self._write = lib.quick.uc_reg_read, lib.quick.uc_reg_write
-        self._write_batch = lib.quick.uc_reg_write_batch
-        self._cp_reg = lib.reg.UC_ARM64_REG_CP_REG
-        self._cells: dict[int, CpReg] = {}
-        self._value = C.c_uint64()
-        self._value_at = C.addressof(self._value)
-        self._frame_ids = _frame_ids(lib)
-        self._frame_ids_at = C.addressof(self._frame_ids)
-        self._prepare_entry(lib)
+    def __init__(self, handle: Handle, forget_code: Callable[[], None]) -> None:
+        self._handle, self._forget_code = handle, forget_code
+        unicorn = handle.unicorn
+        self._read, self._write, self._check = unicorn.quick.uc_reg_read, unicorn.quick.uc_reg_write, unicorn.check
+        self._uc = handle.uc
+        self._cp_reg, self._pstate = unicorn.reg.UC_ARM64_REG_CP_REG, unicorn.reg.UC_ARM64_REG_PSTATE
+        self._cells: dict[int, tuple[CpReg, int]] = {}
+        self._rows = RegisterRows()
+        self._shape: RowShape = ()
+        self._presented: tuple[int, ...] = ()
+        self.on_read, self.on_write = native.READ(self._answer_read), native.WRITE(self._answer_write)
 
-    def read(self, reg: int) -> int:
-        """A register by Unicorn's number."""
-        self._value.value = 0
-        self._lib.check(self._read(self._handle, reg, self._value_at), "uc_reg_read")
-        return self._value.value
-
-    def write(self, reg: int, value: int) -> None:
-        """Write a register by Unicorn's number; not PC inside a hook."""
-        self._value.value = value
-        self._lib.check(self._write(self._handle, reg, self._value_at), "uc_reg_write")
-
-    def read_sysreg(self, encoding: int) -> int:
+    def read(self, encoding: int) -> int:
         """A system register by its packed encoding."""
-        cell = self._cell(encoding)
-        self._lib.check(self._read(self._handle, self._cp_reg, C.addressof(cell)), "uc_reg_read CP_REG")
+        cell, at = self._cells.get(encoding) or self._cell(encoding)
+        self._check(self._read(self._uc, self._cp_reg, at), "uc_reg_read CP_REG")
         return int(cell.value)
 
-    def write_sysreg(self, encoding: int, value: int) -> None:
-        """Write a system register by its packed encoding."""
-        cell = self._cell(encoding)
+    def write(self, encoding: int, value: int) -> None:
+        """Write a system register by its packed encoding, as its own write function has it."""
+        cell, at = self._cells.get(encoding) or self._cell(encoding)
         cell.value = value
-        self._lib.check(self._write(self._handle, self._cp_reg, C.addressof(cell)), "uc_reg_write CP_REG")
+        self._check(self._write(self._uc, self._cp_reg, at), "uc_reg_write CP_REG")
 
     def write_pstate(self, value: int) -> None:
-        """Write PSTATE and refresh what is derived from it; the SP banks are the caller's affair."""
-        self.write(self._lib.reg.UC_ARM64_REG_PSTATE, value)
-        self.write_sysreg(_HARMLESS, self.read_sysreg(_HARMLESS))
+        """Write PSTATE, in the layout of SPSR_ELx; the SP banks are the caller's affair."""
+        cell = C.c_uint64(value)
+        self._check(self._write(self._uc, self._pstate, C.addressof(cell)), "uc_reg_write PSTATE")
+        self._handle.shim.rebuild(self._handle.engine)
 
-    def write_back(self, state: CpuState) -> None:
-        """Write the changed part of `state.frame` to the CPU: registers from the first changed to the last."""
-        first, count = state.dirty_from, state.dirty_to - state.dirty_from + 1
-        self._write_batch(self._handle, self._frame_ids_at + 4 * first, state.pointers_at + 8 * first, count)
-        state.dirty_from, state.dirty_to = FRAME_SIZE, -1
+    def _cell(self, encoding: int) -> tuple[CpReg, int]:
+        cell = CpReg.of(encoding)
+        found = self._cells[encoding] = cell, C.addressof(cell)
+        return found
 
-    def _cell(self, encoding: int) -> CpReg:
-        cell = self._cells.get(encoding)
-        if cell is None:
-            cell = self._cells[encoding] = CpReg.of(encoding)
-        return cell
+    # --- what the guest reads and writes ----------------------------------------------------------------------
 
-    # --- exception entry to EL1 -------------------------------------------------------------------------------
+    def use(self, rows: RegisterRows) -> None:
+        """Have `rows` answer from now on; where their shape is another, translated code is forgotten."""
+        self._rows = rows
+        if rows.shape is not self._shape and rows.shape != self._shape:
+            self._apply(rows.shape)
 
-    def _prepare_entry(self, lib: Library) -> None:
-        """One batch: FAR, ESR, ELR, PSTATE, SPSR (a CP_REG, so after PSTATE), PC, and then SP_EL0 and SP."""
-        names = ("FAR_EL1", "ESR_EL1", "ELR_EL1", "PSTATE", "CP_REG", "PC", "SP_EL0", "SP")
-        self._entry_ids = (C.c_int * 8)(*(getattr(lib.reg, f"UC_ARM64_REG_{name}") for name in names))
-        self._entry_values = (C.c_uint64 * 8)()
-        self._entry_pack = struct.Struct("<8Q").pack_into
-        values = C.addressof(self._entry_values)
-        self._entry_pointers = (C.c_void_p * 8)(*(values + 8 * i for i in range(8)))
-        self._entry_spsr = CpReg.of(_SPSR_EL1)
-        self._entry_pointers[4] = C.addressof(self._entry_spsr)
-        self._entry_at = (C.addressof(self._entry_ids), C.addressof(self._entry_pointers))
+    def present(self, identity: Sequence[int]) -> None:
+        """Which instructions there are: ID_AA64ISAR0_EL1, ISAR1, PFR0, PFR1, MMFR1 and MMFR2 of the CPU shown."""
+        if tuple(identity) != self._presented:
+            self._presented = tuple(identity)
+            self._handle.shim.present(self._handle.engine, (C.c_uint64 * 6)(*identity))
+            self._forget_code()
 
-    def enter_el1(
-        self, state: CpuState, elr: int, spsr: int, esr: int | None, far: int | None, pstate: int, pc: int
-    ) -> None:
-        """AArch64.TakeException's register writes with target EL1 (DDI 0487 J1.1.2), SP_EL1 selected."""
-        skip = (1 if far is None else 0) if esr is not None else 2
-        from_sp0 = not spsr & 1
-        sp_el0 = state.frame[FRAME_SP]
-        sp = state.sp_el(1) if from_sp0 else sp_el0
-        self._entry_pack(self._entry_values, 0, far or 0, esr or 0, elr, pstate, 0, pc, sp_el0, sp)
-        self._entry_spsr.value = spsr
-        ids, pointers = self._entry_at
-        self._write_batch(self._handle, ids + 4 * skip, pointers + 8 * skip, (8 if from_sp0 else 6) - skip)
-        state.frame[FRAME_PC], state.frame[FRAME_SP] = pc, sp
+    def _apply(self, shape: RowShape) -> None:
+        before, wanted = dict(self._shape), dict(shape)
+        shim, engine = self._handle.shim, self._handle.engine
+        for encoding in before.keys() - wanted.keys():
+            shim.forget_row(engine, encoding)
+        for encoding, (read, write, value) in wanted.items():
+            if before.get(encoding) != (read, write, value):
+                self._set_row(encoding, read, write, value)
+        self._shape = shape
+        self._forget_code()
 
+    def _set_row(self, encoding: int, read: int, write: int, value: int) -> None:
+        """Where the engine lacks a register that is to be its own, that direction is UNDEFINED."""
+        set_row, engine = self._handle.shim.set_row, self._handle.engine
+        if not set_row(engine, encoding, read, write, value):
+            missing = {NATIVE, BEFORE_NATIVE}
+            read, write = (UNDEFINED if action in missing else action for action in (read, write))
+            set_row(engine, encoding, read, write, value)
 
-def _frame_ids(lib: Library) -> C.Array[C.c_int]:
-    names = [f"X{i}" for i in range(31)] + ["SP", "PC"]
-    return (C.c_int * FRAME_SIZE)(*(getattr(lib.reg, f"UC_ARM64_REG_{name}") for name in names))
+    def _answer_read(self, encoding: int) -> int:
+        try:
+            return self._rows.reads[encoding]() & 0xFFFF_FFFF_FFFF_FFFF
+        except BaseException as failure:  # it must not pass through C; `run` raises it again
+            self._handle.fail(failure)
+            return 0
+
+    def _answer_write(self, encoding: int, value: int) -> int:
+        try:
+            return self._rows.writes[encoding](value) or 0
+        except BaseException as failure:
+            self._handle.fail(failure)
+            return value

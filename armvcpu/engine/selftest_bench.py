@@ -74,19 +74,24 @@ class Seen(NamedTuple):
 
 
 class Bench:
-    """An engine with RAM, on which small programs run. By default a trap is noted in `seen` and ends the run."""
+    """An engine with RAM, on which small programs run. By default a trap is noted in `seen` and ends the run.
+
+    Exceptions to EL1 are traps too.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.ram = memoryview(mmap.mmap(-1, RAM_SIZE))
         self.seen: list[Seen] = []
         self.on_trap: Callable[[Seen], None] = self._leave
-        engine.map_ram(RAM, self.ram)
+        engine.memory.map_ram(RAM, self.ram)
         engine.set_trap_handler(self._trap)
+        engine.listen.hear_exceptions((1 << 64) - 1)
 
     def start(self, *words: int, hcr: int = 0, stage2: bool = False) -> None:
         """Load a state as after reset and put `words` at CODE, to be executed from there with VBAR_EL1 = VECTORS."""
         self.engine.load(self.engine.new_state())
+        self.engine.listen.hear_exceptions((1 << 64) - 1)
         self.seen.clear()
         self.on_trap = self._leave
         self.ram[:] = bytes(RAM_SIZE)
@@ -103,7 +108,7 @@ class Bench:
         """Write instruction words to RAM, and forget what was translated from there."""
         offset = address - RAM
         self.ram[offset : offset + 4 * len(words)] = struct.pack(f"<{len(words)}I", *words)
-        self.engine.invalidate_code()
+        self.engine.code.invalidate()
 
     def put_u64(self, address: int, *values: int) -> None:
         """Write data to RAM, 64 bits each."""
@@ -123,11 +128,11 @@ class Bench:
 
     def read(self, name: str) -> int:
         """A system register of the loaded state by name."""
-        return self.engine.read_sysreg(by_name[name].encoding)
+        return self.engine.registers.read(by_name[name].encoding)
 
     def write(self, name: str, value: int) -> None:
         """Write a system register of the loaded state by name."""
-        self.engine.write_sysreg(by_name[name].encoding, value)
+        self.engine.registers.write(by_name[name].encoding, value)
 
     def gpr(self, index: int) -> int:
         """Xn of the loaded state."""
@@ -141,7 +146,7 @@ class Bench:
 
     def build_stage2(self) -> None:
         """Tables that map RAM to itself in pages with every permission, and nothing else."""
-        tables = self.engine.tables
+        tables = self.engine.memory.tables
         tables[: _LEVEL_3 + PAGE] = bytes(_LEVEL_3 + PAGE)
         for level, offset in ((1, 0), (2, PAGE)):
             entry = (_TABLES + offset + PAGE) & ADDRESS_MASK | TABLE_TYPE
@@ -154,8 +159,8 @@ class Bench:
     def map_page(self, ipa: int, pa: int, s2ap: S2AP = S2AP.RW, xn: XN = XN.EXECUTABLE) -> None:
         """Map one page of the first 2 MiB at RAM."""
         leaf = Stage2Descriptor.of(MemAttr=MemAttr.NORMAL_WB, S2AP=s2ap, SH=SH.INNER, AF=1, XN=xn)
-        struct.pack_into("<Q", self.engine.tables, _LEVEL_3 + 8 * _GEOMETRY.index(ipa, 3), pa | PAGE_TYPE | leaf)
-        self.engine.flush_tlb()
+        struct.pack_into("<Q", self.engine.memory.tables, _LEVEL_3 + 8 * _GEOMETRY.index(ipa, 3), pa | PAGE_TYPE | leaf)
+        self.engine.memory.flush_tlb()
 
     # --- traps ------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,15 @@
-"""A saved CPU: the buffer that `uc_context_save` fills, seen through calibrated offsets.
+"""The registers of one CPU: in place while an engine has it loaded, in memory of its own otherwise.
 
-Unicorn's context is the engine's whole register file as one copy. Saving it costs 0.5 µs, less than reading four
-registers one by one, and it alone carries the syndrome of the last exception. Where each register lies in it is
-found by experiment on the installed library (`calibration.py`), never assumed. docs/engine.md, "The context buffer".
+A state is the part of the engine's register file that a reset clears: every register, and no pointer. Where each one
+lies in it is a fact of the installed Unicorn (shim/unicorn.h) that the self-test proves.
 """
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FRAME_SP, FRAME_PC, FRAME_SIZE = 31, 32, 33
 """Indices in `CpuState.frame`: x0 to x30, then the current SP and PC."""
@@ -16,9 +17,8 @@ FRAME_SP, FRAME_PC, FRAME_SIZE = 31, 32, 33
 _KEPT_AS_IS = 0x0FFF_F03F  # all but NZCV, BTYPE and DAIF
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Byte offsets into the context buffer. NF to BTYPE are how the engine keeps PSTATE while it runs."""
+class Layout(NamedTuple):
+    """Byte offsets in a state of `size` bytes. PSTATE is kept in parts while the engine runs."""
 
     size: int
     frame: int
@@ -26,65 +26,48 @@ class Layout:
     aarch64: int  # u32: 1 in AArch64 state, 0 in AArch32
     flags: int  # CF, VF, NF, ZF: four u32
     daif: int
-    exception: int  # syndrome u32, fsr u32, vaddress u64, target EL u32
     sp_el: int  # four u64, by Exception level
-    vbar_el: int  # likewise: VBAR_EL1 is the second
-    sctlr_el: int
     hpfar_el2: int
 
 
-class CpuState:
-    """One saved CPU. `frame` is a window of 33 u64 (x0 to x30, SP, PC); changes are written back by the engine.
+class Views:
+    """The same memory as bytes, as 64-bit words, and its general registers."""
 
-    Whoever changes `frame` directly calls `touch(index)` (or uses `set_gpr`, `set_pc`), so that the engine knows
-    which registers to write when the guest goes on.
-    """
+    __slots__ = ("address", "frame", "raw", "words")
+
+    def __init__(self, layout: Layout, memory: memoryview, address: int) -> None:
+        self.raw, self.words, self.address = memory, memory.cast("Q"), address
+        self.frame = memory[layout.frame : layout.frame + 8 * FRAME_SIZE].cast("Q")
+
+
+class CpuState:
+    """One CPU. `frame` is a window of 33 u64: x0 to x30, SP, PC; the guest goes on with what is written there."""
 
     __slots__ = (
-        "_cv",
-        "_daif",
-        "_layout",
-        "_nz",
-        "_pointers",
-        "_pstate",
-        "_sctlr",
-        "_sp",
-        "_vbar",
-        "address",
-        "dirty_from",
-        "dirty_to",
-        "exception_at",
-        "frame",
-        "pointers_at",
-        "raw",
-        "words",
+        "_aarch64", "_cv", "_daif", "_hpfar", "_nz", "_pstate", "_sp", "frame", "give_up", "own", "raw", "words"
     )  # fmt: skip
 
-    def __init__(self, layout: Layout, memory: C.Array[C.c_char]) -> None:
-        self._layout, self.address = layout, C.addressof(memory)
-        self.raw = memoryview(memory).cast("B")
-        self.words = self.raw[: layout.size & -8].cast("Q")
-        self.frame = self.raw[layout.frame : layout.frame + 8 * FRAME_SIZE].cast("Q")
-        self.dirty_from, self.dirty_to = FRAME_SIZE, -1
-        self._pointers = (C.c_void_p * FRAME_SIZE)(*(self.address + layout.frame + 8 * i for i in range(FRAME_SIZE)))
-        self.pointers_at = C.addressof(self._pointers)
-        """Where the frame's addresses lie, one for each register: what a batch write takes."""
-        self.exception_at = layout.exception // 8
-        self._pstate, self._daif = layout.pstate // 8, layout.daif // 8
-        self._cv, self._nz = layout.flags // 8, layout.flags // 8 + 1
-        self._sp, self._vbar, self._sctlr = layout.sp_el // 8, layout.vbar_el // 8, layout.sctlr_el // 8
+    def __init__(self, layout: Layout, own: Views) -> None:
+        self.own = own
+        """Its memory while no engine has it."""
+        self.give_up: Callable[[], None] | None = None
+        self.look_at(own)
+        self._pstate, self._daif, self._hpfar = layout.pstate // 8, layout.daif // 8, layout.hpfar_el2 // 8
+        self._cv, self._nz, self._sp = layout.flags // 8, layout.flags // 8 + 1, layout.sp_el // 8
+        self._aarch64 = layout.aarch64
 
-    def load(self, raw: bytes) -> None:
-        """Become what `raw` was at another time; the engine must load it before it runs."""
-        self.raw[:] = raw
-        self.dirty_from, self.dirty_to = FRAME_SIZE, -1
+    def look_at(self, views: Views, give_up: Callable[[], None] | None = None) -> None:
+        """For engines: have the registers in other memory from now on, which has the same values.
 
-    def touch(self, index: int) -> None:
-        """Note that `frame[index]` has been changed."""
-        if index < self.dirty_from:
-            self.dirty_from = index
-        if index > self.dirty_to:
-            self.dirty_to = index
+        `give_up` is how the engine whose memory that is gives them back.
+        """
+        self.raw, self.words, self.frame = views.raw, views.words, views.frame
+        self.give_up = give_up
+
+    def settle(self) -> None:
+        """Have the registers in memory of its own, so that they may be replaced; no engine runs it."""
+        if self.give_up is not None:
+            self.give_up()
 
     def gpr(self, index: int) -> int:
         """Xn, 64 bits; register 31 is XZR and reads as zero."""
@@ -94,10 +77,6 @@ class CpuState:
         """Write Xn with the low 64 bits of `value`; a write to register 31, XZR, is ignored."""
         if index != 31:
             self.frame[index] = value & 0xFFFF_FFFF_FFFF_FFFF
-            if index < self.dirty_from:
-                self.dirty_from = index
-            if index > self.dirty_to:
-                self.dirty_to = index
 
     @property
     def pc(self) -> int:
@@ -107,17 +86,13 @@ class CpuState:
     def set_pc(self, value: int) -> None:
         """Where the guest goes on."""
         self.frame[FRAME_PC] = value & 0xFFFF_FFFF_FFFF_FFFF
-        self.touch(FRAME_PC)
 
     def step_over(self, rt: int = 31, value: int = 0) -> None:
         """Have the guest go on behind the instruction at PC, with `value` in its register `rt` (31: none)."""
         frame = self.frame
         if rt != 31:
             frame[rt] = value & 0xFFFF_FFFF_FFFF_FFFF
-        if rt < self.dirty_from:
-            self.dirty_from = rt if rt != 31 else FRAME_PC
         frame[FRAME_PC] = frame[FRAME_PC] + 4 & 0xFFFF_FFFF_FFFF_FFFF
-        self.dirty_to = FRAME_PC
 
     @property
     def pstate(self) -> int:
@@ -130,21 +105,13 @@ class CpuState:
     @property
     def aarch32(self) -> bool:
         """Is the CPU in AArch32 state, PSTATE.nRW? `pstate` and `frame` then mean nothing."""
-        return not self.raw[self._layout.aarch64]
+        return not self.raw[self._aarch64]
 
     def sp_el(self, el: int) -> int:
         """The banked SP_ELx; not the live one of the level and selection that is running."""
         return self.words[self._sp + el]
 
-    def vbar_el(self, el: int) -> int:
-        """VBAR_ELx."""
-        return self.words[self._vbar + el]
-
-    def sctlr_el(self, el: int) -> int:
-        """SCTLR_ELx."""
-        return self.words[self._sctlr + el]
-
     @property
     def hpfar_el2(self) -> int:
         """HPFAR_EL2: the page of the last stage-2 abort's IPA."""
-        return self.words[self._layout.hpfar_el2 // 8]
+        return self.words[self._hpfar]

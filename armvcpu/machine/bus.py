@@ -102,7 +102,7 @@ class Bus:
         start = 0
         for base, size in [*taken, (limit, 0)]:
             if base > start:
-                self._engine.map_io(start, base - start, *self._hole(start))
+                self._engine.memory.map_io(start, base - start, *self._hole(start))
             start = max(start, base + size)
         for window in self.windows:
             self.map(window)
@@ -125,7 +125,7 @@ class Bus:
         """Put the device into the engine, at its own physical address."""
         if not self._is_full and window.base not in self._mapped:
             self._mapped.add(window.base)
-            self._engine.map_io(window.base, window.size, window.read, window.write)
+            self._engine.memory.map_io(window.base, window.size, window.read, window.write)
 
     def _hole(self, start: int) -> tuple[IoRead, IoWrite]:
         def read(offset: int, width: int) -> int:

@@ -5,6 +5,7 @@ A CPU that is not bound keeps its timers here; they are shown to the engine when
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import by_name
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _CNTVOFF, _PMUSERENR = by_name["CNTVOFF_EL2"].encoding, by_name["PMUSERENR_EL0"].encoding
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
+COUNTS = ("CNTVCT_EL0", "CNTPCT_EL0", "CNTV_TVAL_EL0", "CNTP_TVAL_EL0")
 VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID = 27, 30, 23
 
 
@@ -46,6 +48,9 @@ class CpuTime:
         self.pmu = Pmu(vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access)
         self.pmu.on_change = self._pmu_changed
         vcpu.sysregs.add_pmu(self.pmu)
+        for timer in self.timers:
+            for part in ("CTL", "CVAL", "TVAL"):
+                vcpu.sysregs.add(by_name[f"CNT{timer}_{part}_EL0"].encoding, None, partial(self._on_write, timer, part))
 
     @property
     def is_bound(self) -> bool:
@@ -58,10 +63,20 @@ class CpuTime:
         self.timers["P"].connect(physical)
         self.pmu.line = overflow
 
-    def write_timer(self, timer: str, part: str, value: int) -> None:
-        """The guest wrote CTL, CVAL or TVAL of timer "V" or "P"."""
+    def _on_write(self, timer: str, part: str, value: int) -> None:
+        """The guest writes CTL, CVAL or TVAL of timer "V" or "P"; what it reads is the engine's."""
         self.timers[timer].write(part, value)
         self._set_deadline()
+        self.on_deadline()
+
+    def answer_counts(self, note: Callable[[int], None]) -> None:
+        """Answer for the counts by the machine's clock, not the host's; `note` hears of each read's PC first."""
+        for name in COUNTS:
+            self.vcpu.answer_sysreg(by_name[name].encoding, partial(self._read_noted, name, note), None)
+
+    def _read_noted(self, name: str, note: Callable[[int], None]) -> int:
+        note(self.vcpu.state.pc)
+        return self.read_count(name)
 
     def update_timers(self) -> None:
         """Time has passed: look at the count."""
@@ -91,7 +106,7 @@ class CpuTime:
 
     def _show_user_access(self, value: int) -> None:
         """The engine checks accesses from EL0 by its own PMUSERENR_EL0, before EL2's trap."""
-        self.vcpu.engine.write_sysreg(_PMUSERENR, value)
+        self.vcpu.engine.registers.write(_PMUSERENR, value)
 
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
         """Return to a state of the timers while not bound: the virtual count goes on from what it was."""
@@ -124,9 +139,9 @@ class CpuTime:
             if self.is_bound:
                 shown = self._shown.get(timer)
                 if shown is None or shown[0] != control:
-                    self.vcpu.engine.write_sysreg(ctl, control)
+                    self.vcpu.engine.registers.write(ctl, control)
                 if shown is None or shown[1] != compare:
-                    self.vcpu.engine.write_sysreg(cval, compare)
+                    self.vcpu.engine.registers.write(cval, compare)
                 self._shown[timer] = control, compare
 
         return show
@@ -139,8 +154,8 @@ class CpuTime:
 
     def _bind_time(self) -> None:
         """The CPU has been loaded: so is CNTVOFF_EL2."""
-        if self.vcpu.engine.read_sysreg(_CNTVOFF) != self._offset & _U64:
-            self.vcpu.engine.write_sysreg(_CNTVOFF, self._offset & _U64)
+        if self.vcpu.engine.registers.read(_CNTVOFF) != self._offset & _U64:
+            self.vcpu.engine.registers.write(_CNTVOFF, self._offset & _U64)
 
 
 def _unconnected(_level: bool) -> None:

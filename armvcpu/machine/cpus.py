@@ -81,7 +81,8 @@ class Cpu(CpuTime):
         return bool((self._irq and not self._reads_in.I) or (self._fiq and not self._reads_in.F))
 
     def _interrupts_changed(self) -> None:
-        self.vcpu.set_virtual_interrupts(irq=self._irq, fiq=self._fiq)
+        if self.is_bound:
+            self.vcpu.engine.set_lines(irq=self._irq, fiq=self._fiq)
         if not (self._irq or self._fiq):
             self.on_no_interrupt(self)
         elif not self.waiting:
@@ -153,6 +154,7 @@ class Cpu(CpuTime):
     def bind(self) -> None:
         """Load it into the engine, with its timers and what it is to start with."""
         self.vcpu.bind(self._pcpu)
+        self.vcpu.engine.set_lines(irq=self._irq, fiq=self._fiq)
         self._bind_time()
         if self.pending_start is not None:
             entry, argument = self.pending_start

@@ -77,7 +77,7 @@ class FlashBank:
         memory = self._own(offset & -BLOCK)
         memory[offset % BLOCK : offset % BLOCK + len(data)] = data
         if self._engine is not None and self.is_executed:
-            self._engine.invalidate_code()
+            self._engine.code.invalidate()
 
     def changes(self) -> dict[int, bytes]:
         """The pieces that have been changed since the start, as they are now."""
@@ -107,7 +107,7 @@ class FlashBank:
                 memory[: len(held)] = held
             memory[len(held) :] = _ERASED[len(held) :]
             if self._engine is not None:
-                self._engine.map_ram(self._host_base + block, memory)
+                self._engine.memory.map_ram(self._host_base + block, memory)
                 if self._is_shown:
                     self.show(False)
                     self.show(True)
@@ -122,9 +122,9 @@ class FlashBank:
         self._engine, self._space = engine, space
         self.shows_device = shows_device and self._file is not None
         if self._file is not None:
-            engine.map_ram(self._host_base, self._file)
+            engine.memory.map_ram(self._host_base, self._file)
         for block, memory in self._blocks.items():
-            engine.map_ram(self._host_base + block, memory)
+            engine.memory.map_ram(self._host_base + block, memory)
         if not is_lazy and self._file is None:
             self._populated.update(range(0, FLASH_SIZE, BLOCK))
         self.show(True)

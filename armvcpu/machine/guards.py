@@ -91,7 +91,7 @@ class Guards:
             if allowed != RWX:
                 self._allowed[page] = allowed
             machine.memory.allow(machine.space, page, allowed)
-        machine.engine.invalidate_code()  # IC spares a page that stage 2 has not let execute yet
+        machine.engine.code.invalidate()  # IC spares a page that stage 2 has not let execute yet
         machine.stage2.settle()
 
     # --- accesses ---------------------------------------------------------------------------------------------
@@ -147,14 +147,14 @@ class Guards:
         word = vcpu.fetch_word()
         if word is None:
             return None
-        zva_size = 4 << (machine.engine.read_sysreg(_DCZID) & 0xF)
+        zva_size = 4 << (machine.engine.registers.read(_DCZID) & 0xF)
         access = memory_access(word, state.pc, state.gpr, state.frame[31], zva_size)
         if access is None:
             return None
         pieces = tuple(
             (physical, size)
             for at, size in page_pieces(access.address, access.width)
-            if (physical := machine.engine.translate(at)) is not None
+            if (physical := machine.engine.memory.translate(at)) is not None
         )
         return _Before(state.pc, access, pieces, self._value(access))
 

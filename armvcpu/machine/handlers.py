@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from armvcpu.arch.registers import by_name
+from armvcpu.arch.registers import encoding_of, lowest_el
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,27 +44,45 @@ class Handlers:
     def on_sysreg(
         self, name: str, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None
     ) -> None:
-        """Answer trapped accesses of a system register, by its Arm name; without `read` or `write`: UNDEFINED.
+        """Answer the guest's MRS and MSR of a system register, by its Arm name or as `S3_1_C15_C2_1`, in any case.
 
-        What EL2 traps are the ID registers, the GIC's CPU interface and whatever the engine lacks.
+        `read` gives what MRS reads, `write` gets what MSR writes, in place of the register. A direction without one
+        stays the register's own; of a register that the CPU does not have, it is UNDEFINED.
+
+        Raises:
+            UsageError: there is no such register, or one that EL1 can't access, so that nobody would be called.
         """
-        row = by_name.get(name)
-        if row is None:
-            raise UsageError(f"no system register {name!r}")
+        encoding = encoding_of(name)
+        if encoding is None:
+            raise UsageError(f"no system register {name!r}: a name as VBAR_EL1, or S<op0>_<op1>_C<n>_C<m>_<op2>")
+        if lowest_el(encoding) > 1:
+            raise UsageError(f"{name} is a register of EL{lowest_el(encoding)}: the guest runs at EL1 and EL0")
         for cpu in self.cpus:
-            cpu.vcpu.sysregs.add(row.encoding, read, write)
-        self.engine.trap_everywhere()
+            cpu.vcpu.answer_sysreg(encoding, read, write)
 
     def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
-        """Be the device at `base`: read(offset, width) and write(offset, width, value); whole pages of 4096 bytes."""
-        self.bus.add(base, size, read, write)
+        """Be the device at `base`: read(offset, width) and write(offset, width, value); whole pages of 4096 bytes.
+
+        `machine.vcpu` is up to date there, PC on the instruction, and the guest goes on with what is written to it.
+        """
+        look = self.engine.look
+
+        def read_now(offset: int, width: int) -> int:
+            look()
+            return read(offset, width)
+
+        def write_now(offset: int, width: int, value: int) -> None:
+            look()
+            write(offset, width, value)
+
+        self.bus.add(base, size, read_now, write_now)
 
     def on_symbol(self, name: str) -> Callable[[F], F]:
         """Call the function with the vCPU each time the guest reaches the symbol `name`, before it executes."""
         address = self.symbols.address(name)
 
         def add(function: F) -> F:
-            self.engine.on_code(address, address, lambda _pc: function(self.vcpu))
+            self.engine.listen.on_code(address, address, lambda _pc: function(self.vcpu))
             return function
 
         return add

@@ -119,7 +119,8 @@ class Machine(Host, Watched, Handlers):
         self.cpus[0].bind()
         self._loop = RunLoop(self)
         if self.clock.repeats:
-            self.engine.on_count_read(self._loop.read_count)
+            for cpu in self.cpus:
+                cpu.answer_counts(self._loop.note_count_read)
         if self.config.semihosting:
             from armvcpu.machine.semihost import attach_semihosting  # noqa: PLC0415  for a fast start
 
@@ -150,9 +151,10 @@ class Machine(Host, Watched, Handlers):
             pmu=True,
         )  # fmt: skip
         vcpu = Aarch64VCpu(0, index, config, hal=self)
-        vcpu.setup(Aarch64VCpuSetupConfig())
+        vcpu.setup(Aarch64VCpuSetupConfig(passthrough_interrupt=True))  # by the board's own interrupt controller
         vcpu.set_ept_root(self.space.root, self.space.vtcr, self.stage2.handle_fault)
-        vcpu.may_execute = self.stage2.may_execute
+        self.stage2.attach(vcpu)
+        self.self_debug.attach(vcpu)
         Psci(self).register(vcpu.services)
         return vcpu
 
@@ -168,7 +170,7 @@ class Machine(Host, Watched, Handlers):
                 self.memory.write(address, data)
         for address, size in self.plan.zeroes:
             self.memory.write(address, bytes(size))
-        self.engine.invalidate_code()
+        self.engine.code.invalidate()
         self.vcpu.set_entry(self.plan.entry)
         self.vcpu.set_gpr(0, self.plan.x0)
 

@@ -61,9 +61,9 @@ class GuestMemory:
 
         `is_lazy`: what costs time, and few guests look at, may come by a stage-2 fault.
         """
-        engine.map_ram(RAM_BASE, self.ram)
+        engine.memory.map_ram(RAM_BASE, self.ram)
         space.map_linear(RAM_BASE, RAM_BASE, len(self.ram), RWX, lazy_execute=True)
-        engine.map_ram(HOST_BASE, erased_block())
+        engine.memory.map_ram(HOST_BASE, erased_block())
         for bank in self.flash:
             bank.attach(engine, space, shows_device=not exact_mmio, is_lazy=is_lazy)
 
@@ -126,7 +126,7 @@ class GuestMemory:
 
 def new_address_space(engine: Engine, tables_base: int) -> AddressSpace:
     """An empty guest-physical address space of the board's width, in EL2's table memory."""
-    pool = TablePool(tables_base, engine.tables)
+    pool = TablePool(tables_base, engine.memory.tables)
     return AddressSpace(
-        pool, levels=3, input_bits=INPUT_BITS, pa_bits=44, on_change=lambda _gpa, _size: engine.flush_tlb()
+        pool, levels=3, input_bits=INPUT_BITS, pa_bits=44, on_change=lambda _gpa, _size: engine.memory.flush_tlb()
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import GuestCrash, Unmodelled
@@ -51,7 +50,6 @@ class RunLoop:
         self._rtc, self._inputs = machine.board.rtc, machine.inputs
         self._sources = machine.peripherals.sources
         self._timeout_ns = NO_DEADLINE
-        machine.engine.on_timer_write(self._on_timer_write)
         self._rtc.on_deadline = self._rearm
         for cpu in machine.cpus:
             cpu.on_deadline = self._rearm
@@ -76,10 +74,10 @@ class RunLoop:
         self._knows_count = instructions is not None
         self._engine.instructions = instructions or 0
 
-    def attend(self, *, wait: bool = True) -> None:
-        """From any thread: something wants the loop's attention; `wait` until the engine has heard it."""
+    def attend(self) -> None:
+        """From any thread: something wants the loop's attention."""
         self._attention.set()
-        self._engine.request_stop(wait=wait)
+        self._engine.request_stop()
 
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """See `Machine.run`."""
@@ -89,7 +87,7 @@ class RunLoop:
         elif not self._clock.repeats:
             self._knows_count = False
         self.outcome = None
-        with Waker(partial(self.attend, wait=False), self._engine.repeat_stop, self._sources) as waker:
+        with Waker(self.attend, self._sources) as waker:
             self._waker = waker
             for source in self._sources:
                 source.on_interest = waker.listen
@@ -136,6 +134,8 @@ class RunLoop:
                     return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
             vcpu = turns.cpu.vcpu
             reason = vcpu.run(left)
+            if vcpu.yielded:
+                turns.end()
             if not isinstance(reason, ExternalInterrupt | Nothing):
                 self.last_exits.append((vcpu.state.pc, reason))
             outcome = self.outcome or self._actions.deal(reason)
@@ -166,15 +166,10 @@ class RunLoop:
 
     # --- time -------------------------------------------------------------------------------------------------
 
-    def _on_timer_write(self, timer: str, part: str, value: int) -> None:
-        self.cpu.write_timer(timer, part, value)
-        self._rearm()
-
-    def read_count(self, name: str, pc: int) -> int:
-        """What the CPU that runs reads from a register of the Generic Timer, by the instruction clock."""
+    def note_count_read(self, pc: int) -> None:
+        """The guest is about to read a count of the Generic Timer, by the instruction clock."""
         if self._clock.note_read(pc):
             self._rearm()
-        return self.cpu.read_count(name)
 
     def _next_deadline(self) -> int:
         """When something happens in the guest's world, ns of the machine's clock."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from armvcpu.arch.accesses import MemoryAccess
     from armvcpu.machine.machine import Machine
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _MDSCR, _OSLSR = by_name["MDSCR_EL1"].encoding, by_name["OSLSR_EL1"].encoding
 _TTBR0 = by_name["TTBR0_EL1"].encoding
@@ -47,12 +48,16 @@ class SelfDebug:
         self._machine = machine
         self._guards: list[dict[tuple[int, MappingFlags], Guard]] = [{} for _ in range(machine.config.cpus)]
         """Of each CPU, by page and what is denied (and EXECUTE for a table)."""
-        self._changed = False
+        self._changed = self._is_watching_translation = False
         self._moved: set[int] = set()
         """The CPUs whose watchpoints may have come to other pages."""
         self._stepped: int | None = None
         """The CPU that is stepped up to where its software step begins."""
-        machine.engine.on_debug_write(self._on_write)
+
+    def attach(self, vcpu: Aarch64VCpu) -> None:
+        """Hear of a vCPU's writes of the registers of debug."""
+        for register in (_MDSCR, *_VALUES, *_CONTROLS):
+            vcpu.sysregs.listen(register, partial(self._on_write, register))
 
     def reset(self) -> None:
         """As after power-on: nothing is watched."""
@@ -60,7 +65,7 @@ class SelfDebug:
             self._drop(own)
         self._changed, self._stepped = False, None
         self._moved.clear()
-        self._machine.engine.watch_translation(False)
+        self._watch_translation(False)
 
     def restore(self) -> None:
         """The CPUs, none of which is loaded, have other registers: watch what those say."""
@@ -77,8 +82,12 @@ class SelfDebug:
             self._machine.guards.remove(guard)
         guards.clear()
 
-    def _on_write(self, register: int, value: int) -> None:
-        """In the guest, before it writes one of the registers at EL1: the run ends soon, and `serve` looks."""
+    def _on_write(self, register: int, value: int) -> int:
+        """In the guest, before it writes one of the registers at EL1: the run ends then, and `serve` looks."""
+        self._look_at_write(register, value)
+        return value
+
+    def _look_at_write(self, register: int, value: int) -> None:
         index = self._machine.current_cpu.index
         if register == _TTBR0:
             if self._guards[index]:
@@ -112,7 +121,15 @@ class SelfDebug:
         index = self._machine.current_cpu.index
         self._drop(self._guards[index])
         self._follow(index)
-        self._machine.engine.watch_translation(any(self._guards))
+        self._watch_translation(any(self._guards))
+
+    def _watch_translation(self, wanted: bool) -> None:
+        """Hear of writes of TTBR0_EL1 too? Some kernels make two at each entry."""
+        if wanted is not self._is_watching_translation:
+            self._is_watching_translation = wanted
+            for cpu in self._machine.cpus:
+                cpu.vcpu.sysregs.listen(_TTBR0, partial(self._on_write, _TTBR0) if wanted else None)
+                cpu.vcpu.settle_listeners()
 
     def _follow(self, index: int) -> None:
         """Guard where a CPU's watchpoints have come to, and the tables on the way, besides where they have been."""
@@ -152,7 +169,7 @@ class SelfDebug:
     def _reader(self, index: int) -> Callable[[int], int]:
         """The system registers of a CPU, which may not be the one that is loaded."""
         cpu = self._machine.cpus[index]
-        return self._machine.engine.read_sysreg if cpu.is_bound else cpu.vcpu.system_registers.read
+        return self._machine.engine.registers.read if cpu.is_bound else cpu.vcpu.system_registers.read
 
     def _doubleword(self, address: int) -> int | None:
         memory = self._machine.memory
@@ -168,7 +185,7 @@ class SelfDebug:
     def _forbids(self, access: MemoryAccess) -> bool:
         """Of an access that is about to be made: is it watched? Then the exception has been taken instead."""
         machine = self._machine
-        state, read = machine.vcpu.state, machine.engine.read_sysreg
+        state, read = machine.vcpu.state, machine.engine.registers.read
         level = state.pstate >> 2 & 3
         mdscr = read(_MDSCR)
         unmasked = level == 0 or (mdscr & MDSCR_EL1.KDE.mask and not state.pstate & _D)

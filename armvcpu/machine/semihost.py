@@ -36,11 +36,11 @@ class VirtualMemory:
     def write(self, address: int, data: bytes) -> None:
         """Write page by page; BadGuestAddress where a page is not RAM."""
         for at, size in page_pieces(address, len(data)):
-            physical = self._machine.engine.translate(at)
+            physical = self._machine.engine.memory.translate(at)
             if physical is None or not self._machine.memory.is_ram(physical, size):
                 raise BadGuestAddress(f"{size} bytes at {at:#x}")
             self._machine.memory.write(physical, data[at - address : at - address + size])
-        self._machine.engine.invalidate_code()
+        self._machine.engine.code.invalidate()
 
 
 def free_memory(plan: BootPlan, ram_size: int) -> HeapInfo:
@@ -94,5 +94,5 @@ def attach_semihosting(machine: Machine) -> Semihosting:
             vcpu.set_return_value(result)
 
     for cpu in machine.cpus:
-        cpu.vcpu.handlers.semihosting = partial(call, cpu)
+        cpu.vcpu.hear_semihosting(partial(call, cpu))
     return semihosting

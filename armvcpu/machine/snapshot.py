@@ -85,7 +85,6 @@ def take(machine: Machine) -> Snapshot:
     """The state of a machine that does not run."""
     if machine.is_running:
         raise StateError("a snapshot is taken between two runs: end the run first")
-    machine.engine.store()
     return Snapshot(
         describe(machine),
         copy_on_write.Image.of(machine.memory.ram),
@@ -150,7 +149,8 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
         cpu.pmu.load_state(saved.pmu)
     machine.self_debug.restore()
     machine.turns.load(snapshot.current)
-    machine.engine.invalidate_code()
+    machine.engine.code.invalidate()
+    machine.engine.memory.flush_tlb()  # the CPU's registers may lead to its tables as before, and they have changed
 
 
 def _restore_cpu(cpu: Cpu, saved: CpuSnapshot) -> None:

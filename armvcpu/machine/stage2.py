@@ -12,6 +12,7 @@ from armvcpu.vcpu.mapping import MappingFlags
 
 if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _SCTLR = by_name["SCTLR_EL1"].encoding
 
@@ -29,7 +30,6 @@ class Stage2:
         self._is_kept = not machine.plan.is_linux or machine.config.exact_mmio
         if not self._is_kept:
             machine.bus.show_everything([(RAM_BASE, machine.config.memory)], 1 << INPUT_BITS)
-        machine.engine.on_sctlr_write(self._on_sctlr_write)
 
     def handle_fault(self, address: int, access: AccessFlags) -> bool:
         """Is the access allowed now?"""
@@ -44,10 +44,10 @@ class Stage2:
             return True
         return machine.space.handle_page_fault(address, MappingFlags(access.value))
 
-    def may_execute(self, physical: int) -> bool:
-        """May there be code in the page?"""
-        found = self._machine.space.translate(physical)
-        return found is None or bool(found.flags & MappingFlags.EXECUTE)
+    def attach(self, vcpu: Aarch64VCpu) -> None:
+        """Hear of a vCPU's writes of SCTLR_EL1, where they switch its stage 2."""
+        if not self._is_kept:
+            vcpu.sysregs.listen(_SCTLR, self._on_sctlr_write)
 
     def settle(self) -> None:
         """After guards have come or gone: have it on for every CPU that needs it, and for no other one."""
@@ -60,11 +60,6 @@ class Stage2:
         return bool(self._machine.guards) or not sctlr & SCTLR_EL1.M.mask
 
     def _on_sctlr_write(self, value: int) -> int:
-        """A CPU's MMU may have been switched: so is its stage 2. Returns what is written in place of `value`.
-
-        SPAN is RES1 on a CPU without PAN (DDI 0487 D17.2.118): the engine, which has PAN, must not set PAN then.
-        """
-        vcpu = self._machine.vcpu
-        if not self._is_kept:
-            vcpu.use_stage2(self._is_needed(value))
-        return value if vcpu.features.pan else value | SCTLR_EL1.SPAN.mask
+        """The CPU that runs switches its MMU: so is its stage 2."""
+        self._machine.vcpu.use_stage2(self._is_needed(value))
+        return value

@@ -6,10 +6,8 @@ soon after it has woken one, and at once where it only spins at WFE or YIELD.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.instructions import WFE, YIELD
 from armvcpu.machine.clock import NO_DEADLINE
 from armvcpu.vcpu.vcpu_life import VCpuState
 
@@ -19,34 +17,25 @@ if TYPE_CHECKING:
     from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.machine import Machine
 
-TURN_NS, WAKE_NS, LOOK_NS = 2_000_000, 100_000, 1_000_000
-"""How long a CPU keeps the engine while another could run, after it has woken or interrupted another one, and until
-there is a look at whether it only spins."""
+TURN_NS, WAKE_NS = 2_000_000, 100_000
+"""How long a CPU keeps the engine while another could run, and after it has woken or interrupted another one."""
 ANSWER_NS = 100_000
 """How long the next CPU keeps it then once it has acknowledged the interrupt, if the one that sent it could go on."""
-SPINNING = frozenset((YIELD, WFE))
-MOST_SPIN_SITES, SPINS_TO_HOOK = 64, 24
-"""A kernel waits in some dozens of places; where one of a guest's locks is not among them, each hand-over of it takes a
-look."""
-SPIN_WINDOW = 32
-"""Bytes on either side of PC in which one of them tells a spin loop."""
 
 
 class Turns:
     """The turns of one machine's CPUs; `rearm` is called when the next moment to look has become earlier."""
 
     def __init__(self, machine: Machine, rearm: Callable[[], None]) -> None:
-        self._machine, self._rearm = machine, rearm
+        self._engine, self._rearm = machine.engine, rearm
         self._now, self._busy = machine.clock.ns, machine.clock.busy_ns
         self._cpus = machine.cpus
         self.cpu: Cpu = machine.cpus[0]
         """The one that the engine has loaded."""
-        self._ends = self._next_look = NO_DEADLINE
+        self._ends = NO_DEADLINE
         self._due = 0
         """The turn's end by the time that the host has had for it: `_ends` is too early where the host was away."""
         self._is_over = self._is_asked = self._answers = False
-        self._spin_sites: set[int] = set()
-        self._spins_seen: Counter[int] = Counter()
         for cpu in machine.cpus:
             cpu.on_wake = self._on_wake
             if len(machine.cpus) > 1:
@@ -64,10 +53,10 @@ class Turns:
             if following is None:
                 return False
             self.switch_to(following)
-            self._ends = self._next_look = NO_DEADLINE
+            self._ends = NO_DEADLINE
         self.cpu.is_awake()
-        if self._ends >= NO_DEADLINE and self._others_can_run():
-            self._next_look = self._now() + LOOK_NS
+        self._engine.yields = self._others_can_run()
+        if self._ends >= NO_DEADLINE and self._engine.yields:
             self._answers, self._is_asked = self._is_asked, False
             self.end_within(TURN_NS)
         return True
@@ -101,7 +90,7 @@ class Turns:
     @property
     def deadline(self) -> int:
         """When `look` is to be called, ns of the machine's clock."""
-        return min(self._ends, self._next_look)
+        return self._ends
 
     def look(self, now: int) -> None:
         """Is the turn over, or as good as over, where the engine has been stopped already?"""
@@ -110,22 +99,21 @@ class Turns:
             if WAKE_NS < missing <= TURN_NS:  # more is no turn's: the process has forked
                 self._ends = now + missing
             else:
-                self._end()
-        elif self._next_look <= now and self._spins():
-            self._end()
+                self.end()
 
     def state(self) -> list[int]:
         """Where the present turn stands."""
-        return [self._ends, self._next_look, int(self._is_over), int(self._is_asked), int(self._answers)]
+        return [self._ends, int(self._is_over), int(self._is_asked), int(self._answers)]
 
     def load_state(self, state: list[int]) -> None:
         """Return to a state that `state()` gave."""
-        self._ends, self._next_look, is_over, is_asked, answers = state
+        self._ends, is_over, is_asked, answers = state
         self._is_over, self._is_asked, self._answers = bool(is_over), bool(is_asked), bool(answers)
         self._due = self._ends  # where runs repeat the host is never away
 
-    def _end(self) -> None:
-        self._ends = self._next_look = NO_DEADLINE
+    def end(self) -> None:
+        """The turn is over: its time is up, or the CPU only waits for another one (WFE, YIELD)."""
+        self._ends = NO_DEADLINE
         self._is_over = True
 
     def _others_can_run(self) -> bool:
@@ -137,6 +125,7 @@ class Turns:
         Not at once: the sender often holds a lock that the other wants first, and would be spun on for a whole turn.
         """
         if cpu is not self.cpu and self.cpu.runnable:
+            self._engine.yields = True
             self.end_within(WAKE_NS)
 
     def _on_interrupt(self, cpu: Cpu) -> None:
@@ -156,29 +145,3 @@ class Turns:
         if self._answers and cpu is self.cpu:
             self._answers = False
             self.end_within(ANSWER_NS)
-
-    def _spins(self) -> bool:
-        """Does the CPU wait for another one, which can't run meanwhile?
-
-        The engine reports neither WFE nor YIELD, so they are looked for around PC. One that is found again
-        and again ends turns by itself from then on.
-        """
-        self._next_look = NO_DEADLINE
-        start = self.cpu.vcpu.state.pc - SPIN_WINDOW
-        code = self._machine.engine.read_virtual(start, 2 * SPIN_WINDOW)
-        if code is None:
-            return False
-        found = [start + 4 * at for at, word in enumerate(memoryview(code).cast("I")) if word in SPINNING]
-        for address in found:
-            self._spins_seen[address] += 1
-            if self._spins_seen[address] == SPINS_TO_HOOK and len(self._spin_sites) < MOST_SPIN_SITES:
-                self._spin_sites.add(address)
-                self._machine.engine.on_code(address, address, self._on_spin)
-        return bool(found)
-
-    def _on_spin(self, _pc: int) -> None:
-        """In the guest, at a WFE or YIELD that has been seen to spin: another CPU's turn, where one can run."""
-        engine = self._machine.engine
-        if not engine.counting and self._others_can_run():
-            self._end()
-            engine.leave()

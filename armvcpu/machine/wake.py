@@ -33,9 +33,8 @@ if TYPE_CHECKING:
             """The descriptor."""
 
 
-QUIET_NS, AGAIN_NS = 100_000, 1_000_000
-"""How long the guest runs at least between two looks at the sources, and how long after a call of `attend` it is time
-to `insist`."""
+QUIET_NS = 100_000
+"""How long the guest runs at least between two looks at the sources."""
 _AWAKE, _FOR_EVER = 0, 1 << 63
 
 
@@ -46,13 +45,10 @@ def _all_signals() -> tuple[int, ...]:
 
 
 class Waker:
-    """Calls `attend` at the deadline, when a signal comes, and once when one of `sources` is ready, until `listen`.
+    """Calls `attend` at the deadline, when a signal comes, and once when one of `sources` is ready, until `listen`."""
 
-    `attend` may go unheard: some time later `insist` makes it heard, and says whether it is to be called again.
-    """
-
-    def __init__(self, attend: Callable[[], None], insist: Callable[[], bool], sources: Sequence[Source] = ()) -> None:
-        self._attend, self._insist, self._sources = attend, insist, sources
+    def __init__(self, attend: Callable[[], None], sources: Sequence[Source] = ()) -> None:
+        self._attend, self._sources = attend, sources
         self._listens_from = 0
         self.has_input = False
         """Is a source ready? Nobody watches them until the next `listen`."""
@@ -102,13 +98,12 @@ class Waker:
 
     def _wait(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _all_signals())  # they belong to the main thread
-        insist_at = _FOR_EVER
         while not self._closing:
             now = time.monotonic_ns()
-            moment, readers, writers = insist_at, [self._read_fd], []
+            moment, readers, writers = _FOR_EVER, [self._read_fd], []
             if self._sources and not self.has_input:
                 if now < self._listens_from:
-                    moment = min(moment, self._listens_from)
+                    moment = self._listens_from
                 else:
                     readers += [source.fileno() for source in self._sources if source.wants_read]
                     writers += [source.fileno() for source in self._sources if source.wants_write]
@@ -123,10 +118,7 @@ class Waker:
                 self._asleep_until = _AWAKE
             now = time.monotonic_ns()
             if self._is_wanted(ready, writable, deadline, now):
-                insist_at = now + AGAIN_NS
                 self._attend()
-            elif insist_at <= now:
-                insist_at = now + AGAIN_NS if self._insist() else _FOR_EVER
 
     def _go_to_sleep(self, moment: int) -> int | None:
         """Note until when: whoever sets an earlier deadline from now on pokes, and one set before is seen here."""

@@ -38,7 +38,6 @@ class Watched:
         for cpu in self.cpus:
             cpu.vcpu.observer = self._observer
             self.board.gic.interface(cpu.index).on_interrupt = partial(self._on_interrupt, cpu, self._observer)
-        self.engine.trap_everywhere()
 
     @staticmethod
     def _on_interrupt(cpu: Cpu, observer: Observer, what: str, intid: int) -> None:
@@ -46,7 +45,7 @@ class Watched:
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""
-        self.engine.on_code(1, 0, heard)
+        self.engine.listen.on_code(1, 0, heard)
 
     def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
         """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
@@ -58,8 +57,8 @@ class Watched:
         def access(is_read: bool, address: int, width: int, value: int | None) -> None:
             heard(last_pc[0], is_read, address, width, value)
 
-        self.engine.on_code(1, 0, remember)
-        self.engine.on_memory(access)
+        self.engine.listen.on_code(1, 0, remember)
+        self.engine.listen.on_memory(access)
 
     def name_of(self, address: int) -> str:
         """The device and register at a guest-physical address, as `pl011.UARTDR`; empty where there is none."""
@@ -78,15 +77,15 @@ class Watched:
     def write(self, address: int, data: bytes) -> None:
         """Write guest-physical memory; code that was translated from it is forgotten."""
         self.memory.write(address, data)
-        self.engine.invalidate_code()
+        self.engine.code.invalidate()
 
     def read_virtual(self, address: int, size: int) -> bytes | None:
         """`size` bytes at a guest-virtual address as the guest would read them, or None where it could not."""
-        return self.engine.read_virtual(address, size)
+        return self.engine.memory.read_virtual(address, size)
 
     def physical(self, address: int) -> int:
         """The physical address behind a virtual one, which may be physical itself where the guest maps nothing."""
-        found = self.engine.translate(address)
+        found = self.engine.memory.translate(address)
         return address if found is None else found
 
     def _on_mmio_access(self, is_read: bool, address: int, width: int, value: int) -> None:

@@ -30,7 +30,7 @@ class GuestState(Machine):
         row = by_name.get(name.upper())
         if row is None:
             raise UsageError(f"no register {name!r}: x0 to x30, sp, pc, pstate, or a system register's Arm name")
-        return self.engine.read_sysreg(row.encoding)
+        return self.engine.registers.read(row.encoding)
 
     def set_register(self, name: str, value: int) -> None:
         """Write x0 to x30, pc, or a system register."""
@@ -39,7 +39,7 @@ class GuestState(Machine):
         elif name == "pc":
             self.vcpu.state.set_pc(value)
         elif name.upper() in by_name:
-            self.engine.write_sysreg(by_name[name.upper()].encoding, value)
+            self.engine.registers.write(by_name[name.upper()].encoding, value)
         else:
             raise UsageError(f"no register {name!r} that can be written: x0 to x30, pc, or a system register")
 

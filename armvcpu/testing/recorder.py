@@ -54,10 +54,10 @@ class Recorder:
         self.exceptions: deque[Taken] = deque(maxlen=KEPT)
         self.accesses: deque[Access] = deque(maxlen=KEPT)
 
-    def exception(self, _vcpu_id: int, state: CpuState, target_el: int, esr: int, far: int | None, _pc: int) -> None:
+    def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
         """Keep it."""
-        del target_el
-        self.exceptions.append(Taken(state.pc, esr, far))
+        del vcpu_id, target_el, vector
+        self.exceptions.append(Taken(elr, esr, far))
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
         """Not kept: a tracer shows them."""

@@ -51,7 +51,7 @@ class Target(Places, Faults):
         self._awaited = None
         self._healers = []
         for cpu in self.cpus:
-            cpu.vcpu.handlers.breakpoint = self._on_breakpoint
+            cpu.vcpu.hear_breakpoints(self._on_breakpoint)
 
     def _start_talk(self) -> None:
         self.talk = Conversation(self, self.typed, self.timeout)

@@ -162,9 +162,9 @@ class GuestSystemRegisters:
             return self._state.frame[FRAME_SP]
         engine = self._pcpu.engine
         if engine.state is self._state:
-            return engine.read_sysreg(encoding)
+            return engine.registers.read(encoding)
         with _visiting(engine, self._state):
-            return engine.read_sysreg(encoding)
+            return engine.registers.read(encoding)
 
     def write(self, encoding: int, value: int) -> None:
         """Write one by its packed encoding."""
@@ -173,15 +173,13 @@ class GuestSystemRegisters:
             return
         if encoding == _SP_EL1 and self._runs_on_sp_el1(self._state):
             self._state.frame[FRAME_SP] = value
-            self._state.touch(FRAME_SP)
             return
         engine = self._pcpu.engine
         if engine.state is self._state:
-            engine.write_sysreg(encoding, value)
+            engine.registers.write(encoding, value)
             return
         with _visiting(engine, self._state):
-            engine.write_sysreg(encoding, value)
-            engine.store()
+            engine.registers.write(encoding, value)
 
     @staticmethod
     def _runs_on_sp_el1(state: CpuState) -> bool:
@@ -205,13 +203,12 @@ class GuestSystemRegisters:
 
 
 class _visiting:  # noqa: N801  used as a function
-    """Load another vCPU's state for a moment: 20 µs, for looking at one that is not bound."""
+    """Load another vCPU's state for a moment: some µs, for looking at one that is not bound."""
 
     def __init__(self, engine: Engine, state: CpuState) -> None:
         self._engine, self._state, self._before = engine, state, engine.state
 
     def __enter__(self) -> None:
-        self._engine.store()
         self._engine.load(self._state)
 
     def __exit__(self, *_: object) -> None:

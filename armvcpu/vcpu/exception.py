@@ -1,7 +1,7 @@
 """The exception layer: what EL2 does with a trap, by exception class.
 
-Two tables, default first: one for exceptions that the architecture routes to EL2, one for those that the guest
-takes itself, at EL1 (the engine reports those too and leaves their entry to us). A handler changes the vCPU's
+Exceptions that the guest takes itself, at EL1, are entered by the engine. What comes here is for EL2, or one that
+somebody has asked about: semihosting, a debugger's BRK, a register that nobody knows. A handler changes the vCPU's
 state and returns, and the guest goes on; or it makes an exit, and `Aarch64VCpu.run()` returns it. The guest never
 brings the host down: what no row knows becomes its own UNDEFINED exception. DDI 0487 D1.3, D17.2.37 (ESR_EL2).
 """
@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
+from armvcpu.arch.esr import has_far
+from armvcpu.arch.esr_words import describe_esr
+from armvcpu.engine.api import STORM_LIMIT, TARGET_AARCH32
+from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.vcpu.call_traps import CallTraps
-from armvcpu.vcpu.el1_entry import El1Entry
 from armvcpu.vcpu.exits import Halt
 from armvcpu.vcpu.stage2_aborts import Stage2Aborts
-from armvcpu.vcpu.sysreg_traps import SysRegTraps
+from armvcpu.vcpu.sysreg_traps import UNDEFINED_ESR, SysRegTraps
 
 if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu
@@ -46,9 +49,8 @@ class ExceptionLayer:
 
     def __init__(self, vcpu: Aarch64VCpu) -> None:
         self._vcpu = vcpu
-        self.el1 = El1Entry(vcpu)
-        self.aborts = Stage2Aborts(vcpu, self.el1)
-        self._registers = SysRegTraps(vcpu, self.el1)
+        self.aborts = Stage2Aborts(vcpu)
+        self._registers = SysRegTraps(vcpu)
         calls = CallTraps(vcpu)
         self._to_el2 = _table(
             self._unknown_trap,
@@ -62,24 +64,43 @@ class ExceptionLayer:
             },
         )
         self._to_el1 = _table(
-            self.el1.take_exception, {EC.UNKNOWN: self._undefined_instruction, EC.BRK64: self._breakpoint}
+            self._take_exception, {EC.UNKNOWN: self._undefined_instruction, EC.BRK64: self._breakpoint}
         )
 
     def on_trap(self, target: int, esr: int, far: int) -> None:
         """The engine's trap handler: one look into a table."""
         if target == 2:
             self._to_el2[esr >> 26](esr, far)
+        elif target == TARGET_AARCH32:
+            raise Unmodelled(
+                f"the guest executes AArch32 code after an ERET to AArch32 state (ESR {esr:#010x}); no presented CPU"
+                " has AArch32 (ID_AA64PFR0_EL1.EL0 = 1)"
+            )
         else:
             self._to_el1[esr >> 26](esr, far)
+
+    def on_entry(self) -> None:
+        """The guest has taken an exception at EL1, and somebody asked; or it takes one in its own vector for ever."""
+        vcpu = self._vcpu
+        last = vcpu.engine.last_exception
+        vector = vcpu.state.pc
+        if vcpu.observer is not None:
+            far = last.far if has_far(last.esr) else None
+            vcpu.observer.exception(vcpu.vcpu_id, last.elr, 1, last.esr, far, vector)
+        if last.storm >= STORM_LIMIT:
+            raise GuestCrash(
+                f"endless exception loop: the vector at {vector:#x} raises the exception it is to handle; "
+                f"it began at {last.elr_before_storm:#x} with: {describe_esr(last.esr_before_storm)}"
+            )
 
     # --- rows of the table for EL2 ----------------------------------------------------------------------------
 
     def _unknown_trap(self, _esr: int, _far: int) -> None:
         """No row: EL2 asked for no such trap, so the guest sees what it would see without EL2."""
-        self.el1.take_undefined()
+        self._vcpu.engine.take_exception(UNDEFINED_ESR)
 
     def _wfx(self, esr: int, _far: int) -> None:
-        """WFI waits, so it is an exit; a WFE is stepped over (the engine itself never traps one: docs/engine.md)."""
+        """WFI waits, so it is an exit; a WFE that EL2 traps (TWE) is stepped over."""
         state = self._vcpu.state
         state.set_pc(state.pc + 4)
         if not esr & 1:
@@ -87,23 +108,23 @@ class ExceptionLayer:
 
     # --- rows of the table for EL1 ----------------------------------------------------------------------------
 
+    def _take_exception(self, esr: int, far: int) -> None:
+        self._vcpu.engine.take_exception(esr, far)
+
     def _undefined_instruction(self, esr: int, far: int) -> None:
-        """EC 0: among them are accesses to registers that the engine lacks, and semihosting."""
+        """EC 0: semihosting, or an access to a register that the engine lacks."""
         vcpu = self._vcpu
-        word = vcpu.engine.fetch_word(vcpu.state.pc)
-        if word is not None:
-            if self._registers.emulate(word):
-                return
-            if word == HLT_SEMIHOSTING and vcpu.handlers.semihosting is not None:
-                vcpu.handlers.semihosting(vcpu)
-                return
-        self.el1.take_exception(esr, far)
+        word = vcpu.fetch_word()
+        if word == HLT_SEMIHOSTING and vcpu.handlers.semihosting is not None:
+            vcpu.handlers.semihosting(vcpu)
+        elif word is None or not self._registers.emulate(word):
+            self._take_exception(esr, far)
 
     def _breakpoint(self, esr: int, far: int) -> None:
         """BRK: a debugger's, where there is one that says so, else the guest's own."""
         handler = self._vcpu.handlers.breakpoint
         if handler is None or not handler(self._vcpu, esr & 0xFFFF):
-            self.el1.take_exception(esr, far)
+            self._take_exception(esr, far)
 
 
 def _table(default: TrapHandler, rows: dict[EC, TrapHandler]) -> list[TrapHandler]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Observer(Protocol):
     """Events of one vCPU, in the order they happen. `state.pc` is the instruction's address unless said otherwise."""
 
-    def exception(self, vcpu_id: int, state: CpuState, target_el: int, esr: int, far: int | None, pc: int) -> None:
-        """The guest takes an exception: `state.pc` is ELR, `pc` the vector; `far` where the class has one."""
+    def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
+        """The guest has taken an exception, and PC is on its vector; `far` where the class has one."""
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
         """A trapped MRS gave `value`, or a trapped MSR wrote it."""
@@ -41,10 +41,10 @@ class Observers:
     def __init__(self, first: Observer, second: Observer) -> None:
         self._all = (first, second)
 
-    def exception(self, vcpu_id: int, state: CpuState, target_el: int, esr: int, far: int | None, pc: int) -> None:
+    def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
         """Tell both."""
         for each in self._all:
-            each.exception(vcpu_id, state, target_el, esr, far, pc)
+            each.exception(vcpu_id, elr, target_el, esr, far, vector)
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
         """Tell both."""

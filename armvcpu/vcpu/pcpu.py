@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import Engine
-    from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.percpu import PerCpu
 
     EngineFactory = Callable[[], Engine]
@@ -32,7 +31,6 @@ class Aarch64PerCpu:
         self.cpu_id = cpu_id
         self._factory = engine_factory
         self._engine: Engine | None = None
-        self._own_state: CpuState
         self.irq_handler: Callable[[int], None] = _ignore
         self.bound: object | None = None
         """The vCPU that is bound to this CPU."""
@@ -44,14 +42,13 @@ class Aarch64PerCpu:
         return [cpu for _, cpu in variable.for_all()]
 
     def hardware_enable(self) -> None:
-        """Create the engine: SCR_EL3, HCR_EL2, priming and, at first use, the self-test.
+        """Create the engine: SCR_EL3, HCR_EL2 and, at first use, the self-test.
 
         Raises StateError when it is enabled already, EngineUnsupported when the installed Unicorn cannot do it.
         """
         if self._engine is not None:
             raise StateError(f"physical CPU {self.cpu_id} is enabled already")
         self._engine = self._factory()
-        self._own_state = self._engine.state
 
     def is_enabled(self) -> bool:
         """Has `hardware_enable` been called?"""
@@ -65,10 +62,6 @@ class Aarch64PerCpu:
             raise StateError(f"physical CPU {self.cpu_id} still has a vCPU bound: unbind it first")
         self._engine.close()
         self._engine = None
-
-    def forget_state(self) -> None:
-        """The loaded state belongs to a vCPU that is going to run elsewhere: never save into it again."""
-        self.engine.state = self._own_state
 
     @property
     def engine(self) -> Engine:

@@ -12,7 +12,6 @@ from armvcpu.arch.instructions import has_writeback
 from armvcpu.vcpu.exits import AccessFlags, MmioRead, MmioWrite, NestedPageFault
 
 if TYPE_CHECKING:
-    from armvcpu.vcpu.el1_entry import El1Entry
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 EXTERNAL_ABORT, EXTERNAL_ABORT_ON_WALK = 0x10, 0x14
@@ -23,8 +22,8 @@ S1PTW = 1 << 7
 class Stage2Aborts:
     """Deals with the instruction and data aborts of one vCPU."""
 
-    def __init__(self, vcpu: Aarch64VCpu, el1: El1Entry) -> None:
-        self._vcpu, self._el1 = vcpu, el1
+    def __init__(self, vcpu: Aarch64VCpu) -> None:
+        self._vcpu = vcpu
 
     def instruction_abort(self, esr: int, far: int) -> None:
         """EC 0x20."""
@@ -63,7 +62,7 @@ class Stage2Aborts:
             vcpu.state.set_pc(pc)
         status = EXTERNAL_ABORT_ON_WALK | esr & 3 if esr & S1PTW else EXTERNAL_ABORT
         current = 1 if vcpu.state.pstate & 0xC else 0
-        self._el1.take_exception(esr & ~(0x1FF_FFFF & ~0x40) | current << 26 | status, far)  # keeps EC, IL and WnR
+        vcpu.engine.take_exception(esr & ~(0x1FF_FFFF & ~0x40) | current << 26 | status, far)  # keeps EC, IL and WnR
 
     def _page_fault(self, esr: int, far: int, access: AccessFlags) -> None:
         """A stage-2 fault that memory management may cure; otherwise an exit. PC stays on the instruction.

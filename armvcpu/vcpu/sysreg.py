@@ -1,4 +1,4 @@
-"""What a trapped MRS or MSR does: one table from a register's encoding to who answers for it.
+"""What MRS and MSR of a register do that is not just the engine's: one table from its encoding to who answers for it.
 
 The rows of `arch/registers.py` decide: identification registers show the CPU model, registers that the engine lacks
 read as zero, those of absent features are UNDEFINED. Emulated groups (the virtual CPU interface, the physical
@@ -12,18 +12,34 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from armvcpu.arch.idregs import presented
-from armvcpu.arch.instructions import DC_CVAU, IC_IALLU, IC_IALLUIS, IC_IVAU
-from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, by_name
+from armvcpu.arch.instructions import IC_IALLU, IC_IALLUIS, IC_IVAU
+from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, by_encoding, by_name
+from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
+from armvcpu.engine.api import (
+    BEFORE_NATIVE,
+    CONSTANT,
+    IGNORED,
+    INSTRUCTION_CACHE,
+    NATIVE,
+    PYTHON,
+    UNDEFINED,
+    WHOLE_INSTRUCTION_CACHE,
+    RegisterRows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from armvcpu.arch.idregs import CpuModel
+    from armvcpu.engine.api import RowShape
     from armvcpu.vcpu.pmu import Pmu
     from armvcpu.vcpu.timer import PhysicalTimer
 
 ReadRegister = Callable[[], int]
 WriteRegister = Callable[[int], object]
+Listener = Callable[[int], int]
+"""Called with what the guest writes to a register; gives what is written."""
+Observe = Callable[[int, bool, int], None]
 
 
 class CpuInterface(Protocol):
@@ -35,32 +51,100 @@ class CpuInterface(Protocol):
 
 Interface = TypeVar("Interface", bound=CpuInterface)
 
-MPIDR_EL1 = by_name["MPIDR_EL1"].encoding
-CPACR_EL1 = by_name["CPACR_EL1"].encoding
-CTR_EL0 = by_name["CTR_EL0"].encoding
 CSSELR_EL1 = by_name["CSSELR_EL1"].encoding
 CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
 PMU_REGISTERS = frozenset(row.encoding for row in SYSREGS if row.name.startswith("PM") and row.home is TRAPPED)
 
 
 class SysRegTable:
-    """Who answers for which register: `readers` and `writers` by packed encoding, and those that are UNDEFINED."""
+    """Who answers for which register: `readers` and `writers` by packed encoding, and those that are UNDEFINED.
+
+    `rows` is what an engine takes of it: constants become part of the translated code, all others are asked here.
+    """
 
     def __init__(self, model: CpuModel, *, gicv3: bool, pmu: bool = False) -> None:
-        readers, writers, undefined = _fixed(model, gicv3=gicv3, pmu=pmu)
+        constants, readers, writers, undefined = _fixed(model, gicv3=gicv3, pmu=pmu)
+        self._constants = dict(constants)
         self.readers, self.writers, self.undefined = dict(readers), dict(writers), set(undefined)
-        self.in_place: set[int] = set()
-        """What comes so often that the engine is to answer it without a trap: constants, and what it does itself."""
+        self._listeners: dict[int, Listener] = {}
+        self._native: set[int] = set()
+        """Registers of the engine's own that somebody answers for in one direction only."""
+        self._observe: Observe | None = None
+        self._rows: RegisterRows | None = None
         self._add_cache_selection(model)
 
     def add(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
-        """Answer for a register; without a reader MRS of it is UNDEFINED, without a writer MSR."""
+        """Answer for a register; without a reader MRS of it is UNDEFINED, without a writer MSR.
+
+        A register that the engine has itself keeps it for the direction that nobody answers.
+        """
+        self._rows = None
         self.undefined.discard(encoding)
-        self.in_place.discard(encoding)
+        self._constants.pop(encoding, None)
+        row = by_encoding.get(encoding)
+        if row is not None and row.home is IN_THE_ENGINE:
+            self._native.add(encoding)
         if read is not None:
             self.readers[encoding] = read
         if write is not None:
             self.writers[encoding] = write
+
+    def listen(self, encoding: int, listener: Listener | None) -> None:
+        """Call `listener` with what the guest writes to a register of the engine's own; what it gives is written."""
+        self._rows = None
+        if listener is None:
+            self._listeners.pop(encoding, None)
+        else:
+            self._listeners[encoding] = listener
+
+    def observe(self, observe: Observe | None) -> None:
+        """Have `observe` hear of each access that is answered here, constants too: encoding, is a read, value."""
+        if observe is not self._observe:
+            self._rows, self._observe = None, observe
+
+    @property
+    def rows(self) -> RegisterRows:
+        """What answers in an engine; another object after each change."""
+        if self._rows is None:
+            self._rows = self._make_rows()
+        return self._rows
+
+    def _make_rows(self) -> RegisterRows:
+        rows = RegisterRows()
+        shape: dict[int, tuple[int, int, int]] = {
+            encoding: (UNDEFINED, UNDEFINED, 0)
+            for encoding in self.undefined
+            if encoding not in self.readers and encoding not in self.writers
+        }
+        for encoding in self.readers.keys() | self.writers.keys():
+            shape[encoding] = self._directions(encoding)
+        for encoding, listener in self._listeners.items():
+            shape[encoding] = NATIVE, BEFORE_NATIVE, 0
+            rows.writes[encoding] = listener
+        rows.reads.update(self.readers)
+        rows.writes.update((encoding, _forgetful(write)) for encoding, write in self.writers.items())
+        if self._observe is not None:
+            for encoding, read in self.readers.items():
+                rows.reads[encoding] = _observed_read(read, encoding, self._observe)
+            for encoding, write in self.writers.items():
+                rows.writes[encoding] = _observed_write(write, encoding, self._observe)
+        for encoding in (IC_IALLUIS, IC_IALLU):
+            shape.setdefault(encoding, (UNDEFINED, WHOLE_INSTRUCTION_CACHE, 0))
+        shape.setdefault(IC_IVAU, (UNDEFINED, INSTRUCTION_CACHE, 0))
+        found = tuple(sorted(shape.items()))
+        rows.shape = _shapes.setdefault(found, found)
+        return rows
+
+    def _directions(self, encoding: int) -> tuple[int, int, int]:
+        other = NATIVE if encoding in self._native else UNDEFINED
+        read = PYTHON if encoding in self.readers else other
+        write = PYTHON if encoding in self.writers else other
+        if self._observe is None:
+            if self.writers.get(encoding) is _ignore:
+                write = IGNORED
+            if encoding in self._constants and write in {UNDEFINED, IGNORED}:
+                return CONSTANT, write, self._constants[encoding]
+        return read, write, 0
 
     def add_interface(
         self, interface: Interface, readers: Mapping[int, Callable[[Interface], int]], writers: Iterable[int]
@@ -71,20 +155,8 @@ class SysRegTable:
         for encoding in writers:
             self.add(encoding, None, partial(interface.write, encoding))
 
-    def add_instruction_cache(self, invalidate: Callable[[int | None], None]) -> None:
-        """Act on cache maintenance to the Point of Unification, which HCR_EL2.TPU traps.
-
-        The engine notices a store to code only where the store's own mapping is executable; a guest that writes
-        code through another mapping relies on IC. DC CVAU has nothing to clean.
-        """
-        for encoding in (IC_IALLUIS, IC_IALLU):
-            self.add(encoding, None, lambda _value: invalidate(None))
-        self.add(IC_IVAU, None, invalidate)
-        self.add(DC_CVAU, None, _ignore)
-        self.in_place |= {CTR_EL0, IC_IVAU, DC_CVAU}  # not IC IALLU: it may free the very code that runs
-
     def add_physical_timer(self, timer: PhysicalTimer) -> None:
-        """Answer for CNTP_* and CNTPCT_EL0, which CNTHCTL_EL2 traps."""
+        """Answer for CNTP_* and CNTPCT_EL0 in place of the engine."""
         self.add(by_name["CNTPCT_EL0"].encoding, lambda: timer.count, None)
         for name in ("ctl", "cval", "tval"):
             row = by_name[f"CNTP_{name.upper()}_EL0"]
@@ -101,7 +173,7 @@ class SysRegTable:
         if encoding in self.undefined:
             return True
         known = encoding in self.readers or encoding in self.writers
-        return known and encoding not in (self.readers if is_read else self.writers)
+        return known and encoding not in (self.readers if is_read else self.writers) and encoding not in self._native
 
     def _add_cache_selection(self, model: CpuModel) -> None:
         selected = [0]
@@ -113,30 +185,57 @@ class SysRegTable:
         self.add(CCSIDR_EL1, lambda: model.ccsidr(selected[0]), None)
 
 
+_shapes: dict[RowShape, RowShape] = {}
+"""One object for all equal shapes, so that vCPUs of one kind switch without a look at them."""
+
+
+def _forgetful(write: WriteRegister) -> Callable[[int], int]:
+    """The writer, whatever it returns: the engine has no register of its own to write then."""
+
+    def written(value: int) -> int:
+        write(value)
+        return 0
+
+    return written
+
+
+def _observed_read(read: ReadRegister, encoding: int, observe: Observe) -> ReadRegister:
+    def observed() -> int:
+        value = read()
+        observe(encoding, True, value)
+        return value
+
+    return observed
+
+
+def _observed_write(write: WriteRegister, encoding: int, observe: Observe) -> Callable[[int], int]:
+    def observed(value: int) -> int:
+        observe(encoding, False, value)
+        write(value)
+        return 0
+
+    return observed
+
+
 @cache
 def _fixed(
     model: CpuModel, *, gicv3: bool, pmu: bool
-) -> tuple[dict[int, ReadRegister], dict[int, WriteRegister], frozenset[int]]:
-    """Readers, writers and UNDEFINED registers that every vCPU of a model has."""
-    readers: dict[int, ReadRegister] = {
-        encoding: _constant(value) for encoding, value in presented(model, gicv3=gicv3, pmu=pmu).items()
-    }
+) -> tuple[dict[int, int], dict[int, ReadRegister], dict[int, WriteRegister], frozenset[int]]:
+    """Constants, readers, writers and UNDEFINED registers that every vCPU of a model has."""
+    constants = dict(presented(model, gicv3=gicv3, pmu=pmu))
     writers: dict[int, WriteRegister] = {}
     for crm in range(1, 8):  # DDI 0487 D17.1: what is not allocated in this space reads as zero
         for op2 in range(8):
-            readers.setdefault(3 << 14 | crm << 3 | op2, _zero)
+            constants.setdefault(3 << 14 | crm << 3 | op2, 0)
     for row in SYSREGS:
         if row.home in {RAZ, IMPDEF}:
             if row.access & RO:
-                readers[row.encoding] = _zero
+                constants[row.encoding] = 0
             if row.access & WO:
                 writers[row.encoding] = _ignore
-    undefined = frozenset(row.encoding for row in SYSREGS if row.home is ABSENT)
-    return readers, writers, undefined - readers.keys() - writers.keys()
-
-
-def _zero() -> int:
-    return 0
+    undefined = {row.encoding for row in SYSREGS if row.home is ABSENT} | (set() if pmu else PMU_REGISTERS)
+    readers = {encoding: _constant(value) for encoding, value in constants.items()}
+    return constants, readers, writers, frozenset(undefined - readers.keys() - writers.keys())
 
 
 def _ignore(_value: int) -> None:

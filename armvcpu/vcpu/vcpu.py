@@ -13,23 +13,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import HCR_EL2
-from armvcpu.arch.esr import ExceptionClass
+from armvcpu.arch.esr import ExceptionClass, has_far
 from armvcpu.arch.idregs import model as cpu_model
 from armvcpu.arch.registers import by_name
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError
-from armvcpu.vcpu.entry import EntryFeatures
 from armvcpu.vcpu.exception import ExceptionLayer, TrapHandlers
 from armvcpu.vcpu.exits import AccessFlags, Exit, ExternalInterrupt, Nothing
 from armvcpu.vcpu.hal import BareHal
 from armvcpu.vcpu.smc import SmcServices
 from armvcpu.vcpu.sysreg import SysRegTable
+from armvcpu.vcpu.sysreg_traps import UNDEFINED_ESR
 from armvcpu.vcpu.trap_setup import Aarch64VCpuSetupConfig, set_up_traps
 from armvcpu.vcpu.vcpu_life import VCpuLife, VCpuState
 
 if TYPE_CHECKING:
     from armvcpu.vcpu.hal import Hal
     from armvcpu.vcpu.observer import Observer
+    from armvcpu.vcpu.sysreg import ReadRegister, WriteRegister
 
 __all__ = ["Aarch64VCpu", "Aarch64VCpuCreateConfig", "Aarch64VCpuSetupConfig", "VCpuState"]
 
@@ -64,14 +65,11 @@ class Aarch64VCpu(VCpuLife):
         self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
         self.uses_stage2 = False
-        self.may_execute: Callable[[int], bool] = lambda _physical: True
-        """May there be translated code of this page? Asked with physical addresses behind stage 2."""
-        self.observer: Observer | None = None
+        self._observer: Observer | None = None
         self.last_trap = (0, 0, 0)
         """(ESR, FAR, PC) of the last trap that became an exit."""
-        self.last_exception: tuple[int, int | None, int] | None = None
-        """(ESR, FAR where the exception has one, ELR) of the guest's own last exception."""
-        self.features = EntryFeatures(pan=bool(self.model.ID_AA64MMFR1_EL1.PAN))
+        self.yielded = False
+        """Did the last run end because the guest waits for an event, or yields?"""
         self._exceptions = ExceptionLayer(self)
         self._exit: Exit | None = None
         self.trap_frame.set_argument(config.dtb_addr)
@@ -109,21 +107,63 @@ class Aarch64VCpu(VCpuLife):
         if wanted != hcr:
             self.system_registers.write(_HCR, wanted)
 
+    # --- who hears ---------------------------------------------------------------------------------------------
+
+    @property
+    def observer(self) -> Observer | None:
+        """Who hears what the vCPU does; nothing is told, and nothing costs, without one."""
+        return self._observer
+
+    @observer.setter
+    def observer(self, observer: Observer | None) -> None:
+        self._observer = observer
+        self.sysregs.observe(None if observer is None else self._tell_sysreg)
+        self.settle_listeners()
+
+    def _tell_sysreg(self, encoding: int, is_read: bool, value: int) -> None:
+        assert self._observer is not None
+        self._observer.sysreg(self.vcpu_id, self.state, encoding, is_read, value)
+
+    def hear_semihosting(self, handler: Callable[[Aarch64VCpu], None] | None) -> None:
+        """Have `handler` answer HLT #0xF000, with PC on it; nobody: it is UNDEFINED."""
+        self.handlers.semihosting = handler
+        self.settle_listeners()
+
+    def hear_breakpoints(self, handler: Callable[[Aarch64VCpu, int], bool] | None) -> None:
+        """Ask `handler` at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
+        self.handlers.breakpoint = handler
+        self.settle_listeners()
+
+    def answer_sysreg(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
+        """Answer MRS and MSR of a register, by its packed encoding, in place of the engine."""
+        self.sysregs.add(encoding, read, write)
+        self.settle_listeners()
+
+    @property
+    def last_exception(self) -> tuple[int, int | None, int] | None:
+        """(ESR, FAR where the exception has one, ELR) of the guest's own last exception; None where it took none."""
+        last = self._pcpu.engine.last_exception if self._pcpu else None
+        if last is None or (not last.elr and not last.esr):
+            return self._last_exception
+        return last.esr, last.far if has_far(last.esr) else None, last.elr
+
     # --- running ----------------------------------------------------------------------------------------------
 
     def run(self, max_instructions: int = 0) -> Exit:
         """Run the guest until something needs the caller. READY before and after.
 
-        `max_instructions` needs an engine that counts them, and ends in `Nothing`; `request_stop` of the engine in
-        ExternalInterrupt. GuestCrash and Unmodelled are raised where the guest cannot go on.
+        `max_instructions` ends in `Nothing`, `request_stop` of the engine in ExternalInterrupt. GuestCrash and
+        Unmodelled are raised where the guest cannot go on.
         """
         if self.life is not VCpuState.READY:
             self._require("run", VCpuState.READY)
-        self.life, self._exit = VCpuState.RUNNING, None
+        self.life, self._exit, self.yielded = VCpuState.RUNNING, None, False
         try:
             end = self.engine.run(max_instructions)
         finally:
             self.life = VCpuState.READY
+        if end is RunEnd.YIELDED:
+            self.yielded = True
         if end is RunEnd.STOPPED:
             return ExternalInterrupt(self.hal.irq_fetch())
         return self._taken_exit() if end is RunEnd.LEFT else Nothing()
@@ -173,7 +213,7 @@ class Aarch64VCpu(VCpuLife):
         """Answer a SysRegRead or SysRegWrite exit: the register is UNDEFINED."""
         self._require_exit("inject_undefined", ExceptionClass.UNKNOWN)
         self.state.set_pc(self.last_trap[2])
-        self._exceptions.el1.take_undefined()
+        self.engine.take_exception(UNDEFINED_ESR)
 
     def inject_external_abort(self) -> None:
         """Answer an MMIO or NestedPageFault exit: nothing is there."""
@@ -183,21 +223,19 @@ class Aarch64VCpu(VCpuLife):
     def take_serror(self, iss: int = 0) -> None:
         """While it does not run: enter an SError interrupt at EL1, whatever PSTATE.A says (DDI 0487 D1.3.4).
 
-        The engine delivers no virtual SError (HCR_EL2.VSE), so its entry is made here.
+        The engine delivers no virtual SError (HCR_EL2.VSE), so it is entered from here.
         """
         self._require("take_serror", VCpuState.READY)
-        self._exceptions.el1.take_serror(iss)
-        self.engine.store()
+        self.engine.take_exception(int(ExceptionClass.SERROR) << 26 | 1 << 25 | iss & 0x1FF_FFFF, serror=True)
 
     def take_debug_exception(self, exception_class: ExceptionClass, iss: int, far: int) -> None:
         """While it does not run: enter a debug exception at EL1 (DDI 0487 D2.4); FAR_EL1 is a watchpoint's only."""
         self._require("take_debug_exception", VCpuState.READY)
-        self._exceptions.el1.take_exception(int(exception_class) << 26 | 1 << 25 | iss, far)
-        self.engine.store()
+        self.engine.take_exception(int(exception_class) << 26 | 1 << 25 | iss, far)
 
     def fetch_word(self) -> int | None:
         """The instruction word at PC, or None where it cannot be read."""
-        return self.engine.fetch_word(self.state.pc)
+        return self.engine.memory.fetch_word(self.state.pc)
 
     # --- private ----------------------------------------------------------------------------------------------
 

@@ -14,16 +14,21 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import HCR_EL2
+from armvcpu.arch.esr import ExceptionClass
+from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
 from armvcpu.errors import StateError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 
 if TYPE_CHECKING:
+    from armvcpu.arch.idregs import CpuModel
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
-    from armvcpu.vcpu.exception import ExceptionLayer
+    from armvcpu.vcpu.exception import ExceptionLayer, TrapHandlers
     from armvcpu.vcpu.icv import VirtualCpuInterface
+    from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
+    from armvcpu.vcpu.sysreg import SysRegTable
 
 _HCR = by_name["HCR_EL2"].encoding
 _HCR_VI, _HCR_VF = HCR_EL2.VI.mask, HCR_EL2.VF.mask
@@ -43,6 +48,10 @@ class VCpuLife:
     """That side of a vCPU. Every method that is not allowed in the present state raises StateError."""
 
     _exceptions: ExceptionLayer
+    handlers: TrapHandlers
+    model: CpuModel
+    observer: Observer | None
+    sysregs: SysRegTable
 
     def __init__(self, vcpu_id: int) -> None:
         self.vcpu_id = vcpu_id
@@ -53,6 +62,7 @@ class VCpuLife:
         """The saved CPU behind the trap frame, from the first `bind` on."""
         self._pcpu: Aarch64PerCpu | None = None
         self._virtual = 0
+        self._last_exception: tuple[int, int | None, int] | None = None
 
     def bind(self, pcpu: Aarch64PerCpu) -> None:
         """Load the vCPU onto a physical CPU: FREE becomes READY."""
@@ -66,22 +76,22 @@ class VCpuLife:
         engine.load(self.state)
         self.system_registers.attach(pcpu, self.state)
         self.trap_frame.attach(self.state)
+        engine.set_trap_handler(self._exceptions.on_trap, self._exceptions.on_entry)
+        engine.registers.present(translated_features(self.model))
+        pcpu.bound = self
+        self._pcpu = pcpu
+        self.settle_listeners()
         if fresh:
             self.system_registers.configure()
             self.trap_frame.configure()
-            engine.store()
-        engine.set_trap_handler(self._exceptions.on_trap)
-        pcpu.bound = self
-        self._pcpu = pcpu
         self._show_virtual_interrupts()
         self.life = VCpuState.READY
 
     def unbind(self) -> None:
-        """Save the vCPU's registers and leave the physical CPU: READY becomes FREE."""
+        """Leave the physical CPU: READY becomes FREE. Its registers stay there until another vCPU needs the place."""
         self._require("unbind", VCpuState.READY)
         assert self._pcpu is not None
-        self._pcpu.engine.store()
-        self._pcpu.forget_state()
+        self._last_exception = self.last_exception
         self._pcpu.bound = None
         self._pcpu = None
         self.life = VCpuState.FREE
@@ -93,6 +103,21 @@ class VCpuLife:
             raise StateError(f"vCPU {self.vcpu_id} is not bound to a physical CPU")
         return self._pcpu.engine
 
+    @property
+    def last_exception(self) -> tuple[int, int | None, int] | None:
+        """See `Aarch64VCpu`."""
+        return self._last_exception
+
+    def settle_listeners(self) -> None:
+        """Who answers for registers and hears of exceptions may have changed: so it is in the engine."""
+        if self._pcpu is None:
+            return
+        engine = self._pcpu.engine
+        engine.registers.use(self.sysregs.rows)
+        engine.listen.hear_semihosting(self.handlers.semihosting is not None)
+        engine.listen.hear_exceptions(0 if self.handlers.breakpoint is None else 1 << ExceptionClass.BRK64)
+        engine.listen.observe_exceptions(self.observer is not None)
+
     def reset(self) -> None:
         """Start anew as after `bind`: registers as after reset, configuration kept, x0 the device tree. READY stays."""
         self._require("reset", VCpuState.READY)
@@ -100,9 +125,8 @@ class VCpuLife:
         configuration = self.system_registers.configuration()
         engine.reset_state(self.state)
         for encoding, value in configuration:
-            engine.write_sysreg(encoding, value)
+            engine.registers.write(encoding, value)
         self.trap_frame.configure()
-        engine.store()
         if self.interrupts is not None:
             self.interrupts.reset()
 
@@ -111,7 +135,8 @@ class VCpuLife:
         self._require("load_registers", VCpuState.FREE)
         if not hasattr(self, "state"):
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
-        self.state.load(registers)
+        self.state.settle()
+        self.state.raw[:] = registers
 
     def block(self) -> None:
         """READY becomes BLOCKED: the vCPU waits (WFI, CPU_OFF) and may not run."""
@@ -130,9 +155,9 @@ class VCpuLife:
             self._show_virtual_interrupts()
 
     def _show_virtual_interrupts(self) -> None:
-        hcr = self.engine.read_sysreg(_HCR)
+        hcr = self.engine.registers.read(_HCR)
         if hcr & (_HCR_VI | _HCR_VF) != self._virtual:
-            self.engine.write_sysreg(_HCR, hcr & ~(_HCR_VI | _HCR_VF) | self._virtual)
+            self.engine.registers.write(_HCR, hcr & ~(_HCR_VI | _HCR_VF) | self._virtual)
 
     def _require(self, what: str, state: VCpuState) -> None:
         if self.life is not state:

@@ -22,7 +22,7 @@ class BareEngine:
         self.engine = UnicornEngine()
         self.engine.set_counting(counting)
         self.ram = memoryview(mmap.mmap(-1, 0x10000))
-        self.engine.map_ram(RAM, self.ram)
+        self.engine.memory.map_ram(RAM, self.ram)
         self.engine.set_trap_handler(self._trap)
         self.traps: list[tuple[int, int, int]] = []
 
@@ -35,9 +35,9 @@ class BareEngine:
         state = self.engine.new_state()
         self.engine.load(state)
         self.ram[0x1000 : 0x1000 + 4 * len(words) + 4] = struct.pack(f"<{len(words) + 1}I", *words, SVC_END)
-        self.engine.invalidate_code()
+        self.engine.code.invalidate()
         for name, value in sysregs.items():
-            self.engine.write_sysreg(by_name[name].encoding, value)
+            self.engine.registers.write(by_name[name].encoding, value)
         self.engine.registers.write_pstate(pstate)
         self.engine.store()
         for index in range(31):

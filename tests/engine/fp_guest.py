@@ -32,7 +32,9 @@ class _Guest:
         self.engine = UnicornEngine()
         self.output = bytearray()
         self.off = False
-        self.engine.map_io(UART, 0x1000, lambda offset, _width: UARTFR_IDLE if offset == UARTFR else 0, self._write)
+        self.engine.memory.map_io(
+            UART, 0x1000, lambda offset, _width: UARTFR_IDLE if offset == UARTFR else 0, self._write
+        )
         self.engine.set_trap_handler(self._trap)
 
     def _write(self, offset: int, _width: int, value: int) -> None:
@@ -74,14 +76,14 @@ def run_guest(path: Path, limit: int = 0) -> str:
     engine = guest.engine
     engine.set_counting(limit > 0)
     ram = memoryview(mmap.mmap(-1, 0x400_0000))
-    engine.map_ram(RAM, ram)
+    engine.memory.map_ram(RAM, ram)
     with path.open("rb") as file:
         elf = ELFFile(file)
         for segment in elf.iter_segments("PT_LOAD"):
             start = segment["p_paddr"] - RAM
             ram[start : start + segment["p_filesz"]] = segment.data()
         engine.state.set_pc(elf["e_entry"])
-    engine.write_sysreg(by_name["CPTR_EL2"].encoding, CPTR_TCPAC)
+    engine.registers.write(by_name["CPTR_EL2"].encoding, CPTR_TCPAC)
     while not guest.off:
         engine.run(limit)
     engine.close()

@@ -57,7 +57,7 @@ def test_pstate_is_read_as_it_was_set(pstate):
 def test_exception_entry_is_done_and_noted():
     """The stack pointer of the old level goes to its bank, and the target's becomes the live one."""
     engine = ScriptedEngine([Trap(1, 0x5600_0001, pc=8, pstate=0x3C0, regs={31: 0x1000})])
-    engine.write_sysreg(by_name["SP_EL1"].encoding, 0x2000)
+    engine.registers.write(by_name["SP_EL1"].encoding, 0x2000)
     entry = ExceptionEntry(1, 8, 0x3C0, 0x5600_0001, None, 0x3C5, 0x400)
 
     def enter(*_):
@@ -76,20 +76,20 @@ def test_each_state_has_its_own_registers():
     """A new state is as after reset, and loading one changes nothing in the others."""
     engine = ScriptedEngine()
     first, second = engine.state, engine.new_state()
-    engine.write_sysreg(VBAR, 0x800)
+    engine.registers.write(VBAR, 0x800)
     engine.state.set_gpr(3, 1)
     engine.load(second)
-    assert (engine.read_sysreg(VBAR), second.gpr(3), hex(second.pstate)) == (0, 0, "0x3c5")
+    assert (engine.registers.read(VBAR), second.gpr(3), hex(second.pstate)) == (0, 0, "0x3c5")
     assert (first.vbar_el(1), first.gpr(3), engine.written) == (0x800, 1, [("VBAR_EL1", 0x800)])
 
 
 def test_devices_can_be_accessed_as_the_guest_would():
     """`io_read` and `io_write` reach the callbacks with offsets; `unmap` takes the device away."""
     engine, written = ScriptedEngine(), []
-    engine.map_io(0x1000, 0x1000, lambda offset, width: offset + width, lambda *write: written.append(write))
+    engine.memory.map_io(0x1000, 0x1000, lambda offset, width: offset + width, lambda *write: written.append(write))
     engine.io_write(0x1008, 4, 9)
     assert (engine.io_read(0x1010, 2), written) == (0x12, [(8, 4, 9)])
-    engine.unmap(0x1000, 0x1000)
+    engine.memory.unmap(0x1000, 0x1000)
     with pytest.raises(InternalError, match="no device"):
         engine.io_read(0x1010, 2)
 
@@ -106,23 +106,27 @@ def test_step_delivers_a_trap_or_moves_on():
 def test_code_handlers_are_called_where_they_were_asked_for():
     """`AtCode` calls those whose range has the PC, and a handler may leave."""
     engine, reached = ScriptedEngine([AtCode(0xFC), AtCode(0x104)]), []
-    engine.on_code(0x100, 0x104, lambda pc: (reached.append((pc, engine.state.pc)), engine.leave()))
+    engine.listen.on_code(0x100, 0x104, lambda pc: (reached.append((pc, engine.state.pc)), engine.leave()))
     assert (engine.run(), reached) == (RunEnd.LEFT, [(0x104, 0x104)])
 
 
 def test_memory_handlers_are_called_for_accesses():
     """With the arguments that `on_memory` promises."""
     engine, seen = ScriptedEngine([MemoryAccess(False, 0x10, 4, 7), StopRequested()]), []
-    engine.on_memory(lambda *access: seen.append(access))
+    engine.listen.on_memory(lambda *access: seen.append(access))
     assert (engine.run(), seen) == (RunEnd.STOPPED, [(False, 0x10, 4, 7)])
 
 
 def test_virtual_memory_is_ram_as_it_is():
     """There is no MMU: RAM is at its physical address, and nothing else is there."""
     engine = ScriptedEngine()
-    engine.map_ram(0x1000, memoryview(bytearray(b"\x01\x02\x03\x04")))
-    assert (engine.fetch_word(0x1000), engine.read_virtual(0x1001, 2)) == (0x0403_0201, b"\x02\x03")
-    assert (engine.fetch_word(0x1002), engine.read_virtual(0x1001, 8), engine.translate(0)) == (None, None, None)
+    engine.memory.map_ram(0x1000, memoryview(bytearray(b"\x01\x02\x03\x04")))
+    assert (engine.memory.fetch_word(0x1000), engine.memory.read_virtual(0x1001, 2)) == (0x0403_0201, b"\x02\x03")
+    assert (engine.memory.fetch_word(0x1002), engine.memory.read_virtual(0x1001, 8), engine.memory.translate(0)) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_reset_state_and_cpacr():
@@ -138,9 +142,9 @@ def test_reset_state_and_cpacr():
 def test_invalidations_are_noted():
     """Code, instruction cache and TLB."""
     engine = ScriptedEngine()
-    engine.invalidate_code()
+    engine.code.invalidate()
     engine.invalidate_instruction_cache(0x1000)
-    engine.flush_tlb()
+    engine.memory.flush_tlb()
     assert (engine.code_invalidations, engine.cache_invalidations, engine.tlb_flushes) == (1, [0x1000], 1)
 
 
@@ -155,6 +159,6 @@ def test_script_that_is_used_up_is_an_error():
 def test_misuse_is_refused_as_by_the_real_engine():
     """A limit outside the counting mode, a trap without a handler, unmapping what is not there."""
     engine = ScriptedEngine([Trap(2, 0x5A00_0003)])
-    for misuse in (lambda: engine.run(limit=1), engine.run, lambda: engine.unmap(0, 4096)):
+    for misuse in (lambda: engine.run(limit=1), engine.run, lambda: engine.memory.unmap(0, 4096)):
         with pytest.raises(InternalError):
             misuse()

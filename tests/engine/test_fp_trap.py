@@ -38,7 +38,7 @@ def test_fpen_decides_at_each_level(bare: BareEngine, fpen: int, off_at_el0: int
 def test_fp_traps_after_reset(bare: BareEngine) -> None:
     """The first block of the first run is no exception."""
     assert bare.run_words(FADD) == (FP_TRAP, 1, 0)
-    assert bare.engine.read_sysreg(CPACR_EL1) == 0
+    assert bare.engine.registers.read(CPACR_EL1) == 0
 
 
 def test_code_is_what_the_guest_put_there(bare: BareEngine) -> None:
@@ -50,7 +50,7 @@ def test_code_is_what_the_guest_put_there(bare: BareEngine) -> None:
         bare.engine.state.set_pc(CODE)
         bare.engine.run()
         ends.append(bare.traps[-1][0])
-        assert bare.engine.fetch_word(CODE) == FADD
+        assert bare.engine.memory.fetch_word(CODE) == FADD
     assert ends == [FP_TRAP, END_ESR, FP_TRAP, END_ESR, FP_TRAP, END_ESR]
 
 
@@ -58,7 +58,7 @@ def test_pending_virtual_interrupt_survives_a_trap(bare: BareEngine) -> None:
     """HCR_EL2.VI is held back while a block is translated again, and stands as before afterwards."""
     pending = 1 << 31 | 1 << 4 | 1 << 7
     assert bare.run_words(FADD, HCR_EL2=pending) == (FP_TRAP, 1, 0)
-    assert bare.engine.read_sysreg(HCR_EL2) == pending
+    assert bare.engine.registers.read(HCR_EL2) == pending
 
 
 def test_stop_between_patch_and_translation_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_stop_between_patch_and_translation_leaves_no_trace(monkeypatch: pytest.
         bare.engine.request_stop()
 
     monkeypatch.setattr(bare.engine.fp_trap, "_write_word", write_and_stop)
-    assert (bare.engine.run(), bare.engine.fetch_word(CODE), bare.traps) == (RunEnd.STOPPED, FADD, [])
+    assert (bare.engine.run(), bare.engine.memory.fetch_word(CODE), bare.traps) == (RunEnd.STOPPED, FADD, [])
     monkeypatch.undo()
     bare.engine.run()
     assert bare.traps == [(FP_TRAP, 1, 0)]

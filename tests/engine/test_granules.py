@@ -26,7 +26,7 @@ def test_blocks_of_every_granule_translate(bench, tg0, block_bits):
     bench.write("TTBR0_EL1", TABLE)
     bench.write("SCTLR_EL1", bench.read("SCTLR_EL1") | SCTLR_EL1.M.mask)
     bench.engine.registers.write_pstate(bench.engine.state.pstate)
-    bench.engine.flush_tlb()
+    bench.engine.memory.flush_tlb()
     bench.set_gpr(2, DATA + block)
     bench.run_to_trap()
     assert bench.gpr(3) == 0xCAFE

@@ -42,7 +42,7 @@ def test_ram_is_the_hosts_buffer(bench):
 def test_device_read_has_its_offset_and_width(bench, word, width):
     """ldrb, ldrh and ldr w3, [x2] reach the callback as they are."""
     asked = []
-    bench.engine.map_io(DEVICE, PAGE, lambda offset, size: asked.append((offset, size)) or 0x7F, lambda *_: None)
+    bench.engine.memory.map_io(DEVICE, PAGE, lambda offset, size: asked.append((offset, size)) or 0x7F, lambda *_: None)
     bench.start(word, hvc(0))
     bench.set_gpr(2, DEVICE + 0x18)
     bench.run_to_trap()
@@ -52,7 +52,7 @@ def test_device_read_has_its_offset_and_width(bench, word, width):
 def test_8_bytes_of_a_device_come_as_two_accesses(bench):
     """In ascending order, 4 bytes each."""
     written = []
-    bench.engine.map_io(DEVICE, PAGE, lambda *_: 0, lambda *write: written.append(write))
+    bench.engine.memory.map_io(DEVICE, PAGE, lambda *_: 0, lambda *write: written.append(write))
     bench.start(STR_X3_X2_8, hvc(0))
     bench.set_gpr(2, DEVICE)
     bench.set_gpr(3, 0x1111_1111_2222_2222)
@@ -66,7 +66,7 @@ def test_exception_in_a_device_ends_the_run(bench):
     def fail(_offset, _width):
         raise ValueError("broken device")
 
-    bench.engine.map_io(DEVICE, PAGE, fail, lambda *_: None)
+    bench.engine.memory.map_io(DEVICE, PAGE, fail, lambda *_: None)
     bench.start(LDR_X3_X2, hvc(0))
     bench.set_gpr(2, DEVICE)
     with pytest.raises(ValueError, match="broken device"):
@@ -76,18 +76,18 @@ def test_exception_in_a_device_ends_the_run(bench):
 def test_unmapped_device_is_gone(bench):
     """Another device can be mapped where one was taken away."""
     for value in (1, 2):
-        bench.engine.map_io(DEVICE, PAGE, lambda *_, value=value: value, lambda *_: None)
+        bench.engine.memory.map_io(DEVICE, PAGE, lambda *_, value=value: value, lambda *_: None)
         bench.start(0xB940_0043, hvc(0))
         bench.set_gpr(2, DEVICE)
         bench.run_to_trap()
         assert bench.gpr(3) == value
-        bench.engine.unmap(DEVICE, PAGE)
+        bench.engine.memory.unmap(DEVICE, PAGE)
 
 
 def test_state_is_current_after_a_device_that_leaves(bench):
     """PC and registers are those after the access, which is not repeated."""
     reads = []
-    bench.engine.map_io(DEVICE, PAGE, lambda *_: (reads.append(1), bench.engine.leave(), 7)[2], lambda *_: None)
+    bench.engine.memory.map_io(DEVICE, PAGE, lambda *_: (reads.append(1), bench.engine.leave(), 7)[2], lambda *_: None)
     bench.start(0xB940_0043, branch(1), hvc(0))  # ldr w3, [x2]; b .+4
     bench.set_gpr(2, DEVICE)
     assert bench.run() is RunEnd.LEFT

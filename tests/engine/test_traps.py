@@ -99,7 +99,7 @@ def test_eret_to_el0_and_a_trap_from_there(bench):
 def test_fetch_from_a_device_is_an_external_abort(bench):
     """Fetching where there is only a device: EC 0x21, IFSC 0x10, with an exact PC."""
     device = 0x0900_0000
-    bench.engine.map_io(device, PAGE, lambda _offset, _width: 0, lambda _offset, _width, _value: None)
+    bench.engine.memory.map_io(device, PAGE, lambda _offset, _width: 0, lambda _offset, _width, _value: None)
     bench.start(hvc(0))
     bench.engine.state.set_pc(device)
     seen = bench.run_to_trap()
@@ -126,7 +126,7 @@ def test_a_trap_without_a_handler_is_our_bug(bench):
     from armvcpu.engine.unicorn_engine import UnicornEngine
 
     engine = UnicornEngine()
-    engine.map_ram(RAM, bench.ram)
+    engine.memory.map_ram(RAM, bench.ram)
     bench.ram[:4] = hvc(3).to_bytes(4, "little")
     engine.state.set_pc(CODE)
     with pytest.raises(InternalError, match="0x5a000003"):

@@ -77,8 +77,8 @@ def test_devices_come_to_the_engine_when_they_are_used(tmp_path, console, clock,
     mapped = []
     with Machine(path, console=console, clock=clock) as machine:
         assert (machine.space.translate(ERASED) is None) == (clock == "host")
-        map_io = machine.engine.map_io
-        machine.engine.map_io = lambda base, *others: (mapped.append(base), map_io(base, *others))
+        map_io = machine.engine.memory.map_io
+        machine.engine.memory.map_io = lambda base, *others: (mapped.append(base), map_io(base, *others))
         assert machine.run(timeout=20).ok
     assert (mapped, console.output) == (comes, b"x")
 

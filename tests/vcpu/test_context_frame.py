@@ -76,7 +76,7 @@ def test_stack_pointers_by_what_pstate_selects(pstate, sp_el0, sp_el1):
     """The selected one is SP, the others are in their banks (C5.2.18, SP_EL0)."""
     bench = Bench()
     for name, value in (("SP_EL0", 0xB0), ("SP_EL1", 0xB1)):
-        bench.engine.write_sysreg(by_name[name].encoding, value)
+        bench.engine.registers.write(by_name[name].encoding, value)
     bench.play(Trap(2, HVC, pstate=pstate, regs={31: 0x1000}))
     frame = bench.vcpu.trap_frame
     assert (frame.sp, frame.sp_el0, frame.spsr) == (0x1000, sp_el0, pstate)

@@ -170,7 +170,7 @@ def test_unknown_cpu_model_is_refused():
 def test_physical_timer_counts_the_engines_count():
     """CNTP_CTL_EL0's ISTATUS appears when CNTPCT_EL0 reaches CVAL."""
     bench = Bench(passthrough_timer=False)
-    bench.engine.write_sysreg(by_name["CNTPCT_EL0"].encoding, 1000)
+    bench.engine.registers.write(by_name["CNTPCT_EL0"].encoding, 1000)
     regs = bench.vcpu.sysregs
     regs.writers[by_name["CNTP_TVAL_EL0"].encoding](0)
     regs.writers[by_name["CNTP_CTL_EL0"].encoding](1)

@@ -71,7 +71,7 @@ class Machine:
         pcpu = Aarch64PerCpu(len(self.cpus))
         pcpu.hardware_enable()
         if mapped:
-            pcpu.engine.map_ram(RAM, self.ram)
+            pcpu.engine.memory.map_ram(RAM, self.ram)
         self.cpus.append(pcpu)
         return pcpu
 
@@ -379,7 +379,7 @@ def test_vcpu_outlives_the_cpu_it_was_made_on(machine):
     """Its registers are its own: the CPU may be disabled once the vCPU is unbound."""
     vcpu, first = machine.vcpu(ADD_X0_1, hvc(0), branch(-2)), Aarch64PerCpu(9)
     first.hardware_enable()
-    first.engine.map_ram(RAM, machine.ram)
+    first.engine.memory.map_ram(RAM, machine.ram)
     vcpu.bind(first)
     vcpu.run()
     vcpu.unbind()

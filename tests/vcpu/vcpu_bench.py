@@ -27,7 +27,7 @@ class Bench:
     def __init__(self, *, hal: Hal | None = None, cpu_model: str = "a72", mpidr: int = 0, **setup: bool) -> None:
         self.engine = ScriptedEngine()
         self.ram = bytearray(RAM_SIZE)
-        self.engine.map_ram(RAM, memoryview(self.ram))
+        self.engine.memory.map_ram(RAM, memoryview(self.ram))
         self.pcpu = Aarch64PerCpu(0, lambda: self.engine)
         self.pcpu.hardware_enable()
         self.vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig(mpidr, DTB, cpu_model), hal)

@@ -1,0 +1,94 @@
+"""The scripted engine's parts besides memory: they note what is done to them, and registers keep what is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.registers import by_name, register_name
+from armvcpu.engine.api import RegisterRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.engine.fake_state import FakeStates
+    from armvcpu.engine.state import CpuState
+
+
+class FakeRegisters:
+    """System registers of the loaded state; one that was never written is 0, or as after reset."""
+
+    def __init__(self, states: FakeStates, loaded: Callable[[], CpuState]) -> None:
+        self._states, self._loaded = states, loaded
+        self.written: list[tuple[str, int]] = []
+        """By name and the value written, in order."""
+        self.rows = RegisterRows()
+        self.presented: tuple[int, ...] = ()
+
+    def read(self, encoding: int) -> int:
+        """One by its packed encoding."""
+        return self._states.read_sysreg(self._loaded(), encoding)
+
+    def write(self, encoding: int, value: int) -> None:
+        """Write it, and note it in `written`."""
+        self.written.append((register_name(encoding), value))
+        self._states.write_sysreg(self._loaded(), encoding, value)
+
+    def of(self, name: str) -> int:
+        """One by its name."""
+        return self.read(by_name[name].encoding)
+
+    def use(self, rows: RegisterRows) -> None:
+        """Note it in `rows`."""
+        self.rows = rows
+
+    def present(self, identity: Sequence[int]) -> None:
+        """Note it in `presented`."""
+        self.presented = tuple(identity)
+
+
+class FakeCode:
+    """Nothing is translated here."""
+
+    def __init__(self) -> None:
+        self.invalidations: list[tuple[int, int] | None] = []
+        """The range of each `invalidate`; None for all."""
+
+    def invalidate(self, address: int | None = None, size: int = 1) -> None:
+        """Note it."""
+        self.invalidations.append(None if address is None else (address, size))
+
+
+class FakeListen:
+    """Who hears of what the script says."""
+
+    def __init__(self) -> None:
+        self.code_handlers: list[tuple[int, int, Callable[[int], None]]] = []
+        self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
+        self.heard_exceptions = 0
+        self.hears_semihosting = self.observes_exceptions = False
+
+    def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
+        """Note it in `code_handlers`, for `AtCode`."""
+        self.code_handlers.append((begin, end, handler))
+
+    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
+        """Note it in `memory_handlers`, for `MemoryAccess`."""
+        self.memory_handlers.append(handler)
+
+    def reach(self, pc: int) -> None:
+        """The guest is about to execute what is at `pc`."""
+        for begin, end, handler in self.code_handlers:
+            if begin <= pc <= end or begin > end:
+                handler(pc)
+
+    def hear_exceptions(self, classes: int) -> None:
+        """Note it; a script says which traps come."""
+        self.heard_exceptions = classes
+
+    def hear_semihosting(self, wanted: bool) -> None:
+        """Note it."""
+        self.hears_semihosting = wanted
+
+    def observe_exceptions(self, wanted: bool) -> None:
+        """Call the entry handler after each exception."""
+        self.observes_exceptions = wanted

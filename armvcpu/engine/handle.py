@@ -1,0 +1,66 @@
+"""One engine as its parts see it: Unicorn's handle, the shim's, the words that they share, and a failure kept."""
+
+from __future__ import annotations
+
+import ctypes as C  # noqa: N812
+from typing import TYPE_CHECKING
+
+from armvcpu.engine import native
+from armvcpu.engine.library import library
+from armvcpu.errors import EngineUnsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Handle:
+    """An open uc_engine with the MAX model; `attach` makes it the shim's."""
+
+    def __init__(self) -> None:
+        self.unicorn, self.shim = library(), native.shim()
+        unicorn, pointer = self.unicorn, C.c_void_p()
+        unicorn.check(
+            unicorn.quick.uc_open(unicorn.const.UC_ARCH_ARM64, unicorn.const.UC_MODE_ARM, C.byref(pointer)), "uc_open"
+        )
+        assert pointer.value is not None
+        self.uc: int = pointer.value
+        unicorn.control(self.uc, unicorn.const.UC_CTL_CPU_MODEL, C.c_int(unicorn.reg.UC_CPU_ARM64_MAX))
+        unicorn.control(self.uc, unicorn.const.UC_CTL_UC_PAGE_SIZE, C.c_uint32(4096))
+        self.engine = self.env = 0
+        self.shared = memoryview(b"")
+        self.failure: BaseException | None = None
+        self._kept: object = None
+
+    def attach(self, callbacks: Mapping[str, object]) -> None:
+        """Have the shim answer for the engine, and call Python's `callbacks`, by the names of `native.Callbacks`."""
+        self._kept = callbacks
+        table = native.Callbacks()
+        for name, function in callbacks.items():
+            setattr(table, name, C.cast(function, C.c_void_p))  # type: ignore[arg-type]
+        makes_the_cpu = self.unicorn.quick.uc_reg_read
+        makes_the_cpu(self.uc, self.unicorn.reg.UC_ARM64_REG_PC, C.byref(C.c_uint64()))
+        engine = self.shim.attach(self.uc, C.byref(table))
+        if engine is None:
+            raise EngineUnsupported(
+                f"the installed Unicorn {self.unicorn.version} keeps its CPU in another place than release 2.1.4"
+            )
+        self.engine = engine
+        words = (C.c_int64 * native.SHARED_WORDS).from_address(engine)
+        self.shared = memoryview(words).cast("B").cast("q")
+        self.env = self.shim.env(engine)
+
+    def fail(self, failure: BaseException) -> None:
+        """Keep an exception raised in a callback until `run` can raise it; the run ends."""
+        if self.failure is None:
+            self.failure = failure
+        self.shared[native.LEFT] = 1
+
+    def close(self) -> None:
+        """Free the engine and what the shim has of it."""
+        self.shared = memoryview(b"")
+        if self.engine:
+            self.shim.detach(self.engine)
+        self.unicorn.quick.uc_close(self.uc)
+        if self.engine:
+            self.shim.free(self.engine)
+        self.engine = 0

@@ -1,0 +1,79 @@
+"""Hearing of what the guest does by itself: instructions, accesses, exceptions. Off, and free, until asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from armvcpu.engine import native
+from armvcpu.engine.library import MEM_CALLBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.engine.code import Code
+    from armvcpu.engine.handle import Handle
+
+    CodeHandler = Callable[[int], None]
+    MemoryHandler = Callable[[bool, int, int, int | None], None]
+    ExceptionHandler = Callable[[int], None]
+
+
+class Listen:
+    """The listeners of one engine."""
+
+    def __init__(self, handle: Handle, code: Code) -> None:
+        self._handle, self._code = handle, code
+        self._handlers: list[CodeHandler] = []
+        self._callbacks: list[object] = []
+        self.on_code_reached = native.CODE(self._reached)
+
+    def on_code(self, begin: int, end: int, handler: CodeHandler) -> None:
+        """Call `handler` with the PC before each instruction from `begin` to `end`, both included (1 to 0: all).
+
+        It sees the registers as they are there, may change them and PC, and may leave.
+        """
+        unicorn, shim = self._handle.unicorn, self._handle.shim
+        self._handlers.append(handler)
+        hook = shim.new_hook(self._handle.engine, len(self._handlers) - 1)
+        unicorn.add_hook(self._handle.uc, unicorn.const.UC_HOOK_CODE, shim.code, begin, end, data=hook)
+        self._code.invalidate()  # blocks that are translated already don't have the call
+
+    def on_memory(self, handler: MemoryHandler) -> None:
+        """Call `handler` on each access: is a read, virtual address, width, the value of a write."""
+        unicorn = self._handle.unicorn
+        write_kind = unicorn.const.UC_MEM_WRITE
+
+        def hook(_uc: int, kind: int, address: int, width: int, value: int, _data: int) -> None:
+            try:
+                if kind == write_kind:
+                    handler(False, address, width, value & (1 << 8 * width) - 1)
+                else:
+                    handler(True, address, width, None)
+            except BaseException as failure:  # it must not pass through C; `run` raises it again
+                self._handle.fail(failure)
+            if self._handle.shared[native.LEFT]:
+                self._handle.shim.request_stop(self._handle.engine)
+
+        callback = MEM_CALLBACK(hook)
+        self._callbacks.append(callback)
+        kinds = unicorn.const.UC_HOOK_MEM_READ | unicorn.const.UC_HOOK_MEM_WRITE
+        unicorn.add_hook(self._handle.uc, kinds, callback)
+        self._code.invalidate()
+
+    def hear_exceptions(self, classes: int) -> None:
+        """Which exceptions to EL1 the trap handler gets before they are entered: a bit for each exception class."""
+        self._handle.shared[native.HEAR] = classes - (1 << 64) if classes >> 63 else classes
+
+    def hear_semihosting(self, wanted: bool) -> None:
+        """Does the trap handler get HLT #0xF000?"""
+        self._handle.shared[native.SEMIHOSTING] = wanted
+
+    def observe_exceptions(self, wanted: bool) -> None:
+        """Does the entry handler hear of each exception that has been entered at EL1?"""
+        self._handle.shared[native.OBSERVE] = wanted
+
+    def _reached(self, hook: int, pc: int) -> None:
+        try:
+            self._handlers[hook](pc)
+        except BaseException as failure:  # it must not pass through C; `run` raises it again
+            self._handle.fail(failure)

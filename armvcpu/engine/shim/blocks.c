@@ -1,0 +1,204 @@
+/* What stands at the start of each translated block: the check for a request to stop, inline, and the count of
+ * instructions.
+ *
+ * Unicorn begins a block with a call of helper_check_exit_request. Here a load and a branch stand in its place, to the end
+ * that a block which has not begun needs and that Unicorn still emits. A block that counts takes its length off
+ * `countdown` as well, and does not begin where that was used up. A block that was asked for with a length (cflags) is one
+ * that a limit ends at an exact instruction: it has no check, and asks for the stop that the next block finds.
+ */
+#include "shim.h"
+
+static void *value_of(void *tcg, void *temp) { return (void *)((char *)temp - (char *)tcg); }
+static void *temp_of(void *tcg, void *value) { return (char *)value + (uintptr_t)tcg; }
+static uintptr_t new_temp(void *tcg, int type) { return (uintptr_t)real.tcg_temp_new_internal(tcg, type, false); }
+static uintptr_t constant(void *tcg, const void *value)
+{
+    return (uintptr_t)temp_of(tcg, real.tcg_const_i64(tcg, (int64_t)(uintptr_t)value));
+}
+static void free_temp(void *tcg, uintptr_t temp) { real.tcg_temp_free_internal(tcg, (void *)temp); }
+
+struct link {
+    void *next;
+    struct link *previous;
+};
+
+/* The operation that has been emitted last. */
+static void *last_operation(void *tcg)
+{
+    return *(void **)AT(struct link, tcg, TCG_OPS).previous->previous;
+}
+
+/* Emit a call of a helper, and have our function called in its place: tables of helpers stay as they are. */
+static void call_instead(void *tcg, void *helper, void *ours, void *result, int count, void **arguments)
+{
+    real.tcg_gen_callN(tcg, helper, result, count, arguments);
+    uintptr_t *argument = &AT(uintptr_t, last_operation(tcg), OP_ARGS);
+    while (*argument != (uintptr_t)helper) argument++;
+    *argument = (uintptr_t)ours;
+}
+
+static int64_t length_of(const struct engine *e) { return AT(uint16_t, (void *)e->shared.block, TB_ICOUNT); }
+
+/* Counting: in the block that runs, the instructions before `pc` and `executed_there` more have been executed. */
+void settle(struct engine *e, uint64_t pc, int64_t executed_there)
+{
+    if (!e->shared.block) return;
+    int64_t executed = ((int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2) + executed_there;
+    if (executed >= 0 && executed < length_of(e)) e->shared.countdown += length_of(e) - executed;
+    e->shared.block = e->shared.position = 0;
+}
+
+/* How many instructions have been executed: in a callback of a device, those of the present block are missing. */
+EXPORT int64_t shim_instructions(const struct engine *e)
+{
+    int64_t begun = e->shared.stop_at - e->shared.countdown;
+    return e->shared.block ? begun - length_of(e) + e->shared.position : begun;
+}
+
+EXPORT void shim_set_instructions(struct engine *e, int64_t executed)
+{
+    e->shared.block = e->shared.position = 0;
+    e->shared.countdown = e->shared.stop_at - executed;
+}
+
+/* Runs end before the first block that begins when so many have been executed. */
+EXPORT void shim_stop_at(struct engine *e, int64_t instructions)
+{
+    e->shared.countdown += instructions - e->shared.stop_at;
+    e->shared.stop_at = instructions;
+}
+
+/* The next block has so many instructions at most, and the run ends behind it; 0: blocks as always. */
+EXPORT void shim_next_block(struct engine *e, uint32_t most)
+{
+    e->shared.exact = most != 0;
+    AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = most ? most : UINT32_MAX;
+}
+
+/* The run has ended, between two blocks. */
+EXPORT void shim_ended(struct engine *e)
+{
+    translating = NULL;
+    e->shared.block = e->shared.position = e->shared.exact = 0;
+    AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = UINT32_MAX;
+}
+
+/* In the place of helper_check_exit_request, in a block of exact length. */
+static void helper_exact(void *uc, uint32_t unused)
+{
+    struct engine *e = engine_of_uc(uc);
+    (void)unused;
+    if (e->shared.exact) stop_run(e);
+}
+
+/* Likewise, where a block that counts has not begun. */
+static void helper_refused(void *uc, uint32_t unused)
+{
+    struct engine *e = engine_of_uc(uc);
+    (void)unused;
+    e->shared.countdown += length_of(e);
+    e->shared.block = 0;
+    if (e->shared.countdown <= 0) stop_run(e);
+}
+
+/* Countdown and block are brought up to date; what is negative where the block is not to begin. */
+static uintptr_t emit_count(struct engine *e, void *tcg)
+{
+    uintptr_t base = constant(tcg, &e->shared), left = new_temp(tcg, TYPE_I64), length = new_temp(tcg, TYPE_I64);
+    uintptr_t refused = new_temp(tcg, TYPE_I64), one = constant(tcg, (void *)1), block = constant(tcg, e->translated_block);
+    real.tcg_gen_op3(tcg, OP_LD_I64, left, base, offsetof(struct shared, countdown));
+    real.tcg_gen_op3(tcg, OP_SUB_I64, refused, left, one);
+    real.tcg_gen_op2(tcg, OP_MOVI_I64, length, 0);
+    e->lengths = last_operation(tcg);
+    real.tcg_gen_op3(tcg, OP_SUB_I64, left, left, length);
+    real.tcg_gen_op3(tcg, OP_ST_I64, left, base, offsetof(struct shared, countdown));
+    real.tcg_gen_op3(tcg, OP_ST_I64, block, base, offsetof(struct shared, block));
+    free_temp(tcg, base), free_temp(tcg, left), free_temp(tcg, length), free_temp(tcg, one), free_temp(tcg, block);
+    return refused;
+}
+
+static void begin_block(struct engine *e, void *tcg, void *result, int count, void **arguments)
+{
+    uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV)), refused = 0;
+    if (e->shared.counting) refused = emit_count(e, tcg);
+    if (AT(uint32_t, e->translated_block, TB_CFLAGS) & TB_COUNT_MASK) {
+        call_instead(tcg, real.helper_check_exit_request, (void *)helper_exact, result, count, arguments);
+        if (refused) free_temp(tcg, refused);
+        return;
+    }
+    e->label = real.gen_new_label(tcg);
+    if (refused) {
+        uintptr_t request = new_temp(tcg, TYPE_I64);
+        real.tcg_gen_op3(tcg, OP_LD32S_I64, request, env, (uintptr_t)(intptr_t)ENV_ICOUNT_DECR);
+        real.tcg_gen_op3(tcg, OP_OR_I64, refused, refused, request);
+        real.tcg_gen_brcondi_i64(tcg, COND_LT, value_of(tcg, (void *)refused), 0, e->label);
+        free_temp(tcg, refused), free_temp(tcg, request);
+    } else {
+        uintptr_t request = new_temp(tcg, TYPE_I32);
+        real.tcg_gen_op3(tcg, OP_LD_I32, request, env, (uintptr_t)(intptr_t)ENV_ICOUNT_DECR);
+        real.tcg_gen_brcondi_i32(tcg, COND_LT, value_of(tcg, (void *)request), 0, e->label);
+        free_temp(tcg, request);
+    }
+}
+
+void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void **arguments)
+{
+    struct engine *e = translating;
+    if (e && function == real.helper_check_exit_request)
+        begin_block(e, tcg, result, count, arguments);
+    else if (e && function == real.helper_wfe)
+        call_instead(tcg, function, (void *)helper_wait_for_event, result, count, arguments);
+    else if (e && function == real.helper_yield)
+        call_instead(tcg, function, (void *)helper_yield_turn, result, count, arguments);
+    else
+        real.tcg_gen_callN(tcg, function, result, count, arguments);
+}
+
+/* Where the block has not begun: with hooks on instructions Unicorn does not look where that was. */
+static void emit_refusal(struct engine *e, void *tcg)
+{
+    *(unsigned char *)e->label |= 1; /* present */
+    real.tcg_gen_op1(tcg, OP_SET_LABEL, (uintptr_t)e->label);
+    if (AT(int, e->uc, UC_CODE_HOOKS)) {
+        uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV));
+        uintptr_t pc = constant(tcg, AT(void *, e->translated_block, TB_PC));
+        real.tcg_gen_op3(tcg, OP_ST_I64, pc, env, ENV_PC);
+        free_temp(tcg, pc);
+    }
+    if (e->lengths) {
+        uintptr_t uc = constant(tcg, e->uc), zero = new_temp(tcg, TYPE_I32);
+        real.tcg_gen_op2(tcg, OP_MOVI_I32, zero, 0);
+        void *arguments[2] = {(void *)uc, (void *)zero};
+        call_instead(tcg, real.helper_check_exit_request, (void *)helper_refused, NULL, 2, arguments);
+        free_temp(tcg, uc), free_temp(tcg, zero);
+    }
+    e->label = NULL;
+}
+
+void shim_tcg_gen_exit_tb(void *tcg, void *block, unsigned index)
+{
+    if (translating && index == EXIT_REQUESTED && translating->label) emit_refusal(translating, tcg);
+    real.tcg_gen_exit_tb(tcg, block, index);
+}
+
+/* After each load and store: no check. */
+void shim_check_exit_request(void *tcg)
+{
+    if (!translating) real.check_exit_request(tcg);
+}
+
+void shim_gen_intermediate_code(void *cpu, void *block, int most)
+{
+    struct engine *e = engine_of_uc(AT(void *, cpu, CPU_UC));
+    translating = e;
+    if (e) {
+        e->translated_block = block;
+        e->lengths = e->label = NULL;
+    }
+    real.gen_intermediate_code(cpu, block, most);
+    translating = NULL;
+    if (e) {
+        if (e->lengths) AT(uintptr_t, e->lengths, OP_ARGS + 8) = AT(uint16_t, block, TB_ICOUNT);
+        e->shared.translations++;
+    }
+}

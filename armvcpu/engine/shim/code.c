@@ -1,0 +1,86 @@
+/* Translated code: forgotten by physical address, and words that the translator fails on.
+ *
+ * The engine notices a store to code only through the mapping that the code is executed by. All else is told: IC by the
+ * guest (DDI 0487 C6.2.121), host writes and DMA by the machine.
+ */
+#include <stdarg.h>
+#include "shim.h"
+
+enum { LINE = 512, READ = 1, EXECUTE = 4, IL = 1 << 25 }; /* LINE: what CTR_EL0.IminLine tells the guest */
+
+/* Forget what was translated from `size` bytes of RAM at a physical address. */
+EXPORT void shim_forget(struct engine *e, uint64_t address, uint64_t size)
+{
+    void **regions = AT(void **, e->uc, UC_MAPPED_BLOCKS);
+    uint32_t count = AT(uint32_t, e->uc, UC_MAPPED_BLOCK_COUNT);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t base = AT(uint64_t, regions[i], REGION_ADDRESS), length = AT(uint64_t, regions[i], REGION_SIZE);
+        void *block = AT(void *, regions[i], REGION_BLOCK);
+        if (!block || address + size <= base || address >= base + length) continue;
+        uint64_t start = address > base ? address : base, end = address + size < base + length ? address + size : base + length;
+        uint64_t ram = AT(uint64_t, block, BLOCK_OFFSET) - base;
+        real.tb_invalidate_phys_range(e->uc, ram + start, ram + end);
+    }
+}
+
+/* Forget all translations; not in a callback of a device or a hook, whose block would be overwritten. */
+EXPORT void shim_forget_all(struct engine *e) { real.tb_flush(e->cpu); }
+
+EXPORT void shim_flush_tlb(struct engine *e) { real.tlb_flush(e->cpu); }
+
+/* IC IVAU of a virtual address. A line that is gone already needs no second look while nothing has been translated. */
+void forget_line(struct engine *e, uint64_t address)
+{
+    uint64_t line = address & -(uint64_t)LINE, physical;
+    if (e->gone_page == line + 1 && e->gone_at == (uint64_t)e->shared.translations) return;
+    if (!real.uc_vmem_translate(e->uc, line, READ, &physical) || !real.uc_vmem_translate(e->uc, line, EXECUTE, &physical))
+        shim_forget(e, physical, LINE);
+    e->gone_page = line + 1;
+    e->gone_at = (uint64_t)e->shared.translations;
+}
+
+uint32_t shim_cpu_ldl_code(void *env, uint64_t address)
+{
+    if (translating) translating->word_at = address;
+    return real.cpu_ldl_code(env, address);
+}
+
+/* A translator has met a word that it can't deal with. The instructions before it are a block of their own; where it is
+ * the first one, it is UNDEFINED (C2.2: UNALLOCATED).
+ */
+void shim_abort(void)
+{
+    struct engine *e = translating;
+    if (!e) {
+        real.abort();
+        return;
+    }
+    translating = NULL;
+    uint64_t begin = AT(uint64_t, e->translated_block, TB_PC), before = (e->word_at - begin) >> 2;
+    if (before == 0) {
+        uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+        AT(uint64_t, e->env, ENV_PC) = begin;
+        real.raise_exception(e->env, EXCP_UDEF, IL, el ? el : 1);
+    }
+    AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = (uint32_t)before;
+    leave_block(e);
+}
+
+/* What a translator has to say of a guest's word, to stderr, is for Unicorn's developers. */
+int shim_fprintf(FILE *stream, const char *format, ...)
+{
+    va_list arguments;
+    if (translating) return 0;
+    va_start(arguments, format);
+    int written = vfprintf(stream, format, arguments);
+    va_end(arguments);
+    return written;
+}
+
+/* After each translation Unicorn looks through its TLB for the page's entries, to notice stores to it from then on. Stores
+ * through the mapping that code is executed by are noticed anyway, and all others need IC.
+ */
+void shim_tlb_reset_dirty_by_vaddr(void *cpu, uint64_t start, uint64_t length)
+{
+    if (!engine_of_uc(AT(void *, cpu, CPU_UC))) real.tlb_reset_dirty_by_vaddr(cpu, start, length);
+}

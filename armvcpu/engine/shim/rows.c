@@ -1,0 +1,186 @@
+/* System registers: rows that come before those of the engine, while it translates.
+ *
+ * For each direction a row says who answers: nobody (UNDEFINED), the engine's own row, a constant, Python, or Python
+ * before the engine's own row. Access by Exception level and trap bits are the engine's where it has the register, else
+ * by op1 (DDI 0487 C5.1.2). A read that is a constant is part of the translated code.
+ */
+#include <stdlib.h>
+#include "shim.h"
+
+enum action { UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED };
+
+struct row {
+    struct reginfo info; /* first: the engine has its address */
+    struct engine *engine;
+    const struct reginfo *own; /* the engine's, or null */
+    uint32_t encoding;
+    uint8_t read, write; /* enum action */
+    struct row *next_free;
+};
+
+static uint32_t key_of(uint32_t encoding) { return CP_KEY | encoding; }
+
+const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key)
+{
+    if (translating && (key & ~0xFFFFu) == CP_KEY) {
+        struct row *row = translating->rows[key & 0xFFFF];
+        if (row) return row->read == NATIVE && row->write == NATIVE ? row->own : &row->info;
+    }
+    return real.get_arm_cp_reginfo(table, key);
+}
+
+/* Python is about to be called for an instruction, which is at PC. */
+static uint64_t begin(struct engine *e)
+{
+    uint64_t pc = AT(uint64_t, e->env, ENV_PC);
+    if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
+    return pc;
+}
+
+/* Where Python wants the run to end or has moved PC, the block ends before the next instruction. */
+static void end(struct engine *e, uint64_t pc, const uint64_t *result)
+{
+    e->shared.position = 0;
+    bool moved = AT(uint64_t, e->env, ENV_PC) != pc;
+    if (!moved && !e->shared.left) return;
+    if (!moved) {
+        uint32_t rt = real.cpu_ldl_code(e->env, pc) & 31;
+        if (result && rt != 31) AT(uint64_t, e->env, ENV_XREGS + 8 * rt) = *result;
+        AT(uint64_t, e->env, ENV_PC) = pc + 4;
+    }
+    settle(e, pc, 1);
+    real.arm_rebuild_hflags(e->env);
+    if (e->shared.left) stop_run(e);
+    leave_block(e);
+}
+
+static uint64_t read_python(void *env, const struct reginfo *info)
+{
+    const struct row *row = (const struct row *)info;
+    (void)env;
+    uint64_t pc = begin(row->engine), value = row->engine->python.read(row->encoding);
+    end(row->engine, pc, &value);
+    return value;
+}
+
+static uint64_t read_native(void *env, const struct reginfo *info)
+{
+    const struct row *row = (const struct row *)info;
+    return row->own->readfn(env, row->own);
+}
+
+static void write_python(void *env, const struct reginfo *info, uint64_t value)
+{
+    const struct row *row = (const struct row *)info;
+    (void)env;
+    uint64_t pc = begin(row->engine);
+    row->engine->python.write(row->encoding, value);
+    end(row->engine, pc, NULL);
+}
+
+static void write_own(void *env, const struct row *row, uint64_t value)
+{
+    if (row->own->writefn) row->own->writefn(env, row->own, value);
+    else AT(uint64_t, env, row->own->fieldoffset) = value;
+}
+
+static void write_before_native(void *env, const struct reginfo *info, uint64_t value)
+{
+    const struct row *row = (const struct row *)info;
+    uint64_t pc = begin(row->engine);
+    write_own(env, row, row->engine->python.write(row->encoding, value));
+    end(row->engine, pc, NULL);
+}
+
+static void write_native(void *env, const struct reginfo *info, uint64_t value)
+{
+    write_own(env, (const struct row *)info, value);
+}
+
+static void write_instruction_cache(void *env, const struct reginfo *info, uint64_t address)
+{
+    (void)env;
+    forget_line(((const struct row *)info)->engine, address);
+}
+
+/* The block that runs ends here, and its code stays in memory until something is translated. */
+static void write_whole_instruction_cache(void *env, const struct reginfo *info, uint64_t unused)
+{
+    (void)env, (void)unused;
+    real.tb_flush(((const struct row *)info)->engine->cpu);
+}
+
+static void write_ignored(void *env, const struct reginfo *info, uint64_t value)
+{
+    (void)env, (void)info, (void)value;
+}
+
+static int lowest_access(uint32_t encoding)
+{
+    static const int by_op1[8] = {0xFC, 0xFC, 0xFC, 0xFF, 0xF0, 0xF0, 0xC0, 0xFC};
+    return by_op1[encoding >> 11 & 7];
+}
+
+/* Does neither a row nor the engine know a register that the present level could access by its op1? */
+bool is_unclaimed(struct engine *e, uint32_t encoding)
+{
+    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+    if (e->rows[encoding] || !(lowest_access(encoding) >> 2 * el & 3)) return false;
+    return !real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(encoding));
+}
+
+/* Let a row answer for a register from the next translation on; 0 where NATIVE is asked for and the engine has none. */
+EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write, uint64_t value)
+{
+    const struct reginfo *own = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(encoding));
+    if (!own && (read == NATIVE || write == NATIVE || write == BEFORE_NATIVE)) return 0;
+    struct row *row = e->rows[encoding];
+    if (!row && !(row = e->rows[encoding] = calloc(1, sizeof *row))) return 0;
+    struct reginfo *info = &row->info;
+    *info = own ? *own : (struct reginfo){.name = "row", .state = CP_STATE_AA64, .access = lowest_access(encoding)};
+    row->engine = e, row->own = own, row->encoding = encoding, row->read = (uint8_t)read, row->write = (uint8_t)write;
+    if (read == UNDEFINED) info->access &= ~CP_READ_BITS;
+    if (write == UNDEFINED) info->access &= ~CP_WRITE_BITS;
+    if (own && (read == CONSTANT || read == PYTHON)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;
+    if (own && (write == PYTHON || write == IGNORED)) info->access |= lowest_access(encoding) & CP_WRITE_BITS & 0x54;
+    int kept = own && (read == NATIVE || write == NATIVE || write == BEFORE_NATIVE) ? own->type : 0;
+    info->type = (kept & ~CP_CONST) | CP_NO_RAW | CP_IO | CP_RAISES_EXC;
+    if (own && own->type & CP_CONST && read == NATIVE) info->type |= CP_CONST;
+    if (read == CONSTANT && (write == UNDEFINED || write == IGNORED)) { /* a write of a constant is ignored */
+        info->type = CP_CONST | CP_NO_RAW;
+        info->resetvalue = value;
+    }
+    info->readfn = read == PYTHON ? read_python : read == NATIVE && own->readfn ? read_native : NULL;
+    switch (write) {
+    case PYTHON: info->writefn = write_python; break;
+    case BEFORE_NATIVE: info->writefn = write_before_native; break;
+    case NATIVE: info->writefn = write_native; break;
+    case INSTRUCTION_CACHE: info->writefn = write_instruction_cache; break;
+    case WHOLE_INSTRUCTION_CACHE: info->writefn = write_whole_instruction_cache; break;
+    case IGNORED: info->writefn = write_ignored; break;
+    default: info->writefn = NULL;
+    }
+    if (write == INSTRUCTION_CACHE || write == IGNORED) info->type |= CP_SUPPRESS_TB_END;
+    return 1;
+}
+
+/* The engine's own row answers again, or none. The row stays until the end: translated code may have it. */
+EXPORT void shim_forget_row(struct engine *e, uint32_t encoding)
+{
+    struct row *row = e->rows[encoding];
+    if (!row) return;
+    row->next_free = e->retired;
+    e->retired = row;
+    e->rows[encoding] = NULL;
+}
+
+void free_rows(struct engine *e)
+{
+    for (unsigned i = 0; i < 0x10000; i++) free(e->rows[i]);
+    free(e->rows);
+    while (e->retired) {
+        struct row *row = e->retired;
+        e->retired = row->next_free;
+        free(row);
+    }
+}

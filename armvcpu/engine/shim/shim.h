@@ -1,0 +1,167 @@
+/* The shim: C that answers in place of some of Unicorn's internal functions, for engines that are attached to it.
+ *
+ * It decides nothing that a hypervisor decides: it enters exceptions that the guest takes itself (by the engine's own
+ * code), puts rows before the engine's register table, emits the checks and counts of blocks, and calls Python for the
+ * rest. Each file is one of these things; slots.c has the table of what is answered and why.
+ *
+ * Callbacks run on the thread that is in uc_emu_start. There is no state outside `struct engine` but which engine a
+ * thread translates for, so any number of engines may run in any number of threads.
+ */
+#ifndef ARMVCPU_SHIM_H
+#define ARMVCPU_SHIM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include "unicorn.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* The part of an engine that Python sees, word by word (shim.py has the same names in the same order). */
+struct shared {
+    int64_t left;         /* 1: Python wants the run to end when its callback has returned */
+    int64_t counting;     /* 1: blocks translated from now on count their instructions */
+    int64_t countdown;    /* how many instructions may still begin, those of the present block taken off already */
+    int64_t stop_at;      /* the count of instructions at which `countdown` is 0 */
+    int64_t block;        /* the translation block that runs, 0 between blocks */
+    int64_t position;     /* in a callback of an instruction: how many of its block have been executed */
+    int64_t exact;        /* 1: the next block ends the run */
+    int64_t hear;         /* by exception class: exceptions to EL1 that Python is asked about before they are entered */
+    int64_t observe;      /* 1: Python hears of each exception that has been entered */
+    int64_t semihosting;  /* 1: HLT #0xF000 is Python's */
+    int64_t yields;       /* 1: a wait (WFE, YIELD) ends the run */
+    int64_t yielded;      /* 1: one has */
+    int64_t storm;        /* exceptions in a row from the vector that they go to */
+    int64_t before_storm[2]; /* ESR and ELR of the last exception before those */
+    int64_t last[3];      /* ESR, FAR (0 where the class has none) and ELR of the last exception entered at EL1 */
+    int64_t translations; /* blocks translated so far */
+};
+
+/* What Python gives: called with the interpreter's lock taken by ctypes. None of them raises. */
+struct callbacks {
+    void (*trap)(uint32_t target_el, uint32_t syndrome, uint64_t far);
+    uint64_t (*read)(uint32_t encoding);
+    uint64_t (*write)(uint32_t encoding, uint64_t value); /* gives what is written to a register of the engine's own */
+    void (*entered)(uint32_t syndrome);                   /* an exception has been entered at EL1; or a storm of them */
+    uint64_t (*io_read)(void *device, uint64_t offset, uint32_t width);
+    void (*io_write)(void *device, uint64_t offset, uint32_t width, uint64_t value);
+    void (*code)(uint32_t hook, uint64_t pc);
+};
+
+struct replay {
+    bool valid, is_write;
+    uint32_t width;
+    uint64_t pc, address, value;
+};
+
+struct engine {
+    struct shared shared; /* first: Python has its address */
+    void *uc, *cpu, *env, *tcg;
+    struct callbacks python;
+    struct row **rows; /* by packed encoding */
+    struct row *retired;
+    struct engine *next;
+    uint64_t gone_page, gone_at; /* a page with no translations, and `translations` then (code.c) */
+    uint64_t word_at;            /* the last instruction word that a translator has read */
+    void *lengths;               /* the operation of the block under way that has its length */
+    void *translated_block;
+    void *label;
+    void *io_pc;         /* the device access under way, where registers have been asked for */
+    uint64_t io_frame[33];
+    struct replay replay;
+    atomic_int stop; /* a request from any thread that no run has ended for yet */
+};
+
+/* The engine that this thread translates for; null outside of translation, and for engines that aren't ours. */
+extern __thread struct engine *translating;
+
+struct engine *engine_of_uc(const void *uc);
+struct engine *engine_of_env(const void *env);
+
+/* Unicorn's own functions. */
+struct originals {
+    void (*abort)(void);
+    int (*fprintf)(void *stream, const char *format, ...);
+    int (*cpu_exec)(void *uc, void *cpu);
+    void (*cpu_loop_exit)(void *cpu);
+    bool (*cpu_restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
+    uint32_t (*cpu_ldl_code)(void *env, uint64_t address);
+    void (*arm_cpu_do_interrupt)(void *cpu);
+    uint64_t (*arm_hcr_el2_eff)(void *env);
+    void (*arm_rebuild_hflags)(void *env);
+    void (*hw_breakpoint_update_all)(void *cpu);
+    void (*arm_cpu_update_virq)(void *cpu);
+    void (*arm_cpu_update_vfiq)(void *cpu);
+    int (*fp_exception_el)(void *env, int el);
+    void (*raise_exception)(void *env, uint32_t exception, uint32_t syndrome, uint32_t target_el);
+    const struct reginfo *(*get_arm_cp_reginfo)(void *table, uint32_t key);
+    void (*gen_intermediate_code)(void *cpu, void *block, int most);
+    void (*check_exit_request)(void *tcg);
+    void (*tcg_gen_callN)(void *tcg, void *function, void *result, int count, void **arguments);
+    void (*tcg_gen_exit_tb)(void *tcg, void *block, unsigned index);
+    void *(*gen_new_label)(void *tcg);
+    void *(*tcg_temp_new_internal)(void *tcg, int type, bool local);
+    void (*tcg_temp_free_internal)(void *tcg, void *temp);
+    void *(*tcg_const_i64)(void *tcg, int64_t value);
+    void (*tcg_gen_op1)(void *tcg, int op, uintptr_t a);
+    void (*tcg_gen_op2)(void *tcg, int op, uintptr_t a, uintptr_t b);
+    void (*tcg_gen_op3)(void *tcg, int op, uintptr_t a, uintptr_t b, uintptr_t c);
+    void (*tcg_gen_brcondi_i32)(void *tcg, int condition, void *value, int32_t with, void *label);
+    void (*tcg_gen_brcondi_i64)(void *tcg, int condition, void *value, int64_t with, void *label);
+    void (*tcg_gen_ext8u_i64)(void *tcg, void *to, void *from);
+    void (*tcg_gen_ext16u_i64)(void *tcg, void *to, void *from);
+    void (*tcg_gen_ext32u_i64)(void *tcg, void *to, void *from);
+    void (*smin)(void *tcg, void *result, void *address, void *value, uintptr_t index, int memop);
+    void (*smax)(void *tcg, void *result, void *address, void *value, uintptr_t index, int memop);
+    uint32_t (*read_device)(void *uc, void *region, uint64_t address, uint64_t *value, int memop, uint32_t attributes);
+    uint32_t (*write_device)(void *uc, void *region, uint64_t address, uint64_t value, int memop, uint32_t attributes);
+    void (*tlb_reset_dirty_by_vaddr)(void *cpu, uint64_t start, uint64_t length);
+    void (*tlb_flush)(void *cpu);
+    void (*tb_flush)(void *cpu);
+    void (*tb_invalidate_phys_range)(void *uc, uint64_t start, uint64_t end);
+    int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
+    void *helper_check_exit_request, *helper_lookup_tb_ptr, *helper_wfe, *helper_yield;
+};
+extern struct originals real;
+
+/* traps.c */
+void shim_trap(void *uc, uint32_t number, void *engine);
+void stop_run(struct engine *);
+_Noreturn void leave_block(struct engine *);
+
+/* rows.c */
+const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key);
+bool is_unclaimed(struct engine *, uint32_t encoding);
+void free_rows(struct engine *);
+
+/* fp.c */
+int shim_fp_exception_el(void *env, int el);
+
+/* blocks.c */
+void shim_check_exit_request(void *tcg);
+void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void **arguments);
+void shim_tcg_gen_exit_tb(void *tcg, void *block, unsigned index);
+void shim_gen_intermediate_code(void *cpu, void *block, int most);
+void settle(struct engine *, uint64_t pc, int64_t executed_there);
+
+/* waits.c */
+void helper_wait_for_event(void *env);
+void helper_yield_turn(void *env);
+int shim_cpu_exec(void *uc, void *cpu);
+
+/* code.c */
+void shim_abort(void);
+int shim_fprintf(FILE *stream, const char *format, ...);
+uint32_t shim_cpu_ldl_code(void *env, uint64_t address);
+void shim_tlb_reset_dirty_by_vaddr(void *cpu, uint64_t start, uint64_t length);
+void forget_line(struct engine *, uint64_t address);
+
+/* devices.c */
+uint32_t shim_read_device(void *, void *, uint64_t, uint64_t *, int, uint32_t);
+uint32_t shim_write_device(void *, void *, uint64_t, uint64_t, int, uint32_t);
+
+/* atomics.c */
+void shim_smin(void *, void *, void *, void *, uintptr_t, int);
+void shim_smax(void *, void *, void *, void *, uintptr_t, int);
+
+#endif

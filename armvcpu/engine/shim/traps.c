@@ -1,0 +1,138 @@
+/* Exceptions: those that the guest takes at its own EL1 are entered here, by the engine's own code; Python has the rest.
+ *
+ * DDI 0487 D1.3 (exceptions), D17.2.37 (ESR_ELx). HVC, SMC, trapped registers and stage-2 aborts have EL2 as their target,
+ * and Python is the software there.
+ */
+#include "shim.h"
+
+enum {
+    IL = 1 << 25,
+    EC_UNKNOWN = 0x00, EC_FP = 0x07, EC_SVC64 = 0x15, EC_HVC64 = 0x16, EC_MSR_MRS = 0x18, EC_IABT_LOWER = 0x20,
+    EC_IABT = 0x21, EC_PC_ALIGNMENT = 0x22, EC_DABT_LOWER = 0x24, EC_DABT = 0x25, EC_BREAKPOINT_LOWER = 0x30,
+    EC_BREAKPOINT = 0x31, EC_STEP_LOWER = 0x32, EC_STEP = 0x33, EC_WATCHPOINT_LOWER = 0x34, EC_WATCHPOINT = 0x35,
+    TARGET_AARCH32 = 0x20, /* told to Python as a target: the guest has left AArch64 state */
+    HLT_SEMIHOSTING = 0xD45E0000,
+    STORM = 64, /* so many exceptions in a row from inside the vector they go to: the guest can't get out of it */
+    VECTOR_SIZE = 0x80,
+};
+static const uint64_t HAS_FAR = 1ull << EC_IABT_LOWER | 1ull << EC_IABT | 1ull << EC_PC_ALIGNMENT | 1ull << EC_DABT_LOWER
+    | 1ull << EC_DABT | 1ull << EC_WATCHPOINT_LOWER | 1ull << EC_WATCHPOINT;
+
+/* Have the run end before the next block; on the engine's own thread. */
+void stop_run(struct engine *e)
+{
+    AT(uint8_t, e->uc, UC_STOP_REQUEST) = 1;
+    __atomic_store_n(&AT(uint8_t, e->cpu, CPU_EXIT_REQUEST), 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
+}
+
+/* From a helper: give the block up, with env as it is, and go on at its PC. */
+_Noreturn void leave_block(struct engine *e)
+{
+    AT(int, e->cpu, CPU_EXCEPTION_INDEX) = -1;
+    real.cpu_loop_exit(e->cpu);
+    __builtin_unreachable();
+}
+
+/* Counting: how many instructions from the preferred return address on were executed, by exception class. */
+static void settle_trap(struct engine *e, uint32_t ec)
+{
+    uint64_t pc = AT(uint64_t, e->env, ENV_PC);
+    switch (ec) {
+    case EC_SVC64: case EC_HVC64: case EC_BREAKPOINT_LOWER: case EC_BREAKPOINT:
+        settle(e, pc, 0);
+        break;
+    case EC_IABT_LOWER: case EC_IABT: case EC_PC_ALIGNMENT: case EC_STEP_LOWER: case EC_STEP:
+        e->shared.block = 0; /* between blocks */
+        break;
+    default:
+        settle(e, pc, 1); /* an instruction that traps counts as one */
+    }
+}
+
+/* After the engine's own entry to EL1: what Python may want to know of it. */
+static void entered(struct engine *e, uint32_t syndrome, uint64_t far)
+{
+    uint64_t vector = AT(uint64_t, e->env, ENV_PC), elr = AT(uint64_t, e->env, ENV_ELR_EL + 8);
+    e->shared.last[0] = syndrome;
+    e->shared.last[1] = HAS_FAR >> (syndrome >> 26) & 1 ? (int64_t)far : 0;
+    e->shared.last[2] = (int64_t)elr;
+    if (elr - vector >= VECTOR_SIZE) {
+        e->shared.storm = 0;
+        e->shared.before_storm[0] = syndrome;
+        e->shared.before_storm[1] = (int64_t)elr;
+    } else {
+        e->shared.storm++;
+    }
+    if (e->shared.observe || e->shared.storm >= STORM) e->python.entered(syndrome);
+}
+
+static void enter(struct engine *e, uint32_t number, uint32_t syndrome, uint64_t far)
+{
+    AT(int, e->cpu, CPU_EXCEPTION_INDEX) = (int)number;
+    AT(uint32_t, e->env, ENV_SYNDROME) = syndrome;
+    AT(uint64_t, e->env, ENV_VADDRESS) = far;
+    real.arm_cpu_do_interrupt(e->cpu);
+}
+
+/* A syndrome that the engine has lost (it raised the exception from inside a helper): MSR DAIFSet and DAIFClr at EL0. */
+static uint32_t rebuild(struct engine *e)
+{
+    uint32_t word = real.cpu_ldl_code(e->env, AT(uint64_t, e->env, ENV_PC));
+    uint32_t op1 = word >> 16 & 7, crm = word >> 8 & 15, op2 = word >> 5 & 7;
+    if ((word & 0xFFF8F01F) == 0xD500401F && op1 == 3 && op2 >= 6) /* C5.2.3; the ISS has Rt 31 and CRn 4 */
+        return (uint32_t)EC_MSR_MRS << 26 | IL | op2 << 17 | op1 << 14 | 4 << 10 | 31 << 5 | crm << 1;
+    return IL;
+}
+
+/* Of an UNDEFINED instruction: is it one that Python answers, semihosting or a register that nobody knows? */
+static bool is_python_s(struct engine *e)
+{
+    uint32_t word = real.cpu_ldl_code(e->env, AT(uint64_t, e->env, ENV_PC));
+    if (word == HLT_SEMIHOSTING) return e->shared.semihosting;
+    return (word & 0xFFD00000) == 0xD5100000 && is_unclaimed(e, word >> 5 & 0xFFFF); /* MSR, MRS: C5.1.2 */
+}
+
+/* Unicorn's hook on exceptions. */
+EXPORT void shim_trap(void *uc, uint32_t number, void *data)
+{
+    struct engine *e = data;
+    (void)uc;
+    translating = NULL;
+    uint32_t syndrome = AT(uint32_t, e->env, ENV_SYNDROME), target = AT(uint32_t, e->env, ENV_TARGET_EL);
+    uint64_t far = AT(uint64_t, e->env, ENV_VADDRESS);
+    syndrome = syndrome ? syndrome | IL : rebuild(e); /* IL: always, in AArch64 state */
+    uint32_t ec = syndrome >> 26;
+    if (ec == EC_FP) syndrome &= ~0xFFFFFu; /* the engine keeps AArch32's fields there until it enters */
+    if (e->shared.block) settle_trap(e, ec);
+    if (!AT(uint32_t, e->env, ENV_AARCH64)) {
+        target = TARGET_AARCH32;
+    } else if (target == 1 && !(e->shared.hear >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
+        enter(e, number, syndrome, far);
+        entered(e, syndrome, far);
+        if (e->shared.left) stop_run(e);
+        return;
+    }
+    e->python.trap(target, syndrome, far);
+    if (e->shared.left) stop_run(e);
+}
+
+/* Enter an exception at `target` EL that Python has decided on: a synchronous one or, by `serror`, an SError interrupt.
+ * Not inside a block, or as its last act.
+ */
+EXPORT void shim_take_exception(struct engine *e, uint32_t target, uint32_t syndrome, uint64_t far, int serror)
+{
+    translating = NULL;
+    AT(uint32_t, e->env, ENV_TARGET_EL) = target;
+    if (serror) { /* the engine knows vectors for IRQ and FIQ; SError's is 0x80 behind that of FIQ (D1.3.1) */
+        uint64_t *vbar = &AT(uint64_t, e->env, ENV_VBAR_EL + 8 * target), before = *vbar;
+        *vbar += VECTOR_SIZE;
+        enter(e, EXCP_FIQ, syndrome, far);
+        *vbar = before;
+        AT(uint64_t, e->env, ENV_ESR_EL + 8 * target) = syndrome;
+    } else {
+        enter(e, HAS_FAR >> (syndrome >> 26) & 1 ? EXCP_DATA_ABORT : EXCP_UDEF, syndrome, far);
+    }
+    AT(int, e->cpu, CPU_EXCEPTION_INDEX) = -1;
+    if (target == 1) entered(e, syndrome, far);
+}

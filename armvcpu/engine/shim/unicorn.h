@@ -1,0 +1,143 @@
+/* Facts of Unicorn 2.1.4 on 64-bit Linux: where things lie in its structures, and the numbers it gives them.
+ *
+ * Names are the engine's own. `shim_attach` asserts that the pointers among them lead to each other, and the self-test
+ * (selftest_checks.py) that the registers are where they are said to be.
+ */
+#ifndef ARMVCPU_UNICORN_H
+#define ARMVCPU_UNICORN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AT(type, base, offset) (*(type *)((char *)(base) + (offset)))
+
+enum {
+    UC_CPU = 440,            /* CPUState * */
+    UC_TCG_CONTEXT = 768,    /* TCGContext * */
+    UC_CODE_HOOKS = 1288 + 4 * 2, /* int: how many hooks on instructions there are */
+    UC_STOP_REQUEST = 1389,  /* bool */
+    UC_INVALID_ERROR = 1424, /* int */
+    UC_MAPPED_BLOCKS = 1960, /* MemoryRegion ** */
+    UC_MAPPED_BLOCK_COUNT = 1968,
+};
+
+enum {
+    CPU_EXIT_REQUEST = 21,      /* bool */
+    CPU_CFLAGS_NEXT_TB = 24,    /* u32: how to translate the next block, -1 as always */
+    CPU_INTERRUPT_REQUEST = 28, /* u32 */
+    CPU_ENV = 296,              /* CPUARMState * */
+    CPU_MEM_IO_PC = 33144,      /* host address of the device access under way */
+    CPU_HALTED = 33176,
+    CPU_EXCEPTION_INDEX = 33184, /* int */
+    CPU_UC = 33192,
+    CPU_SIZEOF_TO_ENV = 41808, /* from the CPU to its env */
+    CPU_CP_REGS = 54544,
+    CPU_ID_AA64ISAR0 = 54736, /* then ISAR1, PFR0, PFR1, MMFR0, MMFR1, MMFR2: what the translator goes by */
+};
+
+enum { /* from env */
+    ENV_ICOUNT_DECR = -16, /* u32; its upper half is the request to leave the chain of blocks */
+    ENV_XREGS = 64,        /* x0 to x30, the current SP, then PC */
+    ENV_PC = 320,
+    ENV_PSTATE = 328, /* u32: without NZCV, DAIF and BTYPE */
+    ENV_AARCH64 = 332,
+    ENV_CF = 520, /* u32 each: CF, VF, NF, ZF */
+    ENV_DAIF = 560,
+    ENV_ELR_EL = 568,
+    ENV_SP_EL = 600,
+    ENV_SCTLR_EL = 672,
+    ENV_CPACR_EL1 = 704,
+    ENV_CPTR_EL = 712,
+    ENV_TRANSLATION = 768, /* to the end of SCR_EL3: TTBR, VTTBR, TCR, VTCR, HCR */
+    ENV_TRANSLATION_END = 968,
+    ENV_MAIR_EL = 1184,
+    ENV_HCR_EL2 = 952,
+    ENV_SCR_EL3 = 960,
+    ENV_ESR_EL = 984,
+    ENV_FAR_EL = 1048,
+    ENV_HPFAR_EL2 = 1080,
+    ENV_VBAR_EL = 1216,
+    ENV_DBGBVR = 1512, /* 16 of u64, then DBGBCR */
+    ENV_DBGWVR = 1768,
+    ENV_SYNDROME = 3024, /* u32 syndrome, u32 fsr, u64 vaddress, u32 target EL */
+    ENV_VADDRESS = 3032,
+    ENV_TARGET_EL = 3040,
+    ENV_END_OF_STATE = 12336, /* what lies below is all that a reset clears: registers, and no pointer */
+    ENV_UC = 12728,
+};
+
+enum {
+    TB_PC = 0,
+    TB_ICOUNT = 22, /* u16: instructions */
+    TB_CFLAGS = 24,
+    TB_COUNT_MASK = 0x7FFF, /* of cflags: instructions at most */
+};
+
+enum {
+    TCG_CPU_ENV = 43248, /* offset of a temporary from the context */
+    TCG_UC = 43376,
+    TCG_OPS = 29576, /* queue head */
+    OP_LINK = 8,
+    OP_ARGS = 24,
+    OP_SET_LABEL = 1,
+    OP_MOVI_I32 = 6,
+    OP_LD_I32 = 13,
+    OP_MOVI_I64 = 64,
+    OP_LD32S_I64 = 72,
+    OP_LD_I64 = 73,
+    OP_ST_I64 = 77,
+    OP_SUB_I64 = 79,
+    OP_OR_I64 = 88,
+    COND_LT = 2,
+    EXIT_REQUESTED = 3, /* the end of a block that has not begun */
+    TYPE_I32 = 0,
+    TYPE_I64 = 1,
+};
+
+enum {
+    EXCP_UDEF = 1,
+    EXCP_DATA_ABORT = 4,
+    EXCP_FIQ = 6,
+    INTERRUPT_HARD = 2,
+    INTERRUPT_FIQ = 0x10,
+    MO_SIZE = 3,
+    MO_SIGN = 4,
+    MO_BSWAP = 8,
+    CP_ACCESS_OK = 0,
+};
+
+/* A register row (ARMCPRegInfo). */
+struct reginfo {
+    const char *name;
+    uint8_t cp, crn, crm, opc0, opc1, opc2;
+    int state, type, access, secure;
+    void *opaque;
+    uint64_t resetvalue;
+    ptrdiff_t fieldoffset, bank[2];
+    int (*accessfn)(void *env, const struct reginfo *, int is_read);
+    uint64_t (*readfn)(void *env, const struct reginfo *);
+    void (*writefn)(void *env, const struct reginfo *, uint64_t value);
+    void *unused[5];
+};
+_Static_assert(sizeof(struct reginfo) == 136, "ARMCPRegInfo");
+
+enum {
+    CP_STATE_AA64 = 1,
+    CP_CONST = 0x2,
+    CP_SUPPRESS_TB_END = 0x8,
+    CP_IO = 0x40,
+    CP_NO_RAW = 0x80,
+    CP_RAISES_EXC = 0x8000,
+    CP_FPU = 0x1000,
+    CP_READ_BITS = 0xAA, /* of `access`: by level, two bits each */
+    CP_WRITE_BITS = 0x55,
+};
+#define CP_KEY 0x10130000u /* of an AArch64 system register; below are Op0, Op1, CRn, CRm, Op2 */
+
+/* What uc_mmio_map makes of callbacks (mmio_cbs): the first word is the read callback, the second its data. */
+struct mmio {
+    void *read, *read_data, *write, *write_data;
+};
+enum { REGION_OPAQUE = 24, REGION_BLOCK = 8, REGION_ADDRESS = 64, REGION_SIZE = 48, REGION_RAM = 0, BLOCK_OFFSET = 16 };
+
+#endif

@@ -1,0 +1,68 @@
+/* Interrupt lines, waiting (WFE, YIELD), and requests to stop.
+ *
+ * WFE: DDI 0487 D1.6.1 and the traps of nTWE and TWE (D17.2.118, D17.2.48); a wait that nothing traps is a hint, and may
+ * end the turn of a CPU that others could use. WFI stays the engine's: with HCR_EL2.TWI set it is Python's.
+ */
+#include "shim.h"
+
+static const uint64_t TGE = 1ull << 27, TWE_EL2 = 1ull << 14, TWE_EL3 = 1ull << 13, NTWE = 1ull << 18;
+enum { NS = 1, SYNDROME_WFE = 0x07E00001 }; /* EC 1, IL, CV, COND AL, TI: WFE */
+
+/* The level that a WFE at `el` traps to, or 0. */
+static uint32_t wfe_target(const struct engine *e, uint32_t el)
+{
+    uint64_t scr = AT(uint64_t, e->env, ENV_SCR_EL3), hcr = scr & NS ? real.arm_hcr_el2_eff(e->env) : 0;
+    if (el == 0 && !(AT(uint64_t, e->env, ENV_SCTLR_EL + 8 * (hcr & TGE ? 2 : 1)) & NTWE)) return hcr & TGE ? 2 : 1;
+    if (el < 2 && hcr & TWE_EL2) return 2;
+    return el < 3 && scr & TWE_EL3 ? 3 : 0;
+}
+
+static void wait(struct engine *e)
+{
+    e->shared.block = 0;
+    if (e->shared.yields) {
+        e->shared.yielded = 1;
+        stop_run(e);
+    }
+    leave_block(e);
+}
+
+/* In the place of helper_wfe: the block ends here, and PC is behind the instruction. */
+void helper_wait_for_event(void *env)
+{
+    struct engine *e = engine_of_env(env);
+    uint32_t target = wfe_target(e, AT(uint32_t, env, ENV_PSTATE) >> 2 & 3);
+    if (target) {
+        AT(uint64_t, env, ENV_PC) -= 4;
+        real.raise_exception(env, EXCP_UDEF, SYNDROME_WFE, target);
+    }
+    wait(e);
+}
+
+void helper_yield_turn(void *env) { wait(engine_of_env(env)); }
+
+/* The levels of the physical interrupt lines, INTERRUPT_HARD (IRQ) and INTERRUPT_FIQ; on the engine's own thread. */
+EXPORT void shim_set_lines(struct engine *e, uint32_t levels)
+{
+    uint32_t *request = &AT(uint32_t, e->cpu, CPU_INTERRUPT_REQUEST), before = *request;
+    *request = (before & ~(uint32_t)(INTERRUPT_HARD | INTERRUPT_FIQ)) | levels;
+    if (levels & ~before) __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
+}
+
+/* From any thread: have the run end before the next block; one that has not begun ends at once. */
+EXPORT void shim_request_stop(struct engine *e)
+{
+    atomic_store(&e->stop, 1);
+    stop_run(e);
+}
+
+/* Was there a request since this was asked last? */
+EXPORT int shim_take_stop(struct engine *e) { return atomic_exchange(&e->stop, 0); }
+
+/* uc_emu_start forgets requests that came before it; this is behind that. */
+int shim_cpu_exec(void *uc, void *cpu)
+{
+    struct engine *e = engine_of_uc(uc);
+    if (e && atomic_load(&e->stop)) stop_run(e);
+    return real.cpu_exec(uc, cpu);
+}
