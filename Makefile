@@ -29,14 +29,14 @@ run: $(NATIVE) ## Boot the hello guest (GUEST=name for another)
 	@$(VENV)/bin/armvcpu run guests/bin/$(or $(GUEST),hello).elf
 
 test: $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some)
-	@for tool in mcopy:mtools passt:passt; do command -v $${tool%:*} >/dev/null \
+	@for tool in mcopy:mtools passt:passt gcc:gcc; do command -v $${tool%:*} >/dev/null \
 	  || { echo "$${tool%:*} is missing: apt-get install $${tool#*:}"; exit 1; }; done
 	$(PYTHON) -m pytest -m "not slow" $(TESTS)
 
 test-slow: $(NATIVE) ## Run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(TESTS)
 
-check: $(NATIVE) ## Check format, lint, types and layers
+check: $(NATIVE) ## Check format, lint, types, the C code and layers
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy

@@ -15,7 +15,7 @@ from pathlib import Path
 EMULATOR = "qemu-aarch64-static"
 APT = """\
 APT::Architecture "arm64";
-APT::Architectures { "arm64"; };
+APT::Architectures { "arm64"; "HOST"; };
 APT::Sandbox::User "root";
 Dir::State "DIRECTORY/state";
 Dir::State::status "DIRECTORY/state/status";
@@ -55,7 +55,8 @@ class Arm64Userland:
 def make(directory: Path) -> Arm64Userland:
     """Fetch Debian's packages into `directory` and unpack them."""
     configuration = directory / "apt.conf"
-    configuration.write_text(APT.replace("DIRECTORY", str(directory)))
+    architecture = run("dpkg", "--print-architecture").strip()
+    configuration.write_text(APT.replace("DIRECTORY", str(directory)).replace("HOST", architecture))
     for each in ("state/lists/partial", "cache/archives/partial", "root/usr/lib"):
         (directory / each).mkdir(parents=True)
     (directory / "state/status").touch()
@@ -68,7 +69,13 @@ def make(directory: Path) -> Arm64Userland:
     for package in (directory / "cache/archives").glob("*.deb"):
         run("dpkg-deb", "--extract", package, root)
     interpreter = next((root / "usr/bin").glob("python3.*"))
-    return Arm64Userland(_emulator(directory), root, interpreter, directory / "site")
+    emulator = shutil.which(EMULATOR)
+    if emulator is None:  # Debian's is one static program
+        (directory / "host").mkdir()
+        run("apt-get", "--quiet", "download", f"qemu-user-static:{architecture}", cwd=directory / "host", **foreign)
+        run("dpkg-deb", "--extract", next((directory / "host").glob("*.deb")), directory / "host")
+        emulator = str(directory / "host/usr/bin" / EMULATOR)
+    return Arm64Userland(Path(emulator), root, interpreter, directory / "site")
 
 
 def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
@@ -79,14 +86,3 @@ def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, f"{command}: {done.stdout}"
     return done.stdout
-
-
-def _emulator(directory: Path) -> Path:
-    """The machine's own, or Debian's, which is one static program."""
-    if found := shutil.which(EMULATOR):
-        return Path(found)
-    host = directory / "host"
-    host.mkdir()
-    run("apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "download", "qemu-user-static", cwd=host)
-    run("dpkg-deb", "--extract", next(host.glob("*.deb")), host)
-    return host / "usr/bin" / EMULATOR
