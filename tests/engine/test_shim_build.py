@@ -19,6 +19,7 @@ from armvcpu.engine.shim import build
 from armvcpu.errors import EngineUnsupported
 
 ROOT = Path(__file__).resolve().parents[2]
+EXPORT = '__attribute__((visibility("default"))) '
 
 
 @pytest.fixture
@@ -130,8 +131,7 @@ def test_a_source_changed_during_the_build_is_newer_than_the_library(
 
 
 def test_every_c_file_is_compiled(sources: Path) -> None:
-    export = '__attribute__((visibility("default"))) '
-    (sources / "more.c").write_text(f"{export}int more(void);\nint more(void) {{ return 42; }}\n")
+    (sources / "more.c").write_text(f"{EXPORT}int more(void);\nint more(void) {{ return 42; }}\n")
     output = sources / "out" / build.LIBRARY_NAME
     build.compile_shim(output, build.any_compiler(), directory=sources)
     assert shim_library.open_library(output, sources).quick.more() == 42
@@ -141,7 +141,7 @@ def test_every_c_file_is_compiled(sources: Path) -> None:
     ("code", "message"),
     [
         ("int f(void) { int unused; return 0; }", "unused"),
-        ("int absent(void); int f(void); int f(void) { return absent(); }", "absent"),
+        (f"int absent(void); {EXPORT}int f(void); int f(void) {{ return absent(); }}", "absent"),
     ],
     ids=["a warning", "a function that libc does not have"],
 )
