@@ -118,9 +118,9 @@ def test_a_source_changed_during_the_build_is_newer_than_the_library(
 ) -> None:
     run = build._run
 
-    def edit_and_run(command: list[str], directory: Path) -> None:
+    def edit_and_run(command: list[str], directory: Path, **variables: str) -> None:
         (sources / "sources.c").touch()
-        run(command, directory)
+        run(command, directory, **variables)
 
     compiler = build.any_compiler()
     monkeypatch.setattr(build, "_run", edit_and_run)
