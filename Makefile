@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SHIM   := armvcpu/engine/shim
 NATIVE := $(SHIM)/libarmvcpu.so
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format guests firmware bench clean
+.PHONY: help run test test-slow check format guests wheels firmware bench clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,14 +29,14 @@ run: $(NATIVE) ## Boot the hello guest (GUEST=name for another)
 	@$(VENV)/bin/armvcpu run guests/bin/$(or $(GUEST),hello).elf
 
 test: $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some)
-	@for tool in mcopy:mtools passt:passt; do command -v $${tool%:*} >/dev/null \
+	@for tool in mcopy:mtools passt:passt gcc:gcc; do command -v $${tool%:*} >/dev/null \
 	  || { echo "$${tool%:*} is missing: apt-get install $${tool#*:}"; exit 1; }; done
 	$(PYTHON) -m pytest -m "not slow" $(TESTS)
 
 test-slow: $(NATIVE) ## Run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(TESTS)
 
-check: $(NATIVE) ## Check format, lint, types and layers
+check: $(NATIVE) ## Check format, lint, types, the C code and layers
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
@@ -50,6 +50,10 @@ format: $(READY) ## Format the code and fix what lint can fix
 
 guests: $(READY) ## Build the guests into guests/bin
 	$(PYTHON) guests/build.py
+
+wheels: $(READY) ## Build the wheels for Linux on x86-64 and AArch64 into dist
+	ARMVCPU_WHEEL=x86_64 $(PYTHON) -m hatchling build -t wheel -d dist
+	ARMVCPU_WHEEL=aarch64 $(PYTHON) -m hatchling build -t wheel -d dist
 
 firmware: $(NATIVE) ## Fetch the firmware that the tests boot (Debian's apt)
 	$(VENV)/bin/armvcpu firmware fetch u-boot

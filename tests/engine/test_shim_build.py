@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
 
 from armvcpu.engine import shim_library
 from armvcpu.engine.shim import build
 from armvcpu.errors import EngineUnsupported
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).resolve().parents[2]
+EXPORT = '__attribute__((visibility("default"))) '
 
 
 @pytest.fixture
@@ -114,9 +118,9 @@ def test_a_source_changed_during_the_build_is_newer_than_the_library(
 ) -> None:
     run = build._run
 
-    def edit_and_run(command: list[str], directory: Path) -> None:
+    def edit_and_run(command: list[str], directory: Path, **variables: str) -> None:
         (sources / "sources.c").touch()
-        run(command, directory)
+        run(command, directory, **variables)
 
     compiler = build.any_compiler()
     monkeypatch.setattr(build, "_run", edit_and_run)
@@ -127,8 +131,7 @@ def test_a_source_changed_during_the_build_is_newer_than_the_library(
 
 
 def test_every_c_file_is_compiled(sources: Path) -> None:
-    export = '__attribute__((visibility("default"))) '
-    (sources / "more.c").write_text(f"{export}int more(void);\nint more(void) {{ return 42; }}\n")
+    (sources / "more.c").write_text(f"{EXPORT}int more(void);\nint more(void) {{ return 42; }}\n")
     output = sources / "out" / build.LIBRARY_NAME
     build.compile_shim(output, build.any_compiler(), directory=sources)
     assert shim_library.open_library(output, sources).quick.more() == 42
@@ -138,7 +141,7 @@ def test_every_c_file_is_compiled(sources: Path) -> None:
     ("code", "message"),
     [
         ("int f(void) { int unused; return 0; }", "unused"),
-        ("int absent(void); int f(void); int f(void) { return absent(); }", "absent"),
+        (f"int absent(void); {EXPORT}int f(void); int f(void) {{ return absent(); }}", "absent"),
     ],
     ids=["a warning", "a function that libc does not have"],
 )
@@ -214,6 +217,38 @@ def test_the_user_s_compiler_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
     asked.chmod(0o755)
     monkeypatch.setenv("CC", f"{asked} -m64")
     assert build.system_compiler() == [str(asked), "-m64"]
+
+
+def build_hook() -> Any:
+    """`hatch_build.py`'s hook, as hatchling makes it for a wheel."""
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.NativePart(str(ROOT), {}, None, ProjectMetadata(str(ROOT), PluginManager()), "", "wheel")
+
+
+def test_ziglang_is_a_dependency_of_the_build_only_without_a_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ARMVCPU_WHEEL", raising=False)
+    hook = build_hook()
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\nexit 0\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    assert hook.dependencies() == []
+    monkeypatch.setenv("CC", str(tmp_path / "absent"))
+    assert [requirement.split("==")[0] for requirement in hook.dependencies()] == ["ziglang"]
+
+
+def test_a_wheel_for_a_named_machine_is_compiled_by_ziglang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARMVCPU_WHEEL", "aarch64")
+    assert [requirement.split("==")[0] for requirement in build_hook().dependencies()] == ["ziglang"]
+    monkeypatch.setenv("ARMVCPU_WHEEL", "m68k")
+    with pytest.raises(ValueError, match="it can be x86_64 or aarch64"):
+        build_hook().dependencies()
 
 
 def test_the_command_line_tells_a_failure_by_status_2(sources: Path) -> None:
