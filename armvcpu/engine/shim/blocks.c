@@ -71,8 +71,16 @@ EXPORT void shim_stop_at(struct engine *e, int64_t instructions)
 /* The next block has so many instructions at most, and the run ends behind it; 0: blocks as always. */
 EXPORT void shim_next_block(struct engine *e, uint32_t most)
 {
-    e->shared.exact = most != 0;
+    e->shared.exact = most;
     AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = most ? most : UINT32_MAX;
+}
+
+/* The engine is about to look for a block again. The length that was asked for is gone where the last look ended in an
+ * exception, as a fetch that faults does.
+ */
+void ask_again(struct engine *e)
+{
+    if (e->shared.exact) AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = (uint32_t)e->shared.exact;
 }
 
 /* The run has ended, between two blocks. */
@@ -88,7 +96,9 @@ static void helper_exact(void *uc, uint32_t unused)
 {
     struct engine *e = engine_of_uc(uc);
     (void)unused;
-    if (e->shared.exact) stop_run(e);
+    if (!e->shared.exact) return;
+    e->shared.exact = 0;
+    stop_run(e);
 }
 
 /* Likewise, where a block that counts has not begun. */
