@@ -7,7 +7,6 @@ Devicetree Specification v0.4, chapter 5 (flattened format) and sections 3.4 and
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armvcpu.devices.dtnode import DtNode, Ref
@@ -150,9 +149,9 @@ def with_boot(
     reg = memory[0].to_bytes(4 * address, "big") + memory[1].to_bytes(4 * size, "big")
     kept = [node for node in tree.root.children if node.name.partition("@")[0] not in ("memory", "chosen")]
     old = next((node for node in tree.root.children if node.name == "chosen"), DtNode("chosen"))
-    new = replace(old, props={**old.props, **props})
+    new = old.replace(props={**old.props, **props})
     memory_node = DtNode(f"memory@{memory[0]:x}", {"device_type": "memory", "reg": reg})
-    return tree._replace(root=replace(tree.root, children=(new, memory_node, *kept)))
+    return tree._replace(root=tree.root.replace(children=(new, memory_node, *kept)))
 
 
 def _cells(root: DtNode, name: str) -> int:

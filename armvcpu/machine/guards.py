@@ -9,11 +9,11 @@ A Linux kernel that runs without stage 2 has it while there are guards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from armvcpu.arch.accesses import MemoryAccess, memory_access
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.rows import Row
 from armvcpu.machine.memory import PAGE, RWX, page_pieces
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
@@ -39,8 +39,7 @@ class Access(NamedTuple):
     """(physical address, size) of what it touched: two where it crosses a page."""
 
 
-@dataclass(frozen=True, eq=False)
-class Guard:
+class Guard(Row):
     """What is denied of some pages, and who hears of the accesses; nobody: then they fail."""
 
     pages: frozenset[int]
@@ -48,6 +47,9 @@ class Guard:
     hear: Callable[[Access], None] | None
     forbid: Callable[[MemoryAccess], bool] | None = None
     """Asked before an access is made; True where the guest has taken an exception in its place."""
+
+    __eq__ = object.__eq__  # two may guard the same
+    __hash__ = object.__hash__
 
 
 class Guards:

@@ -2,9 +2,6 @@
 
 Pure data, no engine and no files: bytes in, facts out. Each format's own layout is in `image_elf` and
 `image_linux`; where things go in the guest's memory is decided in `loader`.
-
-Every `armvcpu run` imports these modules, so their records are named tuples, which cost a sixth of a dataclass
-to define.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ either result registers or an exit; what no service claims is NOT_SUPPORTED. Fol
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.psci import psci_by_id
+from armvcpu.arch.rows import Row
 from armvcpu.arch.smccc import (
     CALL_COUNT,
     CALL_REVISION,
@@ -42,8 +42,7 @@ _ARGUMENTS = 6
 _REMEMBERED = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerInfo:
+class OwnerInfo(Row):
     """What an owner's general queries answer: DEN 0028 6.2."""
 
     uid: UUID
