@@ -29,7 +29,6 @@ from armvcpu.arch.rows import Row
 from armvcpu.devices.dtnode import Ref
 from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg
-from armvcpu.devices.gicv2 import Gicv2
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.device import Device
     from armvcpu.devices.flash import Contents
+    from armvcpu.devices.gicv2 import Gicv2
     from armvcpu.devices.virtio_device import VirtioDevice
     from armvcpu.devices.virtqueue import GuestMemory as DmaMemory
     from armvcpu.machine.devicetree import DeviceTree
@@ -164,6 +164,8 @@ def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
 
 
 def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
+    from armvcpu.devices.gicv2 import Gicv2  # noqa: PLC0415  for a fast start: most machines have a GICv3
+
     gic = Gicv2(lines.irq, lines.fiq, current_cpu=lines.current_cpu, cpu_interface_base=GICC_BASE)
     slots = [
         Slot("gicd", GICD_BASE, gic.distributor),

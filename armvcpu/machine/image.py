@@ -43,6 +43,7 @@ class ImageKind(Enum):
     MACH_O = "Mach-O file"
 
 
+LINUX_KINDS = frozenset((ImageKind.LINUX_IMAGE, ImageKind.EFI_ZBOOT, ImageKind.GZIP))
 REMEDIES = {
     ImageKind.LINUX_ARM32: "use the Image of an arm64 kernel",
     ImageKind.LINUX_X86: "use the Image of an arm64 kernel",

@@ -20,7 +20,6 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.guards import Access, Guard
 from armvcpu.machine.memory import PAGE
 from armvcpu.machine.stage1 import walk
-from armvcpu.machine.watchpoint import Watchpoint
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from armvcpu.arch.accesses import MemoryAccess
     from armvcpu.machine.machine import Machine
+    from armvcpu.machine.watchpoint import Watchpoint
 
 _MDSCR, _OSLSR = by_name["MDSCR_EL1"].encoding, by_name["OSLSR_EL1"].encoding
 _TTBR0 = by_name["TTBR0_EL1"].encoding
@@ -160,6 +160,8 @@ class SelfDebug:
 
     @staticmethod
     def _enabled(read: Callable[[int], int]) -> list[Watchpoint]:
+        from armvcpu.machine.watchpoint import Watchpoint  # noqa: PLC0415  for a fast start
+
         found = (Watchpoint(read(_VALUES[n]), read(_CONTROLS[n])) for n in range(WATCHPOINTS))
         return [one for one in found if one.control & 1]
 
