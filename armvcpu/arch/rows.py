@@ -7,7 +7,7 @@
 A row is declared and behaves like a frozen dataclass with slots: it is made by position or by name, prints itself, can
 be matched, hashed and pickled, and equals only a row of its own class. But a dataclass takes half a millisecond to
 declare, dozens of them were half of a start, and importing `dataclasses` is as much again. Here a class's constructor
-is written when its first row is made, which most classes of a run never see.
+is written once it has made some rows, which most classes of a run never do.
 """
 
 from __future__ import annotations
@@ -23,11 +23,18 @@ else:
         return lambda row_class: row_class
 
 
+FEW = 8
+"""Rows that a class makes before its constructor is written, which costs as much as making twenty of them."""
+
+_set = object.__setattr__
+
+
 class RowType(type):
     """The class of row classes: makes slots of the annotated names, and keeps their defaults."""
 
     __match_args__: tuple[str, ...]
     _defaults: dict[str, Any]
+    _made: int
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> RowType:
         """Make a class."""
@@ -38,16 +45,32 @@ class RowType(type):
             assert isinstance(base, RowType)
             names, defaults = (*base.__match_args__, *names), {**base._defaults, **defaults}
         namespace["__match_args__"], namespace["_defaults"] = names, defaults
-        namespace["__init__"] = _first_init
+        namespace["__init__"], namespace["_made"] = _first_init, 0
         return super().__new__(cls, name, bases, namespace)
 
 
 def _first_init(row: Row, *values: Any, **named: Any) -> None:
-    """The constructor of a class until it makes its first row."""
+    """The constructor of a class until it has made some rows, or is called wrongly."""
     kind = type(row)
+    kind._made += 1
+    fields = _fields(kind, values, named) if kind._made <= FEW and not hasattr(kind, "__post_init__") else None
+    if fields is not None:
+        for name in kind.__match_args__:
+            _set(row, name, fields[name])
+        return
     init = _constructor(kind)
     type.__setattr__(kind, "__init__", init)
     init(row, *values, **named)
+
+
+def _fields(kind: RowType, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any] | None:
+    """Every field's value by name; None where the arguments are wrong, of which Python itself says what is."""
+    names = kind.__match_args__
+    given = dict(zip(names, values, strict=False))
+    if len(given) != len(values) or not given.keys().isdisjoint(named):
+        return None
+    fields = {**kind._defaults, **given, **named}
+    return fields if fields.keys() == set(names) else None
 
 
 def _constructor(kind: RowType) -> Callable[..., None]:

@@ -45,11 +45,13 @@ def _log(level: int, message: str, *values: object) -> None:
 
 
 def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> tuple[Machine, Outcome]:
-    from armvcpu.cli.outputs import check_outputs  # noqa: PLC0415
     from armvcpu.machine.console_stdio import StdioConsole  # noqa: PLC0415  for a fast start: usage errors come first
     from armvcpu.machine.machine import Machine  # noqa: PLC0415
 
-    check_outputs(options, [path for _, _, path in (text.partition(":") for text in trace) if path])
+    if trace or options["record"] or options["snapshot_save"]:
+        from armvcpu.cli.outputs import check_outputs  # noqa: PLC0415  most runs write nothing
+
+        check_outputs(options, [path for _, _, path in (text.partition(":") for text in trace) if path])
     timeout, limit = options.pop("timeout"), options.pop("max_instructions")
     snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("save", "at")))
     snapshots.check()

@@ -8,8 +8,9 @@ not used to encode: it took most of the time that a machine needs before its eng
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from armvcpu.arch.rows import Row
 from armvcpu.devices.dtnode import DtNode, Ref
 from armvcpu.errors import ImageError, InternalError
 
@@ -29,7 +30,7 @@ RESERVATION = struct.Struct(">QQ")
 _PROPERTY = struct.Struct(">3I")  # the token, the length of the value, the offset of the name
 
 
-class DeviceTree(NamedTuple):
+class DeviceTree(Row):
     """A tree with the blob's two other contents: memory reservations (address, size) and the boot CPU."""
 
     root: DtNode
@@ -195,7 +196,7 @@ def with_boot(
     old = next((node for node in tree.root.children if node.name == "chosen"), DtNode("chosen"))
     new = old.replace(props={**old.props, **props})
     memory_node = DtNode(f"memory@{memory[0]:x}", {"device_type": "memory", "reg": reg})
-    return tree._replace(root=tree.root.replace(children=(new, memory_node, *kept)))
+    return tree.replace(root=tree.root.replace(children=(new, memory_node, *kept)))
 
 
 def _cells(root: DtNode, name: str) -> int:

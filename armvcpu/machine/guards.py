@@ -9,9 +9,8 @@ A Linux kernel that runs without stage 2 has it while there are guards.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from armvcpu.arch.accesses import MemoryAccess, memory_access
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
 from armvcpu.machine.memory import PAGE, RWX, page_pieces
@@ -21,13 +20,14 @@ from armvcpu.vcpu.mapping import MappingFlags
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from armvcpu.arch.accesses import MemoryAccess
     from armvcpu.machine.machine import Machine
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _DCZID = by_name["DCZID_EL0"].encoding
 
 
-class Access(NamedTuple):
+class Access(Row):
     """One that has been made: virtual address and bytes; `value`, little-endian, None where memory can't be read."""
 
     pc: int
@@ -150,6 +150,8 @@ class Guards:
         if word is None:
             return None
         zva_size = 4 << (machine.engine.read_sysreg(_DCZID) & 0xF)
+        from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  for a fast start: most guests have no guards
+
         access = memory_access(word, state.pc, state.gpr, state.frame[31], zva_size)
         if access is None:
             return None
@@ -165,7 +167,7 @@ class Guards:
         return None if data is None else int.from_bytes(data, "little")
 
     def _tell(self, before: _Before, vcpu: Aarch64VCpu) -> None:
-        pc, access, pieces, value = before
+        pc, access, pieces, value = before.pc, before.access, before.pieces, before.value
         heard = []
         if access.reads:
             heard.append(Access(pc, True, access.address, access.width, value, pieces))
@@ -187,7 +189,7 @@ class Guards:
                 guard.hear(access)
 
 
-class _Before(NamedTuple):
+class _Before(Row):
     """An access before it is made: PC, what it is, where, and what memory holds there."""
 
     pc: int

@@ -7,8 +7,9 @@ Pure data, no engine and no files: bytes in, facts out. Each format's own layout
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from armvcpu.arch.rows import Row
 from armvcpu.errors import ImageError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def identify(data: bytes) -> ImageKind:
     return ImageKind.RAW
 
 
-class Region(NamedTuple):
+class Region(Row):
     """`size` bytes of guest physical address space from `base`."""
 
     name: str
@@ -127,7 +128,7 @@ class Region(NamedTuple):
         return f"{self.name} ({self.base:#x} to {self.end - 1:#x})"
 
 
-class Segment(NamedTuple):
+class Segment(Row):
     """`data` at physical address `addr`, zero-filled to `memory_size` bytes."""
 
     addr: int
@@ -140,7 +141,7 @@ class Segment(NamedTuple):
         return self.addr + self.memory_size
 
 
-class LoadedImage(NamedTuple):
+class LoadedImage(Row):
     """An image decoded for a memory map: where execution starts and what is in memory then."""
 
     kind: ImageKind
@@ -151,7 +152,7 @@ class LoadedImage(NamedTuple):
     """The ELF file itself, for its symbols and DWARF."""
 
 
-class MemoryMap(NamedTuple):
+class MemoryMap(Row):
     """Where an image may be loaded: RAM and flash; `devices` give better messages."""
 
     ram: Region

@@ -9,8 +9,9 @@ Documentation/arch/arm64/booting.rst ("Call the kernel image").
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from armvcpu.arch.rows import Row
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.devicetree import DeviceTree, render, with_boot
 from armvcpu.machine.devicetree_cache import rendered
@@ -31,7 +32,7 @@ INITRD_ALIGNMENT = 4 * KIB
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class BootRequest(NamedTuple):
+class BootRequest(Row):
     """What to boot, and on which memory. `firmware` starts from flash bank 0, an `image` is its kernel."""
 
     memory: MemoryMap
@@ -47,7 +48,7 @@ class BootRequest(NamedTuple):
     """Further properties of /chosen, such as rng-seed."""
 
 
-class BootPlan(NamedTuple):
+class BootPlan(Row):
     """What to put where, and how to enter it; x1 to x3 are zero in every case."""
 
     entry: int

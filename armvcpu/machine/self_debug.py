@@ -19,7 +19,6 @@ from armvcpu.arch.sysregs_debug import WATCHPOINTS
 from armvcpu.errors import UsageError
 from armvcpu.machine.guards import Access, Guard
 from armvcpu.machine.memory import PAGE
-from armvcpu.machine.stage1 import walk
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
 
@@ -116,6 +115,8 @@ class SelfDebug:
 
     def _follow(self, index: int) -> None:
         """Guard where a CPU's watchpoints have come to, and the tables on the way, besides where they have been."""
+        from armvcpu.machine.stage1 import walk  # noqa: PLC0415  for a fast start: few guests watch anything
+
         own, read = self._guards[index], self._reader(index)
         if len(own) > _MOST_GUARDS:
             self._drop(own)
@@ -160,7 +161,7 @@ class SelfDebug:
 
     @staticmethod
     def _enabled(read: Callable[[int], int]) -> list[Watchpoint]:
-        from armvcpu.machine.watchpoint import Watchpoint  # noqa: PLC0415  for a fast start
+        from armvcpu.machine.watchpoint import Watchpoint  # noqa: PLC0415
 
         found = (Watchpoint(read(_VALUES[n]), read(_CONTROLS[n])) for n in range(WATCHPOINTS))
         return [one for one in found if one.control & 1]

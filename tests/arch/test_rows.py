@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from armvcpu.arch.rows import Row
+from armvcpu.arch.rows import FEW, Row
 
 
 class Point(Row):
@@ -43,16 +43,28 @@ def test_made_by_position_name_and_default():
     assert Point.KIND == Point(1).KIND == "flat"
 
 
-@pytest.mark.parametrize(("values", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"x": 1}), ((1,), {"z": 1})])
-def test_wrong_arguments_are_refused(values, named):
-    for _ in range(2):  # the first row of a class, and any other
-        with pytest.raises(TypeError):
-            Other(*values, **named)
+@pytest.mark.parametrize(
+    ("values", "named", "problem"),
+    [
+        ((), {}, "missing 1 required positional argument: 'x'"),
+        ((1, 2, 3), {}, "takes from 2 to 3 positional arguments but 4 were given"),
+        ((1,), {"x": 1}, "got multiple values for argument 'x'"),
+        ((1,), {"z": 1}, "got an unexpected keyword argument 'z'"),
+        ((), {"y": 1, "z": 1}, "got an unexpected keyword argument 'z'"),
+    ],
+)
+@pytest.mark.parametrize("made", [0, FEW - 1, FEW, FEW + 1])
+def test_wrong_arguments_are_refused(values, named, problem, made):
+    class Pair(Row):
+        x: int
+        y: int = 7
 
-
-def test_wrong_arguments_are_refused_by_the_name_of_the_class():
-    with pytest.raises(TypeError, match=r"Other.__init__\(\) missing 1 required positional argument: 'x'"):
-        Other()
+    for _ in range(made):
+        assert Pair(1).y == 7
+    for _ in range(2):
+        with pytest.raises(TypeError, match=rf"Pair.__init__\(\) {problem}"):
+            Pair(*values, **named)
+    assert Pair(1, y=2) == Pair(y=2, x=1) == Pair(1, 2) != Pair(1)
 
 
 def test_immutable():
