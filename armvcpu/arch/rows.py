@@ -12,16 +12,10 @@ is written once it has made some rows, which most classes of a run never do.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as `typing` has it, which takes milliseconds to import
+from armvcpu.arch.static import TYPE_CHECKING, Any, Self, dataclass_transform
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Self, dataclass_transform
-else:
-
-    def dataclass_transform(**_):
-        """For type checkers only."""
-        return lambda row_class: row_class
-
 
 FEW = 8
 """Rows that a class makes before its constructor is written, which costs as much as making twenty of them."""

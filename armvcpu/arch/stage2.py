@@ -9,10 +9,10 @@ Not covered: FEAT_LPA2 (52-bit output), FEAT_TTST (start at level 3), FEAT_S2FWB
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.fields import Field, RegisterView
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:

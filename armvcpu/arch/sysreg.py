@@ -10,10 +10,10 @@ themselves stand in `sysregs_el1.py` and its siblings; `registers.py` gathers an
 from __future__ import annotations
 
 from enum import Enum, Flag
-from typing import NamedTuple
 
 from armvcpu.arch.fields import Field, RegisterView
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import NamedTuple
 
 
 class Access(Flag):

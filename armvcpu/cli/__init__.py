@@ -11,8 +11,8 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
 
+from armvcpu.arch.static import TYPE_CHECKING, Any, NoReturn
 from armvcpu.errors import ArmvcpuError, InternalError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
 
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.cli.run_options import initial_values
 from armvcpu.cli.snapshots import SnapshotFiles
 

@@ -6,9 +6,8 @@ here: whole names, each with a good value. All else, and above all every mistake
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.cli.values import parse_address, parse_seconds
 from armvcpu.errors import UsageError
 from armvcpu.machine.sizes import parse_size

@@ -6,9 +6,8 @@ Specification v0.4).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

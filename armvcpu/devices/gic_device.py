@@ -7,9 +7,8 @@ eight enables and no more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Device, Register
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ device-tree node follows the bindings `pci-host-ecam-generic` and "PCI Bus Bindi
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.device import Device, DtNode, Ref, reg_cells
 from armvcpu.devices.dtnode import GIC_SPI, IRQ_TYPE_LEVEL_HIGH, cells64
 

@@ -12,9 +12,9 @@ change its own rings through the device; therefore each walk is bounded by count
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Protocol
 
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Literal
 
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Literal
 from armvcpu.devices.dtnode import Ref
 from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.psci import psci_by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.machine.devicetree import DeviceTree

@@ -9,9 +9,8 @@ abort with its exact PC, and the machine serves it from here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.flash import Flash
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.mapping import MappingFlags

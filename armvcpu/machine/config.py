@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
 
 from armvcpu.arch.idregs import model
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Literal
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import os
 import select
 import signal
 import threading
-from typing import TYPE_CHECKING, Self
 
+from armvcpu.arch.static import TYPE_CHECKING, Self
 from armvcpu.machine.console import nothing, take_from
 from armvcpu.machine.console_output import FLUSH_AFTER_MS, BufferedOutput
 

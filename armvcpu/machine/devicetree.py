@@ -8,9 +8,9 @@ not used to encode: it took most of the time that a machine needs before its eng
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.dtnode import DtNode, Ref
 from armvcpu.errors import ImageError, InternalError
 

@@ -5,9 +5,8 @@ Two machines of a kind differ in the seeds of /chosen, which are put into the fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.devicetree import render, with_boot
 
 if TYPE_CHECKING:

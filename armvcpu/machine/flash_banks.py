@@ -10,8 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 from functools import cache
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import ImageError
 from armvcpu.machine.board import FLASH_BASES, FLASH_SIZE, MIB
 from armvcpu.vcpu.mapping import MappingFlags

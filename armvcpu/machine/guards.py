@@ -9,10 +9,9 @@ A Linux kernel that runs without stage 2 has it while there are guards.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.memory import PAGE, RWX, page_pieces
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.pl011_registers import INT
 from armvcpu.errors import InternalError

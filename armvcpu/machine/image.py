@@ -7,9 +7,9 @@ Pure data, no engine and no files: bytes in, facts out. Each format's own layout
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import ImageError
 
 if TYPE_CHECKING:

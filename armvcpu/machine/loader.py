@@ -9,9 +9,9 @@ Documentation/arch/arm64/booting.rst ("Call the kernel image").
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.devicetree import DeviceTree, render, with_boot
 from armvcpu.machine.devicetree_cache import rendered

@@ -11,8 +11,8 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.machine.actions import Actions
 from armvcpu.machine.clock import NO_DEADLINE

@@ -10,11 +10,11 @@ single-stepped up to there.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import MDSCR_EL1
 from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.sysregs_debug import WATCHPOINTS
 from armvcpu.errors import UsageError
 from armvcpu.machine.guards import Access, Guard

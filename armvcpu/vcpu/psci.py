@@ -6,8 +6,6 @@ what is implemented; PSCI_FEATURES and the registration with `SmcServices` read 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from armvcpu.arch.psci import (
     MIGRATE_NOT_REQUIRED,
     PSCI_VERSION_1_1,
@@ -19,6 +17,7 @@ from armvcpu.arch.psci import (
     psci_by_id,
 )
 from armvcpu.arch.smccc import SMCCC_VERSION, Owner
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.vcpu.exits import CpuDown, CpuUp, Exit, Halt, SystemDown, SystemReset
 from armvcpu.vcpu.smc import OwnerInfo, SmcServices, Uid
 

@@ -7,7 +7,6 @@ either result registers or an exit; what no service claims is NOT_SUPPORTED. Fol
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.psci import psci_by_id
 from armvcpu.arch.rows import Row
@@ -23,6 +22,7 @@ from armvcpu.arch.smccc import (
     SmcccStatus,
     owner_name,
 )
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.exits import Exit
 
