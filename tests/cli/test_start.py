@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -12,7 +16,61 @@ from armvcpu.cli.boot import boot
 from armvcpu.cli.run import run
 from armvcpu.cli.run_options import RUN_OPTIONS, read_plainly
 
+ABSENT = {
+    "argparse", "asyncio", "capstone", "click", "elftools", "fdt", "hashlib", "importlib.metadata", "json", "logging",
+    "platform", "random", "shutil", "socket", "subprocess", "tempfile", "termios", "traceback", "unicorn", "uuid",
+    "zlib", "armvcpu.arch.accesses", "armvcpu.cli.group", "armvcpu.cli.options", "armvcpu.cli.outputs",
+    "armvcpu.cli.run", "armvcpu.cli.tracing", "armvcpu.debug", "armvcpu.devices.gicv2", "armvcpu.devices.virtio_block",
+    "armvcpu.engine.fake", "armvcpu.engine.selftest", "armvcpu.machine.console_terminal",
+    "armvcpu.machine.devicetree_reader", "armvcpu.machine.image_linux", "armvcpu.machine.network",
+    "armvcpu.machine.semihosting", "armvcpu.machine.snapshot", "armvcpu.machine.stage1", "armvcpu.machine.symbols",
+    "armvcpu.machine.watchpoint", "armvcpu.testing",
+}  # fmt: skip
+"""What a run of a plain ELF file does not import. Each costs between a fifth of a millisecond and twenty."""
+SPARED = {"dataclasses", "inspect", "pathlib", "re", "typing"}
+"""What such a run would not need either; so far only the layers below ask for them."""
+BELOW = ("armvcpu.engine", "armvcpu.vcpu")
 HELLO = str(Path(__file__).parents[2] / "guests" / "bin" / "hello.elf")
+
+
+@pytest.fixture(scope="module")
+def imported() -> set[str]:
+    """The modules that `armvcpu run` of a plain ELF file imports from its start to its end."""
+    code = (
+        "import atexit, sys; before = set(sys.modules); "
+        "atexit.register(lambda: print(*set(sys.modules) - before, file=sys.stderr)); "
+        "from armvcpu.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "run", HELLO]
+    for _ in range(2):  # the first one may have the engine tested
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60, text=True)
+    assert "hello: 1 passed" in done.stdout
+    return set(done.stderr.split())
+
+
+def test_a_run_imports_only_what_it_needs(imported):
+    assert "armvcpu.machine.machine" in imported
+    assert not ABSENT & imported
+
+
+def imports_at_once(module: str) -> set[str]:
+    """The modules that a module imports when it is imported itself, but for those that type checkers need."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    found: set[str] = set()
+    for node in ast.parse(Path(spec.origin).read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module))
+    return found
+
+
+def test_what_is_slow_to_import_is_for_the_layers_below_only(imported):
+    own = {name for name in imported if name.split(".")[0] == "armvcpu" and not name.startswith(BELOW)}
+    assert len(own) > 50
+    assert {name: slow for name in own if (slow := imports_at_once(name) & SPARED)} == {}
 
 
 def as_click_reads(words: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, object] | None:
