@@ -5,10 +5,9 @@ What a script needs is here by name and is imported when it is first used, so th
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as `typing` has it, which takes 4 ms to import
-if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
-    from typing import Any
+from armvcpu.arch.static import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
     from armvcpu.machine.console import MemoryConsole as MemoryConsole
     from armvcpu.machine.machine import Machine as Machine
     from armvcpu.machine.outcome import Outcome as Outcome
