@@ -10,17 +10,15 @@ single-stepped up to there.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import MDSCR_EL1
 from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.sysregs_debug import WATCHPOINTS
 from armvcpu.errors import UsageError
 from armvcpu.machine.guards import Access, Guard
 from armvcpu.machine.memory import PAGE
-from armvcpu.machine.stage1 import walk
-from armvcpu.machine.watchpoint import Watchpoint
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
 
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
 
     from armvcpu.arch.accesses import MemoryAccess
     from armvcpu.machine.machine import Machine
+    from armvcpu.machine.watchpoint import Watchpoint
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _MDSCR, _OSLSR = by_name["MDSCR_EL1"].encoding, by_name["OSLSR_EL1"].encoding
@@ -133,6 +132,8 @@ class SelfDebug:
 
     def _follow(self, index: int) -> None:
         """Guard where a CPU's watchpoints have come to, and the tables on the way, besides where they have been."""
+        from armvcpu.machine.stage1 import walk  # noqa: PLC0415  for a fast start: few guests watch anything
+
         own, read = self._guards[index], self._reader(index)
         if len(own) > _MOST_GUARDS:
             self._drop(own)
@@ -177,6 +178,8 @@ class SelfDebug:
 
     @staticmethod
     def _enabled(read: Callable[[int], int]) -> list[Watchpoint]:
+        from armvcpu.machine.watchpoint import Watchpoint  # noqa: PLC0415
+
         found = (Watchpoint(read(_VALUES[n]), read(_CONTROLS[n])) for n in range(WATCHPOINTS))
         return [one for one in found if one.control & 1]
 
