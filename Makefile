@@ -23,7 +23,7 @@ run: $(READY) ## Boot the hello guest (GUEST=name for another)
 	@$(VENV)/bin/armvcpu run guests/bin/$(or $(GUEST),hello).elf
 
 test: $(READY) ## Run the tests (under ten minutes; TESTS=path for some)
-	@for tool in mcopy:mtools passt:passt; do command -v $${tool%:*} >/dev/null \
+	@for tool in mcopy:mtools passt:passt qemu-system-aarch64:qemu-system-arm; do command -v $${tool%:*} >/dev/null \
 	  || { echo "$${tool%:*} is missing: apt-get install $${tool#*:}"; exit 1; }; done
 	$(PYTHON) -m pytest -m "not slow" $(TESTS)
 
