@@ -1,6 +1,6 @@
 """EDK2 to its shell and off: CPU seconds, less those in which the firmware only waits for time to pass.
 
-It waits by polling CNTVCT_EL0, which costs both sides the same seconds.
+It waits by polling CNTVCT_EL0, which costs both sides the same seconds, less those in which a busy host lets them wait.
 """
 
 from __future__ import annotations
@@ -39,18 +39,29 @@ def edk2(rounds: int, armvcpu: str, qemu: list[str]) -> Iterator[Pair]:
 
         def work(command: list[str]) -> float:
             shutil.copy(variables, own)
-            return cpu_seconds(command) - WAITS
+            cpu, share = cost(command)
+            return cpu - WAITS * share
 
         yield pair(f"EDK2 to its shell and off, CPU less {WAITS} s of waits", lambda: work(ours),
                    lambda: work(theirs), rounds, "s", 1.0)  # fmt: skip
 
 
-def cpu_seconds(command: list[str]) -> float:
-    """Of one run."""
+def cost(command: list[str]) -> tuple[float, float]:
+    """CPU seconds of one run, and the share of the time that it had a CPU of that in which it wanted one."""
     child = pexpect.spawn(command[0], command[1:], env=environment(), timeout=120)
+    share = 1.0
     for awaited, answer in ((COUNTDOWN, "\x1b"), (SHELL, OFF)):
         child.expect_exact(awaited)
+        share = _share(child.pid)
         child.send(answer)
     child.expect(pexpect.EOF)
     _, _, usage = os.wait4(child.pid, 0)
-    return usage.ru_utime + usage.ru_stime
+    return usage.ru_utime + usage.ru_stime, share
+
+
+def _share(pid: int) -> float:
+    """Of all threads so far: nanoseconds on a CPU and on a run queue (Linux, Documentation/scheduler/sched-stats)."""
+    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    times = [[int(field) for field in file.read_text().split()] for file in files]
+    ran, waited = (sum(time[index] for time in times) for index in range(2))
+    return ran / (ran + waited)
