@@ -160,7 +160,7 @@ def test_traps_are_answered_by_handlers():
         machine.on_hypercall(0xC600_0001)(answer)
         machine.on_mmio(DEVICE, DEVICE_SIZE, lambda _offset, _width: 0, lambda _offset, _width, _value: None)
         outcome = machine.run(timeout=TIMEOUT)
-    check(outcome, console.output.decode().splitlines(), "traps", 5)
+    check(outcome, console.output.decode().splitlines(), "traps", 7)
     assert calls[0] == 200_001
 
 
