@@ -35,6 +35,7 @@ _TTBR0 = by_name["TTBR0_EL1"].encoding
 _VALUES = [by_name[f"DBGWVR{n}_EL1"].encoding for n in range(WATCHPOINTS)]
 _CONTROLS = [by_name[f"DBGWCR{n}_EL1"].encoding for n in range(WATCHPOINTS)]
 _D, _OSLK, _DEBUG_FAULT, _WNR = 1 << 9, 1 << 1, 0x22, 1 << 6
+_ERET = 0xD69F_03E0
 _STEPS = 256
 """Instructions that are stepped between two looks at what else there is to do."""
 _TABLE, _MOST_GUARDS = MappingFlags.WRITE, 4096
@@ -216,8 +217,8 @@ class SelfDebug:
         machine = self._machine
         vcpu = machine.vcpu
         for _ in range(_STEPS):
-            if self._stepped is None or not vcpu.state.pstate & 0xC:
-                return Nothing()  # the guest has changed its mind, or gone to EL0
+            if self._stepped is None or not vcpu.state.pstate & 0xC or vcpu.fetch_word() == _ERET:
+                return Nothing()  # the guest has changed its mind, or is going where the engine's own step begins
             if not vcpu.state.pstate & _D:
                 vcpu.take_debug_exception(EC.SOFTSTEP_CURRENT, _DEBUG_FAULT, 0)
                 self._stepped = None

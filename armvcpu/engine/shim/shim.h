@@ -128,6 +128,7 @@ extern struct originals real;
 void shim_trap(void *uc, uint32_t number, void *engine);
 void stop_run(struct engine *);
 _Noreturn void leave_block(struct engine *);
+void shim_arm_cpu_do_interrupt(void *cpu);
 
 /* rows.c */
 const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key);

@@ -28,7 +28,7 @@ struct symbol {
 
 /* In the order of docs/engine.md. A purpose names the manual's section where there is a rule (DDI 0487). */
 static const struct symbol SYMBOLS[] = {
-    CALLS(arm_cpu_do_interrupt, "entry of exceptions: AArch64.TakeException (J1.1.2)"),
+    ANSWERS(arm_cpu_do_interrupt, "entry of exceptions: AArch64.TakeException, which keeps PSTATE.NZCV (J1.1.2)"),
     CALLS(cpu_loop_exit, "a run or block is left at an exact instruction"),
     CALLS(cpu_restore_state, "registers and PC in a callback of a device"),
     CALLS(raise_exception, "traps of WFE and of words that the translator fails on"),
