@@ -245,7 +245,6 @@ def test_computation_goes_on_where_it_was_interrupted(machine):
     cpus = [machine.cpu(), machine.cpu()]
     for turn in range(12):
         pcpu = cpus[turn % 2]
-        pcpu.engine.set_counting(True)
         vcpu.bind(pcpu)
         assert vcpu.run(7) == Nothing()
         vcpu.unbind()

@@ -123,6 +123,9 @@ _Static_assert(sizeof(struct reginfo) == 136, "ARMCPRegInfo");
 
 enum {
     CP_STATE_AA64 = 1,
+    CP_SPECIAL = 0x701, /* what the translator does by itself: nothing, NZCV, CurrentEL, WFI, DC ZVA */
+    CP_NZCV = 0x301,
+    CP_CURRENT_EL = 0x401,
     CP_CONST = 0x2,
     CP_SUPPRESS_TB_END = 0x8,
     CP_IO = 0x40,
