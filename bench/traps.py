@@ -74,7 +74,7 @@ def _hvc_and_switch() -> tuple[float, float]:
     memory[: 4 * len(LOOP)] = struct.pack(f"<{len(LOOP)}I", *LOOP)
     pcpu = Aarch64PerCpu()
     pcpu.hardware_enable()
-    pcpu.engine.map_ram(RAM, memory)
+    pcpu.engine.memory.map_ram(RAM, memory)
     vcpus = [Aarch64VCpu(0, number, Aarch64VCpuCreateConfig(mpidr_el1=number)) for number in range(2)]
     for vcpu in vcpus:
         vcpu.setup(Aarch64VCpuSetupConfig())
