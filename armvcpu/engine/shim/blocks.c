@@ -127,6 +127,21 @@ static uintptr_t emit_count(struct engine *e, void *tcg)
     return refused;
 }
 
+/* In the place of helper_lookup_tb_ptr, after an indirect branch: where the block at PC begins on the host. The same look
+ * into the same table, in a third of the time; whatever is out of the ordinary is left to the engine's own.
+ */
+static void *helper_next_block(void *env)
+{
+    const char *cpu = (const char *)env - CPU_SIZEOF_TO_ENV;
+    uint64_t pc = AT(uint64_t, env, ENV_PC), mixed = pc ^ pc >> 6;
+    uint32_t flags = AT(uint32_t, env, ENV_HFLAGS), cluster = AT(uint32_t, cpu, CPU_CLUSTER_INDEX) << 24;
+    void *block = AT(void *, cpu, CPU_JUMP_CACHE + 8 * ((mixed >> 6 & 0xFC0) | (mixed & 0x3F)));
+    if (block && AT(uint64_t, block, TB_PC) == pc && AT(uint32_t, block, TB_FLAGS) == flags && !(flags & FLAG_STEPPING)
+        && (AT(uint32_t, block, TB_CFLAGS) & (uint32_t)CF_HASHED) == cluster && !AT(uint64_t, block, TB_CS_BASE))
+        return AT(void *, block, TB_CODE);
+    return real.helper_lookup_tb_ptr(env);
+}
+
 static void begin_block(struct engine *e, void *tcg, void *result, int count, void **arguments)
 {
     uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV)), refused = 0;
@@ -156,6 +171,8 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
     struct engine *e = translating;
     if (e && function == real.helper_check_exit_request)
         begin_block(e, tcg, result, count, arguments);
+    else if (e && function == (void *)real.helper_lookup_tb_ptr)
+        call_instead(tcg, function, (void *)helper_next_block, result, count, arguments);
     else if (e && function == real.helper_wfe)
         call_instead(tcg, function, (void *)helper_wait_for_event, result, count, arguments);
     else if (e && function == real.helper_yield)

@@ -120,7 +120,8 @@ struct originals {
     void (*tb_flush)(void *cpu);
     void (*tb_invalidate_phys_range)(void *uc, uint64_t start, uint64_t end);
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
-    void *helper_check_exit_request, *helper_lookup_tb_ptr, *helper_wfe, *helper_yield;
+    void *(*helper_lookup_tb_ptr)(void *env);
+    void *helper_check_exit_request, *helper_wfe, *helper_yield;
 };
 extern struct originals real;
 

@@ -49,6 +49,7 @@ static const struct symbol SYMBOLS[] = {
     CALLS(tcg_gen_brcondi_i32, "emitting"),
     CALLS(tcg_gen_brcondi_i64, "emitting"),
     CALLS(helper_check_exit_request, "how a block's first call is known"),
+    CALLS(helper_lookup_tb_ptr, "the block behind an indirect branch, looked for in less time"),
     CALLS(helper_wfe, "WFE: its traps, and turns that end there (D1.6.1)"),
     CALLS(helper_yield, "YIELD: turns that end there"),
     ANSWERS(cpu_exec, "stops that come before a run begins are not lost"),
