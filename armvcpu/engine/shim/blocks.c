@@ -134,10 +134,10 @@ static void *helper_next_block(void *env)
 {
     const char *cpu = (const char *)env - CPU_SIZEOF_TO_ENV;
     uint64_t pc = AT(uint64_t, env, ENV_PC), mixed = pc ^ pc >> 6;
-    uint32_t flags = AT(uint32_t, env, ENV_HFLAGS), cluster = AT(uint32_t, cpu, CPU_CLUSTER_INDEX) << 24;
+    uint32_t flags = AT(uint32_t, env, ENV_HFLAGS);
     void *block = AT(void *, cpu, CPU_JUMP_CACHE + 8 * ((mixed >> 6 & 0xFC0) | (mixed & 0x3F)));
     if (block && AT(uint64_t, block, TB_PC) == pc && AT(uint32_t, block, TB_FLAGS) == flags && !(flags & FLAG_STEPPING)
-        && (AT(uint32_t, block, TB_CFLAGS) & (uint32_t)CF_HASHED) == cluster && !AT(uint64_t, block, TB_CS_BASE))
+        && (AT(uint32_t, block, TB_CFLAGS) & (uint32_t)CF_HASHED) == (uint32_t)CF_CLUSTER)
         return AT(void *, block, TB_CODE);
     return real.helper_lookup_tb_ptr(env);
 }

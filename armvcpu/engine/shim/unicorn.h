@@ -28,7 +28,7 @@ enum {
     CPU_JUMP_CACHE = 312,       /* 4096 of TranslationBlock *, by address */
     CPU_ENV = 296,              /* CPUARMState * */
     CPU_MEM_IO_PC = 33144,      /* host address of the device access under way */
-    CPU_CLUSTER_INDEX = 33172, /* u32: the upper byte of each block's cflags */
+    CPU_CLUSTER_INDEX = 33172, /* u32 */
     CPU_HALTED = 33176,
     CPU_EXCEPTION_INDEX = 33184, /* int */
     CPU_UC = 33192,
@@ -71,11 +71,11 @@ enum { /* from env */
 
 enum {
     TB_PC = 0,
-    TB_CS_BASE = 8,
     TB_FLAGS = 16,
     TB_ICOUNT = 22, /* u16: instructions */
     TB_CFLAGS = 24,
     CF_HASHED = (int)0xFF0EFFFF, /* of cflags: what a look for a block compares */
+    CF_CLUSTER = (int)0xFF000000, /* what it finds: the upper byte is the number of a CPU without a cluster */
     FLAG_STEPPING = 1 << 30, /* of the flags: software step is active */
     TB_CODE = 32, /* host address */
     TB_COUNT_MASK = 0x7FFF, /* of cflags: instructions at most */
