@@ -25,7 +25,7 @@ struct shared {
     int64_t stop_at;      /* the count of instructions at which `countdown` is 0 */
     int64_t block;        /* the translation block that runs, 0 between blocks */
     int64_t position;     /* in a callback of an instruction: how many of its block have been executed */
-    int64_t exact;        /* 1: the next block ends the run */
+    int64_t exact;        /* 1: the next block ends the run; 0 once it has begun */
     int64_t hear;         /* by exception class: exceptions to EL1 that Python is asked about before they are entered */
     int64_t observe;      /* 1: Python hears of each exception that has been entered */
     int64_t semihosting;  /* 1: HLT #0xF000 is Python's */
@@ -82,6 +82,7 @@ struct engine *engine_of_env(const void *env);
 struct originals {
     void (*abort)(void);
     int (*fprintf)(void *stream, const char *format, ...);
+    int (*printf)(const char *format, ...);
     int (*cpu_exec)(void *uc, void *cpu);
     void (*cpu_loop_exit)(void *cpu);
     bool (*cpu_restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
@@ -143,6 +144,7 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
 void shim_tcg_gen_exit_tb(void *tcg, void *block, unsigned index);
 void shim_gen_intermediate_code(void *cpu, void *block, int most);
 void settle(struct engine *, uint64_t pc, int64_t executed_there);
+void end_exact(struct engine *);
 
 /* waits.c */
 void helper_wait_for_event(void *env);
@@ -152,6 +154,7 @@ int shim_cpu_exec(void *uc, void *cpu);
 /* code.c */
 void shim_abort(void);
 int shim_fprintf(FILE *stream, const char *format, ...);
+int shim_printf(const char *format, ...);
 uint32_t shim_cpu_ldl_code(void *env, uint64_t address);
 void shim_tlb_reset_dirty_by_vaddr(void *cpu, uint64_t start, uint64_t length);
 void forget_line(struct engine *, uint64_t address);

@@ -105,6 +105,7 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     uint32_t ec = syndrome >> 26;
     if (ec == EC_FP) syndrome &= ~0xFFFFFu; /* the engine keeps AArch32's fields there until it enters */
     if (e->shared.block) settle_trap(e, ec);
+    end_exact(e);
     if (!AT(uint32_t, e->env, ENV_AARCH64)) {
         target = TARGET_AARCH32;
     } else if (target == 1 && !(e->shared.hear >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
