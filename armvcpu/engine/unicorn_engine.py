@@ -18,7 +18,7 @@ from armvcpu.engine.handle import Handle
 from armvcpu.engine.library import NEVER
 from armvcpu.engine.listen import Listen
 from armvcpu.engine.memory import EngineMemory
-from armvcpu.engine.native import COUNTDOWN, COUNTING, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
+from armvcpu.engine.native import COUNTDOWN, COUNTING, EXACT, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
 from armvcpu.engine.registers import Registers
 from armvcpu.engine.state import FRAME_PC, CpuState, Layout, Views
 from armvcpu.errors import InternalError
@@ -64,7 +64,8 @@ class UnicornEngine:
         self._env = self._views(handle.env)
         self._set_up_el2()
         self._reset = bytes(self._env.raw)
-        self._shim.stop_at(self._engine, native.NEVER)
+        self._stop = self._bound = native.NEVER
+        self._set_stop()
         self.state = self._own_state = self.new_state()
         self.state.look_at(self._env, self._give_up)
 
@@ -116,12 +117,18 @@ class UnicornEngine:
         """Run until the handler leaves, a stop is requested, or `limit` instructions are done."""
         self.code.drain()
         self._shared[LEFT] = self._shared[YIELDED] = 0
-        return self._run_exactly(limit) if limit else self._run()
+        if limit:
+            return self._run_exactly(limit)
+        end = self._run()
+        return RunEnd.STOPPED if end is RunEnd.LIMIT else end
 
     def _run(self) -> RunEnd:
+        """LIMIT is for a count that has been reached, and for the end of a block that was to be the last."""
         shim, engine, shared, frame = self._shim, self._engine, self._shared, self._env.frame
+        is_exact = shared[EXACT]
         while True:
             error = self._start(self._handle.uc, frame[FRAME_PC], NEVER, 0, 0)
+            has_begun = not shared[EXACT]
             shim.ended(engine)
             if self._handle.failure is not None:
                 failure, self._handle.failure = self._handle.failure, None
@@ -130,37 +137,42 @@ class UnicornEngine:
                 self._engine_error(error)
             if shared[LEFT]:
                 return RunEnd.LEFT
-            if shim.take_stop(engine) or (shared[COUNTING] and shared[COUNTDOWN] <= 0):
-                return RunEnd.STOPPED
             if shared[YIELDED]:
                 return RunEnd.YIELDED
-            if not error:
+            if is_exact and (has_begun or error):
+                return RunEnd.LIMIT
+            if shim.take_stop(engine):
+                return RunEnd.STOPPED
+            if is_exact or (shared[COUNTING] and shared[COUNTDOWN] <= 0):
                 return RunEnd.LIMIT
 
     def _run_exactly(self, limit: int) -> RunEnd:
         """As always up to the last block or two, and the rest in blocks of the length that is left."""
         self.count_instructions()
         self.code.drain()
-        target, stop = self.instructions + limit, self._shared[native.STOP_AT]
+        target = self.instructions + limit
         if limit > LONGEST_BLOCK:
-            self._shim.stop_at(self._engine, min(stop, target - LONGEST_BLOCK))
-            end = self._run()
-            self._shim.stop_at(self._engine, stop)
-            if end is not RunEnd.STOPPED or self.instructions < target - LONGEST_BLOCK or self._is_at(stop):
+            end = self._run_to(target - LONGEST_BLOCK)
+            if end is not RunEnd.LIMIT:
                 return end
-        self._shim.stop_at(self._engine, native.NEVER)
-        try:
-            while (left := target - self.instructions) > 0 and self.instructions < stop:
-                self._shim.next_block(self._engine, min(left, LONGEST_BLOCK, stop - self.instructions))
-                end = self._run()
-                if end is not RunEnd.LIMIT:
-                    return end
-        finally:
-            self._shim.stop_at(self._engine, stop)
-        return RunEnd.LIMIT if target <= self.instructions else RunEnd.STOPPED
+        while (left := target - self.instructions) > 0:
+            if self.instructions >= self._stop:
+                return RunEnd.STOPPED
+            self._shim.next_block(self._engine, min(left, LONGEST_BLOCK))
+            end = self._run()
+            if end is not RunEnd.LIMIT:
+                return end
+        return RunEnd.LIMIT
 
-    def _is_at(self, stop: int) -> bool:
-        return self.instructions >= stop
+    def _run_to(self, instructions: int) -> RunEnd:
+        """Up to the first block after a count, or what `stop_at` says, which a handler may change meanwhile."""
+        self._bound = instructions
+        self._set_stop()
+        try:
+            return self._run()
+        finally:
+            self._bound = native.NEVER
+            self._set_stop()
 
     def _engine_error(self, error: int) -> None:
         """Unicorn gave up: a fetch from a device is the guest's external abort, all else a bug of ours."""
@@ -170,11 +182,16 @@ class UnicornEngine:
         self.take_exception(ec << 26 | _EXTERNAL_ABORT, self.state.pc)
 
     def step(self) -> None:
-        """Run one instruction, or take the exception that it causes."""
+        """Run one instruction, or take the exception that it causes; a stop is for the next run."""
         self.code.drain()
         self._shared[LEFT] = self._shared[YIELDED] = 0
+        is_stopped = self._shim.take_stop(self._engine)
         self._shim.next_block(self._engine, 1)
-        self._run()
+        while self._run() is RunEnd.STOPPED:
+            is_stopped = True
+            self._shim.next_block(self._engine, 1)
+        if is_stopped:
+            self.request_stop()
 
     def leave(self) -> None:
         """In a callback: let `run` return when it is over."""
@@ -221,7 +238,11 @@ class UnicornEngine:
 
     def stop_at(self, instructions: int | None) -> None:
         """Have runs end at the first block after the count; None: not."""
-        self._shim.stop_at(self._engine, native.NEVER if instructions is None else min(instructions, native.NEVER))
+        self._stop = native.NEVER if instructions is None else min(instructions, native.NEVER)
+        self._set_stop()
+
+    def _set_stop(self) -> None:
+        self._shim.stop_at(self._engine, min(self._stop, self._bound))
 
     # --- states -----------------------------------------------------------------------------------------------
 

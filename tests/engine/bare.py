@@ -1,4 +1,4 @@
-"""A bare engine for tests: 64 KiB of RAM, no stage 2, and a handler that keeps each trap and leaves."""
+"""A bare engine for tests: 64 KiB of RAM, no stage 2, and a handler that keeps each exception and leaves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ RAM, CODE = 0x4000_0000, 0x4000_1000
 SVC_END = 0xD400_1E01  # svc #0xf0: what a snippet ends with
 END_ESR = 0x5600_00F0
 EL0, EL1 = 0x3C0, 0x3C5  # PSTATE: that level, all exceptions masked
+ALL_CLASSES = (1 << 64) - 1
 NOP, FADD = 0xD503_201F, 0x1E61_2800
 
 
@@ -20,10 +21,12 @@ class BareEngine:
 
     def __init__(self, counting: bool = False) -> None:
         self.engine = UnicornEngine()
-        self.engine.set_counting(counting)
+        if counting:
+            self.engine.count_instructions()
         self.ram = memoryview(mmap.mmap(-1, 0x10000))
         self.engine.memory.map_ram(RAM, self.ram)
         self.engine.set_trap_handler(self._trap)
+        self.engine.listen.hear_exceptions(ALL_CLASSES)
         self.traps: list[tuple[int, int, int]] = []
 
     def _trap(self, target: int, esr: int, _far: int) -> None:
@@ -39,7 +42,6 @@ class BareEngine:
         for name, value in sysregs.items():
             self.engine.registers.write(by_name[name].encoding, value)
         self.engine.registers.write_pstate(pstate)
-        self.engine.store()
         for index in range(31):
             state.set_gpr(index, CODE + 4)
         state.set_pc(CODE)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    """RAM and small programs on an engine in the prompt mode; see `armvcpu/engine/selftest_bench.py`."""
+    """RAM and small programs on an engine; see `armvcpu/engine/selftest_bench.py`."""
     engine = UnicornEngine()
     yield Bench(engine)
     engine.close()

@@ -97,7 +97,7 @@ def test_it_is_what_the_engine_accesses(tmp_path, word):
     path = tmp_path / "image.bin"
     path.write_bytes(raw.image(setup, word, raw.psci(raw.SYSTEM_OFF)))
     at = raw.BASE + 4 * len(setup)
-    with Target(path) as target:
+    with Target(path, cpu_model="max") as target:
         seen = []
         target.trace_memory(lambda pc, is_read, va, width, _: seen.append((is_read, va, width)) if pc == at else None)
         target.run_until(address=at, timeout=5)

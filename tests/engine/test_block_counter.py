@@ -1,4 +1,4 @@
-"""Instruction counts in the prompt mode: against a hook on every instruction, and against the counting mode."""
+"""Instruction counts of whole guests, against a hook on every instruction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 import pytest
 
 from armvcpu import Machine
-from armvcpu.engine import native
 from armvcpu.engine.api import RunEnd
 from armvcpu.engine.selftest_bench import ADD_X0_1, CODE, branch
 from armvcpu.machine.outcome import Ending
@@ -62,20 +61,6 @@ def test_a_stop_at_a_count_comes_before_the_same_block_every_time():
             engine.stop_at(None)
             assert machine.run(timeout=60).status == 0
     assert stops[0::2] == stops[1::2]
-
-
-@pytest.mark.parametrize(("name", "least"), [("exceptions", 100_000), ("selfmod", 10_000)])
-def test_python_does_what_the_native_functions_do(monkeypatch, name, least):
-    """For hosts that can't have native code: the same counts and the same instruction cache, slowly."""
-    counts = []
-    for host in (native.functions(), None):
-        for module in ("block_counter", "instruction_cache", "native", "sites"):
-            monkeypatch.setattr(f"armvcpu.engine.{module}.functions", lambda host=host: host)
-        with guest(name) as machine:
-            assert machine.run(timeout=60).status == 0
-            counts.append((machine.instructions, bytes(machine.console.output)))
-    assert counts[0] == counts[1]
-    assert counts[0][0] > least
 
 
 def test_stops_from_within_and_from_other_threads_leave_the_count_exact(bench):

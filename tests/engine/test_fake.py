@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from armvcpu.arch.registers import by_name
-from armvcpu.engine.api import Engine, RunEnd
+from armvcpu.engine.api import Engine, RegisterRows, RunEnd
 from armvcpu.engine.fake import AtCode, ExceptionEntry, LimitReached, MemoryAccess, ScriptedEngine, StopRequested, Trap
 from armvcpu.errors import InternalError
 
@@ -39,7 +39,7 @@ def test_traps_come_in_order_with_their_state():
 
 def test_runs_end_as_the_script_says():
     """Stops and limits; and a stop that was requested before the run."""
-    engine = ScriptedEngine([StopRequested(), LimitReached()], counting=True)
+    engine = ScriptedEngine([StopRequested(), LimitReached()])
     assert (engine.run(), engine.run(limit=5), engine.limits) == (RunEnd.STOPPED, RunEnd.LIMIT, [0, 5])
     engine.request_stop()
     assert engine.run() is RunEnd.STOPPED
@@ -58,18 +58,42 @@ def test_exception_entry_is_done_and_noted():
     """The stack pointer of the old level goes to its bank, and the target's becomes the live one."""
     engine = ScriptedEngine([Trap(1, 0x5600_0001, pc=8, pstate=0x3C0, regs={31: 0x1000})])
     engine.registers.write(by_name["SP_EL1"].encoding, 0x2000)
-    entry = ExceptionEntry(1, 8, 0x3C0, 0x5600_0001, None, 0x3C5, 0x400)
+    engine.registers.write(VBAR, 0x800)
 
-    def enter(*_):
-        engine.enter_exception(1, elr=8, spsr=0x3C0, esr=0x5600_0001, far=None, pstate=0x3C5, pc=0x400)
+    def enter(_target, esr, far):
+        engine.take_exception(esr, far)
         engine.leave()
 
     engine.set_trap_handler(enter)
     engine.run()
-    state = engine.state
-    assert engine.entered == [entry]
-    assert (state.pc, state.frame[31], state.sp_el(0), state.pstate) == (0x400, 0x2000, 0x1000, 0x3C5)
-    assert (engine.sysreg("ELR_EL1"), engine.sysreg("SPSR_EL1"), engine.sysreg("ESR_EL1")) == (8, 0x3C0, 0x5600_0001)
+    state, of = engine.state, engine.registers.of
+    assert engine.entered == [ExceptionEntry(8, 0x3C0, 0x5600_0001, 0, 0xC00)]
+    assert (state.pc, state.frame[31], state.sp_el(0), state.pstate) == (0xC00, 0x2000, 0x1000, 0x3C5)
+    assert (of("ELR_EL1"), of("SPSR_EL1"), of("ESR_EL1")) == (8, 0x3C0, 0x5600_0001)
+    assert engine.last_exception[:3] == (0x5600_0001, 0, 8)
+
+
+def test_entries_are_heard_of_where_that_is_asked_for():
+    """`observe_exceptions`; an SError has its own vector (D1.3.1)."""
+    engine, vectors = ScriptedEngine(), []
+    engine.set_trap_handler(lambda *_: None, lambda: vectors.append(engine.state.pc))
+    engine.take_exception(0x5600_0001)
+    engine.listen.observe_exceptions(True)
+    engine.take_exception(0xBE00_0000, serror=True)
+    assert vectors == [0x380]
+
+
+def test_what_is_asked_of_it_is_noted():
+    """Lines, rows, the CPU presented, what is listened to, stops."""
+    engine, rows = ScriptedEngine(), RegisterRows()
+    engine.set_lines(irq=True, fiq=False)
+    engine.registers.use(rows)
+    engine.registers.present([1, 2, 3, 4, 5, 6])
+    engine.listen.hear_exceptions(8)
+    engine.listen.hear_semihosting(True)
+    engine.stop_at(5)
+    assert (engine.lines, engine.registers.presented, engine.stops) == ((True, False), (1, 2, 3, 4, 5, 6), [5])
+    assert (engine.registers.rows, engine.listen.heard_exceptions, engine.listen.hears_semihosting) == (rows, 8, True)
 
 
 def test_each_state_has_its_own_registers():
@@ -80,18 +104,20 @@ def test_each_state_has_its_own_registers():
     engine.state.set_gpr(3, 1)
     engine.load(second)
     assert (engine.registers.read(VBAR), second.gpr(3), hex(second.pstate)) == (0, 0, "0x3c5")
-    assert (first.vbar_el(1), first.gpr(3), engine.written) == (0x800, 1, [("VBAR_EL1", 0x800)])
+    engine.load(first)
+    assert (engine.registers.read(VBAR), first.gpr(3)) == (0x800, 1)
+    assert engine.registers.written == [("VBAR_EL1", 0x800)]
 
 
 def test_devices_can_be_accessed_as_the_guest_would():
     """`io_read` and `io_write` reach the callbacks with offsets; `unmap` takes the device away."""
     engine, written = ScriptedEngine(), []
     engine.memory.map_io(0x1000, 0x1000, lambda offset, width: offset + width, lambda *write: written.append(write))
-    engine.io_write(0x1008, 4, 9)
-    assert (engine.io_read(0x1010, 2), written) == (0x12, [(8, 4, 9)])
+    engine.memory.io_write(0x1008, 4, 9)
+    assert (engine.memory.io_read(0x1010, 2), written) == (0x12, [(8, 4, 9)])
     engine.memory.unmap(0x1000, 0x1000)
     with pytest.raises(InternalError, match="no device"):
-        engine.io_read(0x1010, 2)
+        engine.memory.io_read(0x1010, 2)
 
 
 def test_step_delivers_a_trap_or_moves_on():
@@ -129,23 +155,22 @@ def test_virtual_memory_is_ram_as_it_is():
     )
 
 
-def test_reset_state_and_cpacr():
-    """CPACR_EL1 is an ordinary register here; a state that is reset has lost it."""
+def test_reset_state():
+    """A state that is reset has lost its registers."""
     engine = ScriptedEngine()
-    engine.write_cpacr(3 << 20)
-    before = engine.read_cpacr()
+    engine.registers.write(VBAR, 0x800)
     engine.state.set_gpr(2, 5)
     engine.reset_state(engine.state)
-    assert (before, engine.read_cpacr(), engine.state.gpr(2), engine.state.pstate) == (3 << 20, 0, 0, 0x3C5)
+    assert (engine.registers.read(VBAR), engine.state.gpr(2), engine.state.pstate) == (0, 0, 0x3C5)
 
 
 def test_invalidations_are_noted():
-    """Code, instruction cache and TLB."""
+    """All code, a range of it, and TLB."""
     engine = ScriptedEngine()
     engine.code.invalidate()
-    engine.invalidate_instruction_cache(0x1000)
+    engine.code.invalidate(0x1000, 64)
     engine.memory.flush_tlb()
-    assert (engine.code_invalidations, engine.cache_invalidations, engine.tlb_flushes) == (1, [0x1000], 1)
+    assert (engine.code.invalidations, engine.memory.tlb_flushes) == ([None, (0x1000, 64)], 1)
 
 
 def test_script_that_is_used_up_is_an_error():
@@ -157,8 +182,8 @@ def test_script_that_is_used_up_is_an_error():
 
 
 def test_misuse_is_refused_as_by_the_real_engine():
-    """A limit outside the counting mode, a trap without a handler, unmapping what is not there."""
+    """A trap without a handler, unmapping what is not there."""
     engine = ScriptedEngine([Trap(2, 0x5A00_0003)])
-    for misuse in (lambda: engine.run(limit=1), engine.run, lambda: engine.memory.unmap(0, 4096)):
+    for misuse in (engine.run, lambda: engine.memory.unmap(0, 4096)):
         with pytest.raises(InternalError):
             misuse()

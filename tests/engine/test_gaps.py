@@ -5,12 +5,9 @@ Each test fails on an engine that got better, so that the document and the ID re
 
 from __future__ import annotations
 
-import pytest
-
-from armvcpu.arch.controls import HCR_EL2
 from armvcpu.engine.selftest_bench import BR_X2, CODE, DATA, ERET, LDR_X3_X2, hvc
 
-WFE, LDAR_X3_X2 = 0xD503_205F, 0xC8DF_FC43
+LDAR_X3_X2 = 0xC8DF_FC43
 SCTLR_A = 0x30D0_0802
 
 
@@ -42,33 +39,6 @@ def test_illegal_exception_return_goes_on_with_il_set(bench):
     bench.write("SPSR_EL1", 0x3CD)
     bench.write("ELR_EL1", CODE + 4)
     assert (bench.run_to_trap().pc, hex(bench.engine.state.pstate)) == (CODE + 8, "0x1003c5")
-
-
-def test_wfe_is_never_trapped(bench):
-    """HCR_EL2.TWE has no effect: WFE is a hint that gives way."""
-    bench.start(WFE, hvc(1), hcr=HCR_EL2.of(TWE=1))
-    assert bench.run_to_trap().pc == CODE + 8
-
-
-@pytest.mark.parametrize("timer", ["CNTV", "CNTP"])
-def test_timer_control_and_compare_writes_are_kept(bench, timer):
-    """Unicorn drops MSR to CTL and CVAL; `msr_hook` keeps them, CTL without its read-only ISTATUS (D11.2.4)."""
-    crm = 3 if timer == "CNTV" else 2
-    msr_ctl, msr_cval = 0xD51B_E020 | crm << 8, 0xD51B_E040 | crm << 8  # msr CNTx_CTL_EL0, x0; CNTx_CVAL_EL0, x0
-    bench.start(msr_ctl, msr_cval, hvc(1))
-    bench.write("CNTHCTL_EL2", 3)
-    bench.set_gpr(0, 0x1234_5677)
-    bench.run_to_trap()
-    assert (bench.read(f"{timer}_CTL_EL0"), bench.read(f"{timer}_CVAL_EL0")) == (3, 0x1234_5677)
-
-
-def test_trapped_msr_hook_are_left_to_the_trap(bench):
-    """With CNTHCTL_EL2.EL1PCEN clear, MSR CNTP_CVAL_EL0 is EC 0x18 to EL2 and writes nothing (D11.2.4)."""
-    bench.start(0xD51B_E240, hvc(1))  # msr CNTP_CVAL_EL0, x0
-    bench.write("CNTHCTL_EL2", 0)
-    bench.set_gpr(0, 0x1234)
-    trap = bench.run_to_trap()
-    assert (trap.esr >> 26, bench.read("CNTP_CVAL_EL0")) == (0x18, 0)
 
 
 def test_watchpoints_never_fire(bench):

@@ -1,4 +1,4 @@
-"""Registers as the guest, the host and the saved context see them; docs/engine.md, "Writing registers"."""
+"""Registers as the guest, the host and a state see them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_read(bench, row) -> bool:
     """Does MRS of `row` execute, at EL1, or at EL3 where EL1 may not?"""
     e2h = HCR_EL2.of(E2H=Encoding(row.encoding).Op1 == 5)
     bench.start(instruction_from_access(row.encoding, 3, is_read=True), hvc(1), hcr=e2h)
-    bench.engine.write_cpacr(CPACR_EL1.of(FPEN=3))
+    bench.write("CPACR_EL1", CPACR_EL1.of(FPEN=3))
     if row.min_el > 1 or Encoding(row.encoding).Op1 == 7:
         bench.engine.registers.write_pstate(EL3h_MASKED)
     return bench.run_to_trap().pc != CODE
@@ -51,23 +51,23 @@ def test_state_shows_pstate_as_it_was_written(bench, pstate):
     """Flags, DAIF, PAN, UAO and mode, put together from where the engine keeps them."""
     bench.start(NOP)
     bench.engine.registers.write_pstate(pstate)
-    bench.engine.store()
     assert hex(bench.engine.state.pstate) == hex(pstate)
 
 
 def test_state_shows_what_the_trapped_guest_has(bench):
-    """Registers, VBAR and SCTLR from the saved context are those of the registers themselves."""
+    """General registers, XZR, and the banked stack pointers."""
     bench.start(hvc(1))
+    bench.write("SP_EL0", 0x2220)
     for index in range(31):
         bench.set_gpr(index, 0x1000 + index)
     bench.run_to_trap()
     state = bench.engine.state
     assert [state.gpr(n) for n in range(32)] == [*(0x1000 + n for n in range(31)), 0]
-    assert (state.vbar_el(1), state.sctlr_el(1)) == (VECTORS, bench.read("SCTLR_EL1"))
+    assert state.sp_el(0) == bench.read("SP_EL0") == 0x2220
 
 
 def test_exception_entry_selects_the_stack_and_eret_gives_it_back(bench):
-    """From SP_EL0 to SP_EL1 and back, by registers written in a handler (AArch64.TakeException, J1.1.2)."""
+    """From SP_EL0 to SP_EL1 and back, by a handler that takes the exception (AArch64.TakeException, J1.1.2)."""
     bench.start(0x9100_001F, ERET, svc(0))  # mov sp, x0
     bench.put(VECTORS + 0x400, 0x9100_03E5, ERET)  # mov x5, sp
     bench.put(CODE + 12, 0x9100_03E6, hvc(1), svc(1))  # mov x6, sp; the HVC is UNDEFINED at EL0
@@ -79,9 +79,7 @@ def test_exception_entry_selects_the_stack_and_eret_gives_it_back(bench):
     def enter(seen):
         if seen.esr >> 26 != 0x15:
             return bench.engine.leave()
-        return bench.engine.enter_exception(
-            1, elr=seen.pc, spsr=0x3C0, esr=seen.esr, far=None, pstate=PSTATE_MASKED, pc=VECTORS + 0x400
-        )
+        return bench.engine.take_exception(seen.esr)
 
     bench.on_trap = enter
     bench.run_to_trap()
@@ -94,7 +92,8 @@ def test_new_states_are_equal_and_as_after_reset(bench):
     bench.set_gpr(4, 99)
     bench.run_to_trap()
     state = bench.engine.new_state()
-    assert (hex(state.pstate), set(state.frame), hex(state.sctlr_el(1))) == ("0x3c5", {0}, "0x30d00800")
+    bench.engine.load(state)
+    assert (hex(state.pstate), set(state.frame), hex(bench.read("SCTLR_EL1"))) == ("0x3c5", {0}, "0x30d00800")
 
 
 def test_step_is_one_instruction_or_its_exception(bench):
@@ -114,9 +113,10 @@ def test_hardware_breakpoint_fires_before_its_instruction(bench):
 
 
 @pytest.mark.parametrize("counting", [False, True])
-def test_step_works_in_both_modes(bench, counting):
+def test_steps_are_instructions_also_while_counting(bench, counting):
     """Ten steps are ten instructions."""
-    bench.engine.set_counting(counting)
+    if counting:
+        bench.engine.count_instructions()
     bench.start(*[NOP] * 10)
     for _ in range(10):
         bench.engine.step()
@@ -128,10 +128,10 @@ def test_state_is_current_after_an_exception_entry_that_leaves(bench):
     bench.start(svc(1))
 
     def enter_and_leave(seen):
-        bench.engine.enter_exception(1, elr=seen.pc, spsr=0x3C0, esr=seen.esr, far=None, pstate=0x3C5, pc=VECTORS)
+        bench.engine.take_exception(seen.esr)
         bench.engine.leave()
 
     bench.on_trap = enter_and_leave
     bench.engine.registers.write_pstate(0x3C0)
     bench.run()
-    assert (hex(bench.engine.state.pstate), bench.engine.state.pc) == ("0x3c5", VECTORS)
+    assert (hex(bench.engine.state.pstate), bench.engine.state.pc) == ("0x3c5", VECTORS + 0x400)

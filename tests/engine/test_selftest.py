@@ -9,6 +9,7 @@ import pytest
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.registers import by_name
 from armvcpu.engine import selftest
+from armvcpu.engine.api import RunEnd
 from armvcpu.engine.selftest import CheckResult, require, run_selftest
 from armvcpu.engine.selftest_checks import CHECKS
 from armvcpu.engine.selftest_stamp import ensure_selftest, stamp_path
@@ -17,25 +18,72 @@ from armvcpu.errors import EngineUnsupported
 
 
 class WrongSyndrome(UnicornEngine):
-    def set_trap_handler(self, handler):
-        super().set_trap_handler(lambda target, esr, far: handler(target, esr & ~0x1F, far))
+    def set_trap_handler(self, handler, on_entry=None):
+        super().set_trap_handler(lambda target, esr, far: handler(target, esr & ~0x1F, far), on_entry)
 
 
-class NoInterrupts(UnicornEngine):
-    lost = HCR_EL2.VI.mask
+class LosesWrites(UnicornEngine):
+    """Some bits of a register are lost when the host writes it."""
 
-    def write_sysreg(self, encoding, value):
-        is_hcr = encoding == by_name["HCR_EL2"].encoding
-        super().write_sysreg(encoding, value & ~self.lost if is_hcr else value)
+    name, lost = "", 0
+
+    def __init__(self):
+        super().__init__()
+        write = self.registers.write
+        encoding = by_name[self.name].encoding
+        self.registers.write = lambda e, value: write(e, value & ~self.lost if e == encoding else value)
 
 
-class NoStage2(NoInterrupts):
-    lost = HCR_EL2.VM.mask
+class NoInterrupts(LosesWrites):
+    name, lost = "HCR_EL2", HCR_EL2.VI.mask
+
+
+class NoStage2(LosesWrites):
+    name, lost = "HCR_EL2", HCR_EL2.VM.mask
+
+
+class NoFloatingPoint(LosesWrites):
+    name, lost = "CPACR_EL1", 3 << 20
 
 
 class StaleCode(UnicornEngine):
-    def invalidate_code(self):
+    def __init__(self):
+        super().__init__()
+        self.code.invalidate = lambda *_: None
+
+
+class NoRows(UnicornEngine):
+    def __init__(self):
+        super().__init__()
+        self.registers.use = lambda _rows: None
+
+
+class NoLines(UnicornEngine):
+    def set_lines(self, *, irq, fiq):
         pass
+
+
+class NoYields(UnicornEngine):
+    yields = property(lambda _self: False, lambda _self, _wanted: None)
+
+
+class BlindDevices(UnicornEngine):
+    def look(self):
+        return False
+
+
+class WrongVector(UnicornEngine):
+    def take_exception(self, esr, far=0, *, serror=False):
+        super().take_exception(esr, far)
+
+
+class HearsNothing(UnicornEngine):
+    """Asked to enter exceptions by itself, it goes on calling the handler."""
+
+    def __init__(self):
+        super().__init__()
+        hear = self.listen.hear_exceptions
+        self.listen.hear_exceptions = lambda classes: hear(classes or -1 % (1 << 64))
 
 
 class LongSteps(UnicornEngine):
@@ -44,19 +92,21 @@ class LongSteps(UnicornEngine):
         super().step()
 
 
-class LeakyInterrupts(UnicornEngine):
+class LeakyRegisters(UnicornEngine):
     def load(self, state):
-        self.state = state
-        self._lib.quick.uc_context_restore(self._handle, state.address)
+        x0 = self.state.gpr(0)
+        super().load(state)
+        state.set_gpr(0, x0)
 
 
 class UnsafeStops(UnicornEngine):
-    """Says that it is in the prompt mode and is not: asynchronous stops come after single accesses."""
+    """A stop repeats an instruction."""
 
-    def __init__(self):
-        super().__init__()
-        self.set_counting(True)
-        self.counting = False
+    def run(self, limit=0):
+        end = super().run(limit)
+        if end is RunEnd.STOPPED:
+            self.state.set_gpr(1, self.state.gpr(1) + 1)
+        return end
 
 
 class LooseLimits(UnicornEngine):
@@ -69,8 +119,14 @@ class LateStops(UnicornEngine):
         super().stop_at(None if instructions is None else instructions + 3)
 
 
+class FixedHooks(UnicornEngine):
+    def __init__(self):
+        super().__init__()
+        self.listen.on_code = lambda *_: None
+
+
 class EndlessRuns(UnicornEngine):
-    def set_trap_handler(self, handler):
+    def set_trap_handler(self, handler, on_entry=None):
         super().set_trap_handler(lambda *_: None)
 
 
@@ -88,18 +144,27 @@ def test_the_installed_engine_passes():
     ("factory", "check"),
     [
         (WrongSyndrome, "syndrome"),
+        (HearsNothing, "entry"),
+        (WrongVector, "SError"),
+        (NoRows, "registers"),
+        (NoFloatingPoint, "floating point"),
+        (NoLines, "IRQ line"),
         (NoInterrupts, "virtual IRQ"),
+        (NoYields, "waits"),
         (NoStage2, "stage 2"),
+        (BlindDevices, "devices"),
         (StaleCode, "host write"),
         (LongSteps, "single step"),
-        (LeakyInterrupts, "switch"),
+        (LeakyRegisters, "switch"),
         (UnsafeStops, "stop"),
         (LooseLimits, "counts"),
         (LateStops, "block counts"),
+        (FixedHooks, "hooks"),
     ],
 )
-def test_a_broken_engine_fails_the_check_for_it(factory, check):
+def test_a_broken_engine_fails_the_check_for_it(monkeypatch, factory, check):
     """Each check can fail."""
+    monkeypatch.setattr(selftest, "PATIENCE", 0.2)
     assert check in failed(factory)
 
 

@@ -91,14 +91,20 @@ EXPORT void shim_ended(struct engine *e)
     AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = UINT32_MAX;
 }
 
+/* A run of one block: it ends behind this one, or with an exception that has come before it began. */
+void end_exact(struct engine *e)
+{
+    if (!e->shared.exact) return;
+    e->shared.exact = 0;
+    stop_run(e);
+}
+
 /* In the place of helper_check_exit_request, in a block of exact length. */
 static void helper_exact(void *uc, uint32_t unused)
 {
     struct engine *e = engine_of_uc(uc);
     (void)unused;
-    if (!e->shared.exact) return;
-    e->shared.exact = 0;
-    stop_run(e);
+    end_exact(e);
 }
 
 /* Likewise, where a block that counts has not begun. */

@@ -57,7 +57,9 @@ void shim_abort(void)
     }
     translating = NULL;
     uint64_t begin = AT(uint64_t, e->translated_block, TB_PC), before = (e->word_at - begin) >> 2;
+    e->shared.block = 0;
     if (before == 0) {
+        if (e->shared.counting) e->shared.countdown--; /* an instruction that traps counts as one */
         uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
         AT(uint64_t, e->env, ENV_PC) = begin;
         real.raise_exception(e->env, EXCP_UDEF, IL, el ? el : 1);
@@ -66,13 +68,23 @@ void shim_abort(void)
     leave_block(e);
 }
 
-/* What a translator has to say of a guest's word, to stderr, is for Unicorn's developers. */
+/* What a translator has to say of a guest's word, to stderr or stdout, is for Unicorn's developers. */
 int shim_fprintf(FILE *stream, const char *format, ...)
 {
     va_list arguments;
     if (translating) return 0;
     va_start(arguments, format);
     int written = vfprintf(stream, format, arguments);
+    va_end(arguments);
+    return written;
+}
+
+int shim_printf(const char *format, ...)
+{
+    va_list arguments;
+    if (translating) return 0;
+    va_start(arguments, format);
+    int written = vprintf(format, arguments);
     va_end(arguments);
     return written;
 }

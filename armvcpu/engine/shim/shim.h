@@ -82,6 +82,7 @@ struct engine *engine_of_env(const void *env);
 struct originals {
     void (*abort)(void);
     int (*fprintf)(void *stream, const char *format, ...);
+    int (*printf)(const char *format, ...);
     int (*cpu_exec)(void *uc, void *cpu);
     void (*cpu_loop_exit)(void *cpu);
     bool (*cpu_restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
@@ -146,6 +147,7 @@ void shim_tcg_gen_exit_tb(void *tcg, void *block, unsigned index);
 void shim_gen_intermediate_code(void *cpu, void *block, int most);
 void ask_again(struct engine *);
 void settle(struct engine *, uint64_t pc, int64_t executed_there);
+void end_exact(struct engine *);
 
 /* waits.c */
 void helper_wait_for_event(void *env);
@@ -155,6 +157,7 @@ int shim_cpu_exec(void *uc, void *cpu);
 /* code.c */
 void shim_abort(void);
 int shim_fprintf(FILE *stream, const char *format, ...);
+int shim_printf(const char *format, ...);
 uint32_t shim_cpu_ldl_code(void *env, uint64_t address);
 void shim_tlb_reset_dirty_by_vaddr(void *cpu, uint64_t start, uint64_t length);
 void forget_line(struct engine *, uint64_t address);

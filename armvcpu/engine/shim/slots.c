@@ -56,6 +56,7 @@ static const struct symbol SYMBOLS[] = {
     ANSWERS(cpu_ldl_code, "at which word a translation fails"),
     {"abort", &real.abort, shim_abort, "words that the translator fails on are UNDEFINED (C2.2)"},
     {"fprintf", &real.fprintf, shim_fprintf, "and without a line on stderr for each"},
+    {"printf", &real.printf, shim_printf, "or on stdout"},
     ANSWERS(tlb_reset_dirty_by_vaddr, "no walk of the TLB after each translation"),
     CALLS(tb_flush, "IC IALLU"),
     CALLS(tb_invalidate_phys_range, "IC IVAU, DMA and host writes: translations by physical address"),

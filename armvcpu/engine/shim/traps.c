@@ -125,12 +125,13 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     if (e->shared.block) settle_trap(e, ec);
     if (!AT(uint32_t, e->env, ENV_AARCH64)) target = TARGET_AARCH32;
     if (target == 1 && !(e->shared.hear >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
+        end_exact(e); /* a fetch that faults: its exception is what a step has done */
         enter(e, number, syndrome, far);
         entered(e, syndrome, far);
     } else {
         e->python.trap(target, syndrome, far);
+        ask_again(e);
     }
-    ask_again(e);
     if (e->shared.left) stop_run(e);
 }
 
