@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
-import struct
-from typing import TYPE_CHECKING
-
 import pytest
+from unicorn_bench import IRQ, SYNC, Machine, mrs, msr, with_stage2
 
-from armvcpu.arch.registers import by_name, instruction_from_access, iss_from_encoding, op
+from armvcpu.arch.registers import instruction_from_access, iss_from_encoding, op
 from armvcpu.engine.selftest_bench import (
     ADD_X0_1,
     ADD_X1_1,
@@ -18,11 +15,9 @@ from armvcpu.engine.selftest_bench import (
     NOP,
     NOWHERE,
     RAM,
-    RAM_SIZE,
     UNMASK_IRQ,
     VECTORS,
     WFI,
-    Bench,
     branch,
     hvc,
 )
@@ -38,79 +33,14 @@ from armvcpu.vcpu.exits import (
     SysRegWrite,
 )
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
-from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from armvcpu.vcpu.vcpu import Aarch64VCpu
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-SYNC, IRQ = VECTORS + 0x200, VECTORS + 0x280
 UNLISTED = op(3, 1, 11, 7, 7)
 WFE, SMC, MASK_IRQ = 0xD503_205F, 0xD400_0003, 0xD503_42DF  # wfe; smc #0; msr daifset, #2
 ADDS_X4_X0_X1 = 0xAB01_0004  # adds x4, x0, x1
 FMOV_D7_X0, FMOV_X6_D7 = 0x9E67_0007, 0x9E66_00E6  # fmov d7, x0; fmov x6, d7
 MOV_SP_X2 = 0x9100_005F  # mov sp, x2
 CALL = Hypercall(0, (0, 0, 0, 0, 0, 0))
-
-
-def mrs(rt: int, name: str) -> int:
-    return instruction_from_access(by_name[name].encoding, rt, is_read=True)
-
-
-def msr(name: str, rt: int) -> int:
-    return instruction_from_access(by_name[name].encoding, rt, is_read=False)
-
-
-class Machine:
-    """Physical CPUs over the same RAM."""
-
-    def __init__(self) -> None:
-        self.ram = memoryview(mmap.mmap(-1, RAM_SIZE))
-        self.cpus: list[Aarch64PerCpu] = []
-
-    def cpu(self, *, mapped: bool = True) -> Aarch64PerCpu:
-        pcpu = Aarch64PerCpu(len(self.cpus))
-        pcpu.hardware_enable()
-        if mapped:
-            pcpu.engine.memory.map_ram(RAM, self.ram)
-        self.cpus.append(pcpu)
-        return pcpu
-
-    def vcpu(self, *words: int, at: int = CODE, **setup: bool) -> Aarch64VCpu:
-        """One that starts at `words`, with its vectors at VECTORS and x0 = 0."""
-        self.put(at, *words)
-        vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig())
-        vcpu.setup(Aarch64VCpuSetupConfig(**setup))
-        vcpu.set_entry(at)
-        vcpu.system_registers.vbar_el1 = VECTORS
-        return vcpu
-
-    def put(self, address: int, *words: int) -> None:
-        struct.pack_into(f"<{len(words)}I", self.ram, address - RAM, *words)
-
-    def close(self) -> None:
-        for pcpu in self.cpus:
-            if isinstance(pcpu.bound, Aarch64VCpu):
-                pcpu.bound.unbind()
-        for pcpu in self.cpus:
-            pcpu.hardware_disable()
-
-
-@pytest.fixture
-def machine() -> Iterator[Machine]:
-    """Closed after the test."""
-    made = Machine()
-    yield made
-    made.close()
-
-
-def with_stage2(machine: Machine, vcpu: Aarch64VCpu) -> None:
-    """Bind it to a new CPU with a stage 2 that maps RAM and nothing else."""
-    pcpu = machine.cpu(mapped=False)
-    bench = Bench(pcpu.engine)
-    bench.ram[:] = machine.ram
-    bench.build_stage2()
-    vcpu.set_ept_root(bench.read("VTTBR_EL2"), bench.read("VTCR_EL2"))
-    vcpu.bind(pcpu)
 
 
 # --- exits ------------------------------------------------------------------------------------------------------
