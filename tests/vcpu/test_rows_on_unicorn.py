@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from unicorn_bench import SYNC, SYNC_LOWER, Machine, mrs, msr
 from vcpu_bench import Heard
@@ -11,7 +13,9 @@ from armvcpu.arch.instructions import IC_IALLU
 from armvcpu.arch.registers import SYSREGS, Home, by_name, instruction_from_access, iss_from_encoding
 from armvcpu.engine.selftest_bench import ADD_X0_1, CODE, ERET, branch, hvc, svc
 from armvcpu.vcpu.exits import Hypercall, SysRegWrite
-from armvcpu.vcpu.vcpu import Aarch64VCpu
+
+if TYPE_CHECKING:
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 EL0, EL1 = 0x3C0, 0x3C5
 ISB = 0xD503_3FDF
