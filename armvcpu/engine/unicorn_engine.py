@@ -170,11 +170,15 @@ class UnicornEngine:
         self.take_exception(ec << 26 | _EXTERNAL_ABORT, self.state.pc)
 
     def step(self) -> None:
-        """Run one instruction, or take the exception that it causes."""
+        """Run one instruction, or take the exception that it causes. A request to stop is left to the next `run`."""
         self.code.drain()
-        self._shared[LEFT] = self._shared[YIELDED] = 0
-        self._shim.next_block(self._engine, 1)
-        self._run()
+        shim, engine, shared = self._shim, self._engine, self._shared
+        shared[LEFT] = shared[YIELDED] = 0
+        stop = shim.take_stop(engine)
+        shim.next_block(engine, 1)
+        stopped = self._run() is RunEnd.STOPPED
+        if stop or (stopped and not (shared[COUNTING] and shared[COUNTDOWN] <= 0)):
+            shim.request_stop(engine)
 
     def leave(self) -> None:
         """In a callback: let `run` return when it is over."""
