@@ -10,8 +10,8 @@ Items are bytes by number; those with a name stand in the directory, item 0x19.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
 
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Device, DtNode, reg_cells
 from armvcpu.devices.virtqueue import BadAddress
 

@@ -12,8 +12,9 @@ change its own rings through the device; therefore each walk is bounded by count
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,8 +51,7 @@ class GuestMemory(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Row):
     """A descriptor chain: the buffers of one request, of which the readable ones come first (2.7.4.2)."""
 
     head: int

@@ -6,9 +6,9 @@ A CPU that is not bound keeps its timers here; they are shown to the engine when
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.clock import NO_DEADLINE, NS_PER_COUNT
 from armvcpu.vcpu.pmu import Pmu
 from armvcpu.vcpu.timer import GuestTimer

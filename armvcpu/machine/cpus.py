@@ -6,10 +6,9 @@ it is bound again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.pstate import PState
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.cpu_time import CpuTime
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ is one block of 0xFF that all of its addresses share.
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.virtqueue import BadAddress
 from armvcpu.errors import UsageError
 from armvcpu.machine.board import INPUT_BITS, MIB, RAM_BASE

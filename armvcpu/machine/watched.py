@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.observer import Observers
 
 if TYPE_CHECKING:

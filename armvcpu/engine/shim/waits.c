@@ -63,6 +63,9 @@ EXPORT int shim_take_stop(struct engine *e) { return atomic_exchange(&e->stop, 0
 int shim_cpu_exec(void *uc, void *cpu)
 {
     struct engine *e = engine_of_uc(uc);
-    if (e && atomic_load(&e->stop)) stop_run(e);
+    if (e) {
+        if (atomic_load(&e->stop)) stop_run(e);
+        ask_again(e);
+    }
     return real.cpu_exec(uc, cpu);
 }
