@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import Engine
     from armvcpu.vcpu.percpu import PerCpu
+    from armvcpu.vcpu.vcpu_life import VCpuLife
 
     EngineFactory = Callable[[], Engine]
 
@@ -32,7 +33,7 @@ class Aarch64PerCpu:
         self._factory = engine_factory
         self._engine: Engine | None = None
         self.irq_handler: Callable[[int], None] = _ignore
-        self.bound: object | None = None
+        self.bound: VCpuLife | None = None
         """The vCPU that is bound to this CPU."""
 
     @classmethod

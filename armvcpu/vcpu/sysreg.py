@@ -120,8 +120,9 @@ class SysRegTable:
         for encoding in self.readers.keys() | self.writers.keys():
             shape[encoding] = self._directions(encoding)
         for encoding, listener in self._listeners.items():
-            shape[encoding] = NATIVE, BEFORE_NATIVE, 0
-            rows.writes[encoding] = listener
+            if encoding not in self.writers:  # somebody who answers a write comes first: the engine's register has none
+                shape[encoding] = shape.get(encoding, (NATIVE,))[0], BEFORE_NATIVE, 0
+                rows.writes[encoding] = listener
         rows.reads.update(self.readers)
         rows.writes.update((encoding, _forgetful(write)) for encoding, write in self.writers.items())
         if self._observe is not None:

@@ -38,13 +38,14 @@ class SysRegTraps:
         return True
 
     def _access(self, access: SysRegAccess) -> None:
-        """A user's handler, the table, or an exit."""
+        """A user's handler, the table, or an exit. Who only listens to a native register has no part in a trap."""
         vcpu = self._vcpu
-        state, rows = vcpu.state, vcpu.sysregs.rows
+        state, table = vcpu.state, vcpu.sysregs
+        rows = table.rows
         encoding, rt, is_read = access
-        if is_read and encoding in rows.reads:
+        if is_read and encoding in table.readers:
             state.step_over(rt, rows.reads[encoding]())
-        elif not is_read and encoding in rows.writes:
+        elif not is_read and encoding in table.writers:
             rows.writes[encoding](state.gpr(rt))
             state.step_over()
         else:

@@ -91,7 +91,7 @@ class VCpuLife:
         """Leave the physical CPU: READY becomes FREE. Its registers stay there until another vCPU needs the place."""
         self._require("unbind", VCpuState.READY)
         assert self._pcpu is not None
-        self._last_exception = self.last_exception
+        self.keep_last_exception()
         self._pcpu.bound = None
         self._pcpu = None
         self.life = VCpuState.FREE
@@ -107,6 +107,10 @@ class VCpuLife:
     def last_exception(self) -> tuple[int, int | None, int] | None:
         """See `Aarch64VCpu`."""
         return self._last_exception
+
+    def keep_last_exception(self) -> None:
+        """The engine is about to have another state, and forgets it."""
+        self._last_exception = self.last_exception
 
     def settle_listeners(self) -> None:
         """Who answers for registers and hears of exceptions may have changed: so it is in the engine."""
@@ -124,6 +128,7 @@ class VCpuLife:
         engine = self.engine
         configuration = self.system_registers.configuration()
         engine.reset_state(self.state)
+        self._last_exception = None
         for encoding, value in configuration:
             engine.registers.write(encoding, value)
         self.trap_frame.configure()
@@ -137,6 +142,7 @@ class VCpuLife:
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
         self.state.settle()
         self.state.raw[:] = registers
+        self._last_exception = None
 
     def block(self) -> None:
         """READY becomes BLOCKED: the vCPU waits (WFI, CPU_OFF) and may not run."""

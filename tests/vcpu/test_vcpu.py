@@ -284,6 +284,55 @@ def test_looking_at_another_vcpu_does_not_disturb_one_that_moved_away():
     assert (cpus[1].engine.state is first.state, first.system_registers.vbar_el1) == (True, 0x5000_0000)
 
 
+# --- the guest's last exception ---------------------------------------------------------------------------------
+
+ABORT = Trap(1, 0x9600_0045, far=0x1234, pc=RAM + 8)
+LAST = (0x9600_0045, 0x1234, RAM + 8)
+
+
+def test_last_exception_stays_with_the_vcpu():
+    """Bound, unbound, with another one in its place that takes its own, and bound again."""
+    bench, other = Bench(), fresh()
+    before = bench.vcpu.last_exception
+    bench.play(ABORT)
+    seen = [bench.vcpu.last_exception]
+    bench.vcpu.unbind()
+    seen.append(bench.vcpu.last_exception)
+    other.bind(bench.pcpu)
+    seen.append(bench.vcpu.last_exception)
+    assert other.last_exception is None
+    other.unbind()
+    bench.vcpu.bind(bench.pcpu)
+    assert (before, [*seen, bench.vcpu.last_exception]) == (None, [LAST] * 4)
+
+
+def test_looking_at_another_vcpu_keeps_the_last_exception():
+    """The engine has the other one's registers for a moment, and forgets it."""
+    other, bench = fresh(), Bench()
+    bench.vcpu.unbind()
+    other.bind(bench.pcpu)
+    other.unbind()
+    bench.vcpu.bind(bench.pcpu)
+    bench.play(ABORT)
+    assert (other.system_registers.vbar_el1, bench.vcpu.last_exception) == (0, LAST)
+
+
+@pytest.mark.parametrize("how", ["reset", "load_registers"])
+def test_vcpu_that_starts_anew_has_no_last_exception(how):
+    """Its registers are those of a CPU that has not taken it."""
+    bench = Bench()
+    registers = bytes(bench.vcpu.state.raw)
+    bench.play(ABORT)
+    bench.vcpu.unbind()
+    if how == "reset":
+        bench.vcpu.bind(bench.pcpu)
+        bench.vcpu.reset()
+    else:
+        bench.vcpu.load_registers(registers)
+        bench.vcpu.bind(bench.pcpu)
+    assert (bench.vcpu.last_exception, bench.pc) == (None, 0)
+
+
 # --- running ----------------------------------------------------------------------------------------------------
 
 
