@@ -10,11 +10,11 @@ Its states are real `CpuState`s over a layout of its own, so that code which rea
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.esr import has_far
 from armvcpu.arch.pstate import DAIF, EL1h, el, uses_spx
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.vectors import VectorKind, vector_offset
 from armvcpu.engine.api import STORM_LIMIT, LastException, RunEnd
 from armvcpu.engine.fake_memory import FakeMemory

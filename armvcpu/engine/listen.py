@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
-from armvcpu.engine.library import MEM_CALLBACK
+from armvcpu.engine.library import HOOK_CODE, HOOK_MEM_READ, HOOK_MEM_WRITE, MEM_CALLBACK, MEM_WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,17 +34,16 @@ class Listen:
         unicorn, shim = self._handle.unicorn, self._handle.shim
         self._handlers.append(handler)
         hook = shim.new_hook(self._handle.engine, len(self._handlers) - 1)
-        unicorn.add_hook(self._handle.uc, unicorn.const.UC_HOOK_CODE, shim.code, begin, end, data=hook)
+        unicorn.add_hook(self._handle.uc, HOOK_CODE, shim.code, begin, end, data=hook)
         self._code.invalidate()  # blocks that are translated already don't have the call
 
     def on_memory(self, handler: MemoryHandler) -> None:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""
         unicorn = self._handle.unicorn
-        write_kind = unicorn.const.UC_MEM_WRITE
 
         def hook(_uc: int, kind: int, address: int, width: int, value: int, _data: int) -> None:
             try:
-                if kind == write_kind:
+                if kind == MEM_WRITE:
                     handler(False, address, width, value & (1 << 8 * width) - 1)
                 else:
                     handler(True, address, width, None)
@@ -56,8 +54,7 @@ class Listen:
 
         callback = MEM_CALLBACK(hook)
         self._callbacks.append(callback)
-        kinds = unicorn.const.UC_HOOK_MEM_READ | unicorn.const.UC_HOOK_MEM_WRITE
-        unicorn.add_hook(self._handle.uc, kinds, callback)
+        unicorn.add_hook(self._handle.uc, HOOK_MEM_READ | HOOK_MEM_WRITE, callback)
         self._code.invalidate()
 
     def hear_exceptions(self, classes: int) -> None:

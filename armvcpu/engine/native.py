@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ctypes as C  # noqa: N812  the customary short name in signature tables
 from functools import cache
-from typing import NamedTuple
 
+from armvcpu.arch.static import NamedTuple
 from armvcpu.engine.library import library
 from armvcpu.engine.shim_library import load
 from armvcpu.errors import EngineUnsupported

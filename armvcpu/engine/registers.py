@@ -8,11 +8,12 @@ code has them; who answers is looked up at each access, so vCPUs with rows of th
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import Encoding
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.api import BEFORE_NATIVE, NATIVE, UNDEFINED, RegisterRows
+from armvcpu.engine.library import REG_CP_REG, REG_PSTATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,6 @@ class Registers:
         unicorn = handle.unicorn
         self._read, self._write, self._check = unicorn.quick.uc_reg_read, unicorn.quick.uc_reg_write, unicorn.check
         self._uc = handle.uc
-        self._cp_reg, self._pstate = unicorn.reg.UC_ARM64_REG_CP_REG, unicorn.reg.UC_ARM64_REG_PSTATE
         self._cells: dict[int, tuple[CpReg, int]] = {}
         self._rows = RegisterRows()
         self._shape: RowShape = ()
@@ -58,19 +58,19 @@ class Registers:
     def read(self, encoding: int) -> int:
         """A system register by its packed encoding."""
         cell, at = self._cells.get(encoding) or self._cell(encoding)
-        self._check(self._read(self._uc, self._cp_reg, at), "uc_reg_read CP_REG")
+        self._check(self._read(self._uc, REG_CP_REG, at), "uc_reg_read CP_REG")
         return int(cell.value)
 
     def write(self, encoding: int, value: int) -> None:
         """Write a system register by its packed encoding, as its own write function has it."""
         cell, at = self._cells.get(encoding) or self._cell(encoding)
         cell.value = value
-        self._check(self._write(self._uc, self._cp_reg, at), "uc_reg_write CP_REG")
+        self._check(self._write(self._uc, REG_CP_REG, at), "uc_reg_write CP_REG")
 
     def write_pstate(self, value: int) -> None:
         """Write PSTATE, in the layout of SPSR_ELx; the SP banks are the caller's affair."""
         cell = C.c_uint64(value)
-        self._check(self._write(self._uc, self._pstate, C.addressof(cell)), "uc_reg_write PSTATE")
+        self._check(self._write(self._uc, REG_PSTATE, C.addressof(cell)), "uc_reg_write PSTATE")
         self._handle.shim.rebuild(self._handle.engine)
 
     def _cell(self, encoding: int) -> tuple[CpReg, int]:

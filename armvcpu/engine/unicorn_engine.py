@@ -8,14 +8,14 @@ tells what Unicorn leaves to us and why.
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import op
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.api import LastException, RunEnd
 from armvcpu.engine.code import Code
 from armvcpu.engine.handle import Handle
-from armvcpu.engine.library import NEVER
+from armvcpu.engine.library import ERR_FETCH_PROT, HOOK_INTR, NEVER
 from armvcpu.engine.listen import Listen
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.native import COUNTDOWN, COUNTING, EXACT, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
@@ -59,7 +59,7 @@ class UnicornEngine:
             }
         )
         self._engine, self._shared = handle.engine, handle.shared
-        self._unicorn.add_hook(handle.uc, self._unicorn.const.UC_HOOK_INTR, self._shim.trap, data=self._engine)
+        self._unicorn.add_hook(handle.uc, HOOK_INTR, self._shim.trap, data=self._engine)
         self._layout = Layout(*self._shim.layout)
         self._env = self._views(handle.env)
         self._set_up_el2()
@@ -176,7 +176,7 @@ class UnicornEngine:
 
     def _engine_error(self, error: int) -> None:
         """Unicorn gave up: a fetch from a device is the guest's external abort, all else a bug of ours."""
-        if error != self._unicorn.const.UC_ERR_FETCH_PROT:
+        if error != ERR_FETCH_PROT:
             self._unicorn.check(error, f"uc_emu_start at PC {self.state.pc:#x}")
         ec = 0x21 if self.state.pstate & 0xC else 0x20
         self.take_exception(ec << 26 | _EXTERNAL_ABORT, self.state.pc)

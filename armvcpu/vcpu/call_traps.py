@@ -5,8 +5,7 @@ DDI 0487 D17.2.37 (EC 0x16, 0x17), Arm DEN 0028 (SMCCC). The services themselves
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.exits import Hypercall
 
 if TYPE_CHECKING:

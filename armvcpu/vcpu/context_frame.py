@@ -6,10 +6,9 @@ from then on they show the engine's saved state, so reading a register in a trap
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.pstate import DAIF, EL1h, describe_pstate
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.state import FRAME_SP
 from armvcpu.errors import UsageError
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import StateError
 
 if TYPE_CHECKING:

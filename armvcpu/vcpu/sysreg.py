@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from armvcpu.arch.idregs import presented
 from armvcpu.arch.instructions import IC_IALLU, IC_IALLUIS, IC_IVAU
 from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, Access, by_encoding, by_name
 from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
+from armvcpu.arch.static import TYPE_CHECKING, Protocol, TypeVar
 from armvcpu.engine.api import (
     BEFORE_NATIVE,
     CONSTANT,

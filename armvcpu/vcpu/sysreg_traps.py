@@ -6,10 +6,9 @@ D17.2.37, EC 0x18), and what neither the table nor the engine knows: then the wo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.esr import ESR, ExceptionClass
 from armvcpu.arch.registers import access_from_instruction, iss_from_encoding
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.sysreg import SysRegAccess, SysRegIss
 from armvcpu.vcpu.exits import SysRegRead, SysRegWrite
 

@@ -5,7 +5,7 @@ DDI 0487 D11.2 (the Generic Timer). Counts come in as a function, so that the ru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

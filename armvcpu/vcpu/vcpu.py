@@ -9,13 +9,13 @@ match vcpu.run(): ...
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.esr import ExceptionClass, has_far
 from armvcpu.arch.idregs import model as cpu_model
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError
 from armvcpu.vcpu.exception import ExceptionLayer, TrapHandlers
@@ -40,8 +40,7 @@ PageFaultHandler = Callable[[int, AccessFlags], bool]
 _HCR = by_name["HCR_EL2"].encoding
 
 
-@dataclass(frozen=True, slots=True)
-class Aarch64VCpuCreateConfig:
+class Aarch64VCpuCreateConfig(Row):
     """What a vCPU is: its affinity (MPIDR_EL1, 64 bits), where its device tree lies, which CPU it shows."""
 
     mpidr_el1: int = 0

@@ -11,12 +11,12 @@ BLOCKED
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import StateError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 
