@@ -10,6 +10,7 @@
 #ifndef ARMVCPU_SHIM_H
 #define ARMVCPU_SHIM_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -69,6 +70,8 @@ struct engine {
     void *io_pc;         /* the device access under way, where registers have been asked for */
     uint64_t io_frame[33];
     struct replay replay;
+    pthread_t runner; /* the thread that ran last */
+    bool has_runner;
     atomic_int stop; /* a request from any thread that no run has ended for yet */
 };
 
