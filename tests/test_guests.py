@@ -90,7 +90,7 @@ def test_guest_passes_on_every_cpu_model(name, cpu_model):
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_guest_passes_while_instructions_are_counted(name):
-    """The engine's counting mode changes nothing that a guest can check."""
+    """Counting instructions changes nothing that a guest can check."""
     check(*boot(name, clock="instructions"), name, PASSES[name])
 
 

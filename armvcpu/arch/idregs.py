@@ -125,7 +125,7 @@ _IDC, _IMINLINE, _LINE_OF_512_BYTES = 1 << 28, 0xF, 7
 def _coherent(ctr: int) -> int:
     """CTR_EL0 (DDI 0487 D17.2.34) of this machine: nothing to clean (IDC), and IC IVAU invalidates 512 bytes at once.
 
-    Both are true here, and save a guest that makes code most of the instructions that would trap.
+    Both are true here, and save a guest that makes code most of its cache maintenance.
     """
     return ctr & ~_IMINLINE | _LINE_OF_512_BYTES | _IDC
 

@@ -117,7 +117,7 @@ class Tracer:
         self._line(vcpu_id, elr, event)
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
-        """A trapped access of a system register."""
+        """MRS or MSR of a register that the engine does not have to itself."""
         if "sysreg" in self.kinds:
             event = f"sysreg {_verb(is_read)} register={register_name(encoding)} value={value:#x}"
             self._line(vcpu_id, state.pc, event)

@@ -364,7 +364,7 @@ def check_switch(bench: Bench) -> None:
 
 
 def check_host_write(bench: Bench) -> None:
-    """Code that the host overwrites is executed as it is now, after `invalidate_code`."""
+    """Code that the host overwrites is executed as it is now, after `code.invalidate`."""
     bench.start(NOP, hvc(1))
     expect("hvc before a host write", bench.run_to_trap().esr & 0xFFFF, 1)
     bench.put(CODE + 4, hvc(2))

@@ -105,7 +105,7 @@ class CpuTime:
             self.on_deadline()
 
     def _show_user_access(self, value: int) -> None:
-        """The engine checks accesses from EL0 by its own PMUSERENR_EL0, before EL2's trap."""
+        """The engine checks accesses from EL0 by its own PMUSERENR_EL0, before anybody is asked for a register."""
         self.vcpu.engine.registers.write(_PMUSERENR, value)
 
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:

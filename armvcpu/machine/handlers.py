@@ -1,6 +1,7 @@
 """Registering Python with a machine: hypercalls, SMCs, system registers, devices, code addresses.
 
-Handlers run inside the trap, about 1.5 µs each; a machine that has none pays nothing for them.
+Handlers run inside the guest's instruction, in less than a microsecond; a machine that has none pays nothing for them.
+docs/scripting.md has a program for each.
 """
 
 from __future__ import annotations

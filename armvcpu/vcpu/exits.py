@@ -49,14 +49,17 @@ class MmioWrite(Row):
 
 
 class SysRegRead(Row):
-    """A trapped MRS into `reg`; `addr` names the register as ESR_EL2.ISS lays it out (ISS & 0x3FFC1E)."""
+    """MRS, into `reg`, of a register that nobody answers for.
+
+    `addr` names it as ESR_EL2.ISS lays it out (ISS & 0x3FFC1E).
+    """
 
     addr: int
     reg: int
 
 
 class SysRegWrite(Row):
-    """A trapped MSR of the 64-bit `value`; `addr` names the register as SysRegRead.addr does."""
+    """MSR of the 64-bit `value` likewise; `addr` names the register as SysRegRead.addr does."""
 
     addr: int
     value: int

@@ -18,7 +18,7 @@ class Observer(Protocol):
         """The guest has taken an exception, and PC is on its vector; `far` where the class has one."""
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
-        """A trapped MRS gave `value`, or a trapped MSR wrote it."""
+        """MRS gave `value`, or MSR wrote it: of a register that is answered here, constants too."""
 
     def call(
         self, vcpu_id: int, state: CpuState, conduit: str, function_id: int, args: Sequence[int], result: object

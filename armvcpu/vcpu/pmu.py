@@ -1,4 +1,4 @@
-"""The Performance Monitors of a vCPU: a cycle counter and six event counters, in registers that MDCR_EL2.TPM traps.
+"""The Performance Monitors of a vCPU: a cycle counter and six event counters, in registers that Python answers.
 
 DDI 0487 D17.5 has the registers; this is PMUv3 as Armv8.0 has it, without EL2, EL3 and AArch32: PMCR_EL0.LC is RES1, so
 the cycle counter overflows at 64 bits, and the event counters at 32. A cycle is a nanosecond of the machine's time, as

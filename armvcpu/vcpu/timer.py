@@ -1,4 +1,4 @@
-"""The physical timer as a guest sees it when EL2 keeps the real one: registers trapped by CNTHCTL_EL2.
+"""The timers that the engine only stores: the guest's own, and the physical one where EL2 keeps that to itself.
 
 DDI 0487 D11.2 (the Generic Timer). Counts come in as a function, so that the rules need no clock.
 """

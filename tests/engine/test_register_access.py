@@ -37,7 +37,7 @@ def test_the_engine_lacks_the_el12_aliases(bench):
 
 @pytest.mark.parametrize("name", ["VBAR_EL1", "TTBR0_EL1", "MAIR_EL1", "TPIDR_EL0", "ELR_EL1", "FAR_EL1", "PAR_EL1"])
 def test_host_write_is_what_the_guest_reads(bench, name):
-    """`write_sysreg` and MRS are about one register."""
+    """`registers.write` and MRS are about one register."""
     bench.start(instruction_from_access(by_name[name].encoding, 3, is_read=True), hvc(1))
     bench.write(name, 0x0000_4567_89AB_C800)
     bench.run_to_trap()

@@ -18,7 +18,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* The part of an engine that Python sees, word by word (shim.py has the same names in the same order). */
+/* The part of an engine that Python sees, word by word (native.py has the same names in the same order). */
 struct shared {
     int64_t left;         /* 1: Python wants the run to end when its callback has returned */
     int64_t counting;     /* 1: blocks translated from now on count their instructions */
