@@ -123,6 +123,7 @@ struct originals {
     void (*tlb_flush)(void *cpu);
     void (*tb_flush)(void *cpu);
     void (*tb_invalidate_phys_range)(void *uc, uint64_t start, uint64_t end);
+    int (*uc_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
     void *(*helper_lookup_tb_ptr)(void *env);
     void *helper_check_exit_request, *helper_wfe, *helper_yield;
