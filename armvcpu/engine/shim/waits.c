@@ -46,6 +46,7 @@ EXPORT void shim_set_lines(struct engine *e, uint32_t levels)
 {
     uint32_t *request = &AT(uint32_t, e->cpu, CPU_INTERRUPT_REQUEST), before = *request;
     *request = (before & ~(uint32_t)(INTERRUPT_HARD | INTERRUPT_FIQ)) | levels;
+    e->replay.interrupts &= ~(uint32_t)(INTERRUPT_HARD | INTERRUPT_FIQ);
     if (levels & ~before) __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
 }
 
@@ -63,6 +64,9 @@ EXPORT int shim_take_stop(struct engine *e) { return atomic_exchange(&e->stop, 0
 int shim_cpu_exec(void *uc, void *cpu)
 {
     struct engine *e = engine_of_uc(uc);
-    if (e && atomic_load(&e->stop)) stop_run(e);
+    if (e) {
+        forget_replay(e);
+        if (atomic_load(&e->stop)) stop_run(e);
+    }
     return real.cpu_exec(uc, cpu);
 }
