@@ -1,6 +1,6 @@
-"""What a user's own Unicorn does, as one line of JSON, with the native part loaded before or after: a script.
+"""What a user's own two engines do, opened before and after the native part is loaded, or without it: a script.
 
-    python plain_unicorn.py [without|before|after]
+python plain_unicorn.py with|without
 """
 
 from __future__ import annotations
@@ -24,13 +24,10 @@ WORDS = (
     0xF100_0400, 0x54FF_FFE1,  # subs x0, x0, #1; b.ne .-4
     0xD503_201F,
 )  # fmt: skip
-X86 = bytes.fromhex("b805000000" "89450048ffc875fb90f390").replace(b"\x48\xff\xc8", b"\x48\xff\xc8")
 
 
-def arm64() -> list[object]:
+def arm64(uc: unicorn.Uc) -> list[object]:
     """Hooks on blocks, instructions and memory, a count, a stop from a hook, a context, and what was computed."""
-    uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
-    uc.ctl_set_cpu_model(arm.UC_CPU_ARM64_MAX)
     uc.mem_map(BASE, 0x1000)
     uc.mem_map(DATA, 0x1000)
     uc.mem_write(BASE, struct.pack(f"<{len(WORDS)}I", *WORDS))
@@ -64,12 +61,11 @@ def arm64() -> list[object]:
     return [*result, run(uc, BASE, BASE + 4), registers(uc), seen]
 
 
-def x86_64() -> list[object]:
+def x86_64(uc: unicorn.Uc) -> list[object]:
     """A loop with a store, a pause and a count."""
-    uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
     uc.mem_map(BASE, 0x1000)
     uc.mem_map(DATA, 0x1000)
-    code = bytes.fromhex("b805000000" "89450090" "f390" "ffc8" "75f6" "90")  # mov; mov [rbp], eax; pause; dec; jne
+    code = bytes.fromhex("b80500000089450090f390ffc875f690")  # mov; mov [rbp], eax; pause; dec; jne
     uc.mem_write(BASE, code)
     uc.reg_write(x86.UC_X86_REG_RBP, DATA)
     seen: list[tuple[object, ...]] = []
@@ -104,16 +100,21 @@ def engine() -> None:
     assert bench.run_to_trap().pc == CODE + 24
 
 
+def opened() -> tuple[unicorn.Uc, unicorn.Uc]:
+    """Two that have their CPUs and translators already."""
+    ucs = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM), unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+    ucs[0].ctl_set_cpu_model(arm.UC_CPU_ARM64_MAX)
+    for uc in ucs:
+        uc.reg_read(1)
+    return ucs
+
+
 def main(order: str) -> None:
     """Print what was seen."""
-    if order == "after":
+    first = opened()
+    if order == "with":
         engine()
-    first = [arm64(), x86_64()]
-    if order == "before":
-        opened = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
-        opened.reg_write(arm.UC_ARM64_REG_X0, 1)
-        engine()
-    print(json.dumps([first, [arm64(), x86_64()]]))
+    print(json.dumps([[arm64(arm), x86_64(x86)] for arm, x86 in (first, opened())]))
 
 
 if __name__ == "__main__":
