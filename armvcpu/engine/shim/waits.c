@@ -57,6 +57,9 @@ EXPORT void shim_request_stop(struct engine *e)
     stop_run(e);
 }
 
+/* From a callback that Unicorn calls by itself: have the run end before the next block. */
+EXPORT void shim_end_run(struct engine *e) { stop_run(e); }
+
 /* Was there a request since this was asked last? */
 EXPORT int shim_take_stop(struct engine *e) { return atomic_exchange(&e->stop, 0); }
 
