@@ -50,6 +50,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_next_block": (None, _ENGINE, _U32),
     "shim_set_lines": (None, _ENGINE, _U32),
     "shim_request_stop": (None, _ENGINE),
+    "shim_end_run": (None, _ENGINE),
     "shim_take_stop": (_INT, _ENGINE),
     "shim_forget": (None, _ENGINE, _U64, _U64),
     "shim_forget_all": (None, _ENGINE),

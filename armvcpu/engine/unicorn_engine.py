@@ -45,7 +45,7 @@ class UnicornEngine:
         self._shim, self._unicorn = handle.shim, handle.unicorn
         self._go = self._shim.run
         self.memory, self.code = EngineMemory(handle), Code(handle)
-        self.listen = Listen(handle, self.code)
+        self.listen = Listen(handle, self.code, self.memory, lambda: self.state)
         self.registers = Registers(handle, self.code.invalidate)
         self._on_trap: TrapHandler = _no_handler
         self._on_entry: EntryHandler = _ignore
