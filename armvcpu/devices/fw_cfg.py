@@ -127,7 +127,7 @@ class FwCfg(Device):
         if control & READ:
             assert self._memory is not None
             try:
-                memory = self._memory.view(target, length) if length else memoryview(b"")
+                memory = self._memory.view(target, length, is_written=True) if length else memoryview(b"")
             except BadAddress:
                 return ERROR
             item = self.items.get(self._selected, b"")

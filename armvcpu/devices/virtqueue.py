@@ -43,8 +43,8 @@ class BadAddress(QueueError):
 class GuestMemory(Protocol):
     """RAM as a device sees it."""
 
-    def view(self, address: int, size: int) -> memoryview:
-        """`size` bytes of RAM at a guest-physical address, writable and without a copy.
+    def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
+        """`size` bytes of RAM at a guest-physical address, writable and without a copy; is it to be written?
 
         Raises:
             BadAddress: some of them are not RAM.
@@ -182,7 +182,7 @@ class Virtqueue:
                 raise QueueError("a buffer has no bytes")
             total += length
             if flags & VIRTQ_DESC_F_WRITE:
-                chain.writable.append(self._memory.view(address, length))
+                chain.writable.append(self._memory.view(address, length, is_written=True))
             elif chain.writable:
                 raise QueueError("a readable buffer comes after a writable one")
             else:

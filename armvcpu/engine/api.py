@@ -207,6 +207,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def took_exception(self) -> bool:
+        """Has one been entered at EL1 since the state was loaded?"""
+        ...
+
+    @property
     def last_exception(self) -> LastException:
         """The last exception that was entered at EL1."""
         ...

@@ -69,6 +69,11 @@ class ScriptedEngine:
         self.state.look_at(self.state.own, self._give_up)
         self.registers = FakeRegisters(self._states, lambda: self.state)
 
+    @property
+    def took_exception(self) -> bool:
+        """Is there a last exception?"""
+        return bool(self.last_exception.esr)
+
     def set_trap_handler(self, handler: TrapHandler, on_entry: EntryHandler | None = None) -> None:
         """Install the one trap handler."""
         self._handler, self._on_entry = handler, on_entry or _ignore

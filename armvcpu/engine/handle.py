@@ -6,7 +6,16 @@ import ctypes as C  # noqa: N812
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
-from armvcpu.engine.library import ARCH_ARM64, CPU_ARM64_MAX, CTL_CPU_MODEL, CTL_PAGE_SIZE, MODE_ARM, REG_PC, library
+from armvcpu.engine.library import (
+    ARCH_ARM64,
+    CPU_ARM64_MAX,
+    CTL_CPU_MODEL,
+    CTL_PAGE_SIZE,
+    CTL_USE_EXITS,
+    MODE_ARM,
+    REG_PC,
+    library,
+)
 from armvcpu.errors import EngineUnsupported
 
 if TYPE_CHECKING:
@@ -24,6 +33,7 @@ class Handle:
         self.uc: int = pointer.value
         unicorn.control(self.uc, CTL_CPU_MODEL, C.c_int(CPU_ARM64_MAX))
         unicorn.control(self.uc, CTL_PAGE_SIZE, C.c_uint32(4096))
+        unicorn.control(self.uc, CTL_USE_EXITS, C.c_int(1))  # there are none: `until` costs a look at each run's end
         self.engine = self.env = 0
         self.shared = memoryview(b"")
         self.failure: BaseException | None = None

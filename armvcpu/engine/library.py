@@ -18,9 +18,6 @@ from armvcpu.errors import EngineUnsupported, InternalError
 KNOWN_RELEASES = ("2.1.4",)
 """The releases of Unicorn whose structures the shim knows (shim/unicorn.h); pyproject.toml pins the newest."""
 
-NEVER = 0xFFFF_FFFF_FFFF_FFF0
-"""`until` of an endless run: an address in the last page of all, where no guest has code."""
-
 MEM_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_int, C.c_uint64, C.c_int, C.c_int64, C.c_void_p)
 
 _NAME = "libunicorn.so.2"
@@ -28,7 +25,6 @@ _HANDLE, _POINTER, _SIZE = C.c_void_p, C.c_void_p, C.c_size_t
 _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "uc_open": (C.c_uint, C.c_uint, _POINTER),
     "uc_close": (_HANDLE,),
-    "uc_emu_start": (_HANDLE, C.c_uint64, C.c_uint64, C.c_uint64, _SIZE),
     "uc_mem_unmap": (_HANDLE, C.c_uint64, C.c_uint64),
     "uc_mem_map_ptr": (_HANDLE, C.c_uint64, C.c_uint64, C.c_uint32, _POINTER),
     "uc_mmio_map": (_HANDLE, C.c_uint64, C.c_uint64, _POINTER, _POINTER, _POINTER, _POINTER),
@@ -44,7 +40,7 @@ REG_PC, REG_PSTATE, REG_CP_REG = 260, 265, 290
 PROT_READ, PROT_EXEC, PROT_ALL = 1, 4, 7
 HOOK_INTR, HOOK_CODE, HOOK_MEM_READ, HOOK_MEM_WRITE = 1 << 0, 1 << 2, 1 << 10, 1 << 11
 MEM_WRITE, ERR_FETCH_PROT = 17, 14
-CTL_PAGE_SIZE, CTL_CPU_MODEL, _CTL_WRITE = 1, 7, 1 << 30
+CTL_PAGE_SIZE, CTL_USE_EXITS, CTL_CPU_MODEL, _CTL_WRITE = 1, 4, 7, 1 << 30
 """Numbers of Unicorn's API; its own files of them take a millisecond to read."""
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.library import HOOK_CODE, HOOK_MEM_READ, HOOK_MEM_WRITE, MEM_CALLBACK, MEM_WRITE
+from armvcpu.engine.memory import PAGE
+from armvcpu.engine.state import FRAME_SP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.code import Code
     from armvcpu.engine.handle import Handle
+    from armvcpu.engine.memory import EngineMemory
+    from armvcpu.engine.state import CpuState
 
     CodeHandler = Callable[[int], None]
     MemoryHandler = Callable[[bool, int, int, int | None], None]
@@ -20,8 +24,8 @@ if TYPE_CHECKING:
 class Listen:
     """The listeners of one engine."""
 
-    def __init__(self, handle: Handle, code: Code) -> None:
-        self._handle, self._code = handle, code
+    def __init__(self, handle: Handle, code: Code, memory: EngineMemory, state: Callable[[], CpuState]) -> None:
+        self._handle, self._code, self._memory, self._state = handle, code, memory, state
         self._handlers: list[CodeHandler] = []
         self._callbacks: list[object] = []
         self.on_code_reached = native.CODE(self._reached)
@@ -41,8 +45,9 @@ class Listen:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""
         unicorn = self._handle.unicorn
 
-        def hook(_uc: int, kind: int, address: int, width: int, value: int, _data: int) -> None:
+        def hook(_uc: int, kind: int, physical: int, width: int, value: int, _data: int) -> None:
             try:
+                address = self._virtual(physical)
                 if kind == MEM_WRITE:
                     handler(False, address, width, value & (1 << 8 * width) - 1)
                 else:
@@ -50,12 +55,24 @@ class Listen:
             except BaseException as failure:  # it must not pass through C; `run` raises it again
                 self._handle.fail(failure)
             if self._handle.shared[native.LEFT]:
-                self._handle.shim.request_stop(self._handle.engine)
+                self._handle.shim.end_run(self._handle.engine)
 
         callback = MEM_CALLBACK(hook)
         self._callbacks.append(callback)
         unicorn.add_hook(self._handle.uc, HOOK_MEM_READ | HOOK_MEM_WRITE, callback)
         self._code.invalidate()
+
+    def _virtual(self, physical: int) -> int:
+        """The virtual address of an access of the instruction at PC."""
+        from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  most runs hear of no accesses
+
+        state = self._state()
+        word = self._memory.fetch_word(state.pc)
+        access = None if word is None else memory_access(word, state.pc, state.gpr, state.frame[FRAME_SP])
+        if access is None:
+            return physical
+        address = access.address & ~(PAGE - 1) | physical & PAGE - 1
+        return address if address >= access.address else address + PAGE & 0xFFFF_FFFF_FFFF_FFFF
 
     def hear_exceptions(self, classes: int) -> None:
         """Which exceptions to EL1 the trap handler gets before they are entered: a bit for each exception class."""

@@ -48,9 +48,9 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_set_instructions": (None, _ENGINE, _I64),
     "shim_stop_at": (None, _ENGINE, _I64),
     "shim_next_block": (None, _ENGINE, _U32),
-    "shim_ended": (None, _ENGINE),
     "shim_set_lines": (None, _ENGINE, _U32),
     "shim_request_stop": (None, _ENGINE),
+    "shim_end_run": (None, _ENGINE),
     "shim_take_stop": (_INT, _ENGINE),
     "shim_forget": (None, _ENGINE, _U64, _U64),
     "shim_forget_all": (None, _ENGINE),
@@ -83,6 +83,9 @@ class Shim:
             function = getattr(functions, name)
             function.restype, function.argtypes = result, arguments
             setattr(self, name.removeprefix("shim_"), function)
+        self.run = load().blocking.shim_run
+        """It lets other Python threads run."""
+        self.run.restype, self.run.argtypes = _INT, (_ENGINE,)
         problem = functions.shim_bind(unicorn.quick._handle)
         if problem is not None:
             raise EngineUnsupported(f"the installed Unicorn {unicorn.version} can't be used: {problem.decode()}")

@@ -88,7 +88,7 @@ class Registers:
 
     def present(self, identity: Sequence[int]) -> None:
         """Which instructions there are: ID_AA64ISAR0_EL1, ISAR1, PFR0, PFR1, MMFR1 and MMFR2 of the CPU shown."""
-        if tuple(identity) != self._presented:
+        if identity is not self._presented and tuple(identity) != self._presented:
             self._presented = tuple(identity)
             self._handle.shim.present(self._handle.engine, (C.c_uint64 * 6)(*identity))
             self._forget_code()

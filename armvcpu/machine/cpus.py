@@ -159,7 +159,6 @@ class Cpu(CpuTime):
             entry, argument = self.pending_start
             self.pending_start = None
             self.vcpu.reset()
-            self._shown.clear()
             self.vcpu.set_entry(entry)
             self.vcpu.set_gpr(0, argument)
         self.update_timers()

@@ -14,14 +14,12 @@ from enum import Enum
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.esr import ExceptionClass
-from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import StateError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 
 if TYPE_CHECKING:
-    from armvcpu.arch.idregs import CpuModel
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.exception import ExceptionLayer, TrapHandlers
@@ -49,7 +47,8 @@ class VCpuLife:
 
     _exceptions: ExceptionLayer
     handlers: TrapHandlers
-    model: CpuModel
+    _features: tuple[int, ...]
+    """Which instructions its model has."""
     observer: Observer | None
     sysregs: SysRegTable
 
@@ -61,7 +60,7 @@ class VCpuLife:
         self.state: CpuState
         """The saved CPU behind the trap frame, from the first `bind` on."""
         self._pcpu: Aarch64PerCpu | None = None
-        self._virtual = 0
+        self._virtual = self._shown_virtual = 0
         self._last_exception: tuple[int, int | None, int] | None = None
 
     def bind(self, pcpu: Aarch64PerCpu) -> None:
@@ -77,21 +76,23 @@ class VCpuLife:
         self.system_registers.attach(pcpu, self.state)
         self.trap_frame.attach(self.state)
         engine.set_trap_handler(self._exceptions.on_trap, self._exceptions.on_entry)
-        engine.registers.present(translated_features(self.model))
+        engine.registers.present(self._features)
         pcpu.bound = self
         self._pcpu = pcpu
         self.settle_listeners()
         if fresh:
             self.system_registers.configure()
             self.trap_frame.configure()
-        self._show_virtual_interrupts()
+        if self._virtual != self._shown_virtual:
+            self._show_virtual_interrupts()
         self.life = VCpuState.READY
 
     def unbind(self) -> None:
         """Leave the physical CPU: READY becomes FREE. Its registers stay there until another vCPU needs the place."""
         self._require("unbind", VCpuState.READY)
         assert self._pcpu is not None
-        self.keep_last_exception()
+        if self._pcpu.engine.took_exception:
+            self.keep_last_exception()
         self._pcpu.bound = None
         self._pcpu = None
         self.life = VCpuState.FREE
@@ -142,6 +143,7 @@ class VCpuLife:
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
         self.state.settle()
         self.state.raw[:] = registers
+        self._shown_virtual = -1  # they have their own HCR_EL2.VI
         self._last_exception = None
 
     def block(self) -> None:
@@ -164,6 +166,7 @@ class VCpuLife:
         hcr = self.engine.registers.read(_HCR)
         if hcr & (_HCR_VI | _HCR_VF) != self._virtual:
             self.engine.registers.write(_HCR, hcr & ~(_HCR_VI | _HCR_VF) | self._virtual)
+        self._shown_virtual = self._virtual
 
     def _require(self, what: str, state: VCpuState) -> None:
         if self.life is not state:

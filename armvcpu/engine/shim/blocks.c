@@ -83,14 +83,6 @@ void ask_again(struct engine *e)
     if (e->shared.exact) AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = (uint32_t)e->shared.exact;
 }
 
-/* The run has ended, between two blocks. */
-EXPORT void shim_ended(struct engine *e)
-{
-    translating = NULL;
-    e->shared.block = e->shared.position = e->shared.exact = 0;
-    AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = UINT32_MAX;
-}
-
 /* A run of one block: it ends behind this one, or with an exception that has come before it began. */
 void end_exact(struct engine *e)
 {

@@ -1,7 +1,9 @@
 /* Accesses of devices: one callback of the access's own width, with registers and PC where they are asked for.
  *
  * A callback that changes registers or PC changes what the rest of the block goes by. So the block is left there: at a new
- * PC at once; otherwise at the instruction itself, which is executed again with the device's answer that is kept here.
+ * PC at once; otherwise at the instruction itself, which is executed again with the device's answers that are kept here.
+ * It may have several (pairs, vectors, unaligned accesses), any of which may change registers again. Until it has been
+ * executed, no interrupt is taken and no run ends.
  */
 #include <string.h>
 #include "shim.h"
@@ -38,8 +40,46 @@ EXPORT int shim_look(struct engine *e)
     return 1;
 }
 
+/* The instruction is executed again: interrupts and stops that have waited for it come behind its block. */
+void end_replay(struct engine *e)
+{
+    struct replay *r = &e->replay;
+    if (!r->count) return;
+    AT(uint32_t, e->cpu, CPU_INTERRUPT_REQUEST) |= r->interrupts;
+    if (r->stops) stop_run(e);
+    r->interrupts = 0;
+    r->stops = false;
+    r->has_begun = true;
+    __atomic_store_n(&AT(uint8_t, e->cpu, CPU_EXIT_REQUEST), 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
+}
+
+/* The block of an instruction that was executed again is over. */
+void forget_replay(struct engine *e)
+{
+    if (e->replay.has_begun) e->replay.count = 0;
+    e->replay.has_begun = false;
+}
+
+/* Have the instruction at `pc` executed again, with this answer and those that it has already. */
+static void begin_replay(struct engine *e, uint64_t pc, struct answer answer)
+{
+    struct replay *r = &e->replay;
+    uint32_t *interrupts = &AT(uint32_t, e->cpu, CPU_INTERRUPT_REQUEST);
+    if (r->pc != pc) r->count = 0;
+    for (unsigned i = 0; i < r->count; i++) r->answers[i].is_used = false;
+    r->pc = pc;
+    r->answers[r->count++] = answer;
+    r->has_begun = false;
+    r->interrupts |= *interrupts;
+    *interrupts = 0;
+    if (__atomic_exchange_n(&AT(uint8_t, e->uc, UC_STOP_REQUEST), 0, __ATOMIC_ACQ_REL)) r->stops = true;
+    __atomic_store_n(&AT(uint8_t, e->cpu, CPU_EXIT_REQUEST), 0, __ATOMIC_RELEASE);
+    AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = 1;
+}
+
 /* The callback has returned: was anything changed? */
-static void go_on(struct engine *e, bool is_write, uint64_t address, uint32_t width, uint64_t value)
+static void go_on(struct engine *e, struct answer answer)
 {
     bool looked = e->io_pc != NULL;
     e->io_pc = NULL;
@@ -48,19 +88,29 @@ static void go_on(struct engine *e, bool is_write, uint64_t address, uint32_t wi
     uint64_t pc = e->io_frame[32], now = AT(uint64_t, e->env, ENV_PC);
     e->shared.position = 0;
     if (now == pc && !memcmp(e->io_frame, &AT(char, e->env, ENV_XREGS), FRAME)) return;
+    if (now == pc && e->replay.pc == pc && e->replay.count == MOST_ANSWERS) return;
     settle(e, pc, now != pc);
-    if (now == pc) e->replay = (struct replay){true, is_write, width, pc, address, value};
+    if (now == pc) begin_replay(e, pc, answer);
     leave_block(e);
 }
 
-static bool is_replay(struct engine *e, bool is_write, uint64_t address, uint32_t width)
+/* The answer to an access that has been made already, or null. */
+static const struct answer *answer_of(struct engine *e, bool is_write, uint64_t address, uint32_t width)
 {
     struct replay *r = &e->replay;
-    if (!r->valid || r->is_write != is_write || r->address != address || r->width != width) return false;
-    real.cpu_restore_state(e->cpu, AT(uintptr_t, e->cpu, CPU_MEM_IO_PC), true);
-    if (AT(uint64_t, e->env, ENV_PC) != r->pc) return false;
-    r->valid = false;
-    return true;
+    uintptr_t host_pc = AT(uintptr_t, e->cpu, CPU_MEM_IO_PC);
+    if (!r->count || !host_pc) return NULL;
+    real.cpu_restore_state(e->cpu, host_pc, true);
+    if (AT(uint64_t, e->env, ENV_PC) != r->pc) return NULL;
+    end_replay(e);
+    for (unsigned i = 0; i < r->count; i++) {
+        struct answer *a = &r->answers[i];
+        if (a->is_used || a->is_write != is_write || a->address != address || a->width != width) continue;
+        a->is_used = true;
+        AT(uintptr_t, e->cpu, CPU_MEM_IO_PC) = 0;
+        return a;
+    }
+    return NULL;
 }
 
 uint32_t shim_read_device(void *uc, void *region, uint64_t address, uint64_t *value, int memop, uint32_t attributes)
@@ -69,13 +119,14 @@ uint32_t shim_read_device(void *uc, void *region, uint64_t address, uint64_t *va
     const struct mmio *mmio = ours(e, region);
     if (!mmio) return real.read_device(uc, region, address, value, memop, attributes);
     uint32_t width = 1u << (memop & MO_SIZE);
-    if (is_replay(e, false, address, width)) {
-        *value = e->replay.value;
+    const struct answer *answer = answer_of(e, false, address, width);
+    if (answer) {
+        *value = answer->value;
     } else {
         *value = e->python.io_read(mmio->read_data, address, width);
         if (memop & MO_BSWAP) *value = swap(*value, width);
         if (e->shared.left) stop_run(e);
-        go_on(e, false, address, width, *value);
+        go_on(e, (struct answer){address, *value, width, false, false});
     }
     return 0;
 }
@@ -86,10 +137,10 @@ uint32_t shim_write_device(void *uc, void *region, uint64_t address, uint64_t va
     const struct mmio *mmio = ours(e, region);
     if (!mmio) return real.write_device(uc, region, address, value, memop, attributes);
     uint32_t width = 1u << (memop & MO_SIZE);
-    if (is_replay(e, true, address, width)) return 0;
+    if (answer_of(e, true, address, width)) return 0;
     if (width < 8) value &= (1ull << 8 * width) - 1;
     e->python.io_write(mmio->read_data, address, width, memop & MO_BSWAP ? swap(value, width) : value);
     if (e->shared.left) stop_run(e);
-    go_on(e, true, address, width, 0);
+    go_on(e, (struct answer){address, 0, width, true, false});
     return 0;
 }

@@ -91,7 +91,8 @@ EXPORT void shim_switch(struct engine *e, void *save, const void *from)
     bool alike = translates_alike(e->env, from);
     bool same_breakpoints = !memcmp((char *)e->env + ENV_DBGBVR, (const char *)from + ENV_DBGBVR, ENV_DBGWVR - ENV_DBGBVR);
     translating = NULL;
-    e->replay.valid = false;
+    end_replay(e);
+    e->replay.count = 0;
     memset(e->shared.last, 0, sizeof e->shared.last);
     e->shared.storm = 0;
     if (save) memcpy(save, e->env, ENV_END_OF_STATE);

@@ -21,6 +21,7 @@ EXPORT void shim_code(void *uc, uint64_t address, uint32_t size, void *data)
     const struct hook *hook = data;
     struct engine *e = hook->engine;
     (void)uc, (void)size;
+    if (e->replay.count && !e->replay.has_begun && e->replay.pc == address) return; /* it has been heard of */
     if (e->shared.block) e->shared.position = (int64_t)(address - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
     AT(uint64_t, e->env, ENV_PC) = address;
     e->python.code(hook->number, address);

@@ -49,10 +49,19 @@ struct callbacks {
     void (*code)(uint32_t hook, uint64_t pc);
 };
 
-struct replay {
-    bool valid, is_write;
+enum { MOST_ANSWERS = 80 }; /* DC ZVA stores 64 bytes, and some twice; no other instruction has more accesses */
+struct answer {
+    uint64_t address, value;
     uint32_t width;
-    uint64_t pc, address, value;
+    bool is_write, is_used;
+};
+/* An instruction that is to be executed again (devices.c). */
+struct replay {
+    uint64_t pc;
+    unsigned count; /* of answers; 0: there is none */
+    bool has_begun, stops;
+    uint32_t interrupts;
+    struct answer answers[MOST_ANSWERS];
 };
 
 struct engine {
@@ -123,6 +132,7 @@ struct originals {
     void (*tlb_flush)(void *cpu);
     void (*tb_flush)(void *cpu);
     void (*tb_invalidate_phys_range)(void *uc, uint64_t start, uint64_t end);
+    int (*uc_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
     void *(*helper_lookup_tb_ptr)(void *env);
     void *helper_check_exit_request, *helper_wfe, *helper_yield;
@@ -168,6 +178,8 @@ void forget_line(struct engine *, uint64_t address);
 /* devices.c */
 uint32_t shim_read_device(void *, void *, uint64_t, uint64_t *, int, uint32_t);
 uint32_t shim_write_device(void *, void *, uint64_t, uint64_t, int, uint32_t);
+void end_replay(struct engine *);
+void forget_replay(struct engine *);
 
 /* atomics.c */
 void shim_smin(void *, void *, void *, void *, uintptr_t, int);

@@ -72,6 +72,7 @@ static const struct symbol SYMBOLS[] = {
     CALLS(tcg_gen_ext8u_i64, "their results"),
     CALLS(tcg_gen_ext16u_i64, "their results"),
     CALLS(tcg_gen_ext32u_i64, "their results"),
+    {"uc_emu_start", &real.uc_emu_start, NULL, "a run"},
     {"uc_vmem_translate", &real.uc_vmem_translate, NULL, "the address of IC IVAU"},
 };
 enum { COUNT = sizeof SYMBOLS / sizeof *SYMBOLS };

@@ -30,6 +30,7 @@ void stop_run(struct engine *e)
 _Noreturn void leave_block(struct engine *e)
 {
     AT(int, e->cpu, CPU_EXCEPTION_INDEX) = -1;
+    AT(int, e->uc, UC_SIZE_RECUR_MEM) = 0;
     real.cpu_loop_exit(e->cpu);
     __builtin_unreachable();
 }
@@ -117,6 +118,8 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     struct engine *e = data;
     (void)uc;
     translating = NULL;
+    end_replay(e);
+    AT(int, e->uc, UC_SIZE_RECUR_MEM) = 0;
     uint32_t syndrome = AT(uint32_t, e->env, ENV_SYNDROME), target = AT(uint32_t, e->env, ENV_TARGET_EL);
     uint64_t far = AT(uint64_t, e->env, ENV_VADDRESS);
     syndrome = syndrome ? syndrome | IL : rebuild(e); /* IL: always, in AArch64 state */

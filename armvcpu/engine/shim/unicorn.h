@@ -15,6 +15,7 @@ enum {
     UC_CPU = 440,            /* CPUState * */
     UC_TCG_CONTEXT = 768,    /* TCGContext * */
     UC_CODE_HOOKS = 1288 + 4 * 2, /* int: how many hooks on instructions there are */
+    UC_SIZE_RECUR_MEM = 1384, /* int: not 0 in the parts of an unaligned access, which hooks on memory don't hear of */
     UC_STOP_REQUEST = 1389,  /* bool */
     UC_INVALID_ERROR = 1424, /* int */
     UC_MAPPED_BLOCKS = 1960, /* MemoryRegion ** */

@@ -52,6 +52,7 @@ EXPORT void shim_set_lines(struct engine *e, uint32_t levels)
 {
     uint32_t *request = &AT(uint32_t, e->cpu, CPU_INTERRUPT_REQUEST), before = *request;
     *request = (before & ~(uint32_t)(INTERRUPT_HARD | INTERRUPT_FIQ)) | levels;
+    e->replay.interrupts &= ~(uint32_t)(INTERRUPT_HARD | INTERRUPT_FIQ);
     if (levels & ~before) __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
 }
 
@@ -85,6 +86,9 @@ EXPORT void shim_request_stop(struct engine *e)
     if (atomic_load(&e->stop)) stop_run(e);
 }
 
+/* From a callback that Unicorn calls by itself: have the run end before the next block. */
+EXPORT void shim_end_run(struct engine *e) { stop_run(e); }
+
 /* Was there a request since this was asked last? */
 EXPORT int shim_take_stop(struct engine *e) { return atomic_exchange(&e->stop, 0); }
 
@@ -98,6 +102,7 @@ int shim_cpu_exec(void *uc, void *cpu)
         atomic_thread_fence(memory_order_seq_cst);
         if (atomic_load(&e->stop)) stop_run(e);
         ask_again(e);
+        forget_replay(e);
     }
     return real.cpu_exec(uc, cpu);
 }
