@@ -1,8 +1,7 @@
 """The engine on Unicorn: one `uc_engine` is one physical CPU, with EL2 under the control of Python.
 
-The guest runs at Non-secure EL1 and EL0 under a real HCR_EL2, so
-traps arrive with the architecture's syndrome; what it takes itself, the shim enters (shim/traps.c). docs/engine.md
-tells what Unicorn leaves to us and why.
+The guest runs at Non-secure EL1 and EL0 under a real HCR_EL2, so traps arrive with the architecture's syndrome; what it
+takes itself, the shim enters (shim/traps.c). docs/engine.md tells what Unicorn leaves to us and why.
 """
 
 from __future__ import annotations
