@@ -18,7 +18,7 @@ from armvcpu.arch.idfields import (
     ID_AA64PFR0_EL1,
 )
 from armvcpu.arch.rows import Row
-from armvcpu.arch.sysreg import Home
+from armvcpu.arch.sysreg import Home, op
 from armvcpu.arch.sysregs_debug import BREAKPOINTS, WATCHPOINTS
 from armvcpu.arch.sysregs_id import ID_REGISTERS
 from armvcpu.errors import UsageError
@@ -164,3 +164,23 @@ def translated_features(cpu: CpuModel) -> tuple[int, int, int, int, int, int]:
         cpu.ID_AA64ISAR0_EL1, cpu.ID_AA64ISAR1_EL1, cpu.ID_AA64PFR0_EL1.replace(EL0=1, EL1=1, EL2=1, EL3=1), 0,
         cpu.ID_AA64MMFR1_EL1, cpu.ID_AA64MMFR2_EL1,
     )  # fmt: skip
+
+
+def absent_registers(cpu: CpuModel) -> frozenset[int]:
+    """Registers and system instructions of features that a model lacks and the engine has: UNDEFINED there."""
+    absent: set[int] = set()
+    if not cpu.ID_AA64ISAR0_EL1.RNDR:
+        absent |= {op(3, 3, 2, 4, 0), op(3, 3, 2, 4, 1)}  # RNDR, RNDRRS
+    if not cpu.ID_AA64MMFR1_EL1.PAN:
+        absent |= {op(3, 0, 4, 2, 3), op(1, 0, 7, 9, 0), op(1, 0, 7, 9, 1)}  # PAN, AT S1E1RP, AT S1E1WP
+    if not cpu.ID_AA64MMFR2_EL1.UAO:
+        absent.add(op(3, 0, 4, 2, 4))
+    if not cpu.ID_AA64MMFR1_EL1.LO:
+        absent |= {op(3, 0, 10, 4, op2) for op2 in (0, 1, 2, 3, 7)}  # LORSA_EL1 to LORID_EL1
+    if cpu.ID_AA64ISAR1_EL1.DPB < 1:
+        absent.add(op(1, 3, 7, 12, 1))  # DC CVAP
+    if cpu.ID_AA64ISAR1_EL1.DPB < 2:
+        absent.add(op(1, 3, 7, 13, 1))  # DC CVADP
+    if not cpu.ID_AA64ISAR1_EL1.SPECRES:
+        absent |= {op(1, 3, 7, 3, op2) for op2 in (4, 5, 7)}  # CFP, DVP, CPP RCTX
+    return frozenset(absent)

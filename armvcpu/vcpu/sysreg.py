@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 
-from armvcpu.arch.idregs import presented
+from armvcpu.arch.idregs import absent_registers, presented
 from armvcpu.arch.instructions import IC_IALLU, IC_IALLUIS, IC_IVAU
 from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, Access, by_encoding, by_name
 from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
@@ -238,7 +238,9 @@ def _fixed(
                 constants[row.encoding] = 0
             if row.access & WO:
                 writers[row.encoding] = _ignore
-    undefined = {row.encoding for row in SYSREGS if row.home is ABSENT} | (set() if pmu else PMU_REGISTERS)
+    undefined = {row.encoding for row in SYSREGS if row.home is ABSENT} | absent_registers(model)
+    if not pmu:
+        undefined |= PMU_REGISTERS
     readers = {encoding: _constant(value) for encoding, value in constants.items()}
     return constants, readers, writers, frozenset(undefined - readers.keys() - writers.keys())
 

@@ -14,8 +14,8 @@ from armvcpu.arch.idfields import (
     MIDR_EL1,
     PA_RANGE_BITS,
 )
-from armvcpu.arch.idregs import MODELS, model, presented
-from armvcpu.arch.registers import by_name
+from armvcpu.arch.idregs import MODELS, absent_registers, model, presented
+from armvcpu.arch.registers import by_name, op
 from armvcpu.errors import UsageError
 
 
@@ -88,3 +88,13 @@ def test_unknown_model_names_the_choices() -> None:
     """The error tells what exists."""
     with pytest.raises(UsageError, match="a53, a57, a72, max"):
         model("a710")
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("RNDR", op(3, 3, 2, 4, 0)), ("LORC_EL1", op(3, 0, 10, 4, 3)), ("PAN", op(3, 0, 4, 2, 3)), ("CVAP", op(1, 3, 7, 12, 1))],
+)
+def test_registers_come_with_their_features(name, encoding):
+    """A Cortex-A72 has none of these; `max` has all but RNDR, which no two runs could read alike (D17.2)."""
+    assert encoding in absent_registers(model("a72"))
+    assert (encoding in absent_registers(model("max"))) is (name == "RNDR")

@@ -28,14 +28,17 @@ EXPORT void shim_forget_all(struct engine *e) { real.tb_flush(e->cpu); }
 
 EXPORT void shim_flush_tlb(struct engine *e) { real.tlb_flush(e->cpu); }
 
-/* IC IVAU of a virtual address. A line that is gone already needs no second look while nothing has been translated. */
+/* IC IVAU of a virtual address. A line that is gone already is forgotten once, while nothing has been translated since:
+ * a kernel that patches itself names the same one again and again.
+ */
 void forget_line(struct engine *e, uint64_t address)
 {
     uint64_t line = address & -(uint64_t)LINE, physical;
-    if (e->gone_page == line + 1 && e->gone_at == (uint64_t)e->shared.translations) return;
-    if (!real.uc_vmem_translate(e->uc, line, READ, &physical) || !real.uc_vmem_translate(e->uc, line, EXECUTE, &physical))
-        shim_forget(e, physical, LINE);
-    e->gone_page = line + 1;
+    if (real.uc_vmem_translate(e->uc, line, READ, &physical) && real.uc_vmem_translate(e->uc, line, EXECUTE, &physical))
+        return;
+    if (e->gone_line == physical && e->gone_at == (uint64_t)e->shared.translations) return;
+    shim_forget(e, physical, LINE);
+    e->gone_line = physical;
     e->gone_at = (uint64_t)e->shared.translations;
 }
 

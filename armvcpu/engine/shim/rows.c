@@ -152,6 +152,14 @@ bool is_unclaimed(struct engine *e, uint32_t encoding)
     return !real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(encoding));
 }
 
+/* The engine has fewer event counters than the board: the others are accessed as the first of them (D17.5). */
+static const struct reginfo *first_of_array(struct engine *e, uint32_t encoding)
+{
+    enum { PMEVCNTR0 = 0xDF40, ARRAYS = 0xFFC0, PMEVTYPER = 0x20 }; /* Op0 3, Op1 3, CRn 14, CRm 8; types from CRm 12 */
+    if ((encoding & ARRAYS) != (PMEVCNTR0 & ARRAYS)) return NULL;
+    return real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(PMEVCNTR0 | (encoding & PMEVTYPER)));
+}
+
 /* Let a row answer for a register from the next translation on; 0 where NATIVE is asked for and the engine has none. */
 EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write, uint64_t value)
 {
@@ -161,6 +169,8 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     if (!row && !(row = e->rows[encoding] = calloc(1, sizeof *row))) return 0;
     struct reginfo *info = &row->info;
     *info = own ? *own : (struct reginfo){.name = "row", .state = CP_STATE_AA64, .access = lowest_access(encoding)};
+    const struct reginfo *first = own ? NULL : first_of_array(e, encoding);
+    if (first) info->accessfn = first->accessfn;
     row->engine = e, row->own = own, row->encoding = encoding, row->read = (uint8_t)read, row->write = (uint8_t)write;
     if (read == UNDEFINED) info->access &= ~CP_READ_BITS;
     if (write == UNDEFINED) info->access &= ~CP_WRITE_BITS;
@@ -183,7 +193,7 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     case IGNORED: info->writefn = write_ignored; break;
     default: info->writefn = NULL;
     }
-    if (write == INSTRUCTION_CACHE || write == IGNORED) info->type |= CP_SUPPRESS_TB_END;
+    if (write == INSTRUCTION_CACHE) info->type |= CP_SUPPRESS_TB_END; /* all others end the block, listened to or not */
     return 1;
 }
 
