@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.accesses import memory_access
 from armvcpu.engine import native
 from armvcpu.engine.library import MEM_CALLBACK
 from armvcpu.engine.memory import PAGE
@@ -68,6 +67,8 @@ class Listen:
 
     def _virtual(self, physical: int) -> int:
         """The virtual address of an access of the instruction at PC."""
+        from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  for a fast start
+
         state = self._state()
         word = self._memory.fetch_word(state.pc)
         access = None if word is None else memory_access(word, state.pc, state.gpr, state.frame[FRAME_SP])

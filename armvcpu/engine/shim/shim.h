@@ -153,6 +153,7 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
 void shim_tcg_gen_exit_tb(void *tcg, void *block, unsigned index);
 void shim_gen_intermediate_code(void *cpu, void *block, int most);
 void settle(struct engine *, uint64_t pc, int64_t executed_there);
+bool is_at_stop(const struct engine *);
 void end_exact(struct engine *);
 
 /* waits.c */
