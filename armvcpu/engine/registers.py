@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes as C  # noqa: N812
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.registers import Encoding
+from armvcpu.arch.registers import Encoding, by_name
 from armvcpu.engine import native
 from armvcpu.engine.api import BEFORE_NATIVE, NATIVE, UNDEFINED, RegisterRows
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import RowShape
     from armvcpu.engine.handle import Handle
+
+
+_OF_TRANSLATION = frozenset(
+    by_name[name].encoding
+    for name in (
+        "SCTLR_EL1", "SCTLR_EL2", "SCTLR_EL3", "TCR_EL1", "TCR_EL2", "TTBR0_EL1", "TTBR1_EL1", "TTBR0_EL2", "MAIR_EL1",
+        "MAIR_EL2", "CONTEXTIDR_EL1",
+    )
+)  # fmt: skip
+_OF_BREAKPOINTS = frozenset(by_name[name].encoding for n in range(16) for name in (f"DBGBVR{n}_EL1", f"DBGBCR{n}_EL1"))
 
 
 class CpReg(C.Structure):
@@ -62,10 +72,14 @@ class Registers:
         return int(cell.value)
 
     def write(self, encoding: int, value: int) -> None:
-        """Write a system register by its packed encoding, as its own write function has it."""
+        """Write a system register by its packed encoding, with all that follows from it."""
         cell, at = self._cells.get(encoding) or self._cell(encoding)
         cell.value = value
         self._check(self._write(self._uc, self._cp_reg, at), "uc_reg_write CP_REG")
+        if encoding in _OF_TRANSLATION:  # Unicorn does what follows from a write only where the guest writes these
+            self._handle.shim.flush_tlb(self._handle.engine)
+        elif encoding in _OF_BREAKPOINTS:
+            self._handle.shim.update_breakpoints(self._handle.engine)
 
     def write_pstate(self, value: int) -> None:
         """Write PSTATE, in the layout of SPSR_ELx; the SP banks are the caller's affair."""
