@@ -32,10 +32,10 @@ EXPORT void shim_flush_tlb(struct engine *e) { real.tlb_flush(e->cpu); }
 void forget_line(struct engine *e, uint64_t address)
 {
     uint64_t line = address & -(uint64_t)LINE, physical;
-    if (e->gone_page == line + 1 && e->gone_at == (uint64_t)e->shared.translations) return;
-    if (!real.uc_vmem_translate(e->uc, line, READ, &physical) || !real.uc_vmem_translate(e->uc, line, EXECUTE, &physical))
-        shim_forget(e, physical, LINE);
-    e->gone_page = line + 1;
+    if (real.uc_vmem_translate(e->uc, line, READ, &physical) && real.uc_vmem_translate(e->uc, line, EXECUTE, &physical)) return;
+    if (e->gone_line == physical + 1 && e->gone_at == (uint64_t)e->shared.translations) return;
+    shim_forget(e, physical, LINE);
+    e->gone_line = physical + 1;
     e->gone_at = (uint64_t)e->shared.translations;
 }
 

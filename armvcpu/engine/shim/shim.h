@@ -70,7 +70,7 @@ struct engine {
     struct row **rows; /* by packed encoding */
     struct row *retired;
     struct engine *next;
-    uint64_t gone_page, gone_at; /* a page with no translations, and `translations` then (code.c) */
+    uint64_t gone_line, gone_at; /* the physical address of a line with no translations, + 1, and `translations` then (code.c) */
     uint64_t word_at;            /* the last instruction word that a translator has read */
     void *lengths;               /* the operation of the block under way that has its length */
     void *translated_block;
