@@ -5,8 +5,7 @@ What a script needs is here by name and is imported when it is first used, so th
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from armvcpu.arch.static import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
     from armvcpu.machine.console import MemoryConsole as MemoryConsole
@@ -49,5 +48,7 @@ __all__ = ["__version__", *_HOME]  # noqa: PLE0604  the names are strings
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'armvcpu' has no attribute {name!r}")
+    import importlib  # noqa: PLC0415  for a fast start
+
     value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
     return value

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from armvcpu.testing.firmware import fetch, path
 from armvcpu.testing.initramfs import VIRTIO_MODULES, busybox_initramfs
-from bench.pairs import Pair, run
+from bench.pairs import run
+from bench.rows import paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from bench.rows import Pair
 
 MIB = 1 << 20
 SIZE = 128 * MIB
@@ -46,7 +48,7 @@ def disk(rounds: int, armvcpu: Sequence[str], qemu: Sequence[str]) -> Iterator[P
         modules = [path("linux-cloud", name) for name in VIRTIO_MODULES]
         script = (SCRIPT * 2 + "poweroff -f\n").encode()
         initrd.write_bytes(busybox_initramfs(path("busybox", "busybox"), script, modules=modules))
-        append = "console=ttyAMA0 quiet"
+        append = "console=ttyAMA0 quiet nokaslr"
         ours = [*armvcpu, "run", kernel, "--initrd", str(initrd), "--append", append, "--memory", "512M"]
         ours += ["--disk", str(image)]
         theirs = [*qemu, "-m", "512", "-kernel", kernel, "-initrd", str(initrd), "-append", append]
@@ -54,8 +56,7 @@ def disk(rounds: int, armvcpu: Sequence[str], qemu: Sequence[str]) -> Iterator[P
         results = [(_seconds(ours), _seconds(theirs)) for _ in range(rounds)]
     for index, (name, _, _, _, unit, units) in enumerate(READS):
         sides = [(mine[index] * 1e3 / units, other[index] * 1e3 / units) for mine, other in results]
-        yield Pair(f"disk {name}", statistics.median(a for a, _ in sides), statistics.median(b for _, b in sides),
-                   statistics.median(a / b for a, b in sides), unit, 1.5)  # fmt: skip
+        yield paired(f"disk: {name}", sides, unit, 1.5)
 
 
 def _seconds(command: list[str]) -> list[float]:

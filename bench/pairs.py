@@ -6,15 +6,18 @@ Machines are shared and drift; a ratio of two neighbouring runs holds where a si
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.rows import paired
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from bench.rows import Pair
 
 
 @dataclass(frozen=True)
@@ -24,24 +27,6 @@ class Cost:
     cpu: float
     wall: float
     output: str
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Medians of both sides and of the ratio ours / theirs."""
-
-    name: str
-    ours: float
-    theirs: float
-    ratio: float
-    unit: str
-    limit: float | None = None
-
-    def row(self) -> str:
-        """A row of the Markdown table."""
-        limit = "" if self.limit is None else f"{self.limit:g}"
-        ours, theirs = (f"{value:.3g} {self.unit}" for value in (self.ours, self.theirs))
-        return f"| {self.name} | {ours} | {theirs} | {self.ratio:.2f} | {limit} |"
 
 
 def environment() -> dict[str, str]:
@@ -88,15 +73,8 @@ def pair(
     rounds: int,
     unit: str = "s",
     limit: float | None = None,
+    beside: str = "QEMU",
 ) -> Pair:
     """Measure both in turn; a first round warms up and does not count."""
     ours(), theirs()
-    results = [(ours(), theirs()) for _ in range(rounds)]
-    return Pair(
-        name,
-        statistics.median(a for a, _ in results),
-        statistics.median(b for _, b in results),
-        statistics.median(a / b for a, b in results),
-        unit,
-        limit,
-    )
+    return paired(name, [(ours(), theirs()) for _ in range(rounds)], unit, limit, beside)

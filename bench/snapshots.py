@@ -6,14 +6,14 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from armvcpu.machine.machine import Machine
 from armvcpu.testing.target import Target
 from bench.pairs import pair, run
 
 if TYPE_CHECKING:
-    from bench.pairs import Pair
+    from bench.rows import Pair
 
 MIB = 1 << 20
 GUESTS = 50
@@ -37,12 +37,17 @@ def suite_of_hundred(image: Path, armvcpu: str, rounds: int) -> Pair:
         suite.write_text('[suite]\nname = "hundred"\n' + "".join(tests))
         return pair("a suite of 100 small guests, wall, beside the CPU time of its guests",
                     lambda: run([armvcpu, "test", str(suite)], "", "100 passed").wall,
-                    lambda: 100 * small_guest_seconds(image), rounds, "s", 1.2)  # fmt: skip
+                    lambda: 100 * small_guest_seconds(image), rounds, "s", 1.2, "armvcpu")  # fmt: skip
 
 
 def snapshot_times(kernel: Path, initrd: Path, rounds: int) -> tuple[float, float]:
     """Seconds to take a snapshot at the shell, and to be back at it, the guest having worked meanwhile; medians."""
-    options = {"initrd": initrd, "append": "console=ttyAMA0 quiet", "memory": 512 * MIB, "record": False}
+    options: dict[str, Any] = {
+        "initrd": initrd,
+        "append": "console=ttyAMA0 quiet",
+        "memory": 512 * MIB,
+        "record": False,
+    }
     taken, restored = [], []
     with Target(kernel, **options) as target:
         target.expect_exact("armvcpu# ")

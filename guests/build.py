@@ -38,8 +38,10 @@ CFLAGS = [
 ]
 LDFLAGS = [
     *["-static", "--build-id=none", "--gc-sections"],
-    *["-z", "noexecstack", "-z", "max-page-size=4096", "-T", "link.ld"],
+    *["-z", "noexecstack", "-z", "max-page-size=4096"],
 ]
+LINUX = "linux/"
+"""Programs for Linux, without a libc: one file each, and none of the guests' library."""
 
 
 class BuildError(Exception):
@@ -47,12 +49,15 @@ class BuildError(Exception):
 
 
 def guests() -> list[str]:
-    """Names of all guests: one C file each."""
-    return sorted(source.stem for source in GUESTS.glob("*.c"))
+    """Names of all guests and, with `linux/` before them, of the programs for Linux: one C file each."""
+    programs = (LINUX + source.stem for source in (GUESTS / LINUX).glob("*.c"))
+    return sorted([*(source.stem for source in GUESTS.glob("*.c")), *programs])
 
 
 def sources(name: str) -> list[str]:
     """What a guest is linked from, relative to `guests/`: its own files and the library."""
+    if name.startswith(LINUX):
+        return [f"{name}.c"]
     own = [GUESTS / f"{name}.c", *sorted(GUESTS.glob(f"{name}.S"))]
     return [str(path.relative_to(GUESTS)) for path in own] + sources_in("lib")
 
@@ -97,9 +102,11 @@ def build(names: list[str], out: Path) -> list[Path]:
 
         def link(name: str) -> Path:
             elf = out.resolve() / f"{name}.elf"
+            elf.parent.mkdir(exist_ok=True)
+            script = f"{LINUX}link.ld" if name.startswith(LINUX) else "link.ld"
             # Of the optional files the linker takes those that are asked for, as from an archive.
             taken = ["--start-lib", *(str(made[s]) for s in optional), "--end-lib"]
-            run_zig("ld.lld", *LDFLAGS, "-o", str(elf), *(str(made[s]) for s in sources(name)), *taken)
+            run_zig("ld.lld", *LDFLAGS, "-T", script, "-o", str(elf), *(str(made[s]) for s in sources(name)), *taken)
             elf.chmod(0o644)
             return elf
 
@@ -109,8 +116,11 @@ def build(names: list[str], out: Path) -> list[Path]:
 def differences(names: list[str]) -> list[str]:
     """Guests whose fresh build is not what lies in `guests/bin`, and files there without a source."""
     with tempfile.TemporaryDirectory() as scratch:
-        fresh = {elf.name: elf.read_bytes() for elf in build(names, Path(scratch))}
-    kept = {elf.name: elf.read_bytes() for elf in BIN.glob("*.elf")}
+        build(names, Path(scratch))
+        fresh, kept = (
+            {str(elf.relative_to(where)): elf.read_bytes() for elf in where.rglob("*.elf")}
+            for where in (Path(scratch), BIN)
+        )
     return sorted(name for name in fresh.keys() | kept.keys() if fresh.get(name) != kept.get(name))
 
 
@@ -144,7 +154,7 @@ def main() -> int:
             print(f"guests: {len(guests())} built, {len(different)} differ")
             return 1 if different else 0
         for elf in build(options.names or guests(), options.out):
-            print(f"{elf.name:16} {elf.stat().st_size:7} bytes")
+            print(f"{elf.relative_to(options.out.resolve())!s:16} {elf.stat().st_size:7} bytes")
     except BuildError as error:
         print(f"guests: {error}", file=sys.stderr)
         return 2

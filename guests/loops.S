@@ -51,6 +51,16 @@ callee:
     add     x4, x4, #1
     ret
 
+/* A branch behind every instruction, to the next one: what a translator pays for a block. */
+timed_loop blocks
+    mov     x4, #0
+    .irp bit, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3
+    add     x4, x4, #1
+    tbz     x4, #\bit, 2f
+2:
+    .endr
+    end_loop
+
 timed_loop float
     fmov    d0, #1.0
     fmov    d1, #1.5

@@ -11,10 +11,11 @@ void loop_store(u64 buffer, u64 iterations);
 void loop_multiply(u64 buffer, u64 iterations);
 void loop_call(u64 buffer, u64 iterations);
 void loop_float(u64 buffer, u64 iterations);
+void loop_blocks(u64 buffer, u64 iterations);
 
 static const struct loop loops[] = {
     {"load", loop_load, 24000000}, {"store", loop_store, 24000000}, {"multiply", loop_multiply, 50000000},
-    {"call", loop_call, 3000000}, {"float", loop_float, 2000000},
+    {"call", loop_call, 3000000}, {"float", loop_float, 2000000}, {"blocks", loop_blocks, 4000000},
 };
 
 static u64 now(void) {

@@ -36,8 +36,21 @@ trap_loop mmio
 trap_loop sysreg
     mrs     x0, ID_AA64PFR0_EL1
     end_loop
+trap_loop register
+    mrs     x0, ID_AA64AFR0_EL1
+    end_loop
 trap_loop svc
     svc     #0
+    end_loop
+
+/* One interrupt of the virtual timer in each round: set it, take it, acknowledge it, end it. */
+trap_loop timer
+    mov     x20, #0
+    msr     cntv_cval_el0, xzr
+    mov     x1, #1
+    msr     daifclr, #2
+    msr     cntv_ctl_el0, x1
+2:  cbz     x20, 2b
     end_loop
 
 /* An EL1 vector table that only returns. */
@@ -49,3 +62,15 @@ returning_vectors:
     eret
     .endr
     .balign 0x80
+
+/* The same with what a timer's driver does, at the offset of an IRQ from EL1h. */
+    .balign 0x800
+    .global timer_vectors
+timer_vectors:
+    .skip   0x280
+    mrs     x0, icc_iar1_el1
+    msr     cntv_ctl_el0, xzr
+    msr     icc_eoir1_el1, x0
+    mov     x20, #1
+    eret
+    .balign 0x800

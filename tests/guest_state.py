@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
 from struct import pack
 
-from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState, Layout
+from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState, Layout, Views
 
 GUESTS = Path(__file__).parents[1] / "guests" / "bin"
 
@@ -17,17 +16,14 @@ _LAYOUT = Layout(
     aarch64=268,
     flags=272,
     daif=288,
-    exception=304,
     sp_el=328,
-    vbar_el=360,
-    sctlr_el=392,
     hpfar_el2=424,
 )
 
 
 def make_state(*, pc: int = 0, sp: int = 0, pstate: int = 0x3C5, **registers: int) -> CpuState:
     """A saved CPU with these values and zero elsewhere; `registers` are x0=, x30= and so on."""
-    state = CpuState(_LAYOUT, ctypes.create_string_buffer(_LAYOUT.size))
+    state = CpuState(_LAYOUT, Views(_LAYOUT, memoryview(bytearray(_LAYOUT.size)), 0))
     for name, value in registers.items():
         state.frame[int(name[1:])] = value
     state.frame[FRAME_PC], state.frame[FRAME_SP] = pc, sp

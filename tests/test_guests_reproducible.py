@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 GUESTS = Path(__file__).resolve().parent.parent / "guests"
-NAMES = sorted(source.stem for source in GUESTS.glob("*.c"))
+NAMES = sorted(
+    str(source.relative_to(GUESTS).with_suffix("")) for where in ("*.c", "linux/*.c") for source in GUESTS.glob(where)
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,8 @@ def test_a_fresh_build_equals_the_committed_elf(fresh: Path, name: str) -> None:
 
 def test_every_committed_elf_has_a_source() -> None:
     """No ELF outlives its guest."""
-    assert sorted(elf.stem for elf in (GUESTS / "bin").glob("*.elf")) == NAMES
+    elves = (GUESTS / "bin").rglob("*.elf")
+    assert sorted(str(elf.relative_to(GUESTS / "bin").with_suffix("")) for elf in elves) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

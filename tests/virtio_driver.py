@@ -28,7 +28,7 @@ class Ram:
     def __init__(self) -> None:
         self.bytes = bytearray(SIZE)
 
-    def view(self, address: int, size: int) -> memoryview:
+    def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
         if not BASE <= address <= address + size <= BASE + SIZE:
             raise BadAddress(address, size)
         return memoryview(self.bytes)[address - BASE : address - BASE + size]

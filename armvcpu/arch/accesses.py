@@ -6,7 +6,9 @@ general registers only (ISV), and of an access that touches two pages only the p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,7 @@ _STRUCTURE_REGISTERS = {0b0000: 4, 0b0010: 4, 0b0100: 3, 0b0110: 3, 0b0111: 1, 0
 """By opcode: how many registers LD1 to LD4 (multiple structures) transfer."""
 
 
-class MemoryAccess(NamedTuple):
+class MemoryAccess(Row):
     """One instruction's access; an atomic operation reads and writes."""
 
     address: int
@@ -82,7 +84,7 @@ def _exclusive(w: _Word) -> MemoryAccess:
             w.base, 2 * half, True, True, expected=w.gpr(s) & mask | (w.gpr(s + 1 & 31) & mask) << 8 * half
         )
     access = w.load(0, width << pair) if is_load else w.store(0, width << pair)
-    return access if is_load or ordered else access._replace(status=s)
+    return access if is_load or ordered else access.replace(status=s)
 
 
 def _rcpc(w: _Word) -> MemoryAccess:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.esr import (
     ESR,
     DataAbortIss,
@@ -15,6 +13,7 @@ from armvcpu.arch.esr import (
     WfxIss,
 )
 from armvcpu.arch.registers import register_name
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

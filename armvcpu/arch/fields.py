@@ -12,7 +12,7 @@ A register view is an immutable `int` whose fields are `Field` descriptors, name
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
+from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,6 @@ AArch64 only, and EL2, EL3, GICv3 and PMU only where the machine has them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from armvcpu.arch.idfields import (
     ID_AA64DFR0_EL1,
     ID_AA64ISAR0_EL1,
@@ -19,6 +17,7 @@ from armvcpu.arch.idfields import (
     ID_AA64MMFR2_EL1,
     ID_AA64PFR0_EL1,
 )
+from armvcpu.arch.rows import Row
 from armvcpu.arch.sysreg import Home
 from armvcpu.arch.sysregs_debug import BREAKPOINTS, WATCHPOINTS
 from armvcpu.arch.sysregs_id import ID_REGISTERS
@@ -28,8 +27,7 @@ CLIDR_L1_SPLIT_L2 = 0x0A20_0023
 """CLIDR_EL1: separate instruction and data caches at level 1, a unified level 2; LoC 2, LoUIS and LoUU 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheIds:
+class CacheIds(Row):
     """CCSIDR_EL1 by what CSSELR_EL1 selects; the models have two levels."""
 
     l1_data: int
@@ -37,8 +35,7 @@ class CacheIds:
     l2: int
 
 
-@dataclass(frozen=True, slots=True)
-class CpuModel:
+class CpuModel(Row):
     """One CPU model: what its ID registers say. A register not named here reads as zero."""
 
     name: str
@@ -48,9 +45,9 @@ class CpuModel:
     ID_AA64PFR0_EL1: ID_AA64PFR0_EL1
     ID_AA64ISAR0_EL1: ID_AA64ISAR0_EL1
     ID_AA64MMFR0_EL1: ID_AA64MMFR0_EL1
-    ID_AA64ISAR1_EL1: ID_AA64ISAR1_EL1 = ID_AA64ISAR1_EL1()  # noqa: RUF009, an immutable int
-    ID_AA64MMFR1_EL1: ID_AA64MMFR1_EL1 = ID_AA64MMFR1_EL1()  # noqa: RUF009
-    ID_AA64MMFR2_EL1: ID_AA64MMFR2_EL1 = ID_AA64MMFR2_EL1()  # noqa: RUF009
+    ID_AA64ISAR1_EL1: ID_AA64ISAR1_EL1 = ID_AA64ISAR1_EL1()
+    ID_AA64MMFR1_EL1: ID_AA64MMFR1_EL1 = ID_AA64MMFR1_EL1()
+    ID_AA64MMFR2_EL1: ID_AA64MMFR2_EL1 = ID_AA64MMFR2_EL1()
     CLIDR_EL1: int = CLIDR_L1_SPLIT_L2
     DCZID_EL0: int = 4  # DC ZVA zeroes 64 bytes
     PMCR_EL0: int = 0x4101_3000  # implementer and identification code of the Performance Monitors

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from armvcpu.arch.fields import Field, RegisterView
+from armvcpu.arch.rows import Row
 
 PSCI_VERSION_1_1 = 0x1_0001
 """What PSCI_VERSION answers: major version in bits 30:16, minor in 15:0 (5.3.1)."""
@@ -52,8 +52,7 @@ SYSTEM_WARM_RESET = 0
 VENDOR_RESET = 1 << 31
 
 
-@dataclass(frozen=True, slots=True)
-class PsciFunction:
+class PsciFunction(Row):
     """One function: its identifiers by calling convention (None: it has none), and its first version."""
 
     name: str

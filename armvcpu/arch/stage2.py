@@ -8,11 +8,11 @@ Not covered: FEAT_LPA2 (52-bit output), FEAT_TTST (start at level 3), FEAT_S2FWB
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.fields import Field, RegisterView
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ PS_BY_PA_BITS = {32: 0b000, 36: 0b001, 40: 0b010, 42: 0b011, 44: 0b100, 48: 0b10
 WALK_WRITE_BACK = 0b01  # IRGN0 and ORGN0: Normal, Write-Back, Read-Allocate, Write-Allocate
 
 
-@dataclass(frozen=True, slots=True)
-class Stage2Geometry:
+class Stage2Geometry(Row):
     """The shape of the tables for `levels` (3 or 4) of lookup of an `input_bits` wide IPA.
 
     3 levels start at level 1 and reach 43 bits, above 39 by 2 to 16 concatenated root tables; 4 levels start

@@ -9,11 +9,11 @@ themselves stand in `sysregs_el1.py` and its siblings; `registers.py` gathers an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, Flag
-from typing import NamedTuple
 
 from armvcpu.arch.fields import Field, RegisterView
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import NamedTuple
 
 
 class Access(Flag):
@@ -57,8 +57,7 @@ def op(op0: int, op1: int, crn: int, crm: int, op2: int) -> int:
     return op0 << 14 | op1 << 11 | crn << 7 | crm << 3 | op2
 
 
-@dataclass(frozen=True, slots=True)
-class SysReg:
+class SysReg(Row):
     """One system register. `reset` is its value after a reset, or None where that is UNKNOWN."""
 
     name: str

@@ -1,21 +1,23 @@
 """The command line. Each command's module is imported when the command is used, so that `run` starts fast.
 
-What the user did wrong is one line on stderr and status 2; docs/command-line.md has the statuses.
+What the user did wrong is one line on stderr and status 2; docs/command-line.md has the statuses. Click knows the
+commands (`group.py`), but a `run` that is written plainly begins without it.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
-import importlib
-import logging
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn
 
-import click
-
+from armvcpu.arch.static import TYPE_CHECKING, Any, NoReturn
 from armvcpu.errors import ArmvcpuError, InternalError
+
+if TYPE_CHECKING:
+    from armvcpu.cli.group import LazyGroup as LazyGroup
+    from armvcpu.cli.group import cli as cli
 
 COMMANDS = {
     "run": "Boot IMAGE, or firmware, and connect its console.",
@@ -32,71 +34,65 @@ GARBAGE_THRESHOLD = 50_000
 """Python's own 700 has it look for garbage dozens of times while modules are loaded, and find none."""
 INTERNAL_STATUS = 70
 """sysexits.h EX_SOFTWARE: a bug of armvcpu, which no guest and no user caused."""
+_COMPLETION = "_ARMVCPU_COMPLETE"
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands' names and first lines without importing them."""
+def __getattr__(name: str) -> Any:
+    if name not in {"cli", "LazyGroup"}:
+        raise AttributeError(f"module 'armvcpu.cli' has no attribute {name!r}")
+    from armvcpu.cli import group  # noqa: PLC0415  for a fast start
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of COMMANDS."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command's module."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"armvcpu.cli.{cmd_name}")
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in `--help`, from COMMANDS."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-v", "--verbose", count=True, help="Log to stderr what armvcpu does; twice for more.")
-@click.version_option(package_name="armvcpu", message="armvcpu %(version)s")
-def cli(verbose: int) -> None:
-    """Boot AArch64 firmware, bootloaders and kernels, see every trap, and test them.
-
-    Shell completion: eval "$(_ARMVCPU_COMPLETE=bash_source armvcpu)", and likewise zsh_source and fish_source.
-    """
-    if verbose:
-        logging.basicConfig(
-            level=logging.DEBUG if verbose > 1 else logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr
-        )
+    return getattr(group, name)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: runs a command and turns errors into one line and a status."""
     _open_standard_descriptors()
     gc.set_threshold(GARBAGE_THRESHOLD)
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        status = cli.main(args=arguments, prog_name="armvcpu", standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(USAGE_STATUS)
-    except click.ClickException as error:
-        ctx = getattr(error, "ctx", None)
-        command = "armvcpu" if ctx is None else ctx.command_path
-        _fail(f"{error.format_message().rstrip('.')}; see `{command} --help`", USAGE_STATUS)
-    except click.Abort:
-        sys.exit(INTERRUPTED_STATUS)
+        status = _run_plainly(words[1:]) if words[:1] == ["run"] and _COMPLETION not in os.environ else None
+        if status is None:
+            from armvcpu.cli.group import run_command  # noqa: PLC0415
+
+            status = run_command(arguments)
     except InternalError as error:
+        import logging  # noqa: PLC0415
+
         logging.getLogger("armvcpu").debug("internal error", exc_info=True)
-        _fail(f"internal error, please report it: {error}", INTERNAL_STATUS)
+        fail(f"internal error, please report it: {error}", INTERNAL_STATUS)
     except ArmvcpuError as error:
-        _fail(str(error), USAGE_STATUS)
+        fail(str(error), USAGE_STATUS)
+    gc.freeze()  # the process ends: looking through all there is for garbage would take a fifth of a small guest's run
+    sys.exit(status)
 
 
-def _fail(message: str, status: int) -> NoReturn:
+def _run_plainly(words: list[str]) -> int | None:
+    """The status of a `run` whose words need nothing of click; None where they do. Errors are met as click does."""
+    from armvcpu.cli.boot import boot  # noqa: PLC0415
+    from armvcpu.cli.run_options import read_plainly  # noqa: PLC0415
+
+    options = read_plainly(words)
+    if options is None:
+        return None
+    try:
+        return boot(options)
+    except (EOFError, KeyboardInterrupt):
+        with suppress(OSError):
+            print(file=sys.stderr)
+        sys.exit(INTERRUPTED_STATUS)
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        for descriptor in (1, 2):  # so that Python's own flush at the end succeeds
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        sys.exit(1)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """End with one line on stderr."""
+    import click  # noqa: PLC0415
+
     with suppress(OSError):
         click.echo("armvcpu: " + message.replace("\n", " "), err=True)
     sys.exit(status)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from armvcpu.cli.values import parse_address, parse_seconds
 from armvcpu.errors import UsageError
 from armvcpu.machine.sizes import parse_size
 
-LONGEST = 1e9
-"""Seconds that may be waited for: more than thirty years, and less than what the host's calls can't take."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 
 class Size(click.ParamType[int]):
@@ -20,12 +23,7 @@ class Size(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number of bytes."""
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_size(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
+        return value if isinstance(value, int) else _read(self, parse_size, str(value), param, ctx)
 
 
 class Seconds(click.ParamType[float]):
@@ -35,13 +33,7 @@ class Seconds(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number of seconds."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds <= LONGEST:
-            self.fail(f"{value!r} is no time in seconds: write 10 or 0.5", param, ctx)
-        return seconds
+        return _read(self, parse_seconds, str(value), param, ctx)
 
 
 class Address(click.ParamType[int]):
@@ -51,10 +43,15 @@ class Address(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""
-        try:
-            number = int(str(value), 0)
-        except ValueError:
-            self.fail(f"{value!r} is no address: write 0x40080000", param, ctx)
-        if number < 0 or number >> 64:
-            self.fail(f"{value} is no address of 64 bits", param, ctx)
-        return number
+        return _read(self, parse_address, str(value), param, ctx)
+
+
+def _read(
+    kind: click.ParamType[T], parse: Callable[[str], T], text: str, param: click.Parameter | None,
+    ctx: click.Context | None,
+) -> T:  # fmt: skip
+    """What `parse` makes of the text, its error as click's."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        kind.fail(str(error), param, ctx)

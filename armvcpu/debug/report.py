@@ -7,12 +7,12 @@ nothing here relies on any of its registers pointing to memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.pstate import describe_pstate
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.rows import Row
 from armvcpu.debug.backtrace import backtrace
 from armvcpu.debug.disasm import disassemble
 from armvcpu.debug.hints import hint
@@ -56,8 +56,7 @@ class Frame(NamedTuple):
     symbol: str
 
 
-@dataclass(frozen=True)
-class CrashReport:
+class CrashReport(Row):
     """A stopped vCPU. `esr` and `far` are of the exception that stopped it; registers are 64 bits wide."""
 
     reason: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from enum import Flag
 from typing import TYPE_CHECKING
 
@@ -21,12 +20,12 @@ def describe_exit(reason: Exit) -> str:
     A value never has a space in it, but for the reason of FailEntry, which is last.
     """
     words = [type(reason).__name__]
-    for field in fields(reason):
-        value = getattr(reason, field.name)
-        if field.name == "addr" and isinstance(reason, SysRegRead | SysRegWrite):
+    for name in type(reason).__match_args__:
+        value = getattr(reason, name)
+        if name == "addr" and isinstance(reason, SysRegRead | SysRegWrite):
             words.append(f"register={register_name(encoding_from_iss(value))}")
         elif value is not None:
-            words.append(f"{field.name}={_value(field.name, value)}")
+            words.append(f"{name}={_value(name, value)}")
     return " ".join(words)
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
 
+from armvcpu.arch.static import Any, ClassVar
 from armvcpu.devices.dtnode import DtNode, Ref, reg_cells
 from armvcpu.devices.register import Register, Rows, claim, covers_some
 

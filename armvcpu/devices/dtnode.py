@@ -6,8 +6,8 @@ Specification v0.4).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,7 @@ IRQ_TYPE_EDGE_RISING = 1
 IRQ_TYPE_LEVEL_HIGH = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(Row):
     """A device-tree phandle reference to the node labelled `label` (`gic`, `apb-pclk`, ...)."""
 
     label: str
@@ -28,13 +27,14 @@ class Ref:
 DtValue = None | str | bytes | list[str] | tuple[int | Ref, ...]
 """A property: empty, a string, raw bytes, a string list, or 32-bit cells."""
 
+_NONE: Mapping[str, DtValue] = {}
 
-@dataclass(frozen=True, slots=True)
-class DtNode:
+
+class DtNode(Row):
     """One device-tree node as data; `label` is what a `Ref` names."""
 
     name: str
-    props: Mapping[str, DtValue] = field(default_factory=dict)
+    props: Mapping[str, DtValue] = _NONE
     children: tuple[DtNode, ...] = ()
     label: str | None = None
 

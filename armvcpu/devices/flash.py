@@ -13,8 +13,7 @@ moment what a power cut would leave. Nothing takes time: the status is always "r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
+from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.device import Device, DtNode, reg_cells
 from armvcpu.devices.flash_query import BLOCK, BUFFER, IDENTIFIERS, on_both_chips, query_table
 

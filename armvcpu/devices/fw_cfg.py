@@ -10,8 +10,8 @@ Items are bytes by number; those with a name stand in the directory, item 0x19.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
 
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Device, DtNode, reg_cells
 from armvcpu.devices.virtqueue import BadAddress
 
@@ -127,7 +127,7 @@ class FwCfg(Device):
         if control & READ:
             assert self._memory is not None
             try:
-                memory = self._memory.view(target, length) if length else memoryview(b"")
+                memory = self._memory.view(target, length, is_written=True) if length else memoryview(b"")
             except BadAddress:
                 return ERROR
             item = self.items.get(self._selected, b"")

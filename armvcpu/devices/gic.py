@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
 
 from armvcpu.arch.gic_registers import FIRST_PPI, FIRST_SPI, MAX_SPIS
+from armvcpu.arch.static import TYPE_CHECKING, Generic, TypeVar
 from armvcpu.devices.gic_cpu import CpuInterface
 from armvcpu.devices.gic_state import InterruptBank
 from armvcpu.errors import UsageError

@@ -6,9 +6,8 @@ and (Non-secure) Group 1; there is one Security state, so priorities are seen as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from armvcpu.arch.gic_registers import FIRST_SPI
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.gic_state import NOTHING, PRIORITY_MASK, InterruptBank
 
 if TYPE_CHECKING:

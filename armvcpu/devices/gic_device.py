@@ -7,9 +7,8 @@ eight enables and no more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Device, Register
 
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 MAX_INTIDS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Row):
     """A field of `bits` bits for each interrupt.
 
     `read(bank, first, count)` gives the fields of `count` interrupts from INTID `first` on, the first one lowest;

@@ -18,7 +18,8 @@ operations however many interrupts there are, and nothing scans them.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+
+from armvcpu.arch.static import Any
 
 PRIORITY_MASK = 0xF8
 """Five bits of priority are implemented: 32 levels, a smaller number is more urgent."""

@@ -10,9 +10,8 @@ and those of Group 0 as FIQ (4.6, "Interrupt grouping").
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from armvcpu.arch.gic_registers import FIRST_SPI, SGIS
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import DtNode, reg_cells, unconnected
 from armvcpu.devices.gic import Gic
 from armvcpu.devices.gic_state import InterruptBank

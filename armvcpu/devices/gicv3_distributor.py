@@ -6,9 +6,8 @@ GICD_SGIR are RAZ/WI here; each CPU's Redistributor has its private interrupts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from armvcpu.arch.gic_registers import FIRST_SPI, GICD_CTLR, GICD_IROUTER, GICD_TYPER, IMPLEMENTER, MAX_SPIS
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices import gic_device as fields
 from armvcpu.devices.device import Register
 from armvcpu.devices.gic_device import GicDevice, InterruptRegisters

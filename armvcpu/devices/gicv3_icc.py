@@ -7,10 +7,9 @@ exists. ICC_CTLR_EL1.PMHE, a hint for 1 of N routing, is RAZ/WI.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from armvcpu.arch.gic_registers import ICC_CTLR, ICC_SGIR, SPURIOUS, affinity
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.gic_cpu import MAX_BPR, CpuInterface
 
 if TYPE_CHECKING:

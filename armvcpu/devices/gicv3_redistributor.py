@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from armvcpu.arch.gic_registers import GICR_TYPER, GICR_WAKER, IMPLEMENTER
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices import gic_device as fields
 from armvcpu.devices.device import Register
 from armvcpu.devices.gic_device import GicDevice, InterruptRegisters

@@ -7,10 +7,10 @@ device-tree node follows the bindings `pci-host-ecam-generic` and "PCI Bus Bindi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.device import Device, DtNode, Ref, reg_cells
 from armvcpu.devices.dtnode import GIC_SPI, IRQ_TYPE_LEVEL_HIGH, cells64
 
@@ -30,8 +30,7 @@ class Space(IntEnum):
     MEMORY_64 = 3
 
 
-@dataclass(frozen=True, slots=True)
-class PcieWindow:
+class PcieWindow(Row):
     """`size` bytes of a PCI address space, from `pci_addr` on, appear to the CPU from `cpu_addr` on."""
 
     space: Space

@@ -10,8 +10,8 @@ controller listens) and the test registers at 0x080 modelled.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import DtNode, Ref, SignalLine, reg_cells, unconnected
 from armvcpu.devices.dtnode import spi_cells
 from armvcpu.devices.pl011_registers import (

@@ -7,8 +7,7 @@ for the `virt` board relies on QEMU, which never stops it either.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Device, DtNode, Ref, Register, SignalLine, reg_cells, unconnected
 from armvcpu.devices.dtnode import spi_cells
 

@@ -5,8 +5,7 @@ Nothing is connected to its outputs; inputs that nobody drives are low. Alternat
 
 from __future__ import annotations
 
-from typing import Any
-
+from armvcpu.arch.static import Any
 from armvcpu.devices.device import Device, DtNode, Ref, Register, SignalLine, reg_cells, unconnected
 from armvcpu.devices.dtnode import DtValue, spi_cells
 

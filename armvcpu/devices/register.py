@@ -6,7 +6,7 @@ arithmetic alone, so that both can be read and tested without a device.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from armvcpu.arch.static import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 Stored = TypeVar("Stored", int, list[int])
 

@@ -7,7 +7,7 @@ the device and followed by `kick`. So there is one path to guest memory, with on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.virtio_device import VirtioDevice
 from armvcpu.devices.virtqueue import length_of, scatter
 

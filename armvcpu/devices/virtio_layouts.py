@@ -6,8 +6,7 @@ fields are in the guest's byte order (2.4.3); here that is little-endian always.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
+from armvcpu.arch.static import TYPE_CHECKING, Literal
 from armvcpu.devices.device import Register, SignalLine, unconnected
 from armvcpu.devices.virtio_device import (
     VIRTIO_F_ANY_LAYOUT,

@@ -7,8 +7,7 @@ device is one of `virtio_layouts.py`.
 
 from __future__ import annotations
 
-from typing import Literal
-
+from armvcpu.arch.static import Literal
 from armvcpu.devices.device import Device, DtNode, Register, reg_cells
 from armvcpu.devices.dtnode import IRQ_TYPE_EDGE_RISING, spi_cells
 

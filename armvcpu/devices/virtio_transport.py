@@ -13,8 +13,7 @@ Bits once set stay until the reset, since a driver must not clear any (2.1.1).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
+from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar, Literal
 from armvcpu.devices.device import Register, SignalLine, unconnected
 from armvcpu.devices.virtio_device import VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC
 from armvcpu.devices.virtio_mmio import VirtioMmio

@@ -12,8 +12,9 @@ change its own rings through the device; therefore each walk is bounded by count
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,16 +43,15 @@ class BadAddress(QueueError):
 class GuestMemory(Protocol):
     """RAM as a device sees it."""
 
-    def view(self, address: int, size: int) -> memoryview:
-        """`size` bytes of RAM at a guest-physical address, writable and without a copy.
+    def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
+        """`size` bytes of RAM at a guest-physical address, writable and without a copy; is it to be written?
 
         Raises:
             BadAddress: some of them are not RAM.
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Row):
     """A descriptor chain: the buffers of one request, of which the readable ones come first (2.7.4.2)."""
 
     head: int
@@ -182,7 +182,7 @@ class Virtqueue:
                 raise QueueError("a buffer has no bytes")
             total += length
             if flags & VIRTQ_DESC_F_WRITE:
-                chain.writable.append(self._memory.view(address, length))
+                chain.writable.append(self._memory.view(address, length, is_written=True))
             elif chain.writable:
                 raise QueueError("a readable buffer comes after a writable one")
             else:

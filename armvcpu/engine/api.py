@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from armvcpu.arch.static import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,6 +204,11 @@ class Engine(Protocol):
 
     def take_exception(self, esr: int, far: int = 0, *, serror: bool = False) -> None:
         """Enter an exception at EL1, a synchronous one or an SError interrupt; in a trap handler or outside a run."""
+        ...
+
+    @property
+    def took_exception(self) -> bool:
+        """Has one been entered at EL1 since the state was loaded?"""
         ...
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from armvcpu.engine.handle import Handle
@@ -13,7 +13,7 @@ class Code:
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._all_is_stale = False
+        self.is_stale = False
 
     def invalidate(self, address: int | None = None, size: int = 1) -> None:
         """Forget what was translated from a range of physical addresses, at once; without one all, before the next run.
@@ -21,12 +21,12 @@ class Code:
         Nothing is too early: a block that runs goes on to its end.
         """
         if address is None:
-            self._all_is_stale = True
+            self.is_stale = True
         else:
             self._handle.shim.forget(self._handle.engine, address, size)
 
     def drain(self) -> None:
         """Outside of a run: forget what is stale."""
-        if self._all_is_stale:
-            self._all_is_stale = False
+        if self.is_stale:
+            self.is_stale = False
             self._handle.shim.forget_all(self._handle.engine)

@@ -10,12 +10,13 @@ Its states are real `CpuState`s over a layout of its own, so that code which rea
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.esr import has_far
 from armvcpu.arch.pstate import DAIF, EL1h, el, uses_spx
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.vectors import VectorKind, vector_offset
-from armvcpu.engine.api import LastException, RunEnd
+from armvcpu.engine.api import STORM_LIMIT, LastException, RunEnd
 from armvcpu.engine.fake_memory import FakeMemory
 from armvcpu.engine.fake_parts import FakeCode, FakeListen, FakeRegisters
 from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, LimitReached, MemoryAccess, StopRequested, Trap
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _NO_EXCEPTION = LastException(0, 0, 0, 0, 0, 0)
+_VECTOR_SIZE = 0x80
 
 
 class ScriptedEngine:
@@ -63,8 +65,14 @@ class ScriptedEngine:
         self._handler: TrapHandler = _no_handler
         self._on_entry: EntryHandler = _ignore
         self._states = FakeStates()
-        self.state: CpuState = self._states.new()
+        self.state = self._own_state = self._states.new()
+        self.state.look_at(self.state.own, self._give_up)
         self.registers = FakeRegisters(self._states, lambda: self.state)
+
+    @property
+    def took_exception(self) -> bool:
+        """Is there a last exception?"""
+        return bool(self.last_exception.esr)
 
     def set_trap_handler(self, handler: TrapHandler, on_entry: EntryHandler | None = None) -> None:
         """Install the one trap handler."""
@@ -140,14 +148,22 @@ class ScriptedEngine:
         )  # fmt: skip
         vector = self.registers.of("VBAR_EL1") + int(offset)
         self.entered.append(ExceptionEntry(elr, pstate, esr, far, vector))
-        for name, value in (("ELR", elr), ("SPSR", pstate), ("ESR", esr), ("FAR", far)):
+        written = [("ELR", elr), ("SPSR", pstate), ("ESR", esr)]
+        for name, value in [*written, ("FAR", far)] if has_far(esr) else written:
             self._states.write_sysreg(state, by_name[f"{name}_EL1"].encoding, value)
         self._states.set_sp_el(state, el(pstate) if uses_spx(pstate) else 0, state.frame[FRAME_SP])
         state.frame[FRAME_SP] = state.sp_el(1)
         state.frame[FRAME_PC] = vector
         self._states.set_pstate(state, pstate & 0xF000_0000 | DAIF | EL1h)
-        self.last_exception = LastException(esr, far, elr, 0, 0, 0)
-        if self.listen.observes_exceptions:
+        self._note_exception(esr, far if has_far(esr) else 0, elr, vector)
+
+    def _note_exception(self, esr: int, far: int, elr: int, vector: int) -> None:
+        last = self.last_exception
+        if vector <= elr < vector + _VECTOR_SIZE:
+            self.last_exception = last._replace(esr=esr, far=far, elr=elr, storm=last.storm + 1)
+        else:
+            self.last_exception = LastException(esr, far, elr, 0, esr, elr)
+        if self.listen.observes_exceptions or self.last_exception.storm >= STORM_LIMIT:
             self._on_entry()
 
     def leave(self) -> None:
@@ -183,10 +199,20 @@ class ScriptedEngine:
     def reset_state(self, state: CpuState) -> None:
         """Put a state back to what it is after reset."""
         self._states.reset(state)
+        if state is self.state:
+            self.last_exception = _NO_EXCEPTION
 
     def load(self, state: CpuState) -> None:
-        """Make `state` the running one."""
-        self.state = state
+        """Make `state` the running one, and have another engine that still has it give it up."""
+        if state is not self.state:
+            state.settle()
+            self.state.look_at(self.state.own)
+            state.look_at(state.own, self._give_up)
+            self.state = state
+            self.last_exception = _NO_EXCEPTION
+
+    def _give_up(self) -> None:
+        self.load(self._own_state)
 
     def close(self) -> None:
         """Note it."""

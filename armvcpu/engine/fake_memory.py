@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import PRIVATE_SIZE, TABLES_OFFSET
 from armvcpu.errors import InternalError
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.registers import by_name, register_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RegisterRows
 
 if TYPE_CHECKING:

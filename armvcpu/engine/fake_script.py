@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

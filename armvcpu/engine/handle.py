@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
-from armvcpu.engine.library import library
+from armvcpu.engine.library import (
+    ARCH_ARM64,
+    CPU_ARM64_MAX,
+    CTL_CPU_MODEL,
+    CTL_PAGE_SIZE,
+    CTL_USE_EXITS,
+    MODE_ARM,
+    REG_PC,
+    library,
+)
 from armvcpu.errors import EngineUnsupported
 
 if TYPE_CHECKING:
@@ -19,13 +28,12 @@ class Handle:
     def __init__(self) -> None:
         self.unicorn, self.shim = library(), native.shim()
         unicorn, pointer = self.unicorn, C.c_void_p()
-        unicorn.check(
-            unicorn.quick.uc_open(unicorn.const.UC_ARCH_ARM64, unicorn.const.UC_MODE_ARM, C.byref(pointer)), "uc_open"
-        )
+        unicorn.check(unicorn.quick.uc_open(ARCH_ARM64, MODE_ARM, C.byref(pointer)), "uc_open")
         assert pointer.value is not None
         self.uc: int = pointer.value
-        unicorn.control(self.uc, unicorn.const.UC_CTL_CPU_MODEL, C.c_int(unicorn.reg.UC_CPU_ARM64_MAX))
-        unicorn.control(self.uc, unicorn.const.UC_CTL_UC_PAGE_SIZE, C.c_uint32(4096))
+        unicorn.control(self.uc, CTL_CPU_MODEL, C.c_int(CPU_ARM64_MAX))
+        unicorn.control(self.uc, CTL_PAGE_SIZE, C.c_uint32(4096))
+        unicorn.control(self.uc, CTL_USE_EXITS, C.c_int(1))  # there are none: `until` costs a look at each run's end
         self.engine = self.env = 0
         self.shared = memoryview(b"")
         self.failure: BaseException | None = None
@@ -38,7 +46,7 @@ class Handle:
         for name, function in callbacks.items():
             setattr(table, name, C.cast(function, C.c_void_p))  # type: ignore[arg-type]
         makes_the_cpu = self.unicorn.quick.uc_reg_read
-        makes_the_cpu(self.uc, self.unicorn.reg.UC_ARM64_REG_PC, C.byref(C.c_uint64()))
+        makes_the_cpu(self.uc, REG_PC, C.byref(C.c_uint64()))
         engine = self.shim.attach(self.uc, C.byref(table))
         if engine is None:
             raise EngineUnsupported(

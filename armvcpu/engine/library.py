@@ -8,23 +8,15 @@ ctypes calls takes 1 ms and 0.3 µs. Two handles to one library: `blocking` lets
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812  the customary short name in signature tables
-import importlib.machinery
-import importlib.util
 import os
+import sys
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from armvcpu.arch.static import Any
 from armvcpu.errors import EngineUnsupported, InternalError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 KNOWN_RELEASES = ("2.1.4",)
 """The releases of Unicorn whose structures the shim knows (shim/unicorn.h); pyproject.toml pins the newest."""
-
-NEVER = 0xFFFF_FFFF_FFFF_FFF0
-"""`until` of an endless run: an address in the last page of all, where no guest has code."""
 
 MEM_CALLBACK = C.CFUNCTYPE(None, C.c_void_p, C.c_int, C.c_uint64, C.c_int, C.c_int64, C.c_void_p)
 
@@ -33,7 +25,6 @@ _HANDLE, _POINTER, _SIZE = C.c_void_p, C.c_void_p, C.c_size_t
 _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "uc_open": (C.c_uint, C.c_uint, _POINTER),
     "uc_close": (_HANDLE,),
-    "uc_emu_start": (_HANDLE, C.c_uint64, C.c_uint64, C.c_uint64, _SIZE),
     "uc_mem_unmap": (_HANDLE, C.c_uint64, C.c_uint64),
     "uc_mem_map_ptr": (_HANDLE, C.c_uint64, C.c_uint64, C.c_uint32, _POINTER),
     "uc_mmio_map": (_HANDLE, C.c_uint64, C.c_uint64, _POINTER, _POINTER, _POINTER, _POINTER),
@@ -44,22 +35,29 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
 }
 
 
+ARCH_ARM64, MODE_ARM, CPU_ARM64_MAX = 2, 0, 3
+REG_PC, REG_PSTATE, REG_CP_REG = 260, 265, 290
+PROT_READ, PROT_EXEC, PROT_ALL = 1, 4, 7
+HOOK_INTR, HOOK_CODE, HOOK_MEM_READ, HOOK_MEM_WRITE = 1 << 0, 1 << 2, 1 << 10, 1 << 11
+MEM_WRITE, ERR_FETCH_PROT = 17, 14
+CTL_PAGE_SIZE, CTL_USE_EXITS, CTL_CPU_MODEL, _CTL_WRITE = 1, 4, 7, 1 << 30
+"""Numbers of Unicorn's API; its own files of them take a millisecond to read."""
+
+
 class Library:
-    """Unicorn's functions and constants: `lib.emu_stop(handle)`, `lib.reg.UC_ARM64_REG_PC`, `lib.const.UC_PROT_ALL`.
+    """Unicorn's functions, by two handles.
 
     Functions return Unicorn's error number, 0 for success.
     """
 
-    def __init__(self, directory: Path) -> None:
-        path = os.environ.get("LIBUNICORN_PATH") or str(directory / "lib")
+    def __init__(self, directory: str) -> None:
+        path = os.environ.get("LIBUNICORN_PATH") or f"{directory}/lib"
         if os.path.isdir(path):
             path = f"{path}/{_NAME}"
         try:
             self.blocking, self.quick = C.CDLL(path), C.PyDLL(path)
         except OSError as error:
             raise EngineUnsupported(f"cannot load Unicorn's library: {error}") from error
-        self.const = _constants(directory, "unicorn_const")
-        self.reg = _constants(directory, "arm64_const")
         for name, arguments in _PROTOTYPES.items():
             for handle in (self.quick, self.blocking):
                 getattr(handle, name).argtypes = arguments
@@ -79,7 +77,7 @@ class Library:
 
     def control(self, handle: int, kind: int, *arguments: Any) -> None:
         """`uc_ctl` in its write direction; the arguments are ctypes values."""
-        command = kind | len(arguments) << 26 | self.const.UC_CTL_IO_WRITE << 30
+        command = kind | len(arguments) << 26 | _CTL_WRITE
         error = self.quick.uc_ctl(C.c_void_p(handle), C.c_uint(command), *arguments)
         self.check(error, f"uc_ctl {kind}")
 
@@ -111,18 +109,8 @@ class Library:
 @cache
 def library() -> Library:
     """The process's one Unicorn library; EngineUnsupported with one clear line where there is none."""
-    spec = importlib.util.find_spec("unicorn")
-    if spec is None or not spec.submodule_search_locations:
-        raise EngineUnsupported("the package unicorn is not installed (pip install 'unicorn==2.1.4')")
-    return Library(Path(next(iter(spec.submodule_search_locations))))
-
-
-def _constants(directory: Path, name: str) -> ModuleType:
-    """One of the package's generated constant files, without importing the package around it."""
-    path = directory / f"{name}.py"
-    loader = importlib.machinery.SourceFileLoader(f"armvcpu.engine._{name}", str(path))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    for finder in sys.meta_path:  # as importlib.util.find_spec, whose import takes 4 ms
+        spec = finder.find_spec("unicorn", None)
+        if spec is not None and spec.submodule_search_locations:
+            return Library(next(iter(spec.submodule_search_locations)))
+    raise EngineUnsupported(f"the package unicorn is not installed (pip install 'unicorn=={KNOWN_RELEASES[-1]}')")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
-from armvcpu.engine.library import MEM_CALLBACK
+from armvcpu.engine.library import HOOK_CODE, HOOK_MEM_READ, HOOK_MEM_WRITE, MEM_CALLBACK, MEM_WRITE
 from armvcpu.engine.memory import PAGE
 from armvcpu.engine.state import FRAME_SP
 
@@ -39,18 +38,17 @@ class Listen:
         unicorn, shim = self._handle.unicorn, self._handle.shim
         self._handlers.append(handler)
         hook = shim.new_hook(self._handle.engine, len(self._handlers) - 1)
-        unicorn.add_hook(self._handle.uc, unicorn.const.UC_HOOK_CODE, shim.code, begin, end, data=hook)
+        unicorn.add_hook(self._handle.uc, HOOK_CODE, shim.code, begin, end, data=hook)
         self._code.invalidate()  # blocks that are translated already don't have the call
 
     def on_memory(self, handler: MemoryHandler) -> None:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""
         unicorn = self._handle.unicorn
-        write_kind = unicorn.const.UC_MEM_WRITE
 
         def hook(_uc: int, kind: int, physical: int, width: int, value: int, _data: int) -> None:
             try:
                 address = self._virtual(physical)
-                if kind == write_kind:
+                if kind == MEM_WRITE:
                     handler(False, address, width, value & (1 << 8 * width) - 1)
                 else:
                     handler(True, address, width, None)
@@ -61,13 +59,12 @@ class Listen:
 
         callback = MEM_CALLBACK(hook)
         self._callbacks.append(callback)
-        kinds = unicorn.const.UC_HOOK_MEM_READ | unicorn.const.UC_HOOK_MEM_WRITE
-        unicorn.add_hook(self._handle.uc, kinds, callback)
+        unicorn.add_hook(self._handle.uc, HOOK_MEM_READ | HOOK_MEM_WRITE, callback)
         self._code.invalidate()
 
     def _virtual(self, physical: int) -> int:
         """The virtual address of an access of the instruction at PC."""
-        from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  for a fast start
+        from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  most runs hear of no accesses
 
         state = self._state()
         word = self._memory.fetch_word(state.pc)

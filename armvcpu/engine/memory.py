@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ctypes as C  # noqa: N812
 import mmap
-from typing import TYPE_CHECKING, Any
 
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET
+from armvcpu.engine.library import PROT_ALL, PROT_EXEC, PROT_READ
 from armvcpu.engine.native import IO_READ, IO_WRITE
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ class EngineMemory:
         self.io_read, self.io_write = IO_READ(self._on_read), IO_WRITE(self._on_write)
         self._found, self._word = C.c_uint64(), C.c_uint32()
         self._found_at, self._word_at = C.addressof(self._found), C.addressof(self._word)
-        const = self._unicorn.const
-        self._readable, self._executable, self._everything = const.UC_PROT_READ, const.UC_PROT_EXEC, const.UC_PROT_ALL
         private = memoryview(mmap.mmap(-1, PRIVATE_SIZE))
         self.map_ram(PRIVATE_BASE, private)
         self.tables = private[TABLES_OFFSET:]
@@ -44,9 +43,7 @@ class EngineMemory:
     def map_ram(self, address: int, memory: memoryview) -> None:
         """Map a writable buffer; execution and write permission are stage 2's affair. Multiples of 4096 bytes."""
         buffer = (C.c_char * len(memory)).from_buffer(memory)
-        error = self._unicorn.quick.uc_mem_map_ptr(
-            self._handle.uc, address, len(memory), self._everything, C.addressof(buffer)
-        )
+        error = self._unicorn.quick.uc_mem_map_ptr(self._handle.uc, address, len(memory), PROT_ALL, C.addressof(buffer))
         self._unicorn.check(error, f"mapping RAM at {address:#x}")
         self._regions[address] = buffer
         self._ram[address] = memory
@@ -94,7 +91,7 @@ class EngineMemory:
 
     def translate(self, address: int) -> int | None:
         """The physical address behind a virtual one that can be read or executed, or None."""
-        for access in (self._readable, self._executable):
+        for access in (PROT_READ, PROT_EXEC):
             if not self._unicorn.quick.uc_vmem_translate(self._handle.uc, address, access, self._found_at):
                 return self._found.value
         return None
@@ -116,7 +113,7 @@ class EngineMemory:
         """The instruction word at a virtual address; of memory that can't be executed (yet), too."""
         if address & 3:
             return None
-        if not self._unicorn.quick.uc_vmem_read(self._handle.uc, address, self._executable, self._word_at, 4):
+        if not self._unicorn.quick.uc_vmem_read(self._handle.uc, address, PROT_EXEC, self._word_at, 4):
             return self._word.value
         data = self.read_virtual(address, 4)
         return None if data is None else int.from_bytes(data, "little")

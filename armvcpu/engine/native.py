@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ctypes as C  # noqa: N812  the customary short name in signature tables
 from functools import cache
-from typing import NamedTuple
 
+from armvcpu.arch.static import NamedTuple
 from armvcpu.engine.library import library
 from armvcpu.engine.shim_library import load
 from armvcpu.errors import EngineUnsupported
@@ -49,7 +49,6 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_set_instructions": (None, _ENGINE, _I64),
     "shim_stop_at": (None, _ENGINE, _I64),
     "shim_next_block": (None, _ENGINE, _U32),
-    "shim_ended": (None, _ENGINE),
     "shim_set_lines": (None, _ENGINE, _U32),
     "shim_request_stop": (None, _ENGINE),
     "shim_end_run": (None, _ENGINE),
@@ -85,6 +84,9 @@ class Shim:
             function = getattr(functions, name)
             function.restype, function.argtypes = result, arguments
             setattr(self, name.removeprefix("shim_"), function)
+        self.run = load().blocking.shim_run
+        """It lets other Python threads run."""
+        self.run.restype, self.run.argtypes = _INT, (_ENGINE,)
         problem = functions.shim_bind(unicorn.quick._handle)
         if problem is not None:
             raise EngineUnsupported(f"the installed Unicorn {unicorn.version} can't be used: {problem.decode()}")

@@ -8,11 +8,12 @@ code has them; who answers is looked up at each access, so vCPUs with rows of th
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
-from typing import TYPE_CHECKING
 
-from armvcpu.arch.registers import Encoding, by_name
+from armvcpu.arch.registers import Encoding, op
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.api import BEFORE_NATIVE, NATIVE, UNDEFINED, RegisterRows
+from armvcpu.engine.library import REG_CP_REG, REG_PSTATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
     from armvcpu.engine.api import RowShape
     from armvcpu.engine.handle import Handle
 
-
-_OF_TRANSLATION = frozenset(
-    by_name[name].encoding
-    for name in (
-        "SCTLR_EL1", "SCTLR_EL2", "SCTLR_EL3", "TCR_EL1", "TCR_EL2", "TTBR0_EL1", "TTBR1_EL1", "TTBR0_EL2", "MAIR_EL1",
-        "MAIR_EL2", "CONTEXTIDR_EL1",
-    )
-)  # fmt: skip
-_OF_BREAKPOINTS = frozenset(by_name[name].encoding for n in range(16) for name in (f"DBGBVR{n}_EL1", f"DBGBCR{n}_EL1"))
+_OF_TRANSLATION = frozenset((
+    op(3, 0, 1, 0, 0), op(3, 4, 1, 0, 0), op(3, 6, 1, 0, 0),  # SCTLR_EL1, EL2, EL3
+    op(3, 0, 2, 0, 2), op(3, 4, 2, 0, 2), op(3, 0, 2, 0, 0), op(3, 0, 2, 0, 1), op(3, 4, 2, 0, 0),  # TCR_ELx, TTBRn_ELx
+    op(3, 0, 10, 2, 0), op(3, 4, 10, 2, 0), op(3, 0, 13, 0, 1),  # MAIR_EL1, MAIR_EL2, CONTEXTIDR_EL1
+))  # fmt: skip
+_OF_BREAKPOINTS = frozenset(op(2, 0, 0, n, op2) for n in range(16) for op2 in (4, 5))
+"""DBGBVRn_EL1 and DBGBCRn_EL1."""
 
 
 class CpReg(C.Structure):
@@ -58,7 +57,6 @@ class Registers:
         unicorn = handle.unicorn
         self._read, self._write, self._check = unicorn.quick.uc_reg_read, unicorn.quick.uc_reg_write, unicorn.check
         self._uc = handle.uc
-        self._cp_reg, self._pstate = unicorn.reg.UC_ARM64_REG_CP_REG, unicorn.reg.UC_ARM64_REG_PSTATE
         self._cells: dict[int, tuple[CpReg, int]] = {}
         self._rows = RegisterRows()
         self._shape: RowShape = ()
@@ -68,14 +66,14 @@ class Registers:
     def read(self, encoding: int) -> int:
         """A system register by its packed encoding."""
         cell, at = self._cells.get(encoding) or self._cell(encoding)
-        self._check(self._read(self._uc, self._cp_reg, at), "uc_reg_read CP_REG")
+        self._check(self._read(self._uc, REG_CP_REG, at), "uc_reg_read CP_REG")
         return int(cell.value)
 
     def write(self, encoding: int, value: int) -> None:
         """Write a system register by its packed encoding, with all that follows from it."""
         cell, at = self._cells.get(encoding) or self._cell(encoding)
         cell.value = value
-        self._check(self._write(self._uc, self._cp_reg, at), "uc_reg_write CP_REG")
+        self._check(self._write(self._uc, REG_CP_REG, at), "uc_reg_write CP_REG")
         if encoding in _OF_TRANSLATION:  # Unicorn does what follows from a write only where the guest writes these
             self._handle.shim.flush_tlb(self._handle.engine)
         elif encoding in _OF_BREAKPOINTS:
@@ -84,7 +82,7 @@ class Registers:
     def write_pstate(self, value: int) -> None:
         """Write PSTATE, in the layout of SPSR_ELx; the SP banks are the caller's affair."""
         cell = C.c_uint64(value)
-        self._check(self._write(self._uc, self._pstate, C.addressof(cell)), "uc_reg_write PSTATE")
+        self._check(self._write(self._uc, REG_PSTATE, C.addressof(cell)), "uc_reg_write PSTATE")
         self._handle.shim.rebuild(self._handle.engine)
 
     def _cell(self, encoding: int) -> tuple[CpReg, int]:
@@ -102,7 +100,7 @@ class Registers:
 
     def present(self, identity: Sequence[int]) -> None:
         """Which instructions there are: ID_AA64ISAR0_EL1, ISAR1, PFR0, PFR1, MMFR1 and MMFR2 of the CPU shown."""
-        if tuple(identity) != self._presented:
+        if identity is not self._presented and tuple(identity) != self._presented:
             self._presented = tuple(identity)
             self._handle.shim.present(self._handle.engine, (C.c_uint64 * 6)(*identity))
             self._forget_code()
@@ -135,7 +133,8 @@ class Registers:
 
     def _answer_write(self, encoding: int, value: int) -> int:
         try:
-            return self._rows.writes[encoding](value) or 0
+            write = self._rows.writes.get(encoding)
+            return value if write is None else write(value) or 0  # none: who listened has gone, the code is still there
         except BaseException as failure:
             self._handle.fail(failure)
             return value

@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.selftest_bench import Bench, MismatchError
 from armvcpu.engine.selftest_checks import CHECKS, Check
 from armvcpu.errors import ArmvcpuError, EngineUnsupported

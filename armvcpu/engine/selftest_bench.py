@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import mmap
 import struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.pstate import DAIF, EL1h
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.stage2 import ADDRESS_MASK, PAGE_TYPE, S2AP, SH, TABLE_TYPE, XN, MemAttr, Stage2Descriptor
 from armvcpu.arch.stage2 import Stage2Geometry as Geometry
+from armvcpu.arch.static import TYPE_CHECKING, NamedTuple
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET, Engine, RunEnd
 
 if TYPE_CHECKING:

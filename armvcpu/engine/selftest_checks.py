@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.registers import by_name, instruction_from_access
 from armvcpu.arch.stage2 import S2AP, XN
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import BEFORE_NATIVE, CONSTANT, NATIVE, PYTHON, UNDEFINED, RegisterRows, RunEnd
 from armvcpu.engine.selftest_bench import (
     ADD_X0_1,

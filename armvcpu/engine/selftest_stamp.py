@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from armvcpu import __version__
 from armvcpu.engine.library import library
+from armvcpu.engine.shim_library import load
 
 
 def ensure_selftest() -> None:
@@ -19,8 +19,8 @@ def ensure_selftest() -> None:
     Raises:
         EngineUnsupported: naming the first check that failed.
     """
-    stamp = stamp_path(Path(library().quick._name))
-    if stamp is not None and stamp.exists():
+    stamp = stamp_path(library().quick._name)
+    if stamp is not None and os.path.exists(stamp):
         return
     from armvcpu.engine.selftest import require, run_selftest  # noqa: PLC0415  the checks cost a start 10 ms
 
@@ -29,28 +29,37 @@ def ensure_selftest() -> None:
         _remember(stamp)
 
 
-def stamp_path(unicorn: Path) -> Path | None:
-    """The file whose existence says that this Unicorn, armvcpu and Python passed; None where there can be none."""
+def stamp_path(unicorn: str | os.PathLike[str]) -> str | None:
+    """The file whose existence says that this Unicorn, armvcpu and Python passed; None where there can be none.
+
+    The shim is a part of that: its size and time are in the name too.
+    """
     try:
-        about = unicorn.stat()
-        cache = _cache_directory()
-    except (OSError, RuntimeError):
+        builds = [os.stat(path) for path in (unicorn, load().quick._name)]
+    except OSError:
         return None
-    build = f"{about.st_size:x}-{about.st_mtime_ns:x}"
-    return cache / f"selftest-{__version__}-{sys.implementation.cache_tag}-{build}"
+    cache = _cache_directory()
+    build = "-".join(f"{about.st_size:x}-{about.st_mtime_ns:x}" for about in builds)
+    return cache and f"{cache}/selftest-{__version__}-{sys.implementation.cache_tag}-{build}"
 
 
-def _cache_directory() -> Path:
+def _cache_directory() -> str | None:
     """$ARMVCPU_CACHE, or `armvcpu` in the user's cache directory (XDG Base Directory Specification)."""
     if chosen := os.environ.get("ARMVCPU_CACHE"):
-        return Path(chosen).absolute()
+        return os.path.abspath(chosen)
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "armvcpu"
+    if not base.startswith("/"):
+        home = os.path.expanduser("~")
+        if not home.startswith("/"):
+            return None
+        base = f"{home}/.cache"
+    return f"{base}/armvcpu"
 
 
-def _remember(stamp: Path) -> None:
+def _remember(stamp: str) -> None:
     try:
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.touch()
+        os.makedirs(os.path.dirname(stamp), exist_ok=True)
+        with open(stamp, "a"):
+            pass
     except OSError:
         return  # then the self-test runs again next time

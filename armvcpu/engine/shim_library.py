@@ -10,12 +10,11 @@ import ctypes as C  # noqa: N812  the customary short name in signature tables
 import os
 import sys
 from functools import cache
-from pathlib import Path
-from typing import NamedTuple
 
+from armvcpu.arch.static import NamedTuple
 from armvcpu.errors import EngineUnsupported
 
-DIRECTORY = Path(__file__).parent / "shim"
+DIRECTORY = f"{os.path.dirname(__file__)}/shim"
 LIBRARY_NAME = "libarmvcpu.so"
 HOSTS = ("linux x86_64", "linux aarch64")
 OVERRIDE = "ARMVCPU_SHIM"
@@ -34,7 +33,7 @@ def load() -> ShimLibrary:
     """The process's one native part; EngineUnsupported with one clear line where there is none that fits."""
     require_host(host())
     override = os.environ.get(OVERRIDE)
-    return open_library(Path(override) if override else DIRECTORY / LIBRARY_NAME, DIRECTORY)
+    return open_library(override or f"{DIRECTORY}/{LIBRARY_NAME}", DIRECTORY)
 
 
 def host() -> str:
@@ -49,13 +48,13 @@ def require_host(name: str) -> None:
         raise EngineUnsupported(f"armvcpu runs on Linux on x86-64 and AArch64 only; this host is {name}")
 
 
-def open_library(path: Path, sources: Path) -> ShimLibrary:
+def open_library(path: str | os.PathLike[str], sources: str | os.PathLike[str]) -> ShimLibrary:
     """The library at `path`, compared with the C files in the directory `sources` if there are any."""
-    if not path.is_file():
-        where = f" ({OVERRIDE} is {path})" if path.parent != sources else ""
+    if not os.path.isfile(path):
+        where = f" ({OVERRIDE} is {path})" if os.path.dirname(path) != os.fspath(sources) else ""
         raise EngineUnsupported(f"the engine's native part is not built (run make, or pip install -e .){where}")
     try:
-        shim = ShimLibrary(C.CDLL(str(path)), C.PyDLL(str(path)))
+        shim = ShimLibrary(C.CDLL(os.fspath(path)), C.PyDLL(os.fspath(path)))
         shim.quick.shim_sources.restype, shim.quick.shim_sources.argtypes = C.c_char_p, ()
         made_from = shim.quick.shim_sources()
     except (OSError, AttributeError) as error:
@@ -65,14 +64,16 @@ def open_library(path: Path, sources: Path) -> ShimLibrary:
     return shim
 
 
-def _may_be_stale(library: Path, sources: Path) -> bool:
+def _may_be_stale(library: str | os.PathLike[str], sources: str | os.PathLike[str]) -> bool:
     """Whether a source is newer than the library: a look at a few times, where a hash reads every file."""
-    built = library.stat().st_mtime_ns
+    built = os.stat(library).st_mtime_ns
     with os.scandir(sources) as entries:
         return any(entry.name.endswith((".c", ".h")) and entry.stat().st_mtime_ns > built for entry in entries)
 
 
-def _source_hash(sources: Path) -> str:
+def _source_hash(sources: str | os.PathLike[str]) -> str:
+    from pathlib import Path  # noqa: PLC0415
+
     from armvcpu.engine.shim.build import source_hash  # noqa: PLC0415  not in a wheel, as the sources aren't
 
-    return source_hash(sources)
+    return source_hash(Path(sources))

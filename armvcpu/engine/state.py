@@ -6,7 +6,7 @@ lies in it is a fact of the installed Unicorn (shim/unicorn.h) that the self-tes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from armvcpu.arch.static import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The engine on Unicorn: one `uc_engine` is one physical CPU, with EL2 under the control of Python.
 
-The only file with a run loop around `uc_emu_start`. The guest runs at Non-secure EL1 and EL0 under a real HCR_EL2, so
+The guest runs at Non-secure EL1 and EL0 under a real HCR_EL2, so
 traps arrive with the architecture's syndrome; what it takes itself, the shim enters (shim/traps.c). docs/engine.md
 tells what Unicorn leaves to us and why.
 """
@@ -8,19 +8,19 @@ tells what Unicorn leaves to us and why.
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import op
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.api import LastException, RunEnd
 from armvcpu.engine.code import Code
 from armvcpu.engine.handle import Handle
-from armvcpu.engine.library import NEVER
+from armvcpu.engine.library import ERR_FETCH_PROT, HOOK_INTR
 from armvcpu.engine.listen import Listen
 from armvcpu.engine.memory import EngineMemory
-from armvcpu.engine.native import COUNTDOWN, COUNTING, EXACT, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
+from armvcpu.engine.native import COUNTING, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
 from armvcpu.engine.registers import Registers
-from armvcpu.engine.state import FRAME_PC, CpuState, Layout, Views
+from armvcpu.engine.state import CpuState, Layout, Views
 from armvcpu.errors import InternalError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _SCTLR_RESET = 0x30D0_0800
 _PSTATE_EL1H_MASKED = 0x3C5
 _EXTERNAL_ABORT = 1 << 25 | 0x10  # IL, IFSC
 _IRQ, _FIQ = 2, 0x10
+ENDS = (RunEnd.LEFT, RunEnd.YIELDED, RunEnd.LIMIT, RunEnd.STOPPED)
+"""`enum end` of shim/run.c; behind them come Unicorn's errors."""
 
 
 class UnicornEngine:
@@ -41,7 +43,7 @@ class UnicornEngine:
     def __init__(self) -> None:
         self._handle = handle = Handle()
         self._shim, self._unicorn = handle.shim, handle.unicorn
-        self._start = self._unicorn.blocking.uc_emu_start
+        self._go = self._shim.run
         self.memory, self.code = EngineMemory(handle), Code(handle)
         self.listen = Listen(handle, self.code, self.memory, lambda: self.state)
         self.registers = Registers(handle, self.code.invalidate)
@@ -59,7 +61,7 @@ class UnicornEngine:
             }
         )
         self._engine, self._shared = handle.engine, handle.shared
-        self._unicorn.add_hook(handle.uc, self._unicorn.const.UC_HOOK_INTR, self._shim.trap, data=self._engine)
+        self._unicorn.add_hook(handle.uc, HOOK_INTR, self._shim.trap, data=self._engine)
         self._layout = Layout(*self._shim.layout)
         self._env = self._views(handle.env)
         self._set_up_el2()
@@ -103,6 +105,11 @@ class UnicornEngine:
         self._shim.take_exception(self._engine, 1, esr, far, serror)
 
     @property
+    def took_exception(self) -> bool:
+        """Is there a last exception?"""
+        return bool(self._shared[native.LAST_ESR])
+
+    @property
     def last_exception(self) -> LastException:
         """The last one that was entered at EL1, by whomever."""
         words, mask = self._shared, 0xFFFF_FFFF_FFFF_FFFF
@@ -115,36 +122,25 @@ class UnicornEngine:
 
     def run(self, limit: int = 0) -> RunEnd:
         """Run until the handler leaves, a stop is requested, or `limit` instructions are done."""
-        self.code.drain()
-        self._shared[LEFT] = self._shared[YIELDED] = 0
+        if self.code.is_stale:
+            self.code.drain()
+        shared = self._shared
+        shared[LEFT] = shared[YIELDED] = 0
         if limit:
             return self._run_exactly(limit)
         end = self._run()
         return RunEnd.STOPPED if end is RunEnd.LIMIT else end
 
-    def _run(self) -> RunEnd:
-        """LIMIT is for a count that has been reached, and for the end of a block that was to be the last."""
-        shim, engine, shared, frame = self._shim, self._engine, self._shared, self._env.frame
-        is_exact = shared[EXACT]
-        while True:
-            error = self._start(self._handle.uc, frame[FRAME_PC], NEVER, 0, 0)
-            has_begun = not shared[EXACT]
-            shim.ended(engine)
-            if self._handle.failure is not None:
-                failure, self._handle.failure = self._handle.failure, None
-                raise failure
-            if error:
-                self._engine_error(error)
-            if shared[LEFT]:
-                return RunEnd.LEFT
-            if shared[YIELDED]:
-                return RunEnd.YIELDED
-            if is_exact and (has_begun or error):
+    def _run(self, *, exact: bool = False) -> RunEnd:
+        """LIMIT is for a count that has been reached, and for the end of a block that was to be the last (`exact`)."""
+        while (end := self._go(self._engine)) >= len(ENDS):
+            self._engine_error(end - len(ENDS))
+            if exact:
                 return RunEnd.LIMIT
-            if shim.take_stop(engine):
-                return RunEnd.STOPPED
-            if is_exact or (shared[COUNTING] and shared[COUNTDOWN] <= 0):
-                return RunEnd.LIMIT
+        if end == 0 and self._handle.failure is not None:
+            failure, self._handle.failure = self._handle.failure, None
+            raise failure
+        return ENDS[end]
 
     def _run_exactly(self, limit: int) -> RunEnd:
         """As always up to the last block or two, and the rest in blocks of the length that is left."""
@@ -159,7 +155,7 @@ class UnicornEngine:
             if self.instructions >= self._stop:
                 return RunEnd.STOPPED
             self._shim.next_block(self._engine, min(left, LONGEST_BLOCK))
-            end = self._run()
+            end = self._run(exact=True)
             if end is not RunEnd.LIMIT:
                 return end
         return RunEnd.LIMIT
@@ -176,7 +172,7 @@ class UnicornEngine:
 
     def _engine_error(self, error: int) -> None:
         """Unicorn gave up: a fetch from a device is the guest's external abort, all else a bug of ours."""
-        if error != self._unicorn.const.UC_ERR_FETCH_PROT:
+        if error != ERR_FETCH_PROT:
             self._unicorn.check(error, f"uc_emu_start at PC {self.state.pc:#x}")
         ec = 0x21 if self.state.pstate & 0xC else 0x20
         self.take_exception(ec << 26 | _EXTERNAL_ABORT, self.state.pc)
@@ -187,7 +183,7 @@ class UnicornEngine:
         self._shared[LEFT] = self._shared[YIELDED] = 0
         is_stopped = self._shim.take_stop(self._engine)
         self._shim.next_block(self._engine, 1)
-        while self._run() is RunEnd.STOPPED:
+        while self._run(exact=True) is RunEnd.STOPPED:
             is_stopped = True
             self._shim.next_block(self._engine, 1)
         if is_stopped:

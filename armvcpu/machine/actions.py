@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
-
 from armvcpu.arch.psci import PsciStatus
+from armvcpu.arch.static import TYPE_CHECKING, assert_never
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.turns import TURN_NS
 from armvcpu.vcpu.exits import (

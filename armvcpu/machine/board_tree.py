@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.psci import psci_by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
-from armvcpu.devices.gicv2 import Gicv2
+from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.machine.devicetree import DeviceTree
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _pmu(board: Board) -> DtNode:
 
 def _ppi_flags(board: Board) -> int:
     """A level; with a GICv2 a mask of the CPUs as well, bits 15:8 (binding `arm,gic`)."""
-    mask = (1 << len(board.mpidrs)) - 1 << 8 if isinstance(board.gic, Gicv2) else 0
+    mask = 0 if isinstance(board.gic, Gicv3) else (1 << len(board.mpidrs)) - 1 << 8
     return IRQ_TYPE_LEVEL_HIGH | mask
 
 

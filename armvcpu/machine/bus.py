@@ -9,9 +9,8 @@ abort with its exact PC, and the machine serves it from here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.flash import Flash
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.mapping import MappingFlags
@@ -29,8 +28,7 @@ PAGE = 4096
 DEVICE = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.DEVICE
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Row):
     """Whole pages of guest-physical addresses and the callbacks that serve them."""
 
     base: int

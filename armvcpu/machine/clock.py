@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Protocol
+
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from threading import Event

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 from armvcpu.arch.idregs import model
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Literal
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 """What the options may be, and how that is said; of those that are not several."""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineConfig:
+class MachineConfig(Row):
     """One `virt` machine. Sizes are bytes; the rest is named as on the command line."""
 
     image: PathLike | None = None

@@ -6,7 +6,7 @@ serves tests and embedding programs, `console_stdio.py` has the process's standa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable

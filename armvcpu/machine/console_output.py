@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import select
 import threading
-from typing import TYPE_CHECKING
+
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,14 +7,15 @@ import os
 import select
 import signal
 import threading
-from typing import TYPE_CHECKING, Self
 
+from armvcpu.arch.static import TYPE_CHECKING, Self
 from armvcpu.machine.console import nothing, take_from
 from armvcpu.machine.console_output import FLUSH_AFTER_MS, BufferedOutput
-from armvcpu.machine.console_terminal import HELP, Escape, EscapeFilter, RawTerminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from armvcpu.machine.console_terminal import Escape, EscapeFilter, RawTerminal
 
 INPUT_LIMIT = 64 << 10
 """Bytes of piped input that wait for the guest before reading pauses."""
@@ -41,8 +42,12 @@ class StdioConsole(BufferedOutput):
         self._input_limit = INPUT_LIMIT
         self._stdin = stdin
         self._is_tty = os.isatty(stdin)
-        self._terminal = RawTerminal(stdin)
-        self._filter = EscapeFilter()
+        self._terminal: RawTerminal | None = None
+        self._filter: EscapeFilter | None = None
+        if self._is_tty:
+            from armvcpu.machine.console_terminal import EscapeFilter, RawTerminal  # noqa: PLC0415  for a fast start
+
+            self._terminal, self._filter = RawTerminal(stdin), EscapeFilter()
         self._input = bytearray()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -96,25 +101,26 @@ class StdioConsole(BufferedOutput):
             self._undo.callback(os.close, self._wake_out)
             os.set_blocking(self._wake_in, False)
             os.set_blocking(self._wake_out, False)
-            if self._is_tty:
+            if self._terminal is not None:
                 self._undo.enter_context(self._terminal)
-                self._handle_job_control()
+                self._handle_job_control(self._terminal)
             thread = threading.Thread(target=self._serve, name="console", daemon=True)
             self._closing = self._timer_runs = False
             thread.start()
             self._thread = thread
             self._undo = self._undo.pop_all()
 
-    def _handle_job_control(self) -> None:
+    def _handle_job_control(self, terminal: RawTerminal) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number, handler in ((signal.SIGTSTP, self._terminal.suspend), (signal.SIGCONT, self._terminal.resume)):
+            for number, handler in ((signal.SIGTSTP, terminal.suspend), (signal.SIGCONT, terminal.resume)):
                 self._undo.callback(signal.signal, number, signal.signal(number, handler))
 
     def close(self) -> None:
         """Stop reading, write out what waits and restore the terminal; may be called twice."""
         if self._thread is None:
             return
-        self._terminal.restore()
+        if self._terminal is not None:
+            self._terminal.restore()
         self._closing = True
         self._wake()
         self._thread.join()
@@ -172,16 +178,18 @@ class StdioConsole(BufferedOutput):
         if self.eof:
             self._ended.set()
         arrived = False
-        for part in self._filter.feed(data) if self._is_tty else (data,):
-            if isinstance(part, Escape):
-                self._obey(part)
-            else:
+        for part in (data,) if self._filter is None else self._filter.feed(data):
+            if isinstance(part, bytes):
                 self._input += part
                 arrived = arrived or bool(part)
+            else:
+                self._obey(part)
         if arrived or self.eof:
             self.on_input()
 
     def _obey(self, command: Escape) -> None:
+        from armvcpu.machine.console_terminal import HELP, Escape  # noqa: PLC0415
+
         match command:
             case Escape.QUIT:
                 self.on_quit()

@@ -1,14 +1,14 @@
 """What a CPU has to do with time: its two timers, its Performance Monitors, and when the next of them is due.
 
-A CPU that is not bound keeps its timers here; they are shown to the engine when it is bound again.
+The timers are here, whether the CPU is bound or not; of the engine's own only the counts are used, by the host's clock.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.clock import NO_DEADLINE, NS_PER_COUNT
 from armvcpu.vcpu.pmu import Pmu
 from armvcpu.vcpu.timer import GuestTimer
@@ -36,11 +36,9 @@ class CpuTime:
     def __init__(self, vcpu: Aarch64VCpu, pcpu: Aarch64PerCpu, clock: Clock) -> None:
         self.vcpu, self._pcpu, self._now = vcpu, pcpu, clock.ns
         self.timers = {
-            "V": GuestTimer(self.virtual_count, self._shower("V"), _unconnected),
-            "P": GuestTimer(self.physical_count, self._shower("P"), _unconnected),
+            "V": GuestTimer(self.virtual_count, _unconnected),
+            "P": GuestTimer(self.physical_count, _unconnected),
         }
-        self._shown: dict[str, tuple[int, int]] = {}
-        """CTL and CVAL as they stand in its saved registers."""
         self.deadline = NO_DEADLINE
         """When the next timer's condition is met or a counter overflows, ns of the machine's clock."""
         self.on_deadline: Callable[[], object] = _nothing
@@ -50,7 +48,8 @@ class CpuTime:
         vcpu.sysregs.add_pmu(self.pmu)
         for timer in self.timers:
             for part in ("CTL", "CVAL", "TVAL"):
-                vcpu.sysregs.add(by_name[f"CNT{timer}_{part}_EL0"].encoding, None, partial(self._on_write, timer, part))
+                read, write = partial(self.timers[timer].read, part), partial(self._on_write, timer, part)
+                vcpu.sysregs.add(by_name[f"CNT{timer}_{part}_EL0"].encoding, read, write)
 
     @property
     def is_bound(self) -> bool:
@@ -64,7 +63,7 @@ class CpuTime:
         self.pmu.line = overflow
 
     def _on_write(self, timer: str, part: str, value: int) -> None:
-        """The guest writes CTL, CVAL or TVAL of timer "V" or "P"; what it reads is the engine's."""
+        """The guest writes CTL, CVAL or TVAL of timer "V" or "P"."""
         self.timers[timer].write(part, value)
         self._set_deadline()
         self.on_deadline()
@@ -111,7 +110,6 @@ class CpuTime:
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
         """Return to a state of the timers while not bound: the virtual count goes on from what it was."""
         self._offset = self.physical_count() - virtual_count
-        self._shown.clear()
         for name, (ctl, cval, level) in timers.items():
             self.timers[name].load(ctl, cval, level)
         self._set_deadline()
@@ -126,25 +124,9 @@ class CpuTime:
 
     def read_count(self, name: str) -> int:
         """What MRS of CNTVCT_EL0, CNTPCT_EL0 or a timer's TVAL reads (DDI 0487 D11.2.4)."""
-        timer = name[3]
-        count = self.virtual_count() if timer == "V" else self.physical_count()
         if "TVAL" in name:
-            return (self.timers[timer].cval - count) & 0xFFFF_FFFF
-        return count & _U64
-
-    def _shower(self, timer: str) -> Callable[[int, int], None]:
-        ctl, cval = by_name[f"CNT{timer}_CTL_EL0"].encoding, by_name[f"CNT{timer}_CVAL_EL0"].encoding
-
-        def show(control: int, compare: int) -> None:
-            if self.is_bound:
-                shown = self._shown.get(timer)
-                if shown is None or shown[0] != control:
-                    self.vcpu.engine.registers.write(ctl, control)
-                if shown is None or shown[1] != compare:
-                    self.vcpu.engine.registers.write(cval, compare)
-                self._shown[timer] = control, compare
-
-        return show
+            return self.timers[name[3]].read("TVAL")
+        return (self.virtual_count() if name == "CNTVCT_EL0" else self.physical_count()) & _U64
 
     def _reset_time(self) -> None:
         for timer in self.timers.values():

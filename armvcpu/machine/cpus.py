@@ -6,10 +6,9 @@ it is bound again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.pstate import PState
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.cpu_time import CpuTime
 
 if TYPE_CHECKING:
@@ -160,7 +159,6 @@ class Cpu(CpuTime):
             entry, argument = self.pending_start
             self.pending_start = None
             self.vcpu.reset()
-            self._shown.clear()
             self.vcpu.set_entry(entry)
             self.vcpu.set_gpr(0, argument)
         self.update_timers()

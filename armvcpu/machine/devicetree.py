@@ -1,15 +1,16 @@
 """Device trees: `DtNode` data to a flattened blob, and what booting adds to a tree.
 
-Devicetree Specification v0.4, chapter 5 (flattened format) and sections 3.4 and 3.6 (/memory, /chosen). The
-`fdt` library encodes. The board's own tree and one that a user gives (`devicetree_reader`) go the same way.
+Devicetree Specification v0.4, chapter 5 (flattened format) and sections 3.4 and 3.6 (/memory, /chosen). The board's own
+tree and one that a user gives (`devicetree_reader`) go the same way. The `fdt` library, which the tests read with, is
+not used to encode: it took most of the time that a machine needs before its engine is there.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.dtnode import DtNode, Ref
 from armvcpu.errors import ImageError, InternalError
 
@@ -19,9 +20,17 @@ if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtValue
 
 VERSION = 17
+MAGIC = 0xD00DFEED
+BEGIN_NODE, END_NODE, PROP, NOP, END = 1, 2, 3, 4, 9
+
+# magic, totalsize, off_dt_struct, off_dt_strings, off_mem_rsvmap, version, last_comp_version,
+# boot_cpuid_phys, size_dt_strings, size_dt_struct
+HEADER = struct.Struct(">10I")
+RESERVATION = struct.Struct(">QQ")
+_PROPERTY = struct.Struct(">3I")  # the token, the length of the value, the offset of the name
 
 
-class DeviceTree(NamedTuple):
+class DeviceTree(Row):
     """A tree with the blob's two other contents: memory reservations (address, size) and the boot CPU."""
 
     root: DtNode
@@ -35,21 +44,12 @@ def render(tree: DeviceTree) -> bytes:
     Raises:
         InternalError: a `Ref` names no node, or two nodes have one label.
     """
-    import fdt  # noqa: PLC0415  a run that only asks for help does not need it
-
-    phandles = _assign_phandles(tree.root)
-    library: Any = fdt  # it has no types
-    blob = library.FDT(entries=[{"address": base, "size": size} for base, size in tree.reservations])
-    blob.header.version = VERSION
-    blob.header.boot_cpuid_phys = tree.boot_cpuid_phys
-    blob.root = _encode_node(tree.root, phandles, library)
-    encoded: bytes = blob.to_dtb()
-    return encoded
+    return _Encoder(_assign_phandles(tree.root)).encode(tree)
 
 
 def to_dts(blob: bytes) -> str:
     """Device-tree source of a blob that `render` made."""
-    import fdt  # noqa: PLC0415  a run that only asks for help does not need it
+    import fdt  # noqa: PLC0415  for a fast start
 
     text: str = fdt.parse_dtb(blob).to_dts()
     return text
@@ -90,16 +90,60 @@ def walk(root: DtNode) -> Iterator[DtNode]:
         yield from walk(child)
 
 
-def _encode_node(node: DtNode, phandles: dict[str, int], fdt: Any) -> Any:
-    encoded = fdt.Node(node.name or "/")
-    props: Mapping[str, DtValue] = node.props
-    if node.label is not None:
-        props = {**props, "phandle": (phandles[node.label],)}
-    for name, value in props.items():
-        encoded.append(fdt.PropBytes(name, data=encode_value(value, phandles)))
-    for child in node.children:
-        encoded.append(_encode_node(child, phandles, fdt))
-    return encoded
+class _Encoder:
+    """Writes one blob: header, reservations, structure block and strings block, in this order (5.1)."""
+
+    def __init__(self, phandles: dict[str, int]) -> None:
+        self._phandles = phandles
+        self._structure = bytearray()
+        self._strings = bytearray()
+        self._offsets: dict[str, int] = {}
+        """Of the names of properties, in the strings block."""
+
+    def encode(self, tree: DeviceTree) -> bytes:
+        """The whole blob."""
+        reservations = b"".join(RESERVATION.pack(*entry) for entry in (*tree.reservations, (0, 0)))
+        self._node(tree.root)
+        self._structure += END.to_bytes(4, "big")
+        structure_at = HEADER.size + len(reservations)
+        strings_at = structure_at + len(self._structure)
+        header = HEADER.pack(
+            MAGIC, strings_at + len(self._strings), structure_at, strings_at, HEADER.size,
+            VERSION, VERSION - 1, tree.boot_cpuid_phys, len(self._strings), len(self._structure),
+        )  # fmt: skip
+        return b"".join((header, reservations, self._structure, self._strings))
+
+    def _node(self, node: DtNode) -> None:
+        self._structure += BEGIN_NODE.to_bytes(4, "big")
+        self._add(node.name.encode("ascii") + b"\0")
+        for name, value in node.props.items():
+            if name != "phandle" or node.label is None:
+                self._property(name, encode_value(value, self._phandles))
+        if node.label is not None:
+            self._property("phandle", self._phandles[node.label].to_bytes(4, "big"))
+        for child in node.children:
+            self._node(child)
+        self._structure += END_NODE.to_bytes(4, "big")
+
+    def _property(self, name: str, value: bytes) -> None:
+        offset = self._offsets.get(name)
+        if offset is None:
+            offset = self._offsets[name] = self._place(name.encode("ascii") + b"\0")
+        self._structure += _PROPERTY.pack(PROP, len(value), offset)
+        self._add(value)
+
+    def _place(self, name: bytes) -> int:
+        """Where a name is in the strings block, if only as the end of a longer one; it is added where it is not."""
+        offset = self._strings.find(name)
+        if offset < 0:
+            offset = len(self._strings)
+            self._strings += name
+        return offset
+
+    def _add(self, data: bytes) -> None:
+        """Data with zeroes up to the next multiple of 4."""
+        self._structure += data
+        self._structure += bytes(-len(data) % 4)
 
 
 def encode_value(value: DtValue, phandles: Mapping[str, int]) -> bytes:
@@ -150,9 +194,9 @@ def with_boot(
     reg = memory[0].to_bytes(4 * address, "big") + memory[1].to_bytes(4 * size, "big")
     kept = [node for node in tree.root.children if node.name.partition("@")[0] not in ("memory", "chosen")]
     old = next((node for node in tree.root.children if node.name == "chosen"), DtNode("chosen"))
-    new = replace(old, props={**old.props, **props})
+    new = old.replace(props={**old.props, **props})
     memory_node = DtNode(f"memory@{memory[0]:x}", {"device_type": "memory", "reg": reg})
-    return tree._replace(root=replace(tree.root, children=(new, memory_node, *kept)))
+    return tree.replace(root=tree.root.replace(children=(new, memory_node, *kept)))
 
 
 def _cells(root: DtNode, name: str) -> int:

@@ -5,8 +5,8 @@ Two machines of a kind differ in the seeds of /chosen, which are put into the fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.devicetree import render, with_boot
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MOST = 16
 _Key = tuple[object, ...]
 
 
-class _Kept(NamedTuple):
+class _Kept(Row):
     tree: DeviceTree  # held, so that no other one can have its id
     blob: bytes
     seeds: Mapping[str, bytes]

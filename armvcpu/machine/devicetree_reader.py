@@ -1,8 +1,8 @@
 """Reads a flattened device tree, keeping every property's bytes as they are.
 
-Devicetree Specification v0.4, chapter 5. The `fdt` library, which `devicetree` encodes with, does not serve
-here: a user's tree must come through unchanged, and the library guesses each property's type from its bytes
-and does not know FDT_NOP, which the trees that QEMU dumps contain. Any damage ends in ImageError.
+Devicetree Specification v0.4, chapter 5. The `fdt` library does not serve here: a user's tree must come through
+unchanged, and the library guesses each property's type from its bytes and does not know FDT_NOP, which the trees that
+QEMU dumps contain. Any damage ends in ImageError.
 """
 
 from __future__ import annotations
@@ -12,22 +12,27 @@ from typing import TYPE_CHECKING
 
 from armvcpu.devices.dtnode import DtNode
 from armvcpu.errors import ImageError
-from armvcpu.machine.devicetree import VERSION, DeviceTree
+from armvcpu.machine.devicetree import (
+    BEGIN_NODE,
+    END,
+    END_NODE,
+    HEADER,
+    MAGIC,
+    NOP,
+    PROP,
+    RESERVATION,
+    VERSION,
+    DeviceTree,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from armvcpu.devices.dtnode import DtValue
 
-MAGIC = 0xD00DFEED
-BEGIN_NODE, END_NODE, PROP, NOP, END = 1, 2, 3, 4, 9
 MAX_DEPTH = 64
 """Nesting of nodes that is read; real trees have less than ten levels."""
 
-# magic, totalsize, off_dt_struct, off_dt_strings, off_mem_rsvmap, version, last_comp_version,
-# boot_cpuid_phys, size_dt_strings, size_dt_struct
-_HEADER = struct.Struct(">10I")
-_RESERVATION = struct.Struct(">QQ")
 _CELL = struct.Struct(">I")
 
 
@@ -49,7 +54,7 @@ class _Reader:
     """One pass over a blob; ValueError, IndexError or struct.error when it is damaged."""
 
     def __init__(self, blob: bytes) -> None:
-        header = _HEADER.unpack_from(blob)
+        header = HEADER.unpack_from(blob)
         _, size, self.at, self.strings, self.reservations, _, compatible, self.boot_cpuid_phys, _, _ = header
         if size > len(blob):
             raise ValueError(f"its header says {size} bytes, it has {len(blob)}")
@@ -67,9 +72,9 @@ class _Reader:
 
     def _reservations(self) -> Iterator[tuple[int, int]]:
         offset = self.reservations
-        while (entry := _RESERVATION.unpack_from(self.blob, offset)) != (0, 0):
+        while (entry := RESERVATION.unpack_from(self.blob, offset)) != (0, 0):
             yield entry
-            offset += _RESERVATION.size
+            offset += RESERVATION.size
 
     def _cell(self) -> int:
         (value,) = _CELL.unpack_from(self.blob, self.at)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 from functools import cache
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import ImageError
 from armvcpu.machine.board import FLASH_BASES, FLASH_SIZE, MIB
 from armvcpu.vcpu.mapping import MappingFlags
@@ -29,7 +29,7 @@ PIECE = 256 << 10
 HOST_BASE = 0xE00_0000_0000
 """Where contents lie in the engine's physical memory: away from the guest's addresses, which alias them."""
 _REMEDY = f"give a file of {FLASH_SIZE} bytes, or a name of none, which is then created erased"
-_ERASED, _ZEROES = memoryview(b"\xff" * BLOCK), bytes(BLOCK)
+_ZEROES = bytes(BLOCK)
 
 
 class FlashBank:
@@ -93,7 +93,8 @@ class FlashBank:
     def _block(self, block: int) -> memoryview | bytes:
         if self._file is not None:
             return self._file[block : block + BLOCK]
-        return self._blocks.get(block, _ERASED)
+        own = self._blocks.get(block)
+        return _erased() if own is None else own
 
     def _own(self, block: int) -> memoryview:
         """The block as memory of the bank's own."""
@@ -105,7 +106,7 @@ class FlashBank:
             held = self._image[block : block + BLOCK]
             if held != _ZEROES:  # images are padded with them, and fresh memory has them
                 memory[: len(held)] = held
-            memory[len(held) :] = _ERASED[len(held) :]
+            memory[len(held) :] = _erased()[len(held) :]
             if self._engine is not None:
                 self._engine.memory.map_ram(self._host_base + block, memory)
                 if self._is_shown:
@@ -157,15 +158,26 @@ class FlashBank:
         return True
 
     def _map(self, space: AddressSpace, offset: int, host: int, size: int) -> None:
+        if host == HOST_BASE:
+            _fill_erased_block()  # now, since it takes 2 ms and most guests never look
         space.map_linear(self.base + offset, host, size, ROM, lazy_execute=not self.is_executed)
 
 
 @cache
+def _erased() -> memoryview:
+    """The contents of an erased block."""
+    return memoryview(b"\xff" * BLOCK)
+
+
+@cache
 def erased_block() -> memoryview:
-    """What all erased blocks of all machines share; nobody writes it."""
-    block = memoryview(mmap.mmap(-1, BLOCK))
-    block[:] = _ERASED
-    return block
+    """What all erased blocks of all machines share; `_fill_erased_block` before a guest sees it."""
+    return memoryview(mmap.mmap(-1, BLOCK))
+
+
+@cache
+def _fill_erased_block() -> None:
+    erased_block()[:] = _erased()
 
 
 def check_flash_file(path: PathLike, file: PathLike | int) -> None:
@@ -196,7 +208,7 @@ def _create(path: PathLike) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         for _ in range(FLASH_SIZE // BLOCK):
-            os.write(fd, _ERASED)
+            os.write(fd, _erased())
     except BaseException:
         os.close(fd)
         os.unlink(path)

@@ -9,11 +9,9 @@ A Linux kernel that runs without stage 2 has it while there are guards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
-
-from armvcpu.arch.accesses import MemoryAccess, memory_access
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.memory import PAGE, RWX, page_pieces
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
@@ -21,13 +19,14 @@ from armvcpu.vcpu.mapping import MappingFlags
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from armvcpu.arch.accesses import MemoryAccess
     from armvcpu.machine.machine import Machine
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _DCZID = by_name["DCZID_EL0"].encoding
 
 
-class Access(NamedTuple):
+class Access(Row):
     """One that has been made: virtual address and bytes; `value`, little-endian, None where memory can't be read."""
 
     pc: int
@@ -39,8 +38,7 @@ class Access(NamedTuple):
     """(physical address, size) of what it touched: two where it crosses a page."""
 
 
-@dataclass(frozen=True, eq=False)
-class Guard:
+class Guard(Row):
     """What is denied of some pages, and who hears of the accesses; nobody: then they fail."""
 
     pages: frozenset[int]
@@ -48,6 +46,9 @@ class Guard:
     hear: Callable[[Access], None] | None
     forbid: Callable[[MemoryAccess], bool] | None = None
     """Asked before an access is made; True where the guest has taken an exception in its place."""
+
+    __eq__ = object.__eq__  # two may guard the same
+    __hash__ = object.__hash__
 
 
 class Guards:
@@ -147,6 +148,8 @@ class Guards:
         word = vcpu.fetch_word()
         if word is None:
             return None
+        from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  for a fast start: most guests have no guards
+
         zva_size = 4 << (machine.engine.registers.read(_DCZID) & 0xF)
         access = memory_access(word, state.pc, state.gpr, state.frame[31], zva_size)
         if access is None:
@@ -163,7 +166,7 @@ class Guards:
         return None if data is None else int.from_bytes(data, "little")
 
     def _tell(self, before: _Before, vcpu: Aarch64VCpu) -> None:
-        pc, access, pieces, value = before
+        pc, access, pieces, value = before.pc, before.access, before.pieces, before.value
         heard = []
         if access.reads:
             heard.append(Access(pc, True, access.address, access.width, value, pieces))
@@ -185,7 +188,7 @@ class Guards:
                 guard.hear(access)
 
 
-class _Before(NamedTuple):
+class _Before(Row):
     """An access before it is made: PC, what it is, where, and what memory holds there."""
 
     pc: int

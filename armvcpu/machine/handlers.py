@@ -5,9 +5,8 @@ Handlers run inside the trap, about 1.5 µs each; a machine that has none pays n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
-
 from armvcpu.arch.registers import encoding_of, lowest_el
+from armvcpu.arch.static import TYPE_CHECKING, Any, TypeVar
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from armvcpu.devices.gicv2 import Gicv2
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.pl011_registers import INT
 from armvcpu.errors import InternalError
 
@@ -49,10 +48,10 @@ class Host:
         gic, bit = self.board.gic, 1 << vector % 32
         if vector >= 32:
             gic.distributor.write(ISPENDR + vector // 32 * 4, 4, bit)
-        elif isinstance(gic, Gicv2):
-            gic.distributor.write(ISPENDR, 4, bit)
-        else:
+        elif isinstance(gic, Gicv3):
             gic.redistributor(vcpu.vcpu_id).write(SGI_BASE + ISPENDR, 4, bit)
+        else:
+            gic.distributor.write(ISPENDR, 4, bit)
         return True
 
     def input_can_interrupt(self) -> bool:

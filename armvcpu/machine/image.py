@@ -2,16 +2,14 @@
 
 Pure data, no engine and no files: bytes in, facts out. Each format's own layout is in `image_elf` and
 `image_linux`; where things go in the guest's memory is decided in `loader`.
-
-Every `armvcpu run` imports these modules, so their records are named tuples, which cost a sixth of a dataclass
-to define.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
 
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import ImageError
 
 if TYPE_CHECKING:
@@ -46,6 +44,7 @@ class ImageKind(Enum):
     MACH_O = "Mach-O file"
 
 
+LINUX_KINDS = frozenset((ImageKind.LINUX_IMAGE, ImageKind.EFI_ZBOOT, ImageKind.GZIP))
 REMEDIES = {
     ImageKind.LINUX_ARM32: "use the Image of an arm64 kernel",
     ImageKind.LINUX_X86: "use the Image of an arm64 kernel",
@@ -105,7 +104,7 @@ def identify(data: bytes) -> ImageKind:
     return ImageKind.RAW
 
 
-class Region(NamedTuple):
+class Region(Row):
     """`size` bytes of guest physical address space from `base`."""
 
     name: str
@@ -129,7 +128,7 @@ class Region(NamedTuple):
         return f"{self.name} ({self.base:#x} to {self.end - 1:#x})"
 
 
-class Segment(NamedTuple):
+class Segment(Row):
     """`data` at physical address `addr`, zero-filled to `memory_size` bytes."""
 
     addr: int
@@ -142,7 +141,7 @@ class Segment(NamedTuple):
         return self.addr + self.memory_size
 
 
-class LoadedImage(NamedTuple):
+class LoadedImage(Row):
     """An image decoded for a memory map: where execution starts and what is in memory then."""
 
     kind: ImageKind
@@ -153,7 +152,7 @@ class LoadedImage(NamedTuple):
     """The ELF file itself, for its symbols and DWARF."""
 
 
-class MemoryMap(NamedTuple):
+class MemoryMap(Row):
     """Where an image may be loaded: RAM and flash; `devices` give better messages."""
 
     ram: Region

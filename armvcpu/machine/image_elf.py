@@ -8,8 +8,8 @@ than all the rest of starting a guest. Symbols and DWARF are read elsewhere, whe
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
 
+from armvcpu.arch.rows import Row
 from armvcpu.errors import ImageError
 from armvcpu.machine.image import ImageKind, LoadedImage, MemoryMap, Region, Segment, check_disjoint
 
@@ -34,7 +34,7 @@ _NOT_EXECUTABLE = {
 }
 
 
-class ProgramHeader(NamedTuple):
+class ProgramHeader(Row):
     """One Elf64_Phdr, with the fields that loading needs."""
 
     p_type: int

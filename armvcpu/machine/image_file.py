@@ -10,9 +10,19 @@ import os
 import stat
 
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.image import GIB, MIB, REMEDIES, ImageKind, LoadedImage, MemoryMap, Region, Segment, identify
+from armvcpu.machine.image import (
+    GIB,
+    LINUX_KINDS,
+    MIB,
+    REMEDIES,
+    ImageKind,
+    LoadedImage,
+    MemoryMap,
+    Region,
+    Segment,
+    identify,
+)
 from armvcpu.machine.image_elf import load_elf
-from armvcpu.machine.image_linux import load_linux, unwrap
 
 Path = str | os.PathLike[str]
 
@@ -34,16 +44,20 @@ def load_image(path: Path, memory: MemoryMap, load_address: int | None = None) -
 
 def decode_image(path: object, data: bytes, memory: MemoryMap, load_address: int | None = None) -> LoadedImage:
     """`load_image` for contents that are in memory; `path` is for messages."""
-    data = unwrap(path, data, memory.ram.size)
     kind = identify(data)
+    if kind in LINUX_KINDS:
+        from armvcpu.machine.image_linux import load_linux, unwrap  # noqa: PLC0415  for a fast start
+
+        data = unwrap(path, data, memory.ram.size)
+        kind = identify(data)
+        if kind is ImageKind.LINUX_IMAGE:
+            return load_linux(path, data, memory, load_address)
     if kind in REMEDIES:
         raise ImageError(path, f"{kind.value}, nothing to run", REMEDIES[kind])
     if kind is ImageKind.ELF:
         if load_address is not None:
             raise UsageError(f"{path}: an ELF file says itself where it goes; leave --load-address out")
         return load_elf(path, data, memory)
-    if kind is ImageKind.LINUX_IMAGE:
-        return load_linux(path, data, memory, load_address)
     addr = memory.ram.base + RAW_OFFSET if load_address is None else load_address
     memory.place(path, "the raw image", addr, len(data))
     return LoadedImage(kind, addr, (Segment(addr, data, len(data)),))

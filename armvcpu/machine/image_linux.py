@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import zlib
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from armvcpu.arch.rows import Row
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.image import KIB, MIB, ImageKind, LoadedImage, MemoryMap, Segment, identify
 
@@ -34,7 +35,7 @@ FLAG_BIG_ENDIAN = 1 << 0
 _PAGE_SIZES = {0: "unspecified", 1: "4K", 2: "16K", 3: "64K"}
 
 
-class LinuxHeader(NamedTuple):
+class LinuxHeader(Row):
     """The arm64 Image header; sizes and offsets in bytes."""
 
     text_offset: int

@@ -11,8 +11,8 @@ input, and one for how the run ended. Moments are ns of the machine's clock.
 from __future__ import annotations
 
 import os
-from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Protocol
 from armvcpu.errors import ImageError
 from armvcpu.machine.clock import NO_DEADLINE
 from armvcpu.machine.files import sha256

@@ -6,8 +6,8 @@ Lines, not polling: a device calls its line when the level changes, the controll
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.gicv3 import Gicv3
 from armvcpu.devices.gicv3_icc import READERS, WRITERS
 from armvcpu.machine.cpu_time import PHYSICAL_TIMER_INTID, PMU_INTID, VIRTUAL_TIMER_INTID

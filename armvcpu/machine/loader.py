@@ -9,15 +9,14 @@ Documentation/arch/arm64/booting.rst ("Call the kernel image").
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.devicetree import DeviceTree, render, with_boot
 from armvcpu.machine.devicetree_cache import rendered
-from armvcpu.machine.devicetree_reader import parse
-from armvcpu.machine.image import KIB, MIB, ImageKind, LoadedImage, MemoryMap, Region, Segment, identify
+from armvcpu.machine.image import KIB, LINUX_KINDS, MIB, ImageKind, LoadedImage, MemoryMap, Region, Segment, identify
 from armvcpu.machine.image_file import load_firmware, load_image, read_file
-from armvcpu.machine.image_linux import unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtValue
     from armvcpu.machine.image_file import Path
 
-LINUX_KINDS = frozenset((ImageKind.LINUX_IMAGE, ImageKind.EFI_ZBOOT, ImageKind.GZIP))
 DTB_ALIGNMENT = 2 * MIB
 DTB_MAX_SIZE = 2 * MIB
 """The most that booting.rst allows, since kernels map one block of it."""
@@ -34,7 +32,7 @@ INITRD_ALIGNMENT = 4 * KIB
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class BootRequest(NamedTuple):
+class BootRequest(Row):
     """What to boot, and on which memory. `firmware` starts from flash bank 0, an `image` is its kernel."""
 
     memory: MemoryMap
@@ -50,7 +48,7 @@ class BootRequest(NamedTuple):
     """Further properties of /chosen, such as rng-seed."""
 
 
-class BootPlan(NamedTuple):
+class BootPlan(Row):
     """What to put where, and how to enter it; x1 to x3 are zero in every case."""
 
     entry: int
@@ -123,6 +121,8 @@ def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
     else:  # the firmware asks for them, and decides itself where they go
         ram = request.memory.ram
         kernel = read_file(request.image, ram.size, "the guest's RAM")
+        from armvcpu.machine.image_linux import unwrap  # noqa: PLC0415  for a fast start
+
         is_gzip = identify(kernel) is ImageKind.GZIP  # firmware expects EFI applications, but unpacks nothing
         fw_cfg["kernel"] = unwrap(request.image, kernel, ram.size) if is_gzip else kernel
         if request.initrd is not None:
@@ -168,6 +168,8 @@ def _place_device_tree(
     if request.dtb is None:
         blob = rendered(request.device_tree, memory, request.append, initrd_at, request.chosen)
     else:
+        from armvcpu.machine.devicetree_reader import parse  # noqa: PLC0415  most runs have the board's own
+
         given = parse(request.dtb, read_file(request.dtb, DTB_MAX_SIZE, "a device tree may be"))
         tree = with_boot(
             given, memory=memory, bootargs=request.append, initrd=initrd_at, chosen=request.chosen, path=path

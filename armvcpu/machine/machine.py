@@ -12,8 +12,7 @@ of it goes through `run_loop.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
-
+from armvcpu.arch.static import TYPE_CHECKING, Any, Self
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.machine.board import RAM_BASE, Wiring, virt_board
 from armvcpu.machine.bus import Bus

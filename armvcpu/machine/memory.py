@@ -8,8 +8,8 @@ is one block of 0xFF that all of its addresses share.
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.virtqueue import BadAddress
 from armvcpu.errors import UsageError
 from armvcpu.machine.board import INPUT_BITS, MIB, RAM_BASE
@@ -20,7 +20,7 @@ from armvcpu.vcpu.mapping import MappingFlags
 from armvcpu.vcpu.table_pool import TablePool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from armvcpu.engine.api import Engine
 
@@ -55,12 +55,14 @@ class GuestMemory:
         check_ram_size(ram_size)
         self.ram = reserve(ram_size)
         self.flash = flash or (FlashBank(0), FlashBank(1))
+        self._forget_code: Callable[[int, int], None] = lambda _address, _size: None
 
     def attach(self, engine: Engine, space: AddressSpace, *, exact_mmio: bool = False, is_lazy: bool = True) -> None:
         """Show all of it to the guest; with `exact_mmio` every access of a flash chip traps.
 
         `is_lazy`: what costs time, and few guests look at, may come by a stage-2 fault.
         """
+        self._forget_code = engine.code.invalidate
         engine.memory.map_ram(RAM_BASE, self.ram)
         space.map_linear(RAM_BASE, RAM_BASE, len(self.ram), RWX, lazy_execute=True)
         engine.memory.map_ram(HOST_BASE, erased_block())
@@ -96,13 +98,15 @@ class GuestMemory:
         """`size` bytes of RAM or flash at a guest-physical address; UsageError where there is neither."""
         return bytes(self._view(address, size))
 
-    def view(self, address: int, size: int) -> memoryview:
+    def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
         """RAM for a device's DMA, without a copy; BadAddress where part of it is none.
 
-        A device that writes code relies on the guest's IC, as on hardware.
+        `is_written`: it is about to be written, so that code which was translated from it is forgotten.
         """
         if not self.is_ram(address, size):
             raise BadAddress(address, size)
+        if is_written:
+            self._forget_code(address, size)
         return self.ram[address - RAM_BASE : address - RAM_BASE + size]
 
     def is_ram(self, address: int, size: int) -> bool:
@@ -110,10 +114,11 @@ class GuestMemory:
         return address >= RAM_BASE and address + size <= RAM_BASE + len(self.ram)
 
     def write(self, address: int, data: bytes) -> None:
-        """Write RAM; the caller has stale code forgotten where the guest may execute it."""
+        """Write RAM; code that was translated from it is forgotten."""
         if not self.is_ram(address, len(data)):
             raise UsageError(f"no RAM for {len(data)} bytes at {address:#x}")
         self.ram[address - RAM_BASE : address - RAM_BASE + len(data)] = data
+        self._forget_code(address, len(data))
 
     def _view(self, address: int, size: int) -> memoryview | bytes:
         if self.is_ram(address, size):

@@ -11,9 +11,9 @@ import contextlib
 import shutil
 import socket
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from armvcpu.arch.rows import Row
 from armvcpu.devices.virtio_net import DEFAULT_MAC
 from armvcpu.devices.virtio_stream import StreamBackend
 from armvcpu.errors import UsageError
@@ -26,8 +26,7 @@ GUEST, GATEWAY, PREFIX = "10.0.2.15", "10.0.2.2", "24"
 _FORMS = "user[,tcp=PORTS][,udp=PORTS], unix:PATH or HOST:PORT, each with [,mac=ADDRESS]"
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkSpec:
+class NetworkSpec(Row):
     """What `--net` says: who carries the frames, ports of the host that lead to the guest, the guest's MAC address."""
 
     peer: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from armvcpu.arch.rows import Row
 
 
 class Ending(Enum):
@@ -17,8 +18,7 @@ class Ending(Enum):
     """At a place that the embedding program has named; the guest can go on. No command ends so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Row):
     """How a run ended: the kind, one line of reason, the exit status, what a semihosting exit said."""
 
     ending: Ending

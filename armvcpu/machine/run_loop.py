@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.machine.actions import Actions
 from armvcpu.machine.clock import NO_DEADLINE

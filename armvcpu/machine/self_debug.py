@@ -10,17 +10,15 @@ single-stepped up to there.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import MDSCR_EL1
 from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.sysregs_debug import WATCHPOINTS
 from armvcpu.errors import UsageError
 from armvcpu.machine.guards import Access, Guard
 from armvcpu.machine.memory import PAGE
-from armvcpu.machine.stage1 import walk
-from armvcpu.machine.watchpoint import Watchpoint
 from armvcpu.vcpu.exits import Exit, Nothing
 from armvcpu.vcpu.mapping import MappingFlags
 
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
 
     from armvcpu.arch.accesses import MemoryAccess
     from armvcpu.machine.machine import Machine
+    from armvcpu.machine.watchpoint import Watchpoint
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _MDSCR, _OSLSR = by_name["MDSCR_EL1"].encoding, by_name["OSLSR_EL1"].encoding
@@ -36,6 +35,7 @@ _TTBR0 = by_name["TTBR0_EL1"].encoding
 _VALUES = [by_name[f"DBGWVR{n}_EL1"].encoding for n in range(WATCHPOINTS)]
 _CONTROLS = [by_name[f"DBGWCR{n}_EL1"].encoding for n in range(WATCHPOINTS)]
 _D, _OSLK, _DEBUG_FAULT, _WNR = 1 << 9, 1 << 1, 0x22, 1 << 6
+_ERET = 0xD69F_03E0
 _STEPS = 256
 """Instructions that are stepped between two looks at what else there is to do."""
 _TABLE, _MOST_GUARDS = MappingFlags.WRITE, 4096
@@ -133,6 +133,8 @@ class SelfDebug:
 
     def _follow(self, index: int) -> None:
         """Guard where a CPU's watchpoints have come to, and the tables on the way, besides where they have been."""
+        from armvcpu.machine.stage1 import walk  # noqa: PLC0415  for a fast start: few guests watch anything
+
         own, read = self._guards[index], self._reader(index)
         if len(own) > _MOST_GUARDS:
             self._drop(own)
@@ -177,6 +179,8 @@ class SelfDebug:
 
     @staticmethod
     def _enabled(read: Callable[[int], int]) -> list[Watchpoint]:
+        from armvcpu.machine.watchpoint import Watchpoint  # noqa: PLC0415
+
         found = (Watchpoint(read(_VALUES[n]), read(_CONTROLS[n])) for n in range(WATCHPOINTS))
         return [one for one in found if one.control & 1]
 
@@ -213,8 +217,8 @@ class SelfDebug:
         machine = self._machine
         vcpu = machine.vcpu
         for _ in range(_STEPS):
-            if self._stepped is None or not vcpu.state.pstate & 0xC:
-                return Nothing()  # the guest has changed its mind, or gone to EL0
+            if self._stepped is None or not vcpu.state.pstate & 0xC or vcpu.fetch_word() == _ERET:
+                return Nothing()  # the guest has changed its mind, or is going where the engine's own step begins
             if not vcpu.state.pstate & _D:
                 vcpu.take_debug_exception(EC.SOFTSTEP_CURRENT, _DEBUG_FAULT, 0)
                 self._stepped = None

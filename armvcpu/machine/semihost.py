@@ -40,7 +40,6 @@ class VirtualMemory:
             if physical is None or not self._machine.memory.is_ram(physical, size):
                 raise BadGuestAddress(f"{size} bytes at {at:#x}")
             self._machine.memory.write(physical, data[at - address : at - address + size])
-        self._machine.engine.code.invalidate()
 
 
 def free_memory(plan: BootPlan, ram_size: int) -> HeapInfo:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from armvcpu.arch.rows import Row
 from armvcpu.arch.semihosting import STOP_REASON_NAMES, StopReason
 from armvcpu.arch.semihosting import SemihostingOperation as Op
 from armvcpu.machine.semihosting_disk import Directory, WriteBudget
@@ -50,8 +50,7 @@ class GuestMemory(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SemihostingExit:
+class SemihostingExit(Row):
     """The guest ended itself: `status` 0 is success, `reason` a StopReason or any other 64-bit number."""
 
     status: int

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.rows import Row
 from armvcpu.errors import StateError, UsageError
 from armvcpu.machine import copy_on_write
 
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 _CSSELR = by_name["CSSELR_EL1"].encoding
 
 
-@dataclass(frozen=True, slots=True)
-class CpuSnapshot:
+class CpuSnapshot(Row):
     """One CPU: its registers (None where it was never on), what it does, its timers as (CTL, CVAL, level)."""
 
     registers: bytes | None

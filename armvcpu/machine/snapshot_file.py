@@ -16,7 +16,6 @@ import os
 import stat
 import struct
 import zlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +119,7 @@ def _load(ram: Image, path: PathLike) -> Snapshot:
 def _describe(snapshot: Snapshot, blocks: dict[int, int]) -> bytes:
     facts = {
         "machine": snapshot.machine,
-        "cpus": [asdict(cpu) for cpu in snapshot.cpus],
+        "cpus": [cpu.as_dict() for cpu in snapshot.cpus],
         "current": snapshot.current,
         "devices": snapshot.devices,
         "gic": snapshot.gic,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.controls import SCTLR_EL1
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.board import INPUT_BITS, RAM_BASE
 from armvcpu.vcpu.exits import AccessFlags
 from armvcpu.vcpu.mapping import MappingFlags

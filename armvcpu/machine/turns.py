@@ -6,8 +6,7 @@ soon after it has woken one, and at once where it only spins at WFE or YIELD.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.clock import NO_DEADLINE
 from armvcpu.vcpu.vcpu_life import VCpuState
 

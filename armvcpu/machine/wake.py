@@ -13,7 +13,8 @@ import signal
 import threading
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, Self
+
+from armvcpu.arch.static import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

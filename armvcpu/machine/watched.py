@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.observer import Observers
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ class Watched:
     def write(self, address: int, data: bytes) -> None:
         """Write guest-physical memory; code that was translated from it is forgotten."""
         self.memory.write(address, data)
-        self.engine.code.invalidate()
 
     def read_virtual(self, address: int, size: int) -> bytes | None:
         """`size` bytes at a guest-virtual address as the guest would read them, or None where it could not."""

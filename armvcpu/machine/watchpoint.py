@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from armvcpu.arch.rows import Row
 from armvcpu.machine.memory import PAGE
 from armvcpu.vcpu.mapping import MappingFlags
 
@@ -12,8 +11,7 @@ _MOST_PAGES = 1024
 """A watchpoint may watch 2 GiB; the pages of a larger one are not guarded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watchpoint:
+class Watchpoint(Row):
     """One that is enabled: DBGWVRn_EL1 and DBGWCRn_EL1 (DDI 0487 D17.3)."""
 
     value: int

@@ -79,11 +79,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _check(options: dict[str, Any], where: str) -> None:
-    from dataclasses import fields  # noqa: PLC0415
-
     from armvcpu.machine.config import MachineConfig  # noqa: PLC0415
 
-    known = {field.name for field in fields(MachineConfig)} | _OWN_OPTIONS
+    known = {*MachineConfig.__match_args__} | _OWN_OPTIONS
     for name in options:
         if name not in known:
             raise pytest.UsageError(f"{where}: no option {name!r} of a machine; there are {', '.join(sorted(known))}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ DISK = "@disk/"
 FILES = ("image", "firmware", "initrd", "dtb", "vars", "replay", "snapshot", "disks")
 """The options that name files of the host; disks has several."""
 _OWN = {"name", "script", "timeout", "end", "status"}
-_OPTIONS = {row.name for row in fields(MachineConfig)} - {"record"}
+_OPTIONS = set(MachineConfig.__match_args__) - {"record"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ and changes nothing.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
 
 from armvcpu.arch.stage2 import PAGE_SIZE, Stage2Geometry
+from armvcpu.arch.static import TYPE_CHECKING, NamedTuple
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.mapping import MappingFlags, Region, check_pages, leaf_attributes, leaf_flags
 from armvcpu.vcpu.stage2_tables import Stage2Tables
@@ -118,7 +117,7 @@ class AddressSpace:
         inside = self._cut(gpa, gpa + size)
         if sum(region.size for region in inside) != size:
             raise UsageError(f"guest range {gpa:#x} to {gpa + size:#x} has holes; protect mapped memory only")
-        changed = [replace(region, flags=flags) for region in inside]
+        changed = [region.replace(flags=flags) for region in inside]
         self._tables.change([(new.gpa, new.size, leaf_attributes(new.first_flags)) for new in changed])
         self._replace(gpa, gpa + size, changed)
 

@@ -5,8 +5,7 @@ DDI 0487 D17.2.37 (EC 0x16, 0x17), Arm DEN 0028 (SMCCC). The services themselves
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.exits import Hypercall
 
 if TYPE_CHECKING:
@@ -23,15 +22,15 @@ class CallTraps:
     def hvc(self, _esr: int, _far: int) -> None:
         """HVC: PC is already behind it. A registered handler, a firmware service, or the Hypercall exit."""
         vcpu = self._vcpu
-        handler = self._hypercalls.get(vcpu.state.frame[0])
+        frame = vcpu.state.frame
+        handler = self._hypercalls.get(frame[0])
         if handler is not None:  # as `_answer`, without a call: this is the shortest way that a guest has to Python
             value = handler(vcpu)
             if vcpu.observer is not None:
                 self._observe("hvc", value)
             if value is not None:
-                vcpu.state.set_gpr(0, value)
+                frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
         elif not self._serve("hvc"):
-            frame = vcpu.state.frame
             vcpu.exit(Hypercall(frame[0], (frame[1], frame[2], frame[3], frame[4], frame[5], frame[6])))
 
     def smc(self, _esr: int, _far: int) -> None:

@@ -6,17 +6,15 @@ from then on they show the engine's saved state, so reading a register in a trap
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.pstate import DAIF, EL1h, describe_pstate
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.state import FRAME_SP
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
 
@@ -163,7 +161,7 @@ class GuestSystemRegisters:
         engine = self._pcpu.engine
         if engine.state is self._state:
             return engine.registers.read(encoding)
-        with _visiting(engine, self._state):
+        with _visiting(self._pcpu, self._state):
             return engine.registers.read(encoding)
 
     def write(self, encoding: int, value: int) -> None:
@@ -178,7 +176,7 @@ class GuestSystemRegisters:
         if engine.state is self._state:
             engine.registers.write(encoding, value)
             return
-        with _visiting(engine, self._state):
+        with _visiting(self._pcpu, self._state):
             engine.registers.write(encoding, value)
 
     @staticmethod
@@ -205,10 +203,13 @@ class GuestSystemRegisters:
 class _visiting:  # noqa: N801  used as a function
     """Load another vCPU's state for a moment: some µs, for looking at one that is not bound."""
 
-    def __init__(self, engine: Engine, state: CpuState) -> None:
-        self._engine, self._state, self._before = engine, state, engine.state
+    def __init__(self, pcpu: Aarch64PerCpu, state: CpuState) -> None:
+        self._engine, self._bound, self._state = pcpu.engine, pcpu.bound, state
+        self._before = self._engine.state
 
     def __enter__(self) -> None:
+        if self._bound is not None:
+            self._bound.keep_last_exception()
         self._engine.load(self._state)
 
     def __exit__(self, *_: object) -> None:

@@ -9,12 +9,11 @@ brings the host down: what no row knows becomes its own UNDEFINED exception. DDI
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
 from armvcpu.arch.esr import has_far
 from armvcpu.arch.esr_words import describe_esr
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import STORM_LIMIT, TARGET_AARCH32
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.vcpu.call_traps import CallTraps
@@ -33,15 +32,17 @@ TrapHandler = Callable[[int, int], None]
 """One row's: gets ESR and FAR."""
 
 
-@dataclass(slots=True)
 class TrapHandlers:
-    """A user's Python that answers inside the trap: no exit, some 2 µs instead of 5. Calls are by number."""
+    """A user's Python that answers inside the trap: no exit, a third of the time. Calls are by number."""
 
-    hypercalls: dict[int, CallHandler] = field(default_factory=dict)
-    smc: dict[int, CallHandler] = field(default_factory=dict)
-    semihosting: Callable[[Aarch64VCpu], None] | None = None
-    breakpoint: Callable[[Aarch64VCpu, int], bool] | None = None
-    """Asked at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
+    __slots__ = ("breakpoint", "hypercalls", "semihosting", "smc")
+
+    def __init__(self) -> None:
+        self.hypercalls: dict[int, CallHandler] = {}
+        self.smc: dict[int, CallHandler] = {}
+        self.semihosting: Callable[[Aarch64VCpu], None] | None = None
+        self.breakpoint: Callable[[Aarch64VCpu, int], bool] | None = None
+        """Asked at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
 
 
 class ExceptionLayer:

@@ -1,4 +1,4 @@
-"""Why `Aarch64VCpu.run()` returned: a closed set of frozen dataclasses, matched in one place by the caller.
+"""Why `Aarch64VCpu.run()` returned: a closed set of immutable rows, matched in one place by the caller.
 
 Register numbers are 0 to 30, and 31 is XZR: a read into it is dropped, a write from it has been taken as 0.
 Addresses of memory are guest physical (IPA). The vCPU has already stepped over the instruction that caused
@@ -7,8 +7,9 @@ the exit, except for NestedPageFault, after which it is tried again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Flag
+
+from armvcpu.arch.rows import Row
 
 
 class AccessFlags(Flag):
@@ -19,16 +20,14 @@ class AccessFlags(Flag):
     EXECUTE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Hypercall:
+class Hypercall(Row):
     """An HVC that no service claims: `nr` is x0 (64 bits), `args` are x1 to x6; the answer goes to x0."""
 
     nr: int
     args: tuple[int, int, int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class MmioRead:
+class MmioRead(Row):
     """A load from where no memory is: `width` 1, 2, 4 or 8 bytes at `addr` are to be placed in `reg`.
 
     The register is `reg_width` bytes (4 or 8) wide; `signed_ext` extends the value's sign to it, else zeros.
@@ -41,8 +40,7 @@ class MmioRead:
     signed_ext: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MmioWrite:
+class MmioWrite(Row):
     """A store to where no memory is: `width` 1, 2, 4 or 8 bytes at `addr`; `data` is cut to that width."""
 
     addr: int
@@ -50,39 +48,34 @@ class MmioWrite:
     data: int
 
 
-@dataclass(frozen=True, slots=True)
-class SysRegRead:
+class SysRegRead(Row):
     """A trapped MRS into `reg`; `addr` names the register as ESR_EL2.ISS lays it out (ISS & 0x3FFC1E)."""
 
     addr: int
     reg: int
 
 
-@dataclass(frozen=True, slots=True)
-class SysRegWrite:
+class SysRegWrite(Row):
     """A trapped MSR of the 64-bit `value`; `addr` names the register as SysRegRead.addr does."""
 
     addr: int
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalInterrupt:
+class ExternalInterrupt(Row):
     """An interrupt of the physical CPU ended the run; `vector` is its INTID."""
 
     vector: int
 
 
-@dataclass(frozen=True, slots=True)
-class NestedPageFault:
+class NestedPageFault(Row):
     """Stage 2 has no translation, or not the permission, for `access_flags` at `addr`."""
 
     addr: int
     access_flags: AccessFlags
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
+class Halt(Row):
     """The vCPU waits for an interrupt: WFI, or CPU_SUSPEND; or for a character, by semihosting, still at its HLT.
 
     Where `entry_point` is given (a power-down suspend, DEN 0022 5.4) the vCPU lost its state: on wake-up it
@@ -93,8 +86,7 @@ class Halt:
     arg: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CpuUp:
+class CpuUp(Row):
     """CPU_ON: start the CPU of MPIDR affinity `target_cpu` at `entry_point` (guest physical), x0 = `arg`."""
 
     target_cpu: int
@@ -102,28 +94,24 @@ class CpuUp:
     arg: int
 
 
-@dataclass(frozen=True, slots=True)
-class CpuDown:
+class CpuDown(Row):
     """CPU_OFF of the calling vCPU; `state` is the PSCI power state, 0 where the call carries none."""
 
     state: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SystemDown:
+class SystemDown(Row):
     """SYSTEM_OFF: the whole machine powers off."""
 
 
-@dataclass(frozen=True, slots=True)
-class SystemReset:
+class SystemReset(Row):
     """SYSTEM_RESET (`reset_type` None: a cold reset) or SYSTEM_RESET2 (its 32-bit reset_type and cookie)."""
 
     reset_type: int | None = None
     cookie: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SendIPI:
+class SendIPI(Row):
     """A software generated interrupt, INTID `vector` (0 to 15), by a write of ICC_SGI1R_EL1 or its like.
 
     `target_cpu` is the affinity Aff3.Aff2.Aff1 in MPIDR_EL1's layout with Aff0 = 0, `target_cpu_aux` the
@@ -138,15 +126,13 @@ class SendIPI:
     vector: int
 
 
-@dataclass(frozen=True, slots=True)
-class FailEntry:
+class FailEntry(Row):
     """The vCPU could not be entered; `reason` says why, in one line."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(Row):
     """Nothing to do for the caller; run again."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu

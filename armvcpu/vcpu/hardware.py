@@ -7,7 +7,6 @@ them stands what a guest of a CPU model is shown (`arch.idregs`), and the engine
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.idfields import (
     ID_AA64ISAR0_EL1,
@@ -19,6 +18,7 @@ from armvcpu.arch.idfields import (
 from armvcpu.arch.idregs import model as cpu_model
 from armvcpu.arch.idregs import presented
 from armvcpu.arch.registers import by_name, instruction_from_access
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.selftest import CheckResult, run_selftest, unicorn_engine
 from armvcpu.engine.selftest_bench import Bench, hvc
 from armvcpu.engine.selftest_stamp import ensure_selftest

@@ -8,10 +8,9 @@ interrupts are Group 1: Group 0 exists but never has one. There are five priorit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from armvcpu.arch.gic_registers import ICC_CTLR, SPURIOUS
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.vcpu.list_registers import FIRST_SPECIAL_INTID, ListRegisters
 
 if TYPE_CHECKING:

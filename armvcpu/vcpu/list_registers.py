@@ -6,23 +6,24 @@ kept apart from the registers that a guest sees in `icv.py`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
+from armvcpu.arch.static import Any
 from armvcpu.errors import UsageError
 
 LIST_REGISTERS = 16
 FIRST_SPECIAL_INTID, FIRST_LPI, _LAST_INTID = 1020, 8192, 0xFFFF
 
 
-@dataclass(slots=True)
 class ListRegister:
     """One interrupt, as ICH_LR<n>_EL2 holds it; pending and active may both be set (4.1)."""
 
-    intid: int
-    priority: int
-    pending: bool = True
-    active: bool = False
+    __slots__ = ("active", "intid", "pending", "priority")
+
+    def __init__(self, intid: int, priority: int, pending: bool = True, active: bool = False) -> None:
+        self.intid, self.priority, self.pending, self.active = intid, priority, pending, active
+
+    def state(self) -> dict[str, Any]:
+        """What it holds, by name."""
+        return {name: getattr(self, name) for name in ("intid", "priority", "pending", "active")}
 
 
 class ListRegisters:
@@ -68,7 +69,7 @@ class ListRegisters:
 
     def state(self) -> list[dict[str, Any]]:
         """Everything that a snapshot must keep."""
-        return [asdict(entry) for entry in (*self._lrs, *self._waiting)]
+        return [entry.state() for entry in (*self._lrs, *self._waiting)]
 
     def load_state(self, state: list[dict[str, Any]]) -> None:
         """Return to a state that `state()` gave."""

@@ -5,10 +5,10 @@ Apart from `addrspace.py` so that the address space is only its operations. Enco
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Flag, auto
 from functools import cache
 
+from armvcpu.arch.rows import Row
 from armvcpu.arch.stage2 import ADDRESS_MASK, LEAF_TYPE, PAGE_SIZE, S2AP, SH, XN, MemAttr, Stage2Descriptor
 from armvcpu.errors import UsageError
 
@@ -50,8 +50,7 @@ def leaf_flags(descriptor: int) -> MappingFlags:
     return _flags_by_attributes()[descriptor & ~(ADDRESS_MASK | LEAF_TYPE)]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Row):
     """A mapped range: `hpa` is where a linear mapping starts, None for memory from the allocator."""
 
     gpa: int
@@ -74,7 +73,7 @@ class Region:
         """The part of this region within [start, end)."""
         gpa, stop = max(self.gpa, start), min(self.end, end)
         hpa = None if self.hpa is None else self.hpa + gpa - self.gpa
-        return replace(self, gpa=gpa, size=stop - gpa, hpa=hpa)
+        return self.replace(gpa=gpa, size=stop - gpa, hpa=hpa)
 
 
 def check_pages(kind: str, start: int, size: int, limit: int) -> None:

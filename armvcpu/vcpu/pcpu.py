@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import StateError
 
 if TYPE_CHECKING:
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import Engine
     from armvcpu.vcpu.percpu import PerCpu
+    from armvcpu.vcpu.vcpu_life import VCpuLife
 
     EngineFactory = Callable[[], Engine]
 
@@ -32,7 +32,7 @@ class Aarch64PerCpu:
         self._factory = engine_factory
         self._engine: Engine | None = None
         self.irq_handler: Callable[[int], None] = _ignore
-        self.bound: object | None = None
+        self.bound: VCpuLife | None = None
         """The vCPU that is bound to this CPU."""
 
     @classmethod

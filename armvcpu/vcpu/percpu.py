@@ -12,8 +12,8 @@ The registry owns the values; a variable is a typed key into it, so two machines
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from armvcpu.arch.static import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from armvcpu.errors import StateError, UsageError
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ nobody notes how many each has used; one that leaves out both stops them.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

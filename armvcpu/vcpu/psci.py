@@ -6,9 +6,6 @@ what is implemented; PSCI_FEATURES and the registration with `SmcServices` read 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-from uuid import UUID
-
 from armvcpu.arch.psci import (
     MIGRATE_NOT_REQUIRED,
     PSCI_VERSION_1_1,
@@ -20,13 +17,14 @@ from armvcpu.arch.psci import (
     psci_by_id,
 )
 from armvcpu.arch.smccc import SMCCC_VERSION, Owner
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.vcpu.exits import CpuDown, CpuUp, Exit, Halt, SystemDown, SystemReset
-from armvcpu.vcpu.smc import OwnerInfo, SmcServices
+from armvcpu.vcpu.smc import OwnerInfo, SmcServices, Uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-STANDARD_SERVICE = OwnerInfo(UUID("1f5c2a0e-6d1b-4b83-9a57-2c7e40d1b6f3"), major=1, minor=0)
+STANDARD_SERVICE = OwnerInfo(Uid(bytes.fromhex("1f5c2a0e 6d1b 4b83 9a57 2c7e40d1b6f3")), major=1, minor=0)
 """What the general queries of the Standard Secure Service owner answer (DEN 0028 6.2)."""
 
 _AFFINITY_BITS = 0xFF_00FF_FFFF

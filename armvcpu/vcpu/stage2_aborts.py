@@ -6,9 +6,8 @@ The syndrome describes a device access (ISV, SAS, SSE, SRT, SF, WnR: DDI 0487 D1
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.instructions import has_writeback
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.exits import AccessFlags, MmioRead, MmioWrite, NestedPageFault
 
 if TYPE_CHECKING:

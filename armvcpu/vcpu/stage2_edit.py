@@ -15,7 +15,6 @@ Table frames return to the pool only after the report, because walks through the
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.stage2 import (
     ADDRESS_MASK,
@@ -30,6 +29,7 @@ from armvcpu.arch.stage2 import (
     is_table,
     leaf_type,
 )
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

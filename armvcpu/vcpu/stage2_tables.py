@@ -6,9 +6,8 @@ In this layer because it is what `addrspace.py` keeps a guest's address space in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from armvcpu.arch.stage2 import ADDRESS_MASK, LAST_LEVEL, VALID, Stage2Geometry, is_table
+from armvcpu.arch.static import TYPE_CHECKING, NamedTuple
 from armvcpu.errors import InternalError, UsageError
 from armvcpu.vcpu.stage2_edit import Stage2Edit
 

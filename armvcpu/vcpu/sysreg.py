@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from armvcpu.arch.idregs import presented
 from armvcpu.arch.instructions import IC_IALLU, IC_IALLUIS, IC_IVAU
-from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, by_encoding, by_name
+from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, Access, by_encoding, by_name
 from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
+from armvcpu.arch.static import TYPE_CHECKING, Protocol, TypeVar
 from armvcpu.engine.api import (
     BEFORE_NATIVE,
     CONSTANT,
@@ -39,6 +39,7 @@ ReadRegister = Callable[[], int]
 WriteRegister = Callable[[int], object]
 Listener = Callable[[int], int]
 """Called with what the guest writes to a register; gives what is written."""
+NONE = Access(0)
 Observe = Callable[[int, bool, int], None]
 
 
@@ -67,8 +68,8 @@ class SysRegTable:
         self._constants = dict(constants)
         self.readers, self.writers, self.undefined = dict(readers), dict(writers), set(undefined)
         self._listeners: dict[int, Listener] = {}
-        self._native: set[int] = set()
-        """Registers of the engine's own that somebody answers for in one direction only."""
+        self._native: dict[int, Access] = {}
+        """Registers of the engine's own that somebody answers for here, and which directions they have there."""
         self._observe: Observe | None = None
         self._rows: RegisterRows | None = None
         self._add_cache_selection(model)
@@ -83,7 +84,7 @@ class SysRegTable:
         self._constants.pop(encoding, None)
         row = by_encoding.get(encoding)
         if row is not None and row.home is IN_THE_ENGINE:
-            self._native.add(encoding)
+            self._native[encoding] = row.access
         if read is not None:
             self.readers[encoding] = read
         if write is not None:
@@ -119,8 +120,9 @@ class SysRegTable:
         for encoding in self.readers.keys() | self.writers.keys():
             shape[encoding] = self._directions(encoding)
         for encoding, listener in self._listeners.items():
-            shape[encoding] = NATIVE, BEFORE_NATIVE, 0
-            rows.writes[encoding] = listener
+            if encoding not in self.writers:  # somebody who answers a write comes first: the engine's register has none
+                shape[encoding] = shape.get(encoding, (NATIVE,))[0], BEFORE_NATIVE, 0
+                rows.writes[encoding] = listener
         rows.reads.update(self.readers)
         rows.writes.update((encoding, _forgetful(write)) for encoding, write in self.writers.items())
         if self._observe is not None:
@@ -136,9 +138,9 @@ class SysRegTable:
         return rows
 
     def _directions(self, encoding: int) -> tuple[int, int, int]:
-        other = NATIVE if encoding in self._native else UNDEFINED
-        read = PYTHON if encoding in self.readers else other
-        write = PYTHON if encoding in self.writers else other
+        native = self._native.get(encoding, NONE)
+        read = PYTHON if encoding in self.readers else NATIVE if native & RO else UNDEFINED
+        write = PYTHON if encoding in self.writers else NATIVE if native & WO else UNDEFINED
         if self._observe is None:
             if self.writers.get(encoding) is _ignore:
                 write = IGNORED
@@ -172,8 +174,11 @@ class SysRegTable:
         """Is the access UNDEFINED by the architecture or the CPU model?"""
         if encoding in self.undefined:
             return True
-        known = encoding in self.readers or encoding in self.writers
-        return known and encoding not in (self.readers if is_read else self.writers) and encoding not in self._native
+        if encoding not in self.readers and encoding not in self.writers:
+            return False
+        if encoding in (self.readers if is_read else self.writers):
+            return False
+        return not self._native.get(encoding, NONE) & (RO if is_read else WO)
 
     def _add_cache_selection(self, model: CpuModel) -> None:
         selected = [0]

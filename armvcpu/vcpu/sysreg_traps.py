@@ -6,10 +6,9 @@ D17.2.37, EC 0x18), and what neither the table nor the engine knows: then the wo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.esr import ESR, ExceptionClass
 from armvcpu.arch.registers import access_from_instruction, iss_from_encoding
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.sysreg import SysRegAccess, SysRegIss
 from armvcpu.vcpu.exits import SysRegRead, SysRegWrite
 
@@ -38,13 +37,14 @@ class SysRegTraps:
         return True
 
     def _access(self, access: SysRegAccess) -> None:
-        """A user's handler, the table, or an exit."""
+        """A user's handler, the table, or an exit. Who only listens to a native register has no part in a trap."""
         vcpu = self._vcpu
-        state, rows = vcpu.state, vcpu.sysregs.rows
+        state, table = vcpu.state, vcpu.sysregs
+        rows = table.rows
         encoding, rt, is_read = access
-        if is_read and encoding in rows.reads:
+        if is_read and encoding in table.readers:
             state.step_over(rt, rows.reads[encoding]())
-        elif not is_read and encoding in rows.writes:
+        elif not is_read and encoding in table.writers:
             rows.writes[encoding](state.gpr(rt))
             state.step_over()
         else:

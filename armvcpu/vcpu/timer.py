@@ -5,7 +5,7 @@ DDI 0487 D11.2 (the Generic Timer). Counts come in as a function, so that the ru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,16 +54,14 @@ class PhysicalTimer:
 
 
 class GuestTimer:
-    """A timer that the guest programs directly: CTL and CVAL are kept here, and the engine's copies are what it reads.
+    """A timer that the guest programs directly.
 
-    `count` gives the count that the timer compares with (for the virtual timer, CNTVCT_EL0); `show(ctl, cval)` brings
-    the engine's registers up to date; `line` is the timer's interrupt, a level (D11.2.4).
+    `count` gives the count that the timer compares with (for the virtual timer, CNTVCT_EL0); `line` is the timer's
+    interrupt, a level (D11.2.4).
     """
 
-    def __init__(
-        self, count: Callable[[], int], show: Callable[[int, int], None], line: Callable[[bool], None]
-    ) -> None:
-        self._count, self._show, self._line = count, show, line
+    def __init__(self, count: Callable[[], int], line: Callable[[bool], None]) -> None:
+        self._count, self._line = count, line
         self.level = False
         """The interrupt line's level."""
         self.ctl = self.cval = 0
@@ -83,12 +81,18 @@ class GuestTimer:
             self.cval = _compare_value(self._count(), value)
         self.update()
 
+    def read(self, part: str) -> int:
+        """The guest reads CTL, CVAL or TVAL; where it sees ISTATUS its interrupt has come too."""
+        if part == "CTL":
+            self.update()
+            return self.ctl
+        return self.cval if part == "CVAL" else (self.cval - self._count()) & 0xFFFF_FFFF
+
     def update(self) -> None:
-        """Look at the count: ISTATUS, the guest's view of it, and the interrupt line."""
+        """Look at the count: ISTATUS, and the interrupt line."""
         self.ctl &= ~ISTATUS
         if self.ctl & ENABLE and self._count() >= self.cval:
             self.ctl |= ISTATUS
-        self._show(self.ctl, self.cval)
         level = self.ctl & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
         if level != self.level:
             self.level = level

@@ -5,12 +5,11 @@ DDI 0487 D17.2: HCR_EL2, CNTHCTL_EL2, CPTR_EL2, MDCR_EL2, VMPIDR_EL2, VPIDR_EL2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from armvcpu.arch.controls import CNTHCTL_EL2, HCR_EL2
 from armvcpu.arch.gic_registers import ICC_SGIR
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.exits import SendIPI
 from armvcpu.vcpu.icv import READERS, WRITERS, VirtualCpuInterface
 from armvcpu.vcpu.timer import PhysicalTimer
@@ -22,8 +21,7 @@ _CPTR_RES1 = 0x32FF  # DDI 0487 D17.2.31, bits that are RES1 without SVE
 _CNTPCT = by_name["CNTPCT_EL0"].encoding
 
 
-@dataclass(frozen=True, slots=True)
-class Aarch64VCpuSetupConfig:
+class Aarch64VCpuSetupConfig(Row):
     """What the guest has to itself: interrupts (HCR_EL2.IMO clear), the physical timer (CNTHCTL_EL2)."""
 
     passthrough_interrupt: bool = False

@@ -9,13 +9,14 @@ match vcpu.run(): ...
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.esr import ExceptionClass, has_far
 from armvcpu.arch.idregs import model as cpu_model
+from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError
 from armvcpu.vcpu.exception import ExceptionLayer, TrapHandlers
@@ -40,8 +41,7 @@ PageFaultHandler = Callable[[int, AccessFlags], bool]
 _HCR = by_name["HCR_EL2"].encoding
 
 
-@dataclass(frozen=True, slots=True)
-class Aarch64VCpuCreateConfig:
+class Aarch64VCpuCreateConfig(Row):
     """What a vCPU is: its affinity (MPIDR_EL1, 64 bits), where its device tree lies, which CPU it shows."""
 
     mpidr_el1: int = 0
@@ -61,6 +61,7 @@ class Aarch64VCpu(VCpuLife):
         self.vm_id, self.config = vm_id, config
         self.hal: Hal = hal or BareHal()
         self.model = cpu_model(config.cpu_model)
+        self._features = translated_features(self.model)
         self.handlers, self.services = TrapHandlers(), SmcServices()
         self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
@@ -157,16 +158,18 @@ class Aarch64VCpu(VCpuLife):
         """
         if self.life is not VCpuState.READY:
             self._require("run", VCpuState.READY)
+        assert self._pcpu is not None
         self.life, self._exit, self.yielded = VCpuState.RUNNING, None, False
         try:
-            end = self.engine.run(max_instructions)
+            end = self._pcpu.engine.run(max_instructions)
         finally:
             self.life = VCpuState.READY
-        if end is RunEnd.YIELDED:
-            self.yielded = True
+        if end is RunEnd.LEFT:
+            return self._taken_exit()
         if end is RunEnd.STOPPED:
             return ExternalInterrupt(self.hal.irq_fetch())
-        return self._taken_exit() if end is RunEnd.LEFT else Nothing()
+        self.yielded = end is RunEnd.YIELDED
+        return Nothing()
 
     def step(self) -> Exit:
         """Run one instruction; `Nothing` unless it made an exit."""
@@ -180,8 +183,8 @@ class Aarch64VCpu(VCpuLife):
 
     def exit(self, reason: Exit) -> None:
         """From a handler in the trap: have `run()` return `reason`."""
-        if self.observer is not None:
-            self.observer.exit(self.vcpu_id, self.state, reason)
+        if self._observer is not None:
+            self._observer.exit(self.vcpu_id, self.state, reason)
         self._exit = reason
         self.engine.leave()
 

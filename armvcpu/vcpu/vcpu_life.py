@@ -11,17 +11,15 @@ BLOCKED
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.esr import ExceptionClass
-from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import StateError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 
 if TYPE_CHECKING:
-    from armvcpu.arch.idregs import CpuModel
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.exception import ExceptionLayer, TrapHandlers
@@ -49,7 +47,8 @@ class VCpuLife:
 
     _exceptions: ExceptionLayer
     handlers: TrapHandlers
-    model: CpuModel
+    _features: tuple[int, ...]
+    """Which instructions its model has."""
     observer: Observer | None
     sysregs: SysRegTable
 
@@ -61,7 +60,7 @@ class VCpuLife:
         self.state: CpuState
         """The saved CPU behind the trap frame, from the first `bind` on."""
         self._pcpu: Aarch64PerCpu | None = None
-        self._virtual = 0
+        self._virtual = self._shown_virtual = 0
         self._last_exception: tuple[int, int | None, int] | None = None
 
     def bind(self, pcpu: Aarch64PerCpu) -> None:
@@ -77,21 +76,23 @@ class VCpuLife:
         self.system_registers.attach(pcpu, self.state)
         self.trap_frame.attach(self.state)
         engine.set_trap_handler(self._exceptions.on_trap, self._exceptions.on_entry)
-        engine.registers.present(translated_features(self.model))
+        engine.registers.present(self._features)
         pcpu.bound = self
         self._pcpu = pcpu
         self.settle_listeners()
         if fresh:
             self.system_registers.configure()
             self.trap_frame.configure()
-        self._show_virtual_interrupts()
+        if self._virtual != self._shown_virtual:
+            self._show_virtual_interrupts()
         self.life = VCpuState.READY
 
     def unbind(self) -> None:
         """Leave the physical CPU: READY becomes FREE. Its registers stay there until another vCPU needs the place."""
         self._require("unbind", VCpuState.READY)
         assert self._pcpu is not None
-        self._last_exception = self.last_exception
+        if self._pcpu.engine.took_exception:
+            self.keep_last_exception()
         self._pcpu.bound = None
         self._pcpu = None
         self.life = VCpuState.FREE
@@ -107,6 +108,10 @@ class VCpuLife:
     def last_exception(self) -> tuple[int, int | None, int] | None:
         """See `Aarch64VCpu`."""
         return self._last_exception
+
+    def keep_last_exception(self) -> None:
+        """The engine is about to have another state, and forgets it."""
+        self._last_exception = self.last_exception
 
     def settle_listeners(self) -> None:
         """Who answers for registers and hears of exceptions may have changed: so it is in the engine."""
@@ -124,6 +129,7 @@ class VCpuLife:
         engine = self.engine
         configuration = self.system_registers.configuration()
         engine.reset_state(self.state)
+        self._last_exception = None
         for encoding, value in configuration:
             engine.registers.write(encoding, value)
         self.trap_frame.configure()
@@ -137,6 +143,8 @@ class VCpuLife:
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
         self.state.settle()
         self.state.raw[:] = registers
+        self._shown_virtual = -1  # they have their own HCR_EL2.VI
+        self._last_exception = None
 
     def block(self) -> None:
         """READY becomes BLOCKED: the vCPU waits (WFI, CPU_OFF) and may not run."""
@@ -158,6 +166,7 @@ class VCpuLife:
         hcr = self.engine.registers.read(_HCR)
         if hcr & (_HCR_VI | _HCR_VF) != self._virtual:
             self.engine.registers.write(_HCR, hcr & ~(_HCR_VI | _HCR_VF) | self._virtual)
+        self._shown_virtual = self._virtual
 
     def _require(self, what: str, state: VCpuState) -> None:
         if self.life is not state:

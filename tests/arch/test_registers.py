@@ -15,6 +15,8 @@ from armvcpu.arch.registers import (
     by_encoding,
     by_name,
     encoding_from_iss,
+    encoding_of,
+    generic_name,
     instruction_from_access,
     is_id_space,
     is_implementation_defined,
@@ -22,6 +24,7 @@ from armvcpu.arch.registers import (
     op,
     register_name,
 )
+from armvcpu.arch.sysreg import generic_encoding
 
 
 def test_rows_are_unique() -> None:
@@ -67,6 +70,48 @@ def test_unknown_register_has_a_generic_name() -> None:
     """What no row knows prints as an assembler accepts it."""
     assert register_name(op(3, 0, 15, 2, 1)) == "S3_0_C15_C2_1"
     assert register_name(op(3, 0, 12, 0, 0)) == "VBAR_EL1"
+
+
+@pytest.mark.parametrize("row", SYSREGS, ids=lambda row: row.name)
+def test_name_leads_to_its_encoding_in_any_case(row) -> None:
+    """As debuggers and users write it, and by the generic name (C5.1.2)."""
+    generic = generic_name(row.encoding)
+    names = (row.name, row.name.lower(), row.name.upper(), generic, generic.lower())
+    assert [encoding_of(name) for name in names] == [row.encoding] * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("S3_1_C15_C2_1", op(3, 1, 15, 2, 1)),
+        ("s3_1_c15_c2_1", op(3, 1, 15, 2, 1)),
+        ("S2_0_C0_C0_0", op(2, 0, 0, 0, 0)),
+        ("S3_7_C15_C15_7", 0xFFFF),
+    ],
+)
+def test_generic_name_leads_to_its_encoding(name: str, encoding: int) -> None:
+    """`S<op0>_<op1>_C<n>_C<m>_<op2>`, whether a row knows it or not (C5.1.2)."""
+    assert (encoding_of(name), generic_encoding(name.upper())) == (encoding, encoding)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "VBAR", "VBAR_EL9", "VBAR_EL1 ", "S", "S_____", "S3_1_C15_C2", "S3_1_C15_C2_1_0", "T3_1_C15_C2_1"),
+        *("S3_1_15_C2_1", "S3_1_C15_2_1", "S1_1_C15_C2_1", "S4_1_C15_C2_1", "S3_8_C15_C2_1", "S3_1_C16_C2_1"),
+        *("S3_1_C15_C16_1", "S3_1_C15_C2_8", "S3_-1_C15_C2_1", "S3_+1_C15_C2_1", "S3_1_C1.5_C2_1", "S3_1_C_C2_1"),
+        *("S3_1_C\u0661_C2_1", "S3_1_C\u00b2_C2_1", "S 3_1_C15_C2_1", "S0x3_1_C15_C2_1"),
+    ],
+)
+def test_nonsense_is_no_register(name: str) -> None:
+    """Op0 of a register is 2 or 3, and numbers are decimal (C5.1.2)."""
+    assert (encoding_of(name), generic_encoding(name)) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["S3_1_C015_C2_1", "S03_1_C15_C2_1"])
+def test_leading_zeros_change_nothing(name: str) -> None:
+    """Assemblers take them."""
+    assert generic_encoding(name) == op(3, 1, 15, 2, 1)
 
 
 @pytest.mark.parametrize(

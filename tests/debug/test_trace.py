@@ -40,7 +40,7 @@ def events(t: Tracer) -> None:
     t.mmio(0, STATE, is_read=False, address=0x900_0000, width=4, value=0x41)
     t.sysreg(0, STATE, op(3, 0, 12, 12, 0), is_read=True, value=0x1B)
     t.call(0, STATE, "SMC", 0xC400_0003, (1, 0x4000_0000, 0, 0, 0, 0), (0, 0, 0, 0))
-    t.exception(0, STATE, 1, 0x9600_0045, 0x10, 0x4009_0200)
+    t.exception(0, STATE.pc, 1, 0x9600_0045, 0x10, 0x4009_0200)
     t.insn(0, BASE + 0x10)
     t.mem(0, BASE + 0x10, is_read=True, address=BASE + 0x84, width=4, value=7)
 
@@ -83,14 +83,14 @@ def test_place_without_a_symbol_is_a_dash():
 def test_interrupt_exceptions_have_no_syndrome():
     """ESR_ELx is not written for IRQ and FIQ (AArch64.TakeException)."""
     trace = Trace()
-    trace.tracer.exception(0, STATE, 1, 0x9600_0045, None, 0x4009_0480)
+    trace.tracer.exception(0, STATE.pc, 1, 0x9600_0045, None, 0x4009_0480)
     assert trace.text == f"{AT} exception irq target=EL1 vector=0x40090480\n"
 
 
 def test_undefined_instruction_is_shown():
     """EC 0 says no more than that something is undefined; the instruction does."""
     trace = Trace()
-    trace.tracer.exception(0, STATE, 1, 0x0200_0000, None, 0x4009_0200)
+    trace.tracer.exception(0, STATE.pc, 1, 0x0200_0000, None, 0x4009_0200)
     assert trace.text.endswith(" # undefined instruction or unknown reason: nop\n")
 
 

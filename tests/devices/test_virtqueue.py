@@ -143,7 +143,7 @@ def test_a_chain_is_at_most_4_gib(bench: Bench) -> None:
     """Many descriptors of the same RAM do not make a longer chain (2.7.4.2)."""
 
     class HugeRam(Ram):
-        def view(self, address: int, size: int) -> memoryview:
+        def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
             return memoryview(b"") if size == 0x8000_0000 else super().view(address, size)
 
     bench.device._memory = HugeRam()

@@ -291,6 +291,28 @@ def test_a_step_onto_a_page_that_can_t_be_fetched_enters_its_exception(bench):
         assert (engine.state.pc, bench.gpr(0)) == (VECTORS + 0x204, 1)
 
 
+@pytest.mark.parametrize("limit", [0, 1, 2, 600])
+def test_a_page_that_python_maps_when_it_is_fetched_costs_nothing(bench, limit):
+    """A stage-2 abort whose handler lets the guest go on: the step, or the limit, is that of the instruction."""
+    engine = bench.engine
+    bench.start(ADD_X0_1, branch(PAGE // 4 - 1), stage2=True)
+    bench.put(CODE + PAGE, ADD_X0_1, branch(-PAGE // 4 - 1))
+    aborts = []
+    for n in range(1, 9):
+        engine.memory.tables[0x2000 + 8 : 0x2000 + 16] = bytes(8)
+        engine.memory.flush_tlb()
+        bench.on_trap = lambda _seen: (aborts.append(engine.state.pc), bench.map_page(CODE + PAGE, CODE + PAGE))
+        if limit:
+            assert bench.run(limit) is RunEnd.LIMIT
+        else:
+            engine.step()
+        done = n * (limit or 1)
+        assert engine.state.pc == CODE + (0, 4, PAGE, PAGE + 4)[done % 4]
+        assert bench.gpr(0) == (done + 1) // 2
+    assert aborts
+    assert set(aborts) <= {CODE + PAGE, CODE + PAGE + 4}
+
+
 def test_a_stop_at_a_count_comes_before_a_block_that_can_t_be_fetched(bench):
     """With a limit as without one; the exception is the next run's."""
     engine = bench.engine

@@ -33,7 +33,7 @@ def lowered(bench):
 def test_an_unmasked_line_is_taken_before_the_next_instruction(bench, line, mode, vector):
     """At its vector, with SPSR_EL1 and ELR_EL1; a masked one is not."""
     mask, offset, _ = LINES[line]
-    for pstate, taken in ((0x3C0 & ~mask | mode, True), (0x3C0 | mode, False)):
+    for pstate, taken in ((0x6000_03C0 & ~mask | mode, True), (0x6000_03C0 | mode, False)):
         bench.start(ADD_X0_1, ADD_X0_1, hvc(0), 0)
         bench.put(VECTORS + vector + offset, hvc(1))
         bench.engine.registers.write_pstate(pstate)
@@ -42,6 +42,7 @@ def test_an_unmasked_line_is_taken_before_the_next_instruction(bench, line, mode
         bench.engine.set_lines(irq=False, fiq=False)
         if taken:
             assert bench.seen[-1].pc == VECTORS + vector + offset + 4
+            assert hex(bench.engine.state.pstate) == "0x600003c5"
             assert (bench.gpr(0), bench.read("ELR_EL1"), bench.read("SPSR_EL1")) == (0, CODE, pstate)
         else:
             assert bench.gpr(0) == 2

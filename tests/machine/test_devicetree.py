@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
-from dataclasses import replace
 from struct import pack, unpack_from
 
 import fdt
@@ -153,7 +152,7 @@ def test_memory_nodes_are_replaced():
 @pytest.mark.parametrize(("address", "size"), [(0, 1), (1, 1), (2, 1), (0xFFFF_FFFF, 2), (2, 3)])
 def test_cells_that_cannot_express_the_memory_are_refused(address, size):
     """4 GiB of RAM at 1 GiB needs two cells each."""
-    root = replace(ROOT, props={"#address-cells": (address,), "#size-cells": (size,)})
+    root = ROOT.replace(props={"#address-cells": (address,), "#size-cells": (size,)})
     with pytest.raises(ImageError, match=r"u.dtb: .*cells"):
         with_boot(DeviceTree(root), memory=(1 << 30, 1 << 32), path="u.dtb")
 

@@ -94,7 +94,7 @@ def test_linux_image_boots_with_the_device_tree_below(plan, wrap):
 )
 def test_initrd_goes_where_qemu_puts_it(plan, ram_mib, kernel_mib, start_mib):
     """128 MiB or half of RAM from its start, or behind a kernel that reaches further."""
-    memory = BOARD._replace(ram=Region("RAM", RAM, ram_mib * MIB))
+    memory = BOARD.replace(ram=Region("RAM", RAM, ram_mib * MIB))
     boot = plan(memory, image=make_linux(image_size=kernel_mib * MIB), initrd=b"070701 etc")
     start = RAM + start_mib * MIB
     assert (start, b"070701 etc") in list(boot.writes)

@@ -102,7 +102,7 @@ def test_el0_needs_leave(tmp_path):
 def test_a_snapshot_keeps_the_count(tmp_path):
     """And the counter goes on from there."""
     path = tmp_path / "guest.bin"
-    path.write_bytes(raw.image(START, raw.mov(0, 0xC600_0001), raw.HVC, raw.mrs(20, "PMCCNTR_EL0"), OFF))
+    path.write_bytes(raw.image(START, raw.mov(0, 0xC600_0001), raw.HVC, raw.NOP, raw.mrs(20, "PMCCNTR_EL0"), OFF))
     counter = by_name["PMCCNTR_EL0"].encoding
     with Machine(path, clock="instructions") as machine:
         machine.on_hypercall(0xC600_0001)(lambda _vcpu: machine.quit("here"))

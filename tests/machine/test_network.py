@@ -95,7 +95,7 @@ def test_a_frame_wakes_whoever_waits_once_until_it_is_read():
         calls.append(time.monotonic())
         woken.set()
 
-    with ours, peer, Waker(attend, lambda: False, [Source()]) as waker:
+    with ours, peer, Waker(attend, [Source()]) as waker:
         peer.send(b"x")
         assert woken.wait(5)
         woken.clear()

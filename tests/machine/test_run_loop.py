@@ -11,6 +11,7 @@ import raw_guest as raw
 
 from armvcpu import Machine
 from armvcpu.arch.psci import AffinityState
+from armvcpu.arch.registers import by_name
 from armvcpu.machine.clock import NO_DEADLINE
 from armvcpu.machine.cpus import Cpu
 from armvcpu.machine.turns import TURN_NS
@@ -49,8 +50,8 @@ def test_a_deadline_that_is_over_is_set_no_more(two):
     waiting.waiting = True
     two.turns.switch_to(running)
     waiting.connect_timers(*[waiting.set_irq] * 3)
-    waiting.write_timer("V", "CVAL", waiting.virtual_count() + 1000)
-    waiting.write_timer("V", "CTL", 1)
+    for part, value in (("CVAL", waiting.virtual_count() + 1000), ("CTL", 1)):
+        waiting.vcpu.sysregs.writers[by_name[f"CNTV_{part}_EL0"].encoding](value)
     assert waiting.deadline < NO_DEADLINE
     time.sleep(0.001)
     seen: list[int] = []
@@ -120,36 +121,36 @@ def test_nobody_awake_is_idle(two):
 
 # --- waiting for another CPU ----------------------------------------------------------------------------------
 
-YIELD, B_BACK = 0xD503_203F, 0x17FF_FFFF
-"""YIELD; B to the instruction before."""
+YIELD, WFE, B_BACK = 0xD503_203F, 0xD503_205F, 0x17FF_FFFF
+"""The last: B to the instruction before."""
 
 
-def test_a_cpu_that_spins_gives_its_turn_away(tmp_path):
-    """Where YIELD stands in a loop, it ends the turn from the second look on: no deadline is waited for."""
+def turns_taken(machine, seconds):
+    """How often a CPU got the engine in a run of so many seconds."""
+    taken = []
+    switch = machine.turns.switch_to
+    machine.turns.switch_to = lambda cpu: (taken.append(cpu.index), switch(cpu))
+    machine.run(timeout=seconds)
+    return len(taken)
+
+
+@pytest.mark.parametrize("word", [YIELD, WFE])
+def test_a_cpu_that_spins_gives_its_turn_away(tmp_path, word):
+    """Each wait ends the turn: no deadline is waited for."""
     image = tmp_path / "spin.bin"
-    image.write_bytes(raw.image(YIELD, B_BACK))
+    image.write_bytes(raw.image(word, B_BACK))
     with Machine(image, cpus=2) as machine:
-        turns, cpus = machine._loop.turns, machine.cpus
-        cpus[1].start(raw.BASE, 0)
-        machine.run(timeout=0.2)
-        assert turns._spin_sites == {raw.BASE}
-        taken = []
-        switch = turns.switch_to
-        turns.switch_to = lambda cpu: (taken.append(cpu.index), switch(cpu))
-        machine.run(timeout=0.2)
-    assert len(taken) > 200  # many more than the hundred that turns of 2 ms would make
+        machine.cpus[1].start(raw.BASE, 0)
+        assert turns_taken(machine, 0.2) > 200  # many more than the hundred that turns of 2 ms would make
 
 
-def test_many_places_spin(tmp_path):
-    """A guest waits in more than a handful of places: one that is found late ends turns too."""
-    places, apart = 12, 0x80
-    image = tmp_path / "spins.bin"
-    image.write_bytes(b"".join(raw.image(YIELD, B_BACK).ljust(apart, b"\0") for _ in range(places)))
+def test_a_cpu_that_is_alone_waits_without_leaving(tmp_path):
+    """A wait of the only CPU that can run is a hint."""
+    image = tmp_path / "spin.bin"
+    image.write_bytes(raw.image(raw.add(1, 1, 1), WFE, 0x17FF_FFFE))
     with Machine(image, cpus=2) as machine:
-        for place in range(1, places):
-            machine.cpus[1].start(raw.BASE + place * apart, 0)
-            machine.run(timeout=0.1)
-        assert raw.BASE + (places - 1) * apart in machine._loop.turns._spin_sites
+        assert turns_taken(machine, 0.1) < 10
+        assert machine.vcpu.gpr(1) > 1000
 
 
 def test_a_cpu_that_works_keeps_its_turn(tmp_path):
@@ -158,8 +159,7 @@ def test_a_cpu_that_works_keeps_its_turn(tmp_path):
     image.write_bytes(raw.image(raw.add(1, 1, 1), B_BACK))
     with Machine(image, cpus=2) as machine:
         machine.cpus[1].start(raw.BASE, 0)
-        machine.run(timeout=0.1)
-        assert machine._loop.turns._spin_sites == set()
+        assert turns_taken(machine, 0.1) < 60
         assert all(cpu.vcpu.gpr(1) for cpu in machine.cpus)
 
 

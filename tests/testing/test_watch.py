@@ -56,9 +56,9 @@ def test_each_access_is_kept_with_its_value(boot):
 )  # fmt: skip
 def test_whatever_the_instruction(boot, words, accesses):
     """What a syndrome does not describe, too; it is carried out as without the watch."""
-    plain = boot(code(words))
+    plain = boot(code(words), cpu_model="max")
     assert plain.finish().ok
-    target = boot(code(words))
+    target = boot(code(words), cpu_model="max")
     with target.watch(DATA, 8) as watch:
         assert target.finish().ok
     assert seen(watch) == accesses
@@ -138,7 +138,7 @@ def test_counts_are_those_without_a_watch(boot):
     """An access that has been waited for is still one instruction."""
     counts = []
     for watched in (False, True):
-        target = boot(code(raw.store(1, 3), raw.load(4, 3), SWP_1_2_3), clock="instructions")
+        target = boot(code(raw.store(1, 3), raw.load(4, 3), SWP_1_2_3), clock="instructions", cpu_model="max")
         watch = target.watch(DATA, 8) if watched else None
         assert target.finish().ok
         counts.append(target.instructions)
@@ -148,7 +148,7 @@ def test_counts_are_those_without_a_watch(boot):
 
 def test_no_exit_and_no_exception_is_seen(boot):
     """Of the watch, by who looks at what the guest did."""
-    target = boot(code(raw.store(1, 3), raw.load(4, 3), SWP_1_2_3))
+    target = boot(code(raw.store(1, 3), raw.load(4, 3), SWP_1_2_3), cpu_model="max")
     with target.watch(DATA, 8) as watch:
         assert target.finish().ok
     assert len(watch.accesses) == 4

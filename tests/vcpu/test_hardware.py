@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from armvcpu.arch.idregs import MODELS
+from armvcpu.arch.registers import by_name
 from armvcpu.cli.probe import probe as probe_command
 from armvcpu.engine.selftest import CheckResult
 from armvcpu.engine.selftest_checks import CHECKS
@@ -68,6 +69,29 @@ def test_failed_self_test_is_no_support(monkeypatch):
     assert not has_hardware_support()
 
 
+def test_engine_that_cannot_be_had_is_no_support(monkeypatch):
+    """Another Unicorn, a native part that is not built: an answer too; `probe` says which."""
+
+    def fail():
+        raise EngineUnsupported("the engine's native part is not built")
+
+    monkeypatch.setattr(hardware, "unicorn_engine", fail)
+    assert not has_hardware_support()
+    with pytest.raises(EngineUnsupported, match="not built"):
+        probe("a72")
+
+
+@pytest.mark.parametrize("rows", ["a user's", "a bound vCPU's"])
+def test_the_engine_is_asked_whatever_vcpus_answer(rows, machine):
+    """Registers as rows and models as instructions belong to one engine, not to the process."""
+    before = engine_id_registers()
+    vcpu = machine.vcpu(0, cpu_model="a53")
+    if rows == "a user's":
+        vcpu.answer_sysreg(by_name["MIDR_EL1"].encoding, lambda: 5, None)
+    vcpu.bind(machine.cpu())
+    assert engine_id_registers() == before
+
+
 @pytest.mark.parametrize("ask", [has_hardware_support, probe])
 def test_unknown_model_is_a_usage_error(ask):
     """It names the models there are."""
@@ -81,6 +105,18 @@ def test_probe_prints_a_table_and_the_self_test():
     assert lines[0].split() == ["engine", "a53", "a57", "a72", "max"]
     assert lines[1].split() == ["MIDR_EL1", "0x000f0510", "0x410fd034", "0x411fd070", "0x410fd083", "0x000f0510"]
     assert [line.split()[-1] for line in lines if line.startswith("self-test")] == ["ok"] * len(CHECKS)
+
+
+def test_probe_prints_what_is_done_in_unicorns_place():
+    """A line for each of its functions: answered or called, and what for; the same in JSON."""
+    lines = CliRunner().invoke(probe_command, ["--cpu-model", "a72"], catch_exceptions=False).output.splitlines()
+    result = CliRunner().invoke(probe_command, ["--cpu-model", "a72", "--json"], catch_exceptions=False)
+    functions = json.loads(result.output)["engine"]["functions"]
+    printed = [line.split(maxsplit=2) for line in lines if line.startswith(("answered ", "called "))]
+    assert printed == [["answered" if f["answered"] else "called", f["name"], f["purpose"]] for f in functions]
+    answered = {f["name"]: f["answered"] for f in functions}
+    assert (answered["get_arm_cp_reginfo_aarch64"], answered["tlb_flush_aarch64"]) == (True, False)
+    assert all(f["purpose"] for f in functions)
 
 
 def test_probe_prints_json():

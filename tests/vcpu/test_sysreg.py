@@ -5,13 +5,23 @@ from __future__ import annotations
 import pytest
 
 from armvcpu.arch.idregs import MODELS, model
+from armvcpu.arch.instructions import DC_CVAU, IC_IALLU, IC_IALLUIS, IC_IVAU
 from armvcpu.arch.registers import SYSREGS, Home, by_name, is_id_space, op
+from armvcpu.engine.api import (
+    BEFORE_NATIVE,
+    CONSTANT,
+    IGNORED,
+    INSTRUCTION_CACHE,
+    NATIVE,
+    PYTHON,
+    UNDEFINED,
+    WHOLE_INSTRUCTION_CACHE,
+)
 from armvcpu.vcpu.icv import READERS, WRITERS, VirtualCpuInterface
 from armvcpu.vcpu.sysreg import SysRegTable
 from armvcpu.vcpu.timer import PhysicalTimer
 
 A72 = model("a72")
-IC_IALLUIS, IC_IALLU, IC_IVAU, DC_CVAU = op(1, 0, 7, 1, 0), op(1, 0, 7, 5, 0), op(1, 3, 7, 5, 1), op(1, 3, 7, 11, 1)
 UNLISTED = op(3, 1, 11, 7, 7)
 
 
@@ -110,14 +120,15 @@ def test_handler_makes_an_absent_register_exist(table):
     assert (table.is_undefined(absent, is_read=True), table.readers[absent]()) == (False, 42)
 
 
-@pytest.mark.parametrize(("name", "address"), [(IC_IALLUIS, None), (IC_IALLU, None), (IC_IVAU, 0x1000)])
-def test_instruction_cache_maintenance_reaches_the_engine(table, name, address):
-    """IC IVAU by address, the others for everything; DC CVAU has nothing to clean."""
-    forgotten: list[int | None] = []
-    table.add_instruction_cache(forgotten.append)
-    table.writers[name](0x1000)
-    table.writers[DC_CVAU](0x2000)
-    assert forgotten == [address]
+@pytest.mark.parametrize(
+    ("instruction", "action"),
+    [(IC_IALLUIS, WHOLE_INSTRUCTION_CACHE), (IC_IALLU, WHOLE_INSTRUCTION_CACHE), (IC_IVAU, INSTRUCTION_CACHE)],
+)
+def test_instruction_cache_maintenance_is_the_engines(table, instruction, action):
+    """IC IVAU by address, the others for everything, without a call of Python; DC CVAU is native (C5.3)."""
+    shape = dict(table.rows.shape)
+    assert shape[instruction] == (UNDEFINED, action, 0)
+    assert (DC_CVAU in shape, instruction in table.rows.writes) == (False, False)
 
 
 def test_interface_registers_have_their_directions(table):
@@ -151,3 +162,120 @@ def test_physical_timer_registers_are_the_timers(table):
     table.writers[encoding("CNTP_TVAL_EL0")](1)
     assert timer.cval == 101
     assert table.is_undefined(encoding("CNTPCT_EL0"), is_read=False)
+
+
+# --- rows for the engine ----------------------------------------------------------------------------------------
+
+
+def shape(table: SysRegTable, key: int | str) -> tuple[int, int, int]:
+    return dict(table.rows.shape)[encoding(key) if isinstance(key, str) else key]
+
+
+def test_identification_is_part_of_the_code(table):
+    """A constant for MRS, and MSR UNDEFINED, without a call of Python (D17.1)."""
+    assert shape(table, "MIDR_EL1") == (CONSTANT, UNDEFINED, A72.MIDR_EL1)
+    assert shape(table, op(3, 0, 0, 7, 7)) == (CONSTANT, UNDEFINED, 0)
+
+
+def test_registers_the_engine_lacks_are_constants_whose_writes_are_ignored(table):
+    """RAZ/WI where both are allowed, without a call of Python."""
+    both = [row for row in SYSREGS if row.home in {Home.RAZ, Home.IMPDEF} and row.access.value == 3]
+    assert both
+    assert {shape(table, row.encoding) for row in both} == {(CONSTANT, IGNORED, 0)}
+
+
+def test_registers_of_absent_features_are_undefined_rows(table):
+    """The engine has many of them itself, as a CPU of a later version of the architecture."""
+    absent = [row for row in SYSREGS if row.home is Home.ABSENT]
+    assert {shape(table, row.encoding) for row in absent} == {(UNDEFINED, UNDEFINED, 0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "reads", "writes", "expected"),
+    [
+        ("VBAR_EL1", True, False, (PYTHON, NATIVE, 0)),
+        ("VBAR_EL1", False, True, (NATIVE, PYTHON, 0)),
+        ("VBAR_EL1", True, True, (PYTHON, PYTHON, 0)),
+        ("CNTPCT_EL0", True, False, (PYTHON, UNDEFINED, 0)),
+        ("CNTPCT_EL0", False, True, (NATIVE, PYTHON, 0)),
+        ("MIDR_EL1", True, False, (PYTHON, UNDEFINED, 0)),
+        ("MIDR_EL1", False, True, (PYTHON, PYTHON, 0)),
+        ("APIAKeyLo_EL1", True, False, (PYTHON, UNDEFINED, 0)),
+        ("ICC_PMR_EL1", False, True, (UNDEFINED, PYTHON, 0)),
+    ],
+)
+def test_answered_register_is_pythons_in_the_directions_that_are_answered(table, name, reads, writes, expected):
+    """The other one is the engine's where it has it, else as the CPU model has it."""
+    table.add(encoding(name), (lambda: 7) if reads else None, (lambda _value: None) if writes else None)
+    assert shape(table, name) == expected
+    assert not reads or table.rows.reads[encoding(name)]() == 7
+
+
+def test_constant_with_a_writer_keeps_its_value(table):
+    """MRS is answered from here then."""
+    table.add(encoding("MIDR_EL1"), None, lambda _value: None)
+    assert table.rows.reads[encoding("MIDR_EL1")]() == A72.MIDR_EL1
+
+
+def test_writer_in_a_row_gives_a_number(table):
+    """Whatever it returns itself: the engine takes what a row gives, and has no register of its own here."""
+    table.add(UNLISTED, None, lambda value: "anything")
+    assert table.rows.writes[UNLISTED](5) == 0
+
+
+def test_listener_comes_before_the_native_register(table):
+    """Reads are the engine's; without a listener there is no row."""
+    table.listen(encoding("TTBR0_EL1"), lambda value: value + 1)
+    assert (shape(table, "TTBR0_EL1"), table.rows.writes[encoding("TTBR0_EL1")](5)) == ((NATIVE, BEFORE_NATIVE, 0), 6)
+    table.listen(encoding("TTBR0_EL1"), None)
+    assert (encoding("TTBR0_EL1") in dict(table.rows.shape), encoding("TTBR0_EL1") in table.rows.writes) == (
+        False,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("reads", "writes", "expected"),
+    [
+        (True, False, (PYTHON, BEFORE_NATIVE, 0)),
+        (False, True, (NATIVE, PYTHON, 0)),
+        (True, True, (PYTHON, PYTHON, 0)),
+    ],
+)
+def test_answer_and_listener_of_one_register(table, reads, writes, expected):
+    """Who answers writes keeps them from the register, so that there is nothing to listen to."""
+    table.listen(encoding("SCTLR_EL1"), lambda value: value)
+    table.add(encoding("SCTLR_EL1"), (lambda: 7) if reads else None, (lambda _value: None) if writes else None)
+    assert (shape(table, "SCTLR_EL1"), table.rows.writes[encoding("SCTLR_EL1")](5)) == (expected, 0 if writes else 5)
+
+
+def test_observer_hears_constants_and_ignored_writes(table):
+    """They go through Python for as long as there is one."""
+    heard: list[tuple[int, bool, int]] = []
+    impdef = next(row for row in SYSREGS if row.home is Home.IMPDEF and row.access.value == 3)
+    before = table.rows.shape
+    table.observe(lambda *event: heard.append(event))
+    assert (shape(table, "MIDR_EL1"), shape(table, impdef.encoding)) == ((PYTHON, UNDEFINED, 0), (PYTHON, PYTHON, 0))
+    assert table.rows.reads[encoding("MIDR_EL1")]() == A72.MIDR_EL1
+    table.rows.writes[impdef.encoding](5)
+    assert heard == [(encoding("MIDR_EL1"), True, A72.MIDR_EL1), (impdef.encoding, False, 5)]
+    table.observe(None)
+    assert table.rows.shape is before
+
+
+def test_equal_shapes_are_one_object():
+    """Whoever answers: vCPUs of one kind switch without a look at the rows; another CPU model is another shape."""
+    tables = [SysRegTable(A72, gicv3=True), SysRegTable(A72, gicv3=True)]
+    for number, table in enumerate(tables):
+        table.add(UNLISTED, lambda number=number: number, None)
+    first, second = (table.rows for table in tables)
+    assert (first.shape is second.shape, [rows.reads[UNLISTED]() for rows in (first, second)]) == (True, [0, 1])
+    assert SysRegTable(model("a53"), gicv3=True).rows.shape != SysRegTable(A72, gicv3=True).rows.shape
+
+
+def test_rows_are_made_anew_only_after_a_change(table):
+    """Another object then, which is how the engine is told."""
+    first = table.rows
+    assert table.rows is first
+    table.add(UNLISTED, lambda: 1, None)
+    assert table.rows is not first

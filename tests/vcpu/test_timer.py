@@ -93,16 +93,17 @@ def test_time_moves_tval_but_not_cval():
 
 
 class Guest:
-    """A GuestTimer over a count, with what it showed the engine last and its line's levels."""
+    """A GuestTimer over a count, and its line's levels."""
 
     def __init__(self, now: int = 0) -> None:
         self.clock = Clock(now)
-        self.shown: tuple[int, int] | None = None
         self.levels: list[bool] = []
-        self.timer = GuestTimer(self.clock, self._show, self.levels.append)
+        self.timer = GuestTimer(self.clock, self.levels.append)
 
-    def _show(self, ctl: int, cval: int) -> None:
-        self.shown = ctl, cval
+    @property
+    def shown(self) -> tuple[int, int]:
+        """What the guest reads of CTL and CVAL."""
+        return self.timer.read("CTL"), self.timer.read("CVAL")
 
 
 def test_guest_timer_fires_when_its_time_comes():

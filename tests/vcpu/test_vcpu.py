@@ -8,7 +8,7 @@ import pytest
 from vcpu_bench import DTB, RAM, Bench
 
 from armvcpu.arch.controls import CNTHCTL_EL2, CPTR_EL2, HCR_EL2
-from armvcpu.arch.idregs import model
+from armvcpu.arch.idregs import model, translated_features
 from armvcpu.arch.registers import by_name, iss_from_encoding
 from armvcpu.arch.sysreg import SysRegIss
 from armvcpu.engine.fake import LimitReached, ScriptedEngine, StopRequested, Trap
@@ -142,23 +142,23 @@ def test_failure_in_a_run_leaves_the_vcpu_ready():
 @pytest.mark.parametrize("interrupt", [False, True])
 @pytest.mark.parametrize("timer", [False, True])
 def test_setup_chooses_what_is_trapped(interrupt, timer):
-    """IMO and FMO unless interrupts are passed through, EL1PCTEN and EL1PCEN where the timer is."""
+    """AMO, IMO and FMO unless interrupts are passed through (D17.2.48); rows need no trap."""
     vcpu = fresh(passthrough_interrupt=interrupt, passthrough_timer=timer)
     hcr, cnthctl = HCR_EL2(vcpu.system_registers.hcr_el2), CNTHCTL_EL2(vcpu.system_registers.cnthctl_el2)
-    always = HCR_EL2.of(RW=1, TSC=1, TID2=1, TID3=1, TWI=1, TWE=1, TPU=1, AMO=1)
-    assert hcr == always | HCR_EL2.of(IMO=not interrupt, FMO=not interrupt)
-    assert cnthctl == CNTHCTL_EL2.of(EL1PCTEN=timer, EL1PCEN=timer)
+    intercepted = HCR_EL2.of(AMO=1, IMO=1, FMO=1)
+    assert hcr == HCR_EL2.of(RW=1, TSC=1, TWI=1) | (0 if interrupt else intercepted)
+    assert cnthctl == CNTHCTL_EL2.of(EL1PCTEN=1, EL1PCEN=1)
     assert (vcpu.interrupts is None) is interrupt
     assert (by_name["ICC_IAR1_EL1"].encoding in vcpu.sysregs.readers) is not interrupt
     assert (by_name["CNTPCT_EL0"].encoding in vcpu.sysregs.readers) is not timer
 
 
 def test_setup_identifies_the_cpu():
-    """VPIDR_EL2 is the model's MIDR_EL1, VMPIDR_EL2 the affinity with bit 31, which is RES1; CPACR_EL1 is trapped."""
+    """VPIDR_EL2 is the model's MIDR_EL1, VMPIDR_EL2 the affinity with bit 31, which is RES1; CPACR_EL1 is native."""
     bench = Bench(cpu_model="a53", mpidr=0x1_0000_0203)
     registers = bench.vcpu.system_registers
     assert (registers.vpidr_el2, registers.vmpidr_el2) == (model("a53").MIDR_EL1, 0x1_8000_0203)
-    assert (CPTR_EL2(registers.cptr_el2).TCPAC, registers.cntvoff_el2) == (1, 0)
+    assert (CPTR_EL2(registers.cptr_el2).TCPAC, registers.cntvoff_el2) == (0, 0)
 
 
 def test_unknown_cpu_model_is_refused():
@@ -177,16 +177,20 @@ def test_physical_timer_counts_the_engines_count():
     assert regs.readers[by_name["CNTP_CTL_EL0"].encoding]() == 5
 
 
-@pytest.mark.parametrize("name", ["CPACR_EL1", "IC IVAU"])
-def test_registers_that_only_the_engine_can_serve(name):
-    """CPACR_EL1 and cache maintenance come from the guest's trap to the engine."""
-    bench = Bench()
-    encoding = by_name["CPACR_EL1"].encoding if name == "CPACR_EL1" else 1 << 14 | 3 << 11 | 7 << 7 | 5 << 3 | 1
-    bench.play(Trap(2, 0x6200_0000 | iss_from_encoding(encoding) | SysRegIss.of(Rt=3), regs={3: 3 << 20}))
-    if name == "CPACR_EL1":
-        assert (bench.engine.read_cpacr(), bench.vcpu.sysregs.readers[encoding]()) == (3 << 20, 3 << 20)
-    else:
-        assert bench.engine.cache_invalidations == [3 << 20]
+@pytest.mark.parametrize("name", ["CPACR_EL1", "MPIDR_EL1", "VBAR_EL1", "TPIDR_EL0", "CNTVCT_EL0"])
+def test_registers_that_the_engine_serves_have_no_row(name):
+    """Their accesses cost the guest nothing."""
+    rows = Bench().engine.registers.rows
+    encoding = by_name[name].encoding
+    assert (encoding in dict(rows.shape), encoding in rows.reads, encoding in rows.writes) == (False, False, False)
+
+
+@pytest.mark.parametrize("name", ["a53", "a72", "max"])
+def test_engine_translates_for_the_cpu_model(name):
+    """The instructions that its ID registers show, the others are UNDEFINED."""
+    bench, cpu = Bench(cpu_model=name), model(name)
+    assert bench.engine.registers.presented == translated_features(cpu)
+    assert bench.engine.registers.presented[0] == cpu.ID_AA64ISAR0_EL1
 
 
 @pytest.mark.parametrize("address", [1, 2, -4, 1 << 52])
@@ -275,7 +279,58 @@ def test_looking_at_another_vcpu_does_not_disturb_one_that_moved_away():
         vcpu.bind(cpus[0])
         vcpu.unbind()
     first.bind(cpus[1])
-    assert cpus[0].engine.state is not first.state
+    marked(first, 0x5000_0000)
+    assert (cpus[0].engine.state is first.state, second.system_registers.vbar_el1) == (False, 0)
+    assert (cpus[1].engine.state is first.state, first.system_registers.vbar_el1) == (True, 0x5000_0000)
+
+
+# --- the guest's last exception ---------------------------------------------------------------------------------
+
+ABORT = Trap(1, 0x9600_0045, far=0x1234, pc=RAM + 8)
+LAST = (0x9600_0045, 0x1234, RAM + 8)
+
+
+def test_last_exception_stays_with_the_vcpu():
+    """Bound, unbound, with another one in its place that takes its own, and bound again."""
+    bench, other = Bench(), fresh()
+    before = bench.vcpu.last_exception
+    bench.play(ABORT)
+    seen = [bench.vcpu.last_exception]
+    bench.vcpu.unbind()
+    seen.append(bench.vcpu.last_exception)
+    other.bind(bench.pcpu)
+    seen.append(bench.vcpu.last_exception)
+    assert other.last_exception is None
+    other.unbind()
+    bench.vcpu.bind(bench.pcpu)
+    assert (before, [*seen, bench.vcpu.last_exception]) == (None, [LAST] * 4)
+
+
+def test_looking_at_another_vcpu_keeps_the_last_exception():
+    """The engine has the other one's registers for a moment, and forgets it."""
+    other, bench = fresh(), Bench()
+    bench.vcpu.unbind()
+    other.bind(bench.pcpu)
+    other.unbind()
+    bench.vcpu.bind(bench.pcpu)
+    bench.play(ABORT)
+    assert (other.system_registers.vbar_el1, bench.vcpu.last_exception) == (0, LAST)
+
+
+@pytest.mark.parametrize("how", ["reset", "load_registers"])
+def test_vcpu_that_starts_anew_has_no_last_exception(how):
+    """Its registers are those of a CPU that has not taken it."""
+    bench = Bench()
+    registers = bytes(bench.vcpu.state.raw)
+    bench.play(ABORT)
+    bench.vcpu.unbind()
+    if how == "reset":
+        bench.vcpu.bind(bench.pcpu)
+        bench.vcpu.reset()
+    else:
+        bench.vcpu.load_registers(registers)
+        bench.vcpu.bind(bench.pcpu)
+    assert (bench.vcpu.last_exception, bench.pc) == (None, 0)
 
 
 # --- running ----------------------------------------------------------------------------------------------------
@@ -304,7 +359,6 @@ def test_stop_is_an_external_interrupt():
 def test_instruction_limit_ends_in_nothing():
     """And is handed to the engine."""
     bench = Bench()
-    bench.engine.set_counting(True)
     bench.engine.script.append(LimitReached())
     assert (bench.vcpu.run(500), bench.engine.limits) == (Nothing(), [500])
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import mmap
-import struct
-from typing import TYPE_CHECKING
-
 import pytest
+from unicorn_bench import IRQ, SYNC, Machine, mrs, msr, with_stage2
 
 from armvcpu.arch.registers import by_name, instruction_from_access, iss_from_encoding, op
 from armvcpu.engine.selftest_bench import (
     ADD_X0_1,
     ADD_X1_1,
     CODE,
+    DATA,
     ERET,
     LDR_X3_X2,
     NOP,
     NOWHERE,
     RAM,
-    RAM_SIZE,
     UNMASK_IRQ,
     VECTORS,
     WFI,
-    Bench,
     branch,
     hvc,
+    svc,
 )
+from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.vcpu.exits import (
     AccessFlags,
+    ExternalInterrupt,
     Halt,
     Hypercall,
     MmioRead,
@@ -38,79 +37,14 @@ from armvcpu.vcpu.exits import (
     SysRegWrite,
 )
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
-from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from armvcpu.vcpu.vcpu import Aarch64VCpu, VCpuState
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-SYNC, IRQ = VECTORS + 0x200, VECTORS + 0x280
 UNLISTED = op(3, 1, 11, 7, 7)
 WFE, SMC, MASK_IRQ = 0xD503_205F, 0xD400_0003, 0xD503_42DF  # wfe; smc #0; msr daifset, #2
 ADDS_X4_X0_X1 = 0xAB01_0004  # adds x4, x0, x1
 FMOV_D7_X0, FMOV_X6_D7 = 0x9E67_0007, 0x9E66_00E6  # fmov d7, x0; fmov x6, d7
 MOV_SP_X2 = 0x9100_005F  # mov sp, x2
 CALL = Hypercall(0, (0, 0, 0, 0, 0, 0))
-
-
-def mrs(rt: int, name: str) -> int:
-    return instruction_from_access(by_name[name].encoding, rt, is_read=True)
-
-
-def msr(name: str, rt: int) -> int:
-    return instruction_from_access(by_name[name].encoding, rt, is_read=False)
-
-
-class Machine:
-    """Physical CPUs over the same RAM."""
-
-    def __init__(self) -> None:
-        self.ram = memoryview(mmap.mmap(-1, RAM_SIZE))
-        self.cpus: list[Aarch64PerCpu] = []
-
-    def cpu(self, *, mapped: bool = True) -> Aarch64PerCpu:
-        pcpu = Aarch64PerCpu(len(self.cpus))
-        pcpu.hardware_enable()
-        if mapped:
-            pcpu.engine.memory.map_ram(RAM, self.ram)
-        self.cpus.append(pcpu)
-        return pcpu
-
-    def vcpu(self, *words: int, at: int = CODE, **setup: bool) -> Aarch64VCpu:
-        """One that starts at `words`, with its vectors at VECTORS and x0 = 0."""
-        self.put(at, *words)
-        vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig())
-        vcpu.setup(Aarch64VCpuSetupConfig(**setup))
-        vcpu.set_entry(at)
-        vcpu.system_registers.vbar_el1 = VECTORS
-        return vcpu
-
-    def put(self, address: int, *words: int) -> None:
-        struct.pack_into(f"<{len(words)}I", self.ram, address - RAM, *words)
-
-    def close(self) -> None:
-        for pcpu in self.cpus:
-            if isinstance(pcpu.bound, Aarch64VCpu):
-                pcpu.bound.unbind()
-        for pcpu in self.cpus:
-            pcpu.hardware_disable()
-
-
-@pytest.fixture
-def machine() -> Iterator[Machine]:
-    """Closed after the test."""
-    made = Machine()
-    yield made
-    made.close()
-
-
-def with_stage2(machine: Machine, vcpu: Aarch64VCpu) -> None:
-    """Bind it to a new CPU with a stage 2 that maps RAM and nothing else."""
-    pcpu = machine.cpu(mapped=False)
-    bench = Bench(pcpu.engine)
-    bench.ram[:] = machine.ram
-    bench.build_stage2()
-    vcpu.set_ept_root(bench.read("VTTBR_EL2"), bench.read("VTCR_EL2"))
-    vcpu.bind(pcpu)
 
 
 # --- exits ------------------------------------------------------------------------------------------------------
@@ -205,6 +139,129 @@ def test_trapped_physical_count_is_the_engines(machine):
     assert vcpu.gpr(6) >= vcpu.gpr(5) > 0
 
 
+# --- exceptions that somebody hears -----------------------------------------------------------------------------
+
+HLT, BRK = 0xD45E_0000, 0xD420_0000 | 0xF00D << 5  # hlt #0xf000; brk #0xf00d
+
+
+def test_semihosting_call_is_answered_in_the_trap(machine):
+    """At HLT #0xF000, with PC on it; other exceptions stay the guest's."""
+    vcpu = machine.vcpu(HLT, HLT + 0x20, hvc(0))  # the second is HLT #0xF001
+    machine.put(SYNC, hvc(0))
+    vcpu.hear_semihosting(lambda called: called.state.step_over(0, called.state.pc))
+    vcpu.bind(machine.cpu())
+    assert (vcpu.run().nr, vcpu.state.pc, vcpu.last_exception) == (CODE, SYNC + 4, (0x0200_0000, None, CODE + 4))
+
+
+def test_semihosting_call_may_be_an_exit_that_is_tried_again(machine):
+    """A console without a character: PC stays on the HLT (`Halt`)."""
+    vcpu = machine.vcpu(HLT, hvc(0))
+    vcpu.hear_semihosting(lambda called: called.exit(Halt()))
+    vcpu.bind(machine.cpu())
+    assert [vcpu.run(), vcpu.run()] == [Halt(), Halt()]
+    vcpu.hear_semihosting(lambda called: called.state.step_over(0, 5))
+    assert vcpu.run() == Hypercall(5, (0,) * 6)
+
+
+def test_semihosting_call_nobody_hears_is_undefined(machine):
+    """Although the vCPU before on this CPU had a handler."""
+    host, guest, pcpu = machine.vcpu(HLT, hvc(0)), machine.vcpu(HLT, hvc(0)), machine.cpu()
+    machine.put(SYNC, hvc(0))
+    host.hear_semihosting(lambda called: called.state.step_over(0, 5))
+    for vcpu in (host, guest):
+        vcpu.bind(pcpu)
+        vcpu.run()
+        vcpu.unbind()
+    assert (host.last_exception, guest.last_exception) == (None, (0x0200_0000, None, CODE))
+
+
+@pytest.mark.parametrize("is_debuggers", [False, True])
+def test_breakpoint_instruction_is_a_debuggers_or_the_guests(machine, is_debuggers):
+    """The handler ends the run with PC on it, or the guest takes it (D2.8.2): ESR has BRK's immediate."""
+    vcpu = machine.vcpu(NOP, BRK, hvc(0))
+    machine.put(SYNC, hvc(0))
+    asked = []
+
+    def ask(called, comment):
+        asked.append(comment)
+        if is_debuggers:
+            called.exit(Nothing())
+        return is_debuggers
+
+    vcpu.hear_breakpoints(ask)
+    vcpu.bind(machine.cpu())
+    reason, taken = vcpu.run(), (0xF200_F00D, None, CODE + 4)
+    expected = (Nothing(), CODE + 4, None) if is_debuggers else (CALL, SYNC + 4, taken)
+    assert (asked, (reason, vcpu.state.pc, vcpu.last_exception)) == ([0xF00D], expected)
+
+
+def test_vector_that_raises_its_own_exception_is_a_crash(machine):
+    """The guest would never come out of it; the message has where and with what it began."""
+    vcpu = machine.vcpu(svc(0))
+    machine.put(SYNC, NOP, 0)
+    vcpu.bind(machine.cpu())
+    with pytest.raises(GuestCrash, match=f"the vector at {SYNC:#x} raises .* began at {CODE + 4:#x} with: SVC"):
+        vcpu.run()
+    assert (vcpu.last_exception, vcpu.life) == ((0x0200_0000, None, SYNC + 4), VCpuState.READY)
+    vcpu.reset()
+    machine.put(SYNC, hvc(0))
+    vcpu.engine.code.invalidate()
+    vcpu.system_registers.vbar_el1 = VECTORS
+    assert vcpu.run() == CALL
+
+
+def test_return_to_aarch32_is_not_modelled(machine):
+    """ERET with SPSR_EL1.M[4] set (D1.2, PSTATE.nRW): no presented CPU has it; found at the next exception."""
+    vcpu = machine.vcpu(msr("SPSR_EL1", 1), msr("ELR_EL1", 2), ERET, 0xEF00_0000)  # A32: svc #0
+    vcpu.bind(machine.cpu())
+    vcpu.set_gpr(1, 0x10)
+    vcpu.set_gpr(2, CODE + 12)
+    with pytest.raises(Unmodelled, match="AArch32 code after an ERET"):
+        vcpu.run()
+
+
+def test_last_exception_stays_with_the_vcpu(machine):
+    """Through another vCPU's turn on its CPU, a look at that one, and the move to another CPU."""
+    vcpu, other = machine.vcpu(0, at=CODE), machine.vcpu(hvc(0), at=CODE + 0x100)
+    cpus, seen = [machine.cpu(), machine.cpu()], []
+    machine.put(SYNC, hvc(0))
+    for each in (other, vcpu):
+        each.bind(cpus[0])
+        each.run()
+        seen.append(each.last_exception)
+        if each is vcpu:
+            assert other.system_registers.vbar_el1 == VECTORS
+            seen.append(each.last_exception)
+        each.unbind()
+    vcpu.bind(cpus[1])
+    assert [*seen, vcpu.last_exception, other.last_exception] == [None, *[(0x0200_0000, None, CODE)] * 3, None]
+
+
+# --- ends of a run ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hint", [WFE, 0xD503_203F], ids=["WFE", "YIELD"])
+def test_turn_ends_where_the_guest_waits_or_yields(machine, hint):
+    """Where the engine is told so; `yielded` is of the last run only (D1.6.1)."""
+    vcpu = machine.vcpu(hint, ADD_X0_1, hvc(0))
+    vcpu.bind(machine.cpu())
+    vcpu.engine.yields = True
+    assert (vcpu.run(), vcpu.yielded, vcpu.state.pc) == (Nothing(), True, CODE + 4)
+    assert (vcpu.run().nr, vcpu.yielded) == (1, False)
+
+
+@pytest.mark.parametrize("word", [NOP, hvc(0)], ids=["NOP", "HVC"])
+def test_request_to_stop_is_left_for_a_run_by_a_step(machine, word):
+    """A step is one instruction in any case."""
+    vcpu = machine.vcpu(word, ADD_X0_1, hvc(0))
+    vcpu.bind(machine.cpu())
+    vcpu.engine.request_stop()
+    stepped, pc = vcpu.step(), vcpu.state.pc
+    assert (stepped, pc) == (Nothing() if word == NOP else CALL, CODE + 4)
+    assert (vcpu.run(), vcpu.state.pc) == (ExternalInterrupt(0), CODE + 4)
+    assert vcpu.run().nr == 1
+
+
 # --- switching --------------------------------------------------------------------------------------------------
 
 
@@ -245,7 +302,6 @@ def test_computation_goes_on_where_it_was_interrupted(machine):
     cpus = [machine.cpu(), machine.cpu()]
     for turn in range(12):
         pcpu = cpus[turn % 2]
-        pcpu.engine.set_counting(True)
         vcpu.bind(pcpu)
         assert vcpu.run(7) == Nothing()
         vcpu.unbind()
@@ -282,6 +338,67 @@ def test_registers_of_another_vcpu_can_be_written_in_a_trap(machine):
     runs.bind(pcpu)
     assert runs.run().nr == 12
     assert (runs.system_registers.tpidr_el1, other.system_registers.tpidr_el1, other.gpr(0)) == (0, 5, 40)
+
+
+MARKS = ("VBAR_EL1", "SCTLR_EL1", "TTBR0_EL1", "TPIDR_EL0", "ELR_EL1", "SP_EL1", "CPACR_EL1")
+
+
+@pytest.mark.parametrize("first", ["still has the registers", "has another vCPU", "was closed"])
+def test_registers_go_along_to_another_cpu(machine, first):
+    """`unbind` leaves them in the engine, which gives them up when they are wanted elsewhere."""
+    vcpu, other = machine.vcpu(ADD_X0_1, hvc(0), branch(-2)), machine.vcpu(hvc(0), at=CODE + 0x100)
+    cpus = [machine.cpu(), machine.cpu()]
+    vcpu.bind(cpus[0])
+    vcpu.run()
+    for index, name in enumerate(MARKS):
+        setattr(vcpu.system_registers, name.lower(), 0x30D0_1800 if name == "SCTLR_EL1" else index << 20)
+    before = (str(vcpu.trap_frame), dict(vcpu.system_registers))
+    vcpu.unbind()
+    if first == "has another vCPU":
+        other.bind(cpus[0])
+    elif first == "was closed":
+        cpus[0].hardware_disable()
+    vcpu.bind(cpus[1])
+    assert (str(vcpu.trap_frame), dict(vcpu.system_registers)) == before
+    if first != "was closed":
+        assert (cpus[0].engine.state is vcpu.state, cpus[1].engine.state is vcpu.state) == (False, True)
+
+
+def test_registers_that_are_still_in_an_engine_can_be_written(machine):
+    """Away from any CPU, by the engine that has them; the next one takes them over."""
+    vcpu, cpus = machine.vcpu(ADD_X0_1, hvc(0)), [machine.cpu(), machine.cpu()]
+    vcpu.bind(cpus[0])
+    vcpu.unbind()
+    vcpu.set_gpr(0, 40)
+    vcpu.system_registers.tpidr_el1 = 5
+    vcpu.bind(cpus[1])
+    assert (vcpu.run().nr, vcpu.system_registers.tpidr_el1) == (41, 5)
+    vcpu.unbind()
+    registers = bytes(vcpu.state.raw)
+    vcpu.set_gpr(0, 0)
+    vcpu.load_registers(registers)
+    assert (vcpu.gpr(0), cpus[1].engine.state is vcpu.state) == (41, False)
+
+
+def test_two_machines_of_different_cpus_share_a_physical_cpu(machine):
+    """The same code in turn: MIDR_EL1, LSE atomics and a register that one user answers are each machine's own."""
+    ldadd = 0xF820_0041  # ldadd x0, x1, [x2], of FEAT_LSE
+    program = (mrs(5, "MIDR_EL1"), mrs(6, "TPIDR_EL1"), ldadd, hvc(0))
+    machine.put(SYNC, hvc(0))
+    small, big = machine.vcpu(*program, cpu_model="a53"), machine.vcpu(*program, cpu_model="max")
+    big.answer_sysreg(by_name["TPIDR_EL1"].encoding, lambda: 0x77, None)
+    pcpu, seen = machine.cpu(), []
+    for vcpu in [small, big] * 3:
+        vcpu.bind(pcpu)
+        vcpu.state.set_pc(CODE)
+        vcpu.set_gpr(0, 1)
+        vcpu.set_gpr(2, DATA)
+        vcpu.run()
+        seen.append((vcpu.gpr(5) == vcpu.model.MIDR_EL1, vcpu.gpr(6), vcpu.gpr(1), vcpu.last_exception))
+        vcpu.unbind()
+    undefined = (0x0200_0000, None, CODE + 8)
+    assert seen[::2] == [(True, 0, 0, undefined)] * 3
+    assert seen[1::2] == [(True, 0x77, count, None) for count in range(3)]
 
 
 # --- virtual interrupts -----------------------------------------------------------------------------------------

@@ -57,8 +57,8 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
 
-    def exception(self, vcpu_id: int, state: CpuState, target_el: int, esr: int, far: int | None, pc: int) -> None:
-        self.events.append(("exception", state.pc, target_el, esr, far, pc))
+    def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
+        self.events.append(("exception", elr, target_el, esr, far, vector))
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
         self.events.append(("sysreg", state.pc, encoding, is_read, value))

@@ -71,16 +71,16 @@ EXPORT void shim_stop_at(struct engine *e, int64_t instructions)
 /* The next block has so many instructions at most, and the run ends behind it; 0: blocks as always. */
 EXPORT void shim_next_block(struct engine *e, uint32_t most)
 {
-    e->shared.exact = most != 0;
+    e->shared.exact = most;
     AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = most ? most : UINT32_MAX;
 }
 
-/* The run has ended, between two blocks. */
-EXPORT void shim_ended(struct engine *e)
+/* The engine is about to look for a block again. The length that was asked for is gone where the last look ended in an
+ * exception, as a fetch that faults does.
+ */
+void ask_again(struct engine *e)
 {
-    translating = NULL;
-    e->shared.block = e->shared.position = e->shared.exact = 0;
-    AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = UINT32_MAX;
+    if (e->shared.exact) AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = (uint32_t)e->shared.exact;
 }
 
 /* Has the count been reached at which runs end? Asked where a block can't begin, since the next one would be too late. */
@@ -131,6 +131,21 @@ static uintptr_t emit_count(struct engine *e, void *tcg)
     return refused;
 }
 
+/* In the place of helper_lookup_tb_ptr, after an indirect branch: where the block at PC begins on the host. The same look
+ * into the same table, in a third of the time; whatever is out of the ordinary is left to the engine's own.
+ */
+static void *helper_next_block(void *env)
+{
+    const char *cpu = (const char *)env - CPU_SIZEOF_TO_ENV;
+    uint64_t pc = AT(uint64_t, env, ENV_PC), mixed = pc ^ pc >> 6;
+    uint32_t flags = AT(uint32_t, env, ENV_HFLAGS);
+    void *block = AT(void *, cpu, CPU_JUMP_CACHE + 8 * ((mixed >> 6 & 0xFC0) | (mixed & 0x3F)));
+    if (block && AT(uint64_t, block, TB_PC) == pc && AT(uint32_t, block, TB_FLAGS) == flags && !(flags & FLAG_STEPPING)
+        && (AT(uint32_t, block, TB_CFLAGS) & (uint32_t)CF_HASHED) == (uint32_t)CF_CLUSTER)
+        return AT(void *, block, TB_CODE);
+    return real.helper_lookup_tb_ptr(env);
+}
+
 static void begin_block(struct engine *e, void *tcg, void *result, int count, void **arguments)
 {
     uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV)), refused = 0;
@@ -160,6 +175,8 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
     struct engine *e = translating;
     if (e && function == real.helper_check_exit_request)
         begin_block(e, tcg, result, count, arguments);
+    else if (e && function == (void *)real.helper_lookup_tb_ptr)
+        call_instead(tcg, function, (void *)helper_next_block, result, count, arguments);
     else if (e && function == real.helper_wfe)
         call_instead(tcg, function, (void *)helper_wait_for_event, result, count, arguments);
     else if (e && function == real.helper_yield)

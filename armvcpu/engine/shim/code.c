@@ -64,6 +64,7 @@ void shim_abort(void)
             leave_block(e);
         }
         if (e->shared.counting) e->shared.countdown--; /* an instruction that traps counts as one */
+        end_exact(e);
         uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
         AT(uint64_t, e->env, ENV_PC) = begin;
         real.raise_exception(e->env, EXCP_UDEF, IL, el ? el : 1);

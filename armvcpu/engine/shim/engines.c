@@ -36,6 +36,7 @@ EXPORT struct engine *shim_attach(void *uc, const struct callbacks *python)
     if (!cpu || !tcg || AT(void *, cpu, CPU_UC) != uc || AT(void *, tcg, TCG_UC) != uc) return NULL;
     void *env = AT(void *, cpu, CPU_ENV);
     if (env != (char *)cpu + CPU_SIZEOF_TO_ENV || AT(void *, env, ENV_UC) != uc) return NULL;
+    if (AT(uint32_t, cpu, CPU_CLUSTER_INDEX) << 24 != (uint32_t)CF_CLUSTER) return NULL;
     struct engine *e = calloc(1, sizeof *e);
     if (!e) return NULL;
     e->rows = calloc(0x10000, sizeof *e->rows);

@@ -63,10 +63,30 @@ static uint64_t read_python(void *env, const struct reginfo *info)
     return value;
 }
 
+/* NZCV (C5.2.11), which the engine keeps as C, V and N in sign bits or whole words, and Z as a word that is zero. */
+static uint64_t read_flags(void *env)
+{
+    const uint32_t *cvnz = &AT(uint32_t, env, ENV_CF);
+    return (cvnz[2] & 1u << 31) | (uint32_t)!cvnz[3] << 30 | cvnz[0] << 29 | cvnz[1] >> 31 << 28;
+}
+
+static void write_flags(void *env, uint64_t value)
+{
+    uint32_t *cvnz = &AT(uint32_t, env, ENV_CF);
+    cvnz[0] = value >> 29 & 1, cvnz[1] = (uint32_t)value << 3, cvnz[2] = (uint32_t)value, cvnz[3] = ~value >> 30 & 1;
+}
+
+/* For registers that are no field of env: the translator has constants and special ones without a call. */
 static uint64_t read_native(void *env, const struct reginfo *info)
 {
-    const struct row *row = (const struct row *)info;
-    return row->own->readfn(env, row->own);
+    const struct reginfo *own = ((const struct row *)info)->own;
+    switch (own->type & CP_SPECIAL) {
+    case 0: break;
+    case CP_NZCV: return read_flags(env);
+    case CP_CURRENT_EL: return AT(uint32_t, env, ENV_PSTATE) & 0xC;
+    default: return 0;
+    }
+    return own->type & CP_CONST ? own->resetvalue : own->readfn(env, own);
 }
 
 static void write_python(void *env, const struct reginfo *info, uint64_t value)
@@ -80,8 +100,11 @@ static void write_python(void *env, const struct reginfo *info, uint64_t value)
 
 static void write_own(void *env, const struct row *row, uint64_t value)
 {
-    if (row->own->writefn) row->own->writefn(env, row->own, value);
-    else AT(uint64_t, env, row->own->fieldoffset) = value;
+    const struct reginfo *own = row->own;
+    if ((own->type & CP_SPECIAL) == CP_NZCV) write_flags(env, value);
+    else if (own->type & (CP_CONST | CP_SPECIAL)) return;
+    else if (own->writefn) own->writefn(env, own, value);
+    else AT(uint64_t, env, own->fieldoffset) = value;
 }
 
 static void write_before_native(void *env, const struct reginfo *info, uint64_t value)
@@ -144,13 +167,13 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     if (own && (read == CONSTANT || read == PYTHON)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;
     if (own && (write == PYTHON || write == IGNORED)) info->access |= lowest_access(encoding) & CP_WRITE_BITS & 0x54;
     int kept = own && (read == NATIVE || write == NATIVE || write == BEFORE_NATIVE) ? own->type : 0;
-    info->type = (kept & ~CP_CONST) | CP_NO_RAW | CP_IO | CP_RAISES_EXC;
-    if (own && own->type & CP_CONST && read == NATIVE) info->type |= CP_CONST;
+    info->type = (kept & ~(CP_CONST | CP_SPECIAL)) | CP_NO_RAW | CP_IO | CP_RAISES_EXC;
     if (read == CONSTANT && (write == UNDEFINED || write == IGNORED)) { /* a write of a constant is ignored */
         info->type = CP_CONST | CP_NO_RAW;
         info->resetvalue = value;
     }
-    info->readfn = read == PYTHON ? read_python : read == NATIVE && own->readfn ? read_native : NULL;
+    bool is_field = own && !own->readfn && !(own->type & (CP_CONST | CP_SPECIAL));
+    info->readfn = read == PYTHON ? read_python : read == NATIVE && !is_field ? read_native : NULL;
     switch (write) {
     case PYTHON: info->writefn = write_python; break;
     case BEFORE_NATIVE: info->writefn = write_before_native; break;

@@ -10,6 +10,7 @@
 #ifndef ARMVCPU_SHIM_H
 #define ARMVCPU_SHIM_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ struct shared {
     int64_t stop_at;      /* the count of instructions at which `countdown` is 0 */
     int64_t block;        /* the translation block that runs, 0 between blocks */
     int64_t position;     /* in a callback of an instruction: how many of its block have been executed */
-    int64_t exact;        /* 1: the next block ends the run; 0 once it has begun */
+    int64_t exact;        /* the next block has so many instructions at most, and ends the run; 0: as always */
     int64_t hear;         /* by exception class: exceptions to EL1 that Python is asked about before they are entered */
     int64_t observe;      /* 1: Python hears of each exception that has been entered */
     int64_t semihosting;  /* 1: HLT #0xF000 is Python's */
@@ -78,6 +79,8 @@ struct engine {
     void *io_pc;         /* the device access under way, where registers have been asked for */
     uint64_t io_frame[33];
     struct replay replay;
+    pthread_t runner; /* the thread that ran last */
+    bool has_runner;
     atomic_int stop; /* a request from any thread that no run has ended for yet */
 };
 
@@ -129,8 +132,10 @@ struct originals {
     void (*tlb_flush)(void *cpu);
     void (*tb_flush)(void *cpu);
     void (*tb_invalidate_phys_range)(void *uc, uint64_t start, uint64_t end);
+    int (*uc_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
-    void *helper_check_exit_request, *helper_lookup_tb_ptr, *helper_wfe, *helper_yield;
+    void *(*helper_lookup_tb_ptr)(void *env);
+    void *helper_check_exit_request, *helper_wfe, *helper_yield;
 };
 extern struct originals real;
 
@@ -138,6 +143,7 @@ extern struct originals real;
 void shim_trap(void *uc, uint32_t number, void *engine);
 void stop_run(struct engine *);
 _Noreturn void leave_block(struct engine *);
+void shim_arm_cpu_do_interrupt(void *cpu);
 
 /* rows.c */
 const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key);
@@ -152,6 +158,7 @@ void shim_check_exit_request(void *tcg);
 void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void **arguments);
 void shim_tcg_gen_exit_tb(void *tcg, void *block, unsigned index);
 void shim_gen_intermediate_code(void *cpu, void *block, int most);
+void ask_again(struct engine *);
 void settle(struct engine *, uint64_t pc, int64_t executed_there);
 bool is_at_stop(const struct engine *);
 void end_exact(struct engine *);

@@ -28,7 +28,7 @@ struct symbol {
 
 /* In the order of docs/engine.md. A purpose names the manual's section where there is a rule (DDI 0487). */
 static const struct symbol SYMBOLS[] = {
-    CALLS(arm_cpu_do_interrupt, "entry of exceptions: AArch64.TakeException (J1.1.2)"),
+    ANSWERS(arm_cpu_do_interrupt, "entry of exceptions: AArch64.TakeException, which keeps PSTATE.NZCV (J1.1.2)"),
     CALLS(cpu_loop_exit, "a run or block is left at an exact instruction"),
     CALLS(cpu_restore_state, "registers and PC in a callback of a device"),
     CALLS(raise_exception, "traps of WFE and of words that the translator fails on"),
@@ -49,6 +49,7 @@ static const struct symbol SYMBOLS[] = {
     CALLS(tcg_gen_brcondi_i32, "emitting"),
     CALLS(tcg_gen_brcondi_i64, "emitting"),
     CALLS(helper_check_exit_request, "how a block's first call is known"),
+    CALLS(helper_lookup_tb_ptr, "the block behind an indirect branch, looked for in less time"),
     CALLS(helper_wfe, "WFE: its traps, and turns that end there (D1.6.1)"),
     CALLS(helper_yield, "YIELD: turns that end there"),
     ANSWERS(cpu_exec, "stops that come before a run begins are not lost"),
@@ -71,6 +72,7 @@ static const struct symbol SYMBOLS[] = {
     CALLS(tcg_gen_ext8u_i64, "their results"),
     CALLS(tcg_gen_ext16u_i64, "their results"),
     CALLS(tcg_gen_ext32u_i64, "their results"),
+    {"uc_emu_start", &real.uc_emu_start, NULL, "a run"},
     {"uc_vmem_translate", &real.uc_vmem_translate, NULL, "the address of IC IVAU"},
 };
 enum { COUNT = sizeof SYMBOLS / sizeof *SYMBOLS };

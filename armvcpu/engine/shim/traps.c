@@ -72,12 +72,30 @@ static void entered(struct engine *e, uint32_t syndrome, uint64_t far)
     if (e->shared.observe || e->shared.storm >= STORM) e->python.entered(syndrome);
 }
 
+/* AArch64.TakeException by the engine's own code, for exceptions and for interrupts; that clears the condition flags,
+ * which the architecture keeps.
+ */
+void shim_arm_cpu_do_interrupt(void *cpu)
+{
+    if (!engine_of_uc(AT(void *, cpu, CPU_UC))) {
+        real.arm_cpu_do_interrupt(cpu);
+        return;
+    }
+    void *env = AT(void *, cpu, CPU_ENV);
+    uint64_t carry_overflow = AT(uint64_t, env, ENV_CF), negative_zero = AT(uint64_t, env, ENV_CF + 8);
+    bool aarch64 = AT(uint32_t, env, ENV_AARCH64);
+    real.arm_cpu_do_interrupt(cpu);
+    if (!aarch64) return;
+    AT(uint64_t, env, ENV_CF) = carry_overflow;
+    AT(uint64_t, env, ENV_CF + 8) = negative_zero;
+}
+
 static void enter(struct engine *e, uint32_t number, uint32_t syndrome, uint64_t far)
 {
     AT(int, e->cpu, CPU_EXCEPTION_INDEX) = (int)number;
     AT(uint32_t, e->env, ENV_SYNDROME) = syndrome;
     AT(uint64_t, e->env, ENV_VADDRESS) = far;
-    real.arm_cpu_do_interrupt(e->cpu);
+    shim_arm_cpu_do_interrupt(e->cpu);
 }
 
 /* A syndrome that the engine has lost (it raised the exception from inside a helper): MSR DAIFSet and DAIFClr at EL0. */
@@ -116,16 +134,15 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
         stop_run(e);
         return;
     }
-    end_exact(e);
-    if (!AT(uint32_t, e->env, ENV_AARCH64)) {
-        target = TARGET_AARCH32;
-    } else if (target == 1 && !(e->shared.hear >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
+    if (!AT(uint32_t, e->env, ENV_AARCH64)) target = TARGET_AARCH32;
+    if (target == 1 && !(e->shared.hear >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
+        end_exact(e); /* a fetch that faults: its exception is what a step has done */
         enter(e, number, syndrome, far);
         entered(e, syndrome, far);
-        if (e->shared.left) stop_run(e);
-        return;
+    } else {
+        e->python.trap(target, syndrome, far);
+        ask_again(e);
     }
-    e->python.trap(target, syndrome, far);
     if (e->shared.left) stop_run(e);
 }
 

@@ -26,8 +26,10 @@ enum {
     CPU_EXIT_REQUEST = 21,      /* bool */
     CPU_CFLAGS_NEXT_TB = 24,    /* u32: how to translate the next block, -1 as always */
     CPU_INTERRUPT_REQUEST = 28, /* u32 */
+    CPU_JUMP_CACHE = 312,       /* 4096 of TranslationBlock *, by address */
     CPU_ENV = 296,              /* CPUARMState * */
     CPU_MEM_IO_PC = 33144,      /* host address of the device access under way */
+    CPU_CLUSTER_INDEX = 33172, /* u32 */
     CPU_HALTED = 33176,
     CPU_EXCEPTION_INDEX = 33184, /* int */
     CPU_UC = 33192,
@@ -42,6 +44,7 @@ enum { /* from env */
     ENV_PC = 320,
     ENV_PSTATE = 328, /* u32: without NZCV, DAIF and BTYPE */
     ENV_AARCH64 = 332,
+    ENV_HFLAGS = 336, /* u32: what blocks are told apart by */
     ENV_CF = 520, /* u32 each: CF, VF, NF, ZF */
     ENV_DAIF = 560,
     ENV_ELR_EL = 568,
@@ -69,8 +72,13 @@ enum { /* from env */
 
 enum {
     TB_PC = 0,
+    TB_FLAGS = 16,
     TB_ICOUNT = 22, /* u16: instructions */
     TB_CFLAGS = 24,
+    CF_HASHED = (int)0xFF0EFFFF, /* of cflags: what a look for a block compares */
+    CF_CLUSTER = (int)0xFF000000, /* what it finds: the upper byte is the number of a CPU without a cluster */
+    FLAG_STEPPING = 1 << 30, /* of the flags: software step is active */
+    TB_CODE = 32, /* host address */
     TB_COUNT_MASK = 0x7FFF, /* of cflags: instructions at most */
 };
 
@@ -124,6 +132,9 @@ _Static_assert(sizeof(struct reginfo) == 136, "ARMCPRegInfo");
 
 enum {
     CP_STATE_AA64 = 1,
+    CP_SPECIAL = 0x701, /* what the translator does by itself: nothing, NZCV, CurrentEL, WFI, DC ZVA */
+    CP_NZCV = 0x301,
+    CP_CURRENT_EL = 0x401,
     CP_CONST = 0x2,
     CP_SUPPRESS_TB_END = 0x8,
     CP_IO = 0x40,

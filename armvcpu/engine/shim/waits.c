@@ -3,7 +3,13 @@
  * WFE: DDI 0487 D1.6.1 and the traps of nTWE and TWE (D17.2.118, D17.2.48); a wait that nothing traps is a hint, and may
  * end the turn of a CPU that others could use. WFI stays the engine's: with HCR_EL2.TWI set it is Python's.
  */
+#define _GNU_SOURCE
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "shim.h"
+
+enum { PRIVATE_EXPEDITED = 8, REGISTER_PRIVATE_EXPEDITED = 16 }; /* membarrier(2) */
 
 static const uint64_t TGE = 1ull << 27, TWE_EL2 = 1ull << 14, TWE_EL3 = 1ull << 13, NTWE = 1ull << 18;
 enum { NS = 1, SYNDROME_WFE = 0x07E00001 }; /* EC 1, IL, CV, COND AL, TI: WFE */
@@ -50,11 +56,34 @@ EXPORT void shim_set_lines(struct engine *e, uint32_t levels)
     if (levels & ~before) __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
 }
 
-/* From any thread: have the run end before the next block; one that has not begun ends at once. */
+/* A full barrier on every thread of the process (membarrier(2), Linux 4.14), or, where that is forbidden, what an unmapped
+ * page costs them: the processors that run it are interrupted.
+ */
+static void fence_everywhere(void)
+{
+    static atomic_int registered;
+    if (!atomic_load(&registered))
+        atomic_store(&registered, syscall(SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0) ? -1 : 1);
+    if (atomic_load(&registered) > 0 && !syscall(SYS_membarrier, PRIVATE_EXPEDITED, 0)) return;
+    void *page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) return;
+    *(volatile char *)page = 1;
+    munmap(page, 1);
+}
+
+/* From any thread: have the run end before the next block; one that has not begun ends at once.
+ *
+ * The engine's loop clears one word and then looks at another, without a barrier between: a request could be cleared by a
+ * store that was under way while the look that should have found it was over. So after the first try everybody's stores
+ * are made to be done, and then all is said again.
+ */
 EXPORT void shim_request_stop(struct engine *e)
 {
     atomic_store(&e->stop, 1);
     stop_run(e);
+    if (e->has_runner && pthread_equal(e->runner, pthread_self())) return;
+    fence_everywhere();
+    if (atomic_load(&e->stop)) stop_run(e);
 }
 
 /* From a callback that Unicorn calls by itself: have the run end before the next block. */
@@ -68,8 +97,12 @@ int shim_cpu_exec(void *uc, void *cpu)
 {
     struct engine *e = engine_of_uc(uc);
     if (e) {
-        forget_replay(e);
+        e->runner = pthread_self();
+        e->has_runner = true;
+        atomic_thread_fence(memory_order_seq_cst);
         if (atomic_load(&e->stop)) stop_run(e);
+        ask_again(e);
+        forget_replay(e);
     }
     return real.cpu_exec(uc, cpu);
 }

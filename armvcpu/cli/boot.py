@@ -1,0 +1,134 @@
+"""What `armvcpu run` does: boot an image or firmware with its console on the terminal or on pipes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import ExitStack
+
+from armvcpu.arch.static import TYPE_CHECKING, Any
+from armvcpu.cli.run_options import initial_values
+from armvcpu.cli.snapshots import SnapshotFiles
+
+if TYPE_CHECKING:
+    from armvcpu.machine.machine import Machine
+    from armvcpu.machine.outcome import Outcome
+
+DEBUG, INFO = 10, 20
+"""As `logging` has them."""
+PATIENCE = 1.0
+"""Seconds that a repeatable run waits for piped input before it begins without its end."""
+TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def boot(options: dict[str, Any]) -> int:
+    """Run a machine with these options, the others as they are when not given; the exit status."""
+    options = {**initial_values(), **_implied(options), **options}
+    trace, as_json = options.pop("trace"), options.pop("as_json")
+    with ExitStack() as stack:
+        machine, outcome = _run(stack, trace, options)
+        _log(INFO, "%s; status %d", outcome.reason, outcome.status)
+        return _report(machine, outcome, as_json=as_json)
+
+
+def _implied(options: dict[str, Any]) -> dict[str, Any]:
+    """What follows from the options that are given, unless the contrary is."""
+    is_recording = any(options.get(name) is not None for name in ("record", "replay"))
+    return {"clock": "instructions"} if is_recording else {}
+
+
+def _log(level: int, message: str, *values: object) -> None:
+    """Log for `-v`. Nobody hears of these levels who has not imported `logging`, which takes 5 ms."""
+    if (logging := sys.modules.get("logging")) is not None:
+        logging.getLogger("armvcpu.run").log(level, message, *values)
+
+
+def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> tuple[Machine, Outcome]:
+    from armvcpu.machine.console_stdio import StdioConsole  # noqa: PLC0415  for a fast start: usage errors come first
+    from armvcpu.machine.machine import Machine  # noqa: PLC0415
+
+    if trace or options["record"] or options["snapshot_save"]:
+        from armvcpu.cli.outputs import check_outputs  # noqa: PLC0415  most runs write nothing
+
+        check_outputs(options, [path for _, _, path in (text.partition(":") for text in trace) if path])
+    timeout, limit = options.pop("timeout"), options.pop("max_instructions")
+    snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("save", "at")))
+    snapshots.check()
+    options["snapshot"] = options.pop("snapshot_load")
+    options["virtio_version"] = 1 if options.pop("virtio") == "legacy" else 2
+    options["reboot"] = not options.pop("no_reboot")
+    tracing = None
+    if trace:
+        from armvcpu.cli.tracing import open_traces  # noqa: PLC0415  most runs have none
+
+        tracing = open_traces(stack, trace)
+    console = StdioConsole()
+    machine = stack.enter_context(
+        Machine(console=console, exact_mmio=tracing is not None and tracing.needs_exact_mmio(options["gic"]), **options)
+    )
+    if tracing is not None:
+        tracing.attach(machine)
+    for line in machine.plan.description:
+        _log(INFO, line)
+    _log(DEBUG, "guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
+    console.on_quit = machine.quit
+    snapshots.watch(console, machine)
+    console.on_output_lost = lambda: machine.interrupt(signal.SIGPIPE)
+    for number in TERMINATING:
+        if signal.getsignal(number) is signal.SIG_IGN:  # nohup, or a shell's background job
+            continue
+        stack.callback(signal.signal, number, signal.signal(number, lambda n, _frame: machine.interrupt(n)))
+    with console:
+        repeats = options["clock"] == "instructions" and options["record"] is None and options["replay"] is None
+        if repeats and not console.read_to_end(PATIENCE):
+            _log(INFO, "the input does not end: what comes later is not repeatable, unless it is recorded (--record)")
+        outcome = machine.run(timeout=timeout, max_instructions=limit or 0)
+    return machine, snapshots.save_from(machine, outcome)
+
+
+def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
+    """Say how it ended, where that is not plain; returns the exit status."""
+    from armvcpu.machine.console_output import BufferedOutput  # noqa: PLC0415
+    from armvcpu.machine.outcome import Ending  # noqa: PLC0415
+
+    crash = None
+    if outcome.ending is Ending.CRASHED:
+        from armvcpu.debug.crash import crash_report  # noqa: PLC0415
+
+        crash = crash_report(machine, outcome.reason)
+        _print_error("\n" + crash.render())
+    elif outcome.ending is Ending.LIMIT and outcome.status != 128 + signal.SIGPIPE:  # `| head` is no mishap
+        pc = machine.vcpu.state.pc
+        name = machine.symbols.format(pc)
+        _print_error(f"armvcpu: {outcome.reason}; PC {pc:#x}" + (f" {name}" if name else ""))
+    if as_json:
+        import json  # noqa: PLC0415
+
+        facts = {
+            "status": outcome.status,
+            "ending": outcome.ending.name.lower().replace("_", "-"),
+            "reason": outcome.reason,
+            "pc": f"{machine.vcpu.state.pc:#x}",
+            "instructions": machine.instructions,
+            "crash": None if crash is None else crash.as_dict(),
+        }
+        assert isinstance(machine.console, BufferedOutput)
+        _print_last(("" if machine.console.is_at_line_start else "\n") + json.dumps(facts))
+    return outcome.status
+
+
+def _print_error(text: str) -> None:
+    import click  # noqa: PLC0415  most runs end well
+
+    click.echo(text, err=True)
+
+
+def _print_last(line: str) -> None:
+    """Print to stdout; where its reader has gone, to nowhere, so that Python's own flush at the end succeeds too."""
+    import click  # noqa: PLC0415
+
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,25 @@
+/* A run: one call of uc_emu_start and what it ended for, again where that was nothing. */
+#include "shim.h"
+
+enum end { LEFT, YIELDED, LIMIT, STOPPED, ENGINE_ERROR }; /* Python's `ENDS` (unicorn_engine.py) has the same order */
+
+/* Runs from PC until one of `enum end`; an error of the engine's is added to ENGINE_ERROR. LIMIT is for a count that has been
+ * reached, and for the end of a block that was to be the last.
+ */
+EXPORT int shim_run(struct engine *e)
+{
+    bool is_exact = e->shared.exact != 0;
+    for (;;) {
+        int error = real.uc_emu_start(e->uc, AT(uint64_t, e->env, ENV_PC), 0, 0, 0);
+        bool has_begun = is_exact && !e->shared.exact;
+        translating = NULL;
+        e->shared.block = e->shared.position = e->shared.exact = 0;
+        AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = UINT32_MAX;
+        if (error) return ENGINE_ERROR + error;
+        if (e->shared.left) return LEFT;
+        if (e->shared.yielded) return YIELDED;
+        if (has_begun) return LIMIT;
+        if (atomic_exchange(&e->stop, 0)) return STOPPED;
+        if (is_exact || (e->shared.counting && e->shared.countdown <= 0)) return LIMIT;
+    }
+}
