@@ -40,6 +40,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_env": (C.c_void_p, _ENGINE),
     "shim_switch": (None, _ENGINE, C.c_void_p, C.c_void_p),
     "shim_rebuild": (None, _ENGINE),
+    "shim_update_breakpoints": (None, _ENGINE),
     "shim_present": (None, _ENGINE, C.c_void_p),
     "shim_take_exception": (None, _ENGINE, _U32, _U32, _U64, _INT),
     "shim_set_row": (_INT, _ENGINE, _U32, _INT, _INT, _U64),

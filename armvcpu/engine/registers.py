@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes as C  # noqa: N812
 
-from armvcpu.arch.registers import Encoding
+from armvcpu.arch.registers import Encoding, op
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.api import BEFORE_NATIVE, NATIVE, UNDEFINED, RegisterRows
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import RowShape
     from armvcpu.engine.handle import Handle
+
+_OF_TRANSLATION = frozenset((
+    op(3, 0, 1, 0, 0), op(3, 4, 1, 0, 0), op(3, 6, 1, 0, 0),  # SCTLR_EL1, EL2, EL3
+    op(3, 0, 2, 0, 2), op(3, 4, 2, 0, 2), op(3, 0, 2, 0, 0), op(3, 0, 2, 0, 1), op(3, 4, 2, 0, 0),  # TCR_ELx, TTBRn_ELx
+    op(3, 0, 10, 2, 0), op(3, 4, 10, 2, 0), op(3, 0, 13, 0, 1),  # MAIR_EL1, MAIR_EL2, CONTEXTIDR_EL1
+))  # fmt: skip
+_OF_BREAKPOINTS = frozenset(op(2, 0, 0, n, op2) for n in range(16) for op2 in (4, 5))
+"""DBGBVRn_EL1 and DBGBCRn_EL1."""
 
 
 class CpReg(C.Structure):
@@ -62,10 +70,14 @@ class Registers:
         return int(cell.value)
 
     def write(self, encoding: int, value: int) -> None:
-        """Write a system register by its packed encoding, as its own write function has it."""
+        """Write a system register by its packed encoding, with all that follows from it."""
         cell, at = self._cells.get(encoding) or self._cell(encoding)
         cell.value = value
         self._check(self._write(self._uc, REG_CP_REG, at), "uc_reg_write CP_REG")
+        if encoding in _OF_TRANSLATION:  # Unicorn does what follows from a write only where the guest writes these
+            self._handle.shim.flush_tlb(self._handle.engine)
+        elif encoding in _OF_BREAKPOINTS:
+            self._handle.shim.update_breakpoints(self._handle.engine)
 
     def write_pstate(self, value: int) -> None:
         """Write PSTATE, in the layout of SPSR_ELx; the SP banks are the caller's affair."""

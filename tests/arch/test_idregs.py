@@ -92,7 +92,12 @@ def test_unknown_model_names_the_choices() -> None:
 
 @pytest.mark.parametrize(
     ("name", "encoding"),
-    [("RNDR", op(3, 3, 2, 4, 0)), ("LORC_EL1", op(3, 0, 10, 4, 3)), ("PAN", op(3, 0, 4, 2, 3)), ("CVAP", op(1, 3, 7, 12, 1))],
+    [
+        ("RNDR", op(3, 3, 2, 4, 0)),
+        ("LORC_EL1", op(3, 0, 10, 4, 3)),
+        ("PAN", op(3, 0, 4, 2, 3)),
+        ("CVAP", op(1, 3, 7, 12, 1)),
+    ],
 )
 def test_registers_come_with_their_features(name, encoding):
     """A Cortex-A72 has none of these; `max` has all but RNDR, which no two runs could read alike (D17.2)."""

@@ -110,3 +110,42 @@ def test_lazy_fp_switching(limit: int) -> None:
     assert output.count("PASS ") == 19
     assert "FAIL" not in output
     assert "873 traps" in output
+
+
+@pytest.mark.parametrize("pstate", [EL0, EL1])
+@pytest.mark.parametrize(("name", "target"), [("CPTR_EL2", 2), ("CPTR_EL3", 3)])
+def test_tfp_traps_to_its_own_level(bare: BareEngine, name: str, target: int, pstate: int) -> None:
+    """CPTR_EL2.TFP and CPTR_EL3.TFP, whatever CPACR_EL1 allows; CPACR_EL1 comes first (J1.1, CheckFPAdvSIMDEnabled)."""
+    tfp = {name: 1 << 10}
+    assert bare.run_words(NOP, FADD, pstate=pstate, CPACR_EL1=3 << 20, **tfp) == (FP_TRAP, target, 4)
+    assert bare.run_words(NOP, FADD, pstate=pstate, CPACR_EL1=0, **tfp) == (FP_TRAP, 1, 4)
+
+
+def test_both_tfp_trap_to_el2(bare: BareEngine) -> None:
+    """The lower level comes first; the same code goes on when it is written by the host."""
+    bare.place(FADD, CPACR_EL1=3 << 20, CPTR_EL2=1 << 10, CPTR_EL3=1 << 10)
+    for register, target in ((None, 2), (CPTR_EL2, 3), (CPTR_EL3, 1)):
+        if register is not None:
+            bare.engine.registers.write(register, 0)
+        bare.engine.state.set_pc(CODE)
+        bare.engine.run()
+        assert bare.traps[-1][:2] == (END_ESR if target == 1 else FP_TRAP, target)
+
+
+def test_the_guests_own_write_holds_at_once(bare: BareEngine) -> None:
+    """MSR CPACR_EL1, ISB: in the same run, on and off."""
+    msr_cpacr_x1, isb, mov_x1_0 = 0xD518_1041, 0xD503_3FDF, 0xD280_0001
+    bare.place(msr_cpacr_x1, isb, FADD, mov_x1_0, msr_cpacr_x1, isb, NOP, FADD, CPACR_EL1=0)
+    bare.engine.state.set_gpr(1, 3 << 20)
+    bare.engine.run()
+    assert bare.traps[-1] == (FP_TRAP, 1, 28)
+
+
+@pytest.mark.parametrize(
+    "word", [0x3DC0_0000, 0xFD00_0000, 0x4C40_7000, 0x9E67_0020, 0xD53B_4401, 0xD51B_4421, 0x4E28_4820],
+    ids=["ldr q0", "str d0", "ld1", "fmov d0, x1", "mrs fpcr", "msr fpsr", "aese"],
+)  # fmt: skip
+def test_loads_moves_and_registers_trap_too(bare: BareEngine, word: int) -> None:
+    """All that uses the FP registers, FPCR or FPSR."""
+    assert bare.run_words(NOP, word, CPACR_EL1=0) == (FP_TRAP, 1, 4)
+    assert bare.run_words(NOP, word, CPACR_EL1=3 << 20) == (END_ESR, 1, 12)

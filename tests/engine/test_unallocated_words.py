@@ -96,6 +96,18 @@ def test_limits_are_exact_across_such_words(bare: BareEngine, limit: int) -> Non
     bare.engine.listen.hear_exceptions(ALL_CLASSES)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 600])
+def test_limits_are_exact_where_python_steps_over_them(bare: BareEngine, limit: int) -> None:
+    """A handler that hears of them; each is one instruction."""
+    place_loop(bare)
+    bare.engine.listen.hear_exceptions(ALL_CLASSES)
+    bare.engine.set_trap_handler(lambda *_: bare.engine.state.step_over())
+    for n in range(1, 40):
+        assert bare.engine.run(limit) is RunEnd.LIMIT
+        assert bare.engine.state.pc == CODE + n * limit % 6 * 4
+    bare.engine.set_trap_handler(bare._trap)
+
+
 def test_a_step_onto_such_a_word_enters_its_exception(bare: BareEngine) -> None:
     """And executes nothing of the handler."""
     place_loop(bare)

@@ -83,6 +83,12 @@ void ask_again(struct engine *e)
     if (e->shared.exact) AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = (uint32_t)e->shared.exact;
 }
 
+/* Has the count been reached at which runs end? Asked where a block can't begin, since the next one would be too late. */
+bool is_at_stop(const struct engine *e)
+{
+    return e->shared.counting && !e->shared.exact && e->shared.countdown <= 0;
+}
+
 /* A run of one block: it ends behind this one, or with an exception that has come before it began. */
 void end_exact(struct engine *e)
 {

@@ -62,7 +62,12 @@ void shim_abort(void)
     uint64_t begin = AT(uint64_t, e->translated_block, TB_PC), before = (e->word_at - begin) >> 2;
     e->shared.block = 0;
     if (before == 0) {
+        if (is_at_stop(e)) {
+            stop_run(e);
+            leave_block(e);
+        }
         if (e->shared.counting) e->shared.countdown--; /* an instruction that traps counts as one */
+        end_exact(e);
         uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
         AT(uint64_t, e->env, ENV_PC) = begin;
         real.raise_exception(e->env, EXCP_UDEF, IL, el ? el : 1);

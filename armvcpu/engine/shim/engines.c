@@ -105,6 +105,9 @@ EXPORT void shim_switch(struct engine *e, void *save, const void *from)
     if (!alike) real.tlb_flush(e->cpu);
 }
 
+/* DBGBVR or DBGBCR were written by the host. */
+EXPORT void shim_update_breakpoints(struct engine *e) { real.hw_breakpoint_update_all(e->cpu); }
+
 /* PSTATE was written by the host: what is derived from it. */
 EXPORT void shim_rebuild(struct engine *e) { real.arm_rebuild_hflags(e->env); }
 

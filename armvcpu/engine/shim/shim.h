@@ -160,6 +160,7 @@ void shim_tcg_gen_exit_tb(void *tcg, void *block, unsigned index);
 void shim_gen_intermediate_code(void *cpu, void *block, int most);
 void ask_again(struct engine *);
 void settle(struct engine *, uint64_t pc, int64_t executed_there);
+bool is_at_stop(const struct engine *);
 void end_exact(struct engine *);
 
 /* waits.c */

@@ -35,16 +35,20 @@ _Noreturn void leave_block(struct engine *e)
     __builtin_unreachable();
 }
 
+static const uint64_t BETWEEN_BLOCKS = 1ull << EC_IABT_LOWER | 1ull << EC_IABT | 1ull << EC_PC_ALIGNMENT | 1ull << EC_STEP_LOWER
+    | 1ull << EC_STEP;
+
 /* Counting: how many instructions from the preferred return address on were executed, by exception class. */
 static void settle_trap(struct engine *e, uint32_t ec)
 {
     uint64_t pc = AT(uint64_t, e->env, ENV_PC);
+    if (BETWEEN_BLOCKS >> ec & 1) {
+        e->shared.block = 0;
+        return;
+    }
     switch (ec) {
     case EC_SVC64: case EC_HVC64: case EC_BREAKPOINT_LOWER: case EC_BREAKPOINT:
         settle(e, pc, 0);
-        break;
-    case EC_IABT_LOWER: case EC_IABT: case EC_PC_ALIGNMENT: case EC_STEP_LOWER: case EC_STEP:
-        e->shared.block = 0; /* between blocks */
         break;
     default:
         settle(e, pc, 1); /* an instruction that traps counts as one */
@@ -126,6 +130,10 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     uint32_t ec = syndrome >> 26;
     if (ec == EC_FP) syndrome &= ~0xFFFFFu; /* the engine keeps AArch32's fields there until it enters */
     if (e->shared.block) settle_trap(e, ec);
+    if (BETWEEN_BLOCKS >> ec & 1 && is_at_stop(e)) {
+        stop_run(e);
+        return;
+    }
     if (!AT(uint32_t, e->env, ENV_AARCH64)) target = TARGET_AARCH32;
     if (target == 1 && !(e->shared.hear >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
         end_exact(e); /* a fetch that faults: its exception is what a step has done */
