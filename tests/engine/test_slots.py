@@ -13,7 +13,7 @@ from armvcpu.engine.unicorn_engine import UnicornEngine
 
 ANSWERED = {  # by the tests that fail without it
     "arm_cpu_do_interrupt_aarch64": "test_entry.py",
-    "get_arm_cp_reginfo_aarch64": "test_rows.py",
+    "get_arm_cp_reginfo_aarch64": "test_register_rows.py",
     "fp_exception_el_aarch64": "test_fp_trap.py",
     "tcg_gen_callN_aarch64": "test_counts.py",
     "tcg_gen_exit_tb_aarch64": "test_counts.py",

@@ -50,10 +50,10 @@ def test_a_deadline_that_is_over_is_set_no_more(two):
     waiting.waiting = True
     two.turns.switch_to(running)
     waiting.connect_timers(*[waiting.set_irq] * 3)
-    for part, value in (("CVAL", waiting.virtual_count() + 1000), ("CTL", 1)):
+    for part, value in (("CVAL", waiting.virtual_count() + 1_000_000), ("CTL", 1)):
         waiting.vcpu.sysregs.writers[by_name[f"CNTV_{part}_EL0"].encoding](value)
     assert waiting.deadline < NO_DEADLINE
-    time.sleep(0.001)
+    time.sleep(0.02)  # the deadline is 16 ms away
     seen: list[int] = []
     waiting.on_wake = lambda cpu: seen.append(cpu.deadline)
     waiting.update_timers()
