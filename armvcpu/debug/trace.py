@@ -49,7 +49,7 @@ KINDS: dict[str, str] = {
     "exits": "why run() returned",
     "irq": "interrupts that the guest acknowledges and ends",
     "mmio": "accesses of devices",
-    "sysreg": "trapped accesses of system registers",
+    "sysreg": "MRS and MSR of the registers that armvcpu answers for",
     "psci": "HVC and SMC calls",
     "exception": "exceptions the guest takes",
     "insn": "every instruction",

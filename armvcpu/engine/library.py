@@ -82,28 +82,18 @@ class Library:
         self.check(error, f"uc_ctl {kind}")
 
     def add_hook(
-        self,
-        handle: int,
-        kind: int,
-        callback: Any,
-        begin: int = 1,
-        end: int = 0,
-        *,
-        instruction: int | None = None,
-        data: int | None = None,
-    ) -> int:
-        """Add a hook over addresses `begin` to `end` (1 to 0 is everywhere); returns its handle for `uc_hook_del`.
+        self, handle: int, kind: int, callback: Any, begin: int = 1, end: int = 0, *, data: int | None = None
+    ) -> None:
+        """Add a hook over addresses `begin` to `end` (1 to 0 is everywhere), which stays as long as the engine.
 
         `callback` is a ctypes function, or the address of a native one, which gets `data` as its last argument.
         """
         hook = C.c_size_t()
-        extra = () if instruction is None else (C.c_int(instruction),)
         error = self.quick.uc_hook_add(
             C.c_void_p(handle), C.byref(hook), C.c_int(kind), C.cast(callback, C.c_void_p), C.c_void_p(data),
-            C.c_uint64(begin), C.c_uint64(end), *extra,
+            C.c_uint64(begin), C.c_uint64(end),
         )  # fmt: skip
         self.check(error, f"uc_hook_add {kind}")
-        return hook.value
 
 
 @cache
