@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.cpus import Cpu
     from armvcpu.machine.machine import Machine
 
-TURN_NS, WAKE_NS = 2_000_000, 100_000
+TURN_NS, WAKE_NS = 4_000_000, 100_000
 """How long a CPU keeps the engine while another could run, and after it has woken or interrupted another one."""
 ANSWER_NS = 100_000
 """How long the next CPU keeps it then once it has acknowledged the interrupt, if the one that sent it could go on."""
