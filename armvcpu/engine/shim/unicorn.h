@@ -9,6 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The host's share in the layout: CPUState holds a jmp_buf, and TCGContext sets and arrays of the host's registers. */
+#if defined(__x86_64__)
+enum { MORE_JMP_BUF = 0, MORE_SETS = 0, MORE_REGISTERS = 0, MORE_CONTEXT = 0 };
+#elif defined(__aarch64__)
+enum { MORE_JMP_BUF = 112, MORE_SETS = 8, MORE_REGISTERS = 264, MORE_CONTEXT = 288 };
+#else
+#error "hosts are x86-64 and AArch64"
+#endif
+
 #define AT(type, base, offset) (*(type *)((char *)(base) + (offset)))
 
 enum {
@@ -26,16 +35,16 @@ enum {
     CPU_EXIT_REQUEST = 21,      /* bool */
     CPU_CFLAGS_NEXT_TB = 24,    /* u32: how to translate the next block, -1 as always */
     CPU_INTERRUPT_REQUEST = 28, /* u32 */
-    CPU_JUMP_CACHE = 312,       /* 4096 of TranslationBlock *, by address */
-    CPU_ENV = 296,              /* CPUARMState * */
-    CPU_MEM_IO_PC = 33144,      /* host address of the device access under way */
-    CPU_CLUSTER_INDEX = 33172, /* u32 */
-    CPU_HALTED = 33176,
-    CPU_EXCEPTION_INDEX = 33184, /* int */
-    CPU_UC = 33192,
-    CPU_SIZEOF_TO_ENV = 41808, /* from the CPU to its env */
-    CPU_CP_REGS = 54544,
-    CPU_ID_AA64ISAR0 = 54736, /* then ISAR1, PFR0, PFR1, MMFR0, MMFR1, MMFR2: what the translator goes by */
+    CPU_JUMP_CACHE = 312 + MORE_JMP_BUF,       /* 4096 of TranslationBlock *, by address */
+    CPU_ENV = 296 + MORE_JMP_BUF,              /* CPUARMState * */
+    CPU_MEM_IO_PC = 33144 + MORE_JMP_BUF,      /* host address of the device access under way */
+    CPU_CLUSTER_INDEX = 33172 + MORE_JMP_BUF, /* u32 */
+    CPU_HALTED = 33176 + MORE_JMP_BUF,
+    CPU_EXCEPTION_INDEX = 33184 + MORE_JMP_BUF, /* int */
+    CPU_UC = 33192 + MORE_JMP_BUF,
+    CPU_SIZEOF_TO_ENV = 41808 + MORE_JMP_BUF, /* from the CPU to its env */
+    CPU_CP_REGS = 54544 + MORE_JMP_BUF,
+    CPU_ID_AA64ISAR0 = 54736 + MORE_JMP_BUF, /* then ISAR1, PFR0, PFR1, MMFR0, MMFR1, MMFR2: what the translator goes by */
 };
 
 enum { /* from env */
@@ -83,9 +92,9 @@ enum {
 };
 
 enum {
-    TCG_CPU_ENV = 43248, /* offset of a temporary from the context */
-    TCG_UC = 43376,
-    TCG_OPS = 29576, /* queue head */
+    TCG_CPU_ENV = 43248 + MORE_REGISTERS, /* offset of a temporary from the context */
+    TCG_UC = 43376 + MORE_CONTEXT,
+    TCG_OPS = 29576 + MORE_SETS, /* queue head */
     OP_LINK = 8,
     OP_ARGS = 24,
     OP_SET_LABEL = 1,
