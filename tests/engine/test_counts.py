@@ -257,8 +257,9 @@ def test_stops_of_another_thread_are_not_taken_for_limits(bench):
         stopper.start()
         assert engine.run(1 << 40) is RunEnd.STOPPED
         stopper.join()
-        assert before < engine.instructions < before + (1 << 40)
+        assert before <= engine.instructions < before + (1 << 40)  # equal: on a busy host the request came first
         assert bench.gpr(0) == engine.instructions // 3 * 2 + engine.instructions % 3
+    assert engine.instructions
 
 
 def test_a_stop_before_a_step_is_for_the_next_run(bench):
