@@ -1,4 +1,4 @@
-"""A bench on a fresh engine for each test."""
+"""Engines for tests: a bench for each, a bare one for each file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from armvcpu.engine.selftest_bench import Bench
 from armvcpu.engine.unicorn_engine import UnicornEngine
+from tests.engine.bare import BareEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,3 +20,11 @@ def bench() -> Iterator[Bench]:
     engine = UnicornEngine()
     yield Bench(engine)
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[BareEngine]:
+    """An engine beside which no hypervisor stands; see `bare.py`."""
+    machine = BareEngine()
+    yield machine
+    machine.close()

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.engine.bare import RAM, BareEngine
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 DATA = 0x8000
 OPERATIONS = {"smax": 4, "smin": 5, "umax": 6, "umin": 7}
 BASE = 0x3820_0000
-
-
-@pytest.fixture(scope="module")
-def bare() -> Iterator[BareEngine]:
-    machine = BareEngine()
-    yield machine
-    machine.close()
 
 
 def word(size: int, order: int, operation: str, rs: int, rt: int, rn: int) -> int:

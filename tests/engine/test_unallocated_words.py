@@ -40,13 +40,6 @@ GROUPS = {0, 1, 3, 5, 7, 8, 9, 13, 15}
 FUZZED = 1000
 
 
-@pytest.fixture(scope="module")
-def bare() -> Iterator[BareEngine]:
-    machine = BareEngine()
-    yield machine
-    machine.close()
-
-
 def words(space: str) -> Iterator[int]:
     """Random words of a space."""
     bits, mask = SPACES[space]

@@ -50,8 +50,7 @@ void end_replay(struct engine *e)
     r->interrupts = 0;
     r->stops = false;
     r->has_begun = true;
-    __atomic_store_n(&AT(uint8_t, e->cpu, CPU_EXIT_REQUEST), 1, __ATOMIC_RELEASE);
-    __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
+    leave_chain(e);
 }
 
 /* The block of an instruction that was executed again is over. */

@@ -141,6 +141,7 @@ extern struct originals real;
 
 /* traps.c */
 void shim_trap(void *uc, uint32_t number, void *engine);
+void leave_chain(struct engine *);
 void stop_run(struct engine *);
 _Noreturn void leave_block(struct engine *);
 void shim_arm_cpu_do_interrupt(void *cpu);

@@ -18,12 +18,18 @@ enum {
 static const uint64_t HAS_FAR = 1ull << EC_IABT_LOWER | 1ull << EC_IABT | 1ull << EC_PC_ALIGNMENT | 1ull << EC_DABT_LOWER
     | 1ull << EC_DABT | 1ull << EC_WATCHPOINT_LOWER | 1ull << EC_WATCHPOINT;
 
-/* Have the run end before the next block; on the engine's own thread. */
+/* Have the engine look for requests and interrupts before the next block. */
+void leave_chain(struct engine *e)
+{
+    __atomic_store_n(&AT(uint8_t, e->cpu, CPU_EXIT_REQUEST), 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
+}
+
+/* Have the run end before the next block. */
 void stop_run(struct engine *e)
 {
     AT(uint8_t, e->uc, UC_STOP_REQUEST) = 1;
-    __atomic_store_n(&AT(uint8_t, e->cpu, CPU_EXIT_REQUEST), 1, __ATOMIC_RELEASE);
-    __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
+    leave_chain(e);
 }
 
 /* From a helper: give the block up, with env as it is, and go on at its PC. */
