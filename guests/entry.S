@@ -54,22 +54,7 @@ function save_state
     msr     SPSel, #1                   // as it should be already; MRS of SP_EL0 wants it
     mrs     x1, tpidr_el1
     str     x1, [x0]
-    stp     x2, x3, [x0, #0x10]
-    stp     x4, x5, [x0, #0x20]
-    stp     x6, x7, [x0, #0x30]
-    stp     x8, x9, [x0, #0x40]
-    stp     x10, x11, [x0, #0x50]
-    stp     x12, x13, [x0, #0x60]
-    stp     x14, x15, [x0, #0x70]
-    stp     x16, x17, [x0, #0x80]
-    stp     x18, x19, [x0, #0x90]
-    stp     x20, x21, [x0, #0xa0]
-    stp     x22, x23, [x0, #0xb0]
-    stp     x24, x25, [x0, #0xc0]
-    stp     x26, x27, [x0, #0xd0]
-    stp     x28, x29, [x0, #0xe0]
-    mrs     x1, sp_el0
-    stp     x30, x1, [x0, #0xf0]
+    save_registers x0
     mrs     x1, elr_el1
     mrs     x2, spsr_el1
     stp     x1, x2, [x0, #STATE_ELR]
@@ -115,20 +100,7 @@ function cross
     mov     sp, x1
     ldp     x30, x1, [x0, #0xf0]
     msr     sp_el0, x1
-    ldp     x2, x3, [x0, #0x10]
-    ldp     x4, x5, [x0, #0x20]
-    ldp     x6, x7, [x0, #0x30]
-    ldp     x8, x9, [x0, #0x40]
-    ldp     x10, x11, [x0, #0x50]
-    ldp     x12, x13, [x0, #0x60]
-    ldp     x14, x15, [x0, #0x70]
-    ldp     x16, x17, [x0, #0x80]
-    ldp     x18, x19, [x0, #0x90]
-    ldp     x20, x21, [x0, #0xa0]
-    ldp     x22, x23, [x0, #0xb0]
-    ldp     x24, x25, [x0, #0xc0]
-    ldp     x26, x27, [x0, #0xd0]
-    ldp     x28, x29, [x0, #0xe0]
+    load_registers x0
     ldp     x0, x1, [x0]
     eret
 endfunction cross

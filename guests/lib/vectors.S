@@ -23,22 +23,7 @@ function vectors
 endfunction vectors
 
 function save_frame
-    stp     x2, x3, [sp, #0x10]
-    stp     x4, x5, [sp, #0x20]
-    stp     x6, x7, [sp, #0x30]
-    stp     x8, x9, [sp, #0x40]
-    stp     x10, x11, [sp, #0x50]
-    stp     x12, x13, [sp, #0x60]
-    stp     x14, x15, [sp, #0x70]
-    stp     x16, x17, [sp, #0x80]
-    stp     x18, x19, [sp, #0x90]
-    stp     x20, x21, [sp, #0xa0]
-    stp     x22, x23, [sp, #0xb0]
-    stp     x24, x25, [sp, #0xc0]
-    stp     x26, x27, [sp, #0xd0]
-    stp     x28, x29, [sp, #0xe0]
-    mrs     x1, sp_el0
-    stp     x30, x1, [sp, #0xf0]
+    save_registers sp
     mrs     x1, elr_el1
     mrs     x2, spsr_el1
     stp     x1, x2, [sp, #FRAME_ELR]
@@ -54,20 +39,7 @@ function save_frame
     msr     spsr_el1, x2
     ldp     x30, x1, [sp, #0xf0]
     msr     sp_el0, x1
-    ldp     x28, x29, [sp, #0xe0]
-    ldp     x26, x27, [sp, #0xd0]
-    ldp     x24, x25, [sp, #0xc0]
-    ldp     x22, x23, [sp, #0xb0]
-    ldp     x20, x21, [sp, #0xa0]
-    ldp     x18, x19, [sp, #0x90]
-    ldp     x16, x17, [sp, #0x80]
-    ldp     x14, x15, [sp, #0x70]
-    ldp     x12, x13, [sp, #0x60]
-    ldp     x10, x11, [sp, #0x50]
-    ldp     x8, x9, [sp, #0x40]
-    ldp     x6, x7, [sp, #0x30]
-    ldp     x4, x5, [sp, #0x20]
-    ldp     x2, x3, [sp, #0x10]
+    load_registers sp
     ldp     x0, x1, [sp], #FRAME_SIZE
     eret
 endfunction save_frame
