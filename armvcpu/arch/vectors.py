@@ -23,8 +23,6 @@ class VectorKind(IntEnum):
     SERROR = 0x180
 
 
-VECTOR_SIZE = 0x80
-"""Bytes of one vector."""
 VECTOR_TABLE_SIZE = 0x800
 """Bytes of a table; VBAR_ELx is aligned to it."""
 
