@@ -8,9 +8,9 @@ from __future__ import annotations
 from armvcpu.arch.static import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
-    from armvcpu.machine.console import MemoryConsole as MemoryConsole
+    from armvcpu.machine.console.port import MemoryConsole as MemoryConsole
     from armvcpu.machine.machine import Machine as Machine
-    from armvcpu.machine.outcome import Outcome as Outcome
+    from armvcpu.machine.running.outcome import Outcome as Outcome
     from armvcpu.vcpu.addrspace import AddressSpace as AddressSpace
     from armvcpu.vcpu.addrspace import MappingFlags as MappingFlags
     from armvcpu.vcpu.context_frame import GuestSystemRegisters as GuestSystemRegisters
@@ -27,8 +27,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Machine": "armvcpu.machine.machine",
-    "MemoryConsole": "armvcpu.machine.console",
-    "Outcome": "armvcpu.machine.outcome",
+    "MemoryConsole": "armvcpu.machine.console.port",
+    "Outcome": "armvcpu.machine.running.outcome",
     "Aarch64VCpu": "armvcpu.vcpu.vcpu",
     "Aarch64VCpuCreateConfig": "armvcpu.vcpu.vcpu",
     "Aarch64VCpuSetupConfig": "armvcpu.vcpu.vcpu",

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from armvcpu.testing.firmware import fetch, path
-from armvcpu.testing.initramfs import busybox_initramfs
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
+from armvcpu.testing.firmware.store import fetch, path
 from bench.chart import write_chart
 from bench.disk import disk
 from bench.edk2 import edk2

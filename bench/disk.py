@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from armvcpu.testing.firmware import fetch, path
-from armvcpu.testing.initramfs import VIRTIO_MODULES, busybox_initramfs
+from armvcpu.testing.firmware.initramfs import VIRTIO_MODULES, busybox_initramfs
+from armvcpu.testing.firmware.store import fetch, path
 from bench.pairs import run
 from bench.rows import paired
 

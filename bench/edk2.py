@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pexpect
 
-from armvcpu.testing.firmware import fetch, path
+from armvcpu.testing.firmware.store import fetch, path
 from bench.pairs import environment, pair
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from armvcpu.testing.firmware import fetch, path
-from armvcpu.testing.initramfs import archive, busybox_initramfs, file
+from armvcpu.testing.firmware.initramfs import archive, busybox_initramfs, file
+from armvcpu.testing.firmware.store import fetch, path
 from bench.pairs import environment, pair, run
 from bench.rows import paired
 

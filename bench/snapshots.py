@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.machine.machine import Machine
-from armvcpu.testing.target import Target
+from armvcpu.testing.target.target import Target
 from bench.pairs import pair, run
 
 if TYPE_CHECKING:

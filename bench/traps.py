@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from armvcpu import Aarch64PerCpu, Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
-from armvcpu.machine.console import MemoryConsole
+from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 from armvcpu.vcpu.exits import Hypercall
 from bench.pairs import run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from armvcpu.machine.console import MemoryConsole
+from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 
 if TYPE_CHECKING:
-    from armvcpu.machine.outcome import Outcome
+    from armvcpu.machine.running.outcome import Outcome
 
 HEARD = "heard what was waited for"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from armvcpu.machine.console import MemoryConsole
+from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 
 GUEST = Path(__file__).parents[1] / "guests" / "bin" / "entry.elf"

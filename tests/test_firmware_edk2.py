@@ -12,9 +12,9 @@ import pytest
 from conversation import Conversation
 
 from armvcpu.errors import ImageError
-from armvcpu.machine.outcome import Ending
-from armvcpu.testing import firmware
-from armvcpu.testing.initramfs import busybox_initramfs
+from armvcpu.machine.running.outcome import Ending
+from armvcpu.testing.firmware import store
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
 
 pytestmark = pytest.mark.firmware
 
@@ -27,8 +27,8 @@ CLOCK = "instructions"
 @pytest.fixture(scope="module")
 def edk2():
     """Code and variables; an error, not a skip, where they cannot be had."""
-    firmware.fetch("edk2")
-    return firmware.path("edk2", "AAVMF_CODE.fd"), firmware.path("edk2", "AAVMF_VARS.fd")
+    store.fetch("edk2")
+    return store.path("edk2", "AAVMF_CODE.fd"), store.path("edk2", "AAVMF_VARS.fd")
 
 
 def at_shell(edk2, variables) -> Conversation:
@@ -56,11 +56,11 @@ def test_variables_survive_a_restart(edk2, tmp_path):
 def test_linux_is_its_kernel(edk2, tmp_path):
     """IMAGE, --initrd and --append reach the firmware by fw_cfg; Linux has EFI services, two CPUs, and ends well."""
     for name in ("linux-cloud", "busybox"):
-        firmware.fetch(name)
+        store.fetch(name)
     initrd = tmp_path / "initrd"
-    initrd.write_bytes(busybox_initramfs(firmware.path("busybox")))
+    initrd.write_bytes(busybox_initramfs(store.path("busybox")))
     options = {"initrd": initrd, "append": "console=ttyAMA0 quiet", "memory": 512 * MIB, "cpus": 2, "clock": CLOCK}
-    with Conversation(firmware.path("linux-cloud"), firmware=edk2[0], **options) as conversation:
+    with Conversation(store.path("linux-cloud"), firmware=edk2[0], **options) as conversation:
         conversation.expect("armvcpu# ")
         assert conversation.ask("nproc", "armvcpu# ") == "2"
         assert "EFI v2" in conversation.ask("dmesg | grep EFI", "armvcpu# ")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from conversation import Conversation
 
-from armvcpu.machine.outcome import Ending
-from armvcpu.testing import firmware
-from armvcpu.testing.disk import fat_image
-from armvcpu.testing.initramfs import busybox_initramfs
+from armvcpu.machine.running.outcome import Ending
+from armvcpu.testing.firmware import store
+from armvcpu.testing.firmware.disk import fat_image
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
 
 pytestmark = pytest.mark.firmware
 
@@ -26,12 +26,12 @@ CONFIG = Path("firmware/grub.cfg").absolute()
 def disk(tmp_path_factory):
     """GRUB where firmware looks for it on removable media (UEFI 2.10, 3.5.1.1), and what its menu offers."""
     for name in ("grub", "linux-cloud", "busybox"):
-        firmware.fetch(name)
+        store.fetch(name)
     files = {
-        "EFI/BOOT/BOOTAA64.EFI": firmware.path("grub"),
+        "EFI/BOOT/BOOTAA64.EFI": store.path("grub"),
         "boot/grub/grub.cfg": CONFIG,
-        "Image": firmware.path("linux-cloud"),
-        "initrd": busybox_initramfs(firmware.path("busybox")),
+        "Image": store.path("linux-cloud"),
+        "initrd": busybox_initramfs(store.path("busybox")),
     }
     return fat_image(tmp_path_factory.mktemp("grub") / "disk.img", files)
 
@@ -46,8 +46,8 @@ def disk(tmp_path_factory):
 )
 def test_grub_starts_linux_from_the_disk(disk, name, loads, vendor, options):
     """Firmware by itself, GRUB's menu with a key, Linux with EFI services to its shell, and off."""
-    firmware.fetch(name)
-    with Conversation(firmware=firmware.path(name), memory=512 * MIB, disks=(disk,), **options) as conversation:
+    store.fetch(name)
+    with Conversation(firmware=store.path(name), memory=512 * MIB, disks=(disk,), **options) as conversation:
         conversation.expect(loads)
         conversation.expect("GNU GRUB  version 2.")
         conversation.expect("*Linux of this disk")

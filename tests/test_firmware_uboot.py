@@ -13,10 +13,10 @@ import zlib
 import pytest
 from conversation import Conversation
 
-from armvcpu.machine.outcome import Ending
-from armvcpu.testing import firmware
-from armvcpu.testing.disk import fat_image
-from armvcpu.testing.initramfs import busybox_initramfs
+from armvcpu.machine.running.outcome import Ending
+from armvcpu.testing.firmware import store
+from armvcpu.testing.firmware.disk import fat_image
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
 
 pytestmark = pytest.mark.firmware
 
@@ -28,8 +28,8 @@ RAM = 0x4000_0000
 @pytest.fixture(scope="module")
 def u_boot():
     """The flash image; an error, not a skip, where it cannot be had."""
-    firmware.fetch("u-boot")
-    return firmware.path("u-boot")
+    store.fetch("u-boot")
+    return store.path("u-boot")
 
 
 @pytest.fixture
@@ -162,9 +162,9 @@ def test_flash_is_probed(at_prompt):
 def test_booti_starts_linux_from_a_virtio_disk(u_boot, tmp_path):
     """Kernel and initrd from a FAT file system, the board's own device tree: to a shell, and off."""
     for name in ("linux-cloud", "busybox"):
-        firmware.fetch(name)
-    initrd = busybox_initramfs(firmware.path("busybox"))
-    disk = fat_image(tmp_path / "disk.img", {"Image": firmware.path("linux-cloud"), "initrd": initrd})
+        store.fetch(name)
+    initrd = busybox_initramfs(store.path("busybox"))
+    disk = fat_image(tmp_path / "disk.img", {"Image": store.path("linux-cloud"), "initrd": initrd})
     with Conversation(firmware=u_boot, memory=512 << 20, disks=(disk,)) as conversation:
         reach_prompt(conversation)
         for command in (

@@ -14,7 +14,7 @@ import pytest
 from raw_guest import ERET, SYSTEM_OFF, add, branch, flat, image, load, mov, mrs, msr, psci, set_vectors, store
 
 from armvcpu import Machine
-from armvcpu.machine.board import RAM_BASE, VIRTIO_BASE, VIRTIO_STRIDE
+from armvcpu.machine.board.virt import RAM_BASE, VIRTIO_BASE, VIRTIO_STRIDE
 
 CONTENTS = random.Random(1).randbytes(64 * 512)
 MIB = 1 << 20

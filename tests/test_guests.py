@@ -10,9 +10,9 @@ import pytest
 from armvcpu.arch.idregs import model, presented
 from armvcpu.arch.registers import by_name
 from armvcpu.debug.crash import crash_report
-from armvcpu.machine.console import MemoryConsole
+from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
-from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.running.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu

@@ -19,9 +19,9 @@ from machine.image_bytes import make_zboot
 from armvcpu import Machine, MemoryConsole
 from armvcpu.arch.idregs import model, presented
 from armvcpu.arch.registers import by_name
-from armvcpu.machine.outcome import Ending
-from armvcpu.testing import firmware
-from armvcpu.testing.initramfs import VIRTIO_MODULES, busybox_initramfs
+from armvcpu.machine.running.outcome import Ending
+from armvcpu.testing.firmware import store
+from armvcpu.testing.firmware.initramfs import VIRTIO_MODULES, busybox_initramfs
 
 pytestmark = pytest.mark.firmware
 
@@ -36,18 +36,18 @@ TROUBLE = re.compile(r".*(?:\bBUG\b|\bOops\b|WARNING|rcu.*stall|soft lockup|hung
 @pytest.fixture(scope="module")
 def kernel():
     """The kernel's Image; an error, not a skip, where it cannot be had."""
-    firmware.fetch("linux-cloud")
-    return firmware.path("linux-cloud")
+    store.fetch("linux-cloud")
+    return store.path("linux-cloud")
 
 
 @pytest.fixture(scope="module")
 def initramfs(tmp_path_factory):
     """Writes an initramfs whose shell runs `script` first; its path."""
-    firmware.fetch("busybox")
+    store.fetch("busybox")
 
     def write(script: str = ""):
         file = tmp_path_factory.mktemp("initramfs") / "initramfs.cpio"
-        file.write_bytes(busybox_initramfs(firmware.path("busybox"), script.encode()))
+        file.write_bytes(busybox_initramfs(store.path("busybox"), script.encode()))
         return file
 
     return write
@@ -77,11 +77,11 @@ def interrupts(linux: Conversation) -> dict[str, list[int]]:
 
 def test_a_virtio_disk_keeps_what_is_written(kernel, tmp_path):
     """A file system's worth of random sectors goes to the host's file, and comes back; virtio 1.2 5.2."""
-    modules = [firmware.path("linux-cloud", name) for name in VIRTIO_MODULES]
+    modules = [store.path("linux-cloud", name) for name in VIRTIO_MODULES]
     script = b"dd if=/dev/urandom of=/tmp/x bs=1M count=4; dd if=/tmp/x of=/dev/vda bs=1M; sync; md5sum /tmp/x; "
     script += b"echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vda bs=1M count=4 | md5sum; poweroff -f\n"
     initrd, disk = tmp_path / "initramfs.cpio", tmp_path / "disk"
-    initrd.write_bytes(busybox_initramfs(firmware.path("busybox"), script, modules=modules))
+    initrd.write_bytes(busybox_initramfs(store.path("busybox"), script, modules=modules))
     disk.write_bytes(bytes(16 * MIB))
     console = MemoryConsole()
     options = {"initrd": initrd, "append": f"{CONSOLE} quiet", "disks": (disk,), "memory": 512 * MIB}
@@ -354,12 +354,12 @@ def assert_refused(image: object, words: str, *options: str) -> None:
 def test_debians_general_kernel_boots_too(tmp_path):
     """The one with every driver, on two CPUs: to a shell, healthy, and off by the power key (PL061)."""
     for name in ("linux", "busybox"):
-        firmware.fetch(name)
+        store.fetch(name)
     initrd = tmp_path / "initramfs.cpio"
-    modules = [firmware.path("linux", name) for name in ("evdev.ko", "gpio_keys.ko")]
-    initrd.write_bytes(busybox_initramfs(firmware.path("busybox"), modules=modules))
+    modules = [store.path("linux", name) for name in ("evdev.ko", "gpio_keys.ko")]
+    initrd.write_bytes(busybox_initramfs(store.path("busybox"), modules=modules))
     options = {"initrd": initrd, "append": CONSOLE, "cpus": 2, "memory": 512 * MIB}
-    with Conversation(firmware.path("linux"), **options) as conversation:
+    with Conversation(store.path("linux"), **options) as conversation:
         conversation.expect(PROMPT)
         assert conversation.ask("nproc", PROMPT) == "2"
         assert not TROUBLE.findall(conversation.ask("dmesg", PROMPT))
@@ -372,8 +372,8 @@ def test_debians_general_kernel_boots_too(tmp_path):
 @pytest.mark.slow
 def test_debians_installer_reaches_its_first_screen():
     """A large initrd, udev, and a full-screen dialogue on the console."""
-    firmware.fetch("debian-installer")
-    kernel, initrd = (firmware.path("debian-installer", name) for name in ("linux", "initrd.gz"))
+    store.fetch("debian-installer")
+    kernel, initrd = (store.path("debian-installer", name) for name in ("linux", "initrd.gz"))
     with Conversation(kernel, initrd=initrd, append=CONSOLE, memory=1024 * MIB) as conversation:
         conversation.expect("Select a language", timeout=300)
         conversation.expect("English")

@@ -13,8 +13,8 @@ import pytest
 from conversation import Conversation
 
 from armvcpu import Machine, MemoryConsole
-from armvcpu.testing import firmware
-from armvcpu.testing.initramfs import busybox_initramfs
+from armvcpu.testing.firmware import store
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
 
 pytestmark = pytest.mark.firmware
 
@@ -27,13 +27,13 @@ NET = ("failover.ko", "net_failover.ko", "virtio_net.ko")
 def boot(tmp_path_factory):
     """What a machine with an initramfs of busybox, modules and a script takes: image and options."""
     for name in ("linux-cloud", "busybox"):
-        firmware.fetch(name)
+        store.fetch(name)
 
     def options(script: str, modules: tuple[str, ...]):
         initrd = tmp_path_factory.mktemp("initramfs") / "initramfs.cpio"
-        paths = [firmware.path("linux-cloud", name) for name in modules]
-        initrd.write_bytes(busybox_initramfs(firmware.path("busybox"), script.encode(), modules=paths))
-        return {"image": firmware.path("linux-cloud"), "initrd": initrd, "memory": 512 * MIB}
+        paths = [store.path("linux-cloud", name) for name in modules]
+        initrd.write_bytes(busybox_initramfs(store.path("busybox"), script.encode(), modules=paths))
+        return {"image": store.path("linux-cloud"), "initrd": initrd, "memory": 512 * MIB}
 
     return options
 

@@ -12,10 +12,10 @@ import pytest
 
 from armvcpu import Machine, MemoryConsole
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine import snapshot_file
-from armvcpu.machine.outcome import Ending
-from armvcpu.testing.firmware import fetch, path
-from armvcpu.testing.target import Target
+from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.snapshots import snapshot_file
+from armvcpu.testing.firmware.store import fetch, path
+from armvcpu.testing.target.target import Target
 
 ARMVCPU = str(Path(sys.executable).parent / "armvcpu")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from armvcpu.testing.firmware import fetch, path
-from armvcpu.testing.initramfs import busybox_initramfs
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
+from armvcpu.testing.firmware.store import fetch, path
 
 ARMVCPU = str(Path(sys.executable).parent / "armvcpu")
 GUESTS = ("exceptions", "gic", "lazyfp", "mmio", "mmu", "selfmod", "smccc", "smp", "sysreg", "timer", "traps", "wfi")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from armvcpu.testing import firmware
+from armvcpu.testing.firmware import store
 
 HOOKS = Path("examples/u-boot-test-py").absolute()
 BOARD = ["qemu_arm64", "armvcpu"]
@@ -25,10 +25,10 @@ def environment(build: Path) -> dict[str, str]:
 @pytest.mark.firmware
 def test_a_console_is_a_board_that_has_just_been_reset():
     """The banner, the prompt, an answer; a second console begins anew."""
-    firmware.fetch("u-boot")
+    store.fetch("u-boot")
     for _ in range(2):
         console = pexpect.spawn(
-            str(HOOKS / "u-boot-test-console"), BOARD, env=environment(firmware.path("u-boot").parent), timeout=30
+            str(HOOKS / "u-boot-test-console"), BOARD, env=environment(store.path("u-boot").parent), timeout=30
         )
         console.expect(rb"U-Boot 20\d\d")
         console.expect(b"Hit any key to stop autoboot")

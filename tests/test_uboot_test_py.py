@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from armvcpu.testing import firmware
+from armvcpu.testing.firmware import store
 
 HOOKS = Path("examples/u-boot-test-py").absolute()
 ELSEWHERE = (
@@ -40,14 +40,14 @@ AREAS = {
 def verdicts(tmp_path_factory) -> dict[str, str]:
     """`passed`, `skipped`, `failure` or `error` of each of its tests."""
     for name in ("u-boot", "u-boot-source"):
-        firmware.fetch(name)
+        store.fetch(name)
     source = tmp_path_factory.mktemp("u-boot")
     build = source / "build"
     (build / "include").mkdir(parents=True)
     (build / "include/autoconf.mk").touch()
-    (build / "u-boot.bin").symlink_to(firmware.path("u-boot", "u-boot.bin"))
-    (build / ".config").write_bytes(gzip.decompress(firmware.path("u-boot", "config.gz").read_bytes()))
-    with tarfile.open(firmware.path("u-boot-source")) as archive:
+    (build / "u-boot.bin").symlink_to(store.path("u-boot", "u-boot.bin"))
+    (build / ".config").write_bytes(gzip.decompress(store.path("u-boot", "config.gz").read_bytes()))
+    with tarfile.open(store.path("u-boot-source")) as archive:
         members = [member for member in archive if any(part in member.name for part in PARTS)]
         archive.extractall(source, members, filter="data")
     (test_py,) = source.glob("*/test/py")

@@ -41,7 +41,7 @@ from raw_guest import (
 )  # fmt: skip
 
 from armvcpu.debug.crash import crash_report
-from armvcpu.machine.console import MemoryConsole
+from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 
 OFF = psci(SYSTEM_OFF)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Literal
 
-from armvcpu.devices.virtio_layouts import virtio_slot
-from armvcpu.devices.virtqueue import BadAddress
+from armvcpu.devices.virtio.layouts import virtio_slot
+from armvcpu.devices.virtio.queue import BadAddress
 
 if TYPE_CHECKING:
-    from armvcpu.devices.virtio_device import VirtioDevice
+    from armvcpu.devices.virtio.device import VirtioDevice
 
 BASE, SIZE = 0x4000_0000, 0x10_0000
 PAGE = 4096

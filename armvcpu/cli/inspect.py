@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from armvcpu.devices.dtnode import DtValue
-    from armvcpu.machine.image import LoadedImage, MemoryMap
+    from armvcpu.machine.boot.image import LoadedImage, MemoryMap
 
 # What firmware and kernels say of themselves, as a string in the image.
 _BANNERS = (
@@ -46,9 +46,9 @@ def gather(file: str) -> dict[str, Any]:
     Raises:
         ImageError: it cannot be read, or is damaged or unusable in the form it claims to have.
     """
-    from armvcpu.machine.image import GIB, REMEDIES, ImageKind, identify  # noqa: PLC0415  for a fast start
-    from armvcpu.machine.image_file import decode_image, read_file  # noqa: PLC0415
-    from armvcpu.machine.image_linux import unwrap  # noqa: PLC0415
+    from armvcpu.machine.boot.image import GIB, REMEDIES, ImageKind, identify  # noqa: PLC0415  for a fast start
+    from armvcpu.machine.boot.image_file import decode_image, read_file  # noqa: PLC0415
+    from armvcpu.machine.boot.image_linux import unwrap  # noqa: PLC0415
 
     data = read_file(file, GIB, "what is inspected")
     inner = unwrap(file, data, GIB)
@@ -69,7 +69,7 @@ def gather(file: str) -> dict[str, Any]:
 
 def _largest_board() -> MemoryMap:
     """The memory of the board with all the RAM it can have, so that only what never fits is refused."""
-    from armvcpu.machine.image import GIB, MIB, MemoryMap, Region  # noqa: PLC0415
+    from armvcpu.machine.boot.image import GIB, MIB, MemoryMap, Region  # noqa: PLC0415
 
     flash = tuple(Region(f"flash bank {n}", n * 64 * MIB, 64 * MIB) for n in range(2))
     return MemoryMap(Region("RAM", GIB, 255 * GIB), flash)
@@ -113,8 +113,8 @@ def _banner(data: bytes) -> str | None:
 
 
 def _device_tree(file: str, blob: bytes) -> dict[str, Any]:
-    from armvcpu.machine.devicetree import walk  # noqa: PLC0415
-    from armvcpu.machine.devicetree_reader import parse  # noqa: PLC0415
+    from armvcpu.machine.board.devicetree import walk  # noqa: PLC0415
+    from armvcpu.machine.board.devicetree_reader import parse  # noqa: PLC0415
 
     root = parse(file, blob).root
     return {

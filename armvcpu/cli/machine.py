@@ -19,9 +19,9 @@ from armvcpu.errors import UsageError
 def machine(memory: int, cpu_model: str, dts: bool, as_json: bool) -> None:
     """Show the memory map and the interrupts."""
     from armvcpu.arch.idregs import model  # noqa: PLC0415  for a fast start
-    from armvcpu.machine.board import RAM_BASE, empty_board  # noqa: PLC0415
+    from armvcpu.machine.board.devicetree import render, to_dts, with_boot  # noqa: PLC0415
+    from armvcpu.machine.board.virt import RAM_BASE, empty_board  # noqa: PLC0415
     from armvcpu.machine.config import check_ram_size  # noqa: PLC0415
-    from armvcpu.machine.devicetree import render, to_dts, with_boot  # noqa: PLC0415
 
     if dts and as_json:
         raise UsageError("--dts and --json contradict each other: leave one out")

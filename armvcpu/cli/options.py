@@ -8,7 +8,7 @@ import click
 
 from armvcpu.cli.values import parse_address, parse_seconds
 from armvcpu.errors import UsageError
-from armvcpu.machine.sizes import parse_size
+from armvcpu.machine.board.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

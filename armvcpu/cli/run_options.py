@@ -10,7 +10,7 @@ from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.cli.values import parse_address, parse_seconds
 from armvcpu.errors import UsageError
-from armvcpu.machine.sizes import parse_size
+from armvcpu.machine.board.sizes import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -9,9 +9,9 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from armvcpu.machine.console_stdio import StdioConsole
+    from armvcpu.machine.console.stdio import StdioConsole
     from armvcpu.machine.machine import Machine
-    from armvcpu.machine.outcome import Outcome
+    from armvcpu.machine.running.outcome import Outcome
 
 REACHED = "the guest has printed what --snapshot-at waits for"
 
@@ -51,7 +51,7 @@ class SnapshotFiles(Row):
             return outcome
         if not machine.can_go_on:
             raise UsageError(f"no snapshot was written: the guest has ended ({outcome.reason})")
-        from armvcpu.machine import snapshot_file  # noqa: PLC0415
+        from armvcpu.machine.snapshots import snapshot_file  # noqa: PLC0415
 
         snapshot = machine.snapshot()
         snapshot_file.save(snapshot, self.save)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from armvcpu.testing.suite import Suite
-    from armvcpu.testing.suite_run import Runner, Verdict
+    from armvcpu.testing.suite.run import Runner, Verdict
+    from armvcpu.testing.suite.suite import Suite
 
 TAIL = 12
 """Lines of a failed test's console that are shown."""
@@ -47,9 +47,9 @@ def test(
     """
     from dataclasses import replace  # noqa: PLC0415
 
-    from armvcpu.testing import suite_run  # noqa: PLC0415  for a fast start
-    from armvcpu.testing.suite import load_suite  # noqa: PLC0415
-    from armvcpu.testing.suite_files import check_files  # noqa: PLC0415
+    from armvcpu.testing.suite import run as suite_run  # noqa: PLC0415  for a fast start
+    from armvcpu.testing.suite.files import check_files  # noqa: PLC0415
+    from armvcpu.testing.suite.suite import load_suite  # noqa: PLC0415
 
     loaded = [load_suite(path) for path in suites]
     loaded = [replace(suite, cases=tuple(case for case in suite.cases if word in case.name)) for suite in loaded]
@@ -105,17 +105,17 @@ def _signals_interrupt() -> Iterator[None]:
 
 def _where(scheduler: str | None, jobs: int | None) -> AbstractContextManager[Runner]:
     if scheduler is None:
-        from armvcpu.testing.suite_run import local  # noqa: PLC0415
+        from armvcpu.testing.suite.run import local  # noqa: PLC0415
 
         return local(jobs)
-    from armvcpu.testing.suite_cluster import cluster  # noqa: PLC0415
+    from armvcpu.testing.suite.cluster import cluster  # noqa: PLC0415
 
     return cluster(scheduler, jobs)
 
 
 def _run(suite: Suite, run: Runner, *, quiet: bool) -> tuple[list[Verdict], UsageError | None]:
     """The verdicts, and what kept the other tests from having one."""
-    from armvcpu.testing.suite_run import RunnerLost  # noqa: PLC0415
+    from armvcpu.testing.suite.run import RunnerLost  # noqa: PLC0415
 
     verdicts: list[Verdict] = []
     problem = None

@@ -1,4 +1,4 @@
-"""What the values of options stand for, beside sizes (`machine/sizes.py`); UsageError for what they can't be."""
+"""What the values of options stand for, beside sizes (`machine/board/sizes.py`); UsageError for what they can't be."""
 
 from __future__ import annotations
 

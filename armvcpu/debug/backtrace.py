@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from armvcpu.machine.symbols import Symbols
+    from armvcpu.machine.boot.symbols import Symbols
 
 MAX_FRAMES = 64
 

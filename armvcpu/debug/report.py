@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from armvcpu.engine.state import CpuState
-    from armvcpu.machine.symbols import Symbols
+    from armvcpu.machine.boot.symbols import Symbols
 
 SYSTEM_REGISTERS = (
     "ESR_EL1",

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from armvcpu.engine.state import CpuState
-    from armvcpu.machine.symbols import Symbols
+    from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.vcpu.exits import Exit
 
 KINDS: dict[str, str] = {

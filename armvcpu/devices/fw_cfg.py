@@ -13,12 +13,12 @@ import struct
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Device, DtNode, reg_cells
-from armvcpu.devices.virtqueue import BadAddress
+from armvcpu.devices.virtio.queue import BadAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from armvcpu.devices.virtqueue import GuestMemory
+    from armvcpu.devices.virtio.queue import GuestMemory
 
 SIGNATURE, ID, NB_CPUS, MAX_CPUS, DIRECTORY, FIRST_FILE = 0x00, 0x01, 0x05, 0x0F, 0x19, 0x20
 KERNEL, INITRD, CMDLINE = (0x08, 0x11), (0x0B, 0x12), (0x14, 0x15)

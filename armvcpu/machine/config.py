@@ -56,7 +56,7 @@ class MachineConfig(Row):
     disks: tuple[PathLike, ...] = ()
     """Raw images as virtio block devices; with `,ro` behind the name, and where it can't be written, read-only."""
     networks: tuple[str, ...] = ()
-    """Network interfaces: `user`, `unix:PATH` or `HOST:PORT`; machine/network.py has their options."""
+    """Network interfaces: `user`, `unix:PATH` or `HOST:PORT`; machine/board/network.py has their options."""
     virtio_console: bool = False
     """A virtio console beside the UART, which gets the input once the guest has used it."""
     virtio_version: Literal[1, 2] = 1

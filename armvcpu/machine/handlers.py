@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import Engine, IoRead, IoWrite
-    from armvcpu.machine.bus import Bus
-    from armvcpu.machine.cpus import Cpu
-    from armvcpu.machine.loader import BootPlan
-    from armvcpu.machine.symbols import Symbols
-    from armvcpu.vcpu.exception import CallHandler
+    from armvcpu.machine.board.bus import Bus
+    from armvcpu.machine.boot.loader import BootPlan
+    from armvcpu.machine.boot.symbols import Symbols
+    from armvcpu.machine.running.cpus import Cpu
+    from armvcpu.vcpu.traps.exception import CallHandler
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -96,7 +96,7 @@ class Handlers:
     def symbols(self) -> Symbols:
         """The image's symbols; empty for an image without any."""
         if self._symbols is None:
-            from armvcpu.machine.symbols import Symbols  # noqa: PLC0415  most runs never look at one
+            from armvcpu.machine.boot.symbols import Symbols  # noqa: PLC0415  most runs never look at one
 
             image = self.plan.image
             self._symbols = Symbols.from_elf(image.elf) if image is not None and image.elf else Symbols()

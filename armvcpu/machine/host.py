@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.devices.gicv3 import Gicv3
+from armvcpu.devices.gic.gicv3 import Gicv3
 from armvcpu.devices.pl011_registers import INT
 from armvcpu.errors import InternalError
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from armvcpu.arch.psci import AffinityState
-    from armvcpu.machine.board import Board
-    from armvcpu.machine.cpus import Cpu
-    from armvcpu.machine.memory import GuestMemory
-    from armvcpu.machine.peripherals import Peripherals
+    from armvcpu.machine.board.memory import GuestMemory
+    from armvcpu.machine.board.peripherals import Peripherals
+    from armvcpu.machine.board.virt import Board
+    from armvcpu.machine.running.cpus import Cpu
     from armvcpu.vcpu.addrspace import AddressSpace
     from armvcpu.vcpu.exits import SendIPI
     from armvcpu.vcpu.vcpu import Aarch64VCpu

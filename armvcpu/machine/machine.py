@@ -14,26 +14,26 @@ from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, Self
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
-from armvcpu.machine.board import RAM_BASE, Wiring, virt_board
-from armvcpu.machine.bus import Bus
-from armvcpu.machine.clock import HostClock, InstructionClock
+from armvcpu.machine.board.bus import Bus
+from armvcpu.machine.board.flash_banks import FlashBank
+from armvcpu.machine.board.interrupts import Lines, connect_gic
+from armvcpu.machine.board.memory import GuestMemory, new_address_space
+from armvcpu.machine.board.peripherals import Peripherals
+from armvcpu.machine.board.virt import RAM_BASE, Wiring, virt_board
+from armvcpu.machine.boot.loader import BootRequest, plan_boot
 from armvcpu.machine.config import MachineConfig
-from armvcpu.machine.console import MemoryConsole
-from armvcpu.machine.console_input import ConsoleInput
-from armvcpu.machine.cpus import Cpu
-from armvcpu.machine.flash_banks import FlashBank
-from armvcpu.machine.guards import Guards
+from armvcpu.machine.console.feed import ConsoleInput
+from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.host import Host
-from armvcpu.machine.inputs import open_input
-from armvcpu.machine.interrupts import Lines, connect_gic
-from armvcpu.machine.loader import BootRequest, plan_boot
-from armvcpu.machine.memory import GuestMemory, new_address_space
-from armvcpu.machine.peripherals import Peripherals
-from armvcpu.machine.run_loop import RunLoop
-from armvcpu.machine.self_debug import SelfDebug
-from armvcpu.machine.stage2 import Stage2
+from armvcpu.machine.running.clock import HostClock, InstructionClock
+from armvcpu.machine.running.cpus import Cpu
+from armvcpu.machine.running.inputs import open_input
+from armvcpu.machine.running.run_loop import RunLoop
+from armvcpu.machine.running.stage2 import Stage2
 from armvcpu.machine.watched import Watched
+from armvcpu.machine.watching.guards import Guards
+from armvcpu.machine.watching.self_debug import SelfDebug
 from armvcpu.vcpu.exits import Nothing
 from armvcpu.vcpu.pcpu import Aarch64PerCpu, unicorn_engine
 from armvcpu.vcpu.psci import Psci
@@ -42,12 +42,12 @@ from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from armvcpu.machine.clock import Clock
-    from armvcpu.machine.console import Console
-    from armvcpu.machine.outcome import Outcome
-    from armvcpu.machine.semihosting import Semihosting
-    from armvcpu.machine.snapshot import Snapshot
-    from armvcpu.machine.turns import Turns
+    from armvcpu.machine.console.port import Console
+    from armvcpu.machine.running.clock import Clock
+    from armvcpu.machine.running.outcome import Outcome
+    from armvcpu.machine.running.turns import Turns
+    from armvcpu.machine.semihosting.operations import Semihosting
+    from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.pcpu import EngineFactory
 
@@ -121,7 +121,7 @@ class Machine(Host, Watched, Handlers):
             for cpu in self.cpus:
                 cpu.answer_counts(self._loop.note_count_read)
         if self.config.semihosting:
-            from armvcpu.machine.semihost import attach_semihosting  # noqa: PLC0415  for a fast start
+            from armvcpu.machine.semihosting.attach import attach_semihosting  # noqa: PLC0415  for a fast start
 
             self._semihosting = attach_semihosting(self)
         self._start_image()
@@ -132,7 +132,7 @@ class Machine(Host, Watched, Handlers):
     def _open_snapshot(self) -> Snapshot | None:
         if self.config.snapshot is None:
             return None
-        from armvcpu.machine.snapshot_file import load_for  # noqa: PLC0415  most machines start at power-on
+        from armvcpu.machine.snapshots.snapshot_file import load_for  # noqa: PLC0415  most machines start at power-on
 
         return load_for(self, self.config.snapshot)
 
@@ -231,13 +231,13 @@ class Machine(Host, Watched, Handlers):
 
     def snapshot(self) -> Snapshot:
         """The machine's state now, between two runs."""
-        from armvcpu.machine.snapshot import take  # noqa: PLC0415  for a fast start
+        from armvcpu.machine.snapshots.snapshot import take  # noqa: PLC0415  for a fast start
 
         return take(self)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Return to a state of this machine, or of one of the same kind; UsageError where it is another."""
-        from armvcpu.machine.snapshot import restore  # noqa: PLC0415
+        from armvcpu.machine.snapshots.snapshot import restore  # noqa: PLC0415
 
         restore(self, snapshot)
         self.stage2.settle()

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import Engine
-    from armvcpu.machine.board import Board
-    from armvcpu.machine.cpus import Cpu
-    from armvcpu.machine.memory import GuestMemory
+    from armvcpu.machine.board.memory import GuestMemory
+    from armvcpu.machine.board.virt import Board
+    from armvcpu.machine.running.cpus import Cpu
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 

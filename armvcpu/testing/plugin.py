@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from armvcpu.testing.target import Target
+    from armvcpu.testing.target.target import Target
 
     Boot = Callable[..., Target]
 
@@ -47,7 +47,7 @@ def _seconds(text: str) -> float:
 
 def _size(text: str) -> int:
     from armvcpu.errors import UsageError  # noqa: PLC0415
-    from armvcpu.machine.sizes import parse_size  # noqa: PLC0415
+    from armvcpu.machine.board.sizes import parse_size  # noqa: PLC0415
 
     try:
         return parse_size(text)
@@ -106,7 +106,7 @@ def _factory(request: pytest.FixtureRequest) -> Iterator[Boot]:
     made: list[Target] = []
 
     def make(image: Any = None, **options: Any) -> Target:
-        from armvcpu.testing.target import Target  # noqa: PLC0415  when a test asks for one
+        from armvcpu.testing.target.target import Target  # noqa: PLC0415  when a test asks for one
 
         defaults = _defaults(request.config)
         if image is not None or "firmware" in options:

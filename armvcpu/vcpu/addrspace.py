@@ -15,9 +15,9 @@ from operator import attrgetter
 from armvcpu.arch.stage2 import PAGE_SIZE, Stage2Geometry
 from armvcpu.arch.static import TYPE_CHECKING, NamedTuple
 from armvcpu.errors import UsageError
-from armvcpu.vcpu.mapping import MappingFlags, Region, check_pages, leaf_attributes, leaf_flags
-from armvcpu.vcpu.stage2_tables import Stage2Tables
-from armvcpu.vcpu.table_pool import TablePool
+from armvcpu.vcpu.stage2.mapping import MappingFlags, Region, check_pages, leaf_attributes, leaf_flags
+from armvcpu.vcpu.stage2.pool import TablePool
+from armvcpu.vcpu.stage2.tables import Stage2Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

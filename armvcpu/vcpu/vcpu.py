@@ -19,13 +19,13 @@ from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError
-from armvcpu.vcpu.exception import ExceptionLayer, TrapHandlers
 from armvcpu.vcpu.exits import AccessFlags, Exit, ExternalInterrupt, Nothing
 from armvcpu.vcpu.hal import BareHal
 from armvcpu.vcpu.smc import SmcServices
 from armvcpu.vcpu.sysreg import SysRegTable
-from armvcpu.vcpu.sysreg_traps import UNDEFINED_ESR
-from armvcpu.vcpu.trap_setup import Aarch64VCpuSetupConfig, set_up_traps
+from armvcpu.vcpu.traps.exception import ExceptionLayer, TrapHandlers
+from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
+from armvcpu.vcpu.traps.setup import Aarch64VCpuSetupConfig, set_up_traps
 from armvcpu.vcpu.vcpu_life import VCpuLife, VCpuState
 
 if TYPE_CHECKING:

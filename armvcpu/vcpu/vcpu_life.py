@@ -22,11 +22,11 @@ from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
-    from armvcpu.vcpu.exception import ExceptionLayer, TrapHandlers
     from armvcpu.vcpu.icv import VirtualCpuInterface
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
     from armvcpu.vcpu.sysreg import SysRegTable
+    from armvcpu.vcpu.traps.exception import ExceptionLayer, TrapHandlers
 
 _HCR = by_name["HCR_EL2"].encoding
 _HCR_VI, _HCR_VF = HCR_EL2.VI.mask, HCR_EL2.VF.mask

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from armvcpu.cli.firmware import firmware
 from armvcpu.errors import ArmvcpuError, UsageError
-from armvcpu.testing import firmware as store
+from armvcpu.testing.firmware import store
 
 
 @pytest.fixture

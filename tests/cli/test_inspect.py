@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from armvcpu.cli.inspect import inspect
 from armvcpu.devices.device import DtNode
 from armvcpu.errors import ImageError
-from armvcpu.machine.devicetree import DeviceTree, render
+from armvcpu.machine.board.devicetree import DeviceTree, render
 
 RAM = 0x4000_0000
 BANNER = b"\0Linux version 6.1.0 (me@here) #1 SMP\n\0"

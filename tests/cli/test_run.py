@@ -37,7 +37,7 @@ from raw_guest import (
 )  # fmt: skip
 
 from armvcpu.cli import COMMANDS, cli
-from armvcpu.machine.console import MemoryConsole
+from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 
 GUESTS = Path(__file__).parents[2] / "guests" / "bin"

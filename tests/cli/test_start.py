@@ -20,11 +20,12 @@ ABSENT = {
     "argparse", "asyncio", "capstone", "click", "elftools", "fdt", "hashlib", "importlib.metadata", "json", "logging",
     "platform", "random", "shutil", "socket", "subprocess", "tempfile", "termios", "traceback", "unicorn", "uuid",
     "zlib", "armvcpu.arch.accesses", "armvcpu.cli.group", "armvcpu.cli.options", "armvcpu.cli.outputs",
-    "armvcpu.cli.run", "armvcpu.cli.tracing", "armvcpu.debug", "armvcpu.devices.gicv2", "armvcpu.devices.virtio_block",
-    "armvcpu.engine.fake", "armvcpu.engine.selftest", "armvcpu.machine.console_terminal",
-    "armvcpu.machine.devicetree_reader", "armvcpu.machine.image_linux", "armvcpu.machine.network",
-    "armvcpu.machine.semihosting", "armvcpu.machine.snapshot", "armvcpu.machine.stage1", "armvcpu.machine.symbols",
-    "armvcpu.machine.watchpoint", "armvcpu.testing",
+    "armvcpu.cli.run", "armvcpu.cli.tracing", "armvcpu.debug", "armvcpu.devices.gic.gicv2",
+    "armvcpu.devices.virtio.block", "armvcpu.engine.fake", "armvcpu.engine.selftest",
+    "armvcpu.machine.board.devicetree_reader", "armvcpu.machine.board.network", "armvcpu.machine.boot.image_linux",
+    "armvcpu.machine.boot.symbols", "armvcpu.machine.console.terminal", "armvcpu.machine.semihosting",
+    "armvcpu.machine.snapshots.snapshot", "armvcpu.machine.watching.stage1", "armvcpu.machine.watching.watchpoint",
+    "armvcpu.testing",
 }  # fmt: skip
 """What a run of a plain ELF file does not import. Each costs between a fifth of a millisecond and twenty."""
 SPARED = {"dataclasses", "inspect", "pathlib", "re", "typing"}

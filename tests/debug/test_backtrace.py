@@ -7,7 +7,7 @@ from elf_symbols import make_elf, symbol
 from guest_state import Memory, frame_records
 
 from armvcpu.debug.backtrace import MAX_FRAMES, backtrace
-from armvcpu.machine.symbols import Symbols
+from armvcpu.machine.boot.symbols import Symbols
 
 CODE, STACK = 0x4008_0000, 0x4100_0000
 LEAF, CALLER, MAIN = CODE + 0x10, CODE + 0x110, CODE + 0x210  # places inside three functions

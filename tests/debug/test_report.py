@@ -11,7 +11,7 @@ from guest_state import Memory, frame_records, make_state
 
 from armvcpu.arch.registers import register_name
 from armvcpu.debug.report import SYSTEM_REGISTERS, CrashReport, build_report
-from armvcpu.machine.symbols import Symbols
+from armvcpu.machine.boot.symbols import Symbols
 
 CODE, STACK = 0x4008_0000, 0x4100_0000
 NOP, BLR, STORE = 0xD503201F, 0xD63F0100, 0xB9000001

@@ -9,7 +9,7 @@ from guest_state import make_state
 from armvcpu.arch.registers import op
 from armvcpu.debug.trace import KINDS, Tracer, parse_kinds
 from armvcpu.errors import UsageError
-from armvcpu.machine.symbols import Symbols
+from armvcpu.machine.boot.symbols import Symbols
 from armvcpu.vcpu.exits import MmioRead, SystemDown
 
 BASE = 0x4008_0000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.registers import by_name
-from armvcpu.devices.gicv2 import Gicv2
-from armvcpu.devices.gicv3 import Gicv3
+from armvcpu.devices.gic.gicv2 import Gicv2
+from armvcpu.devices.gic.gicv3 import Gicv3
 
 if TYPE_CHECKING:
     from armvcpu.devices.device import Device

@@ -13,7 +13,7 @@ from armvcpu.devices.flash_query import BLOCK
 from armvcpu.devices.fw_cfg import FwCfg
 from armvcpu.devices.pcie_ecam import PcieEcam
 from armvcpu.devices.pl011 import Pl011
-from armvcpu.devices.virtio_mmio import VirtioMmio
+from armvcpu.devices.virtio.mmio import VirtioMmio
 
 if TYPE_CHECKING:
     from collections.abc import Callable

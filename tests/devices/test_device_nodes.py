@@ -9,7 +9,7 @@ from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
-from armvcpu.devices.virtio_mmio import VirtioMmio
+from armvcpu.devices.virtio.mmio import VirtioMmio
 
 WINDOWS = (
     PcieWindow(Space.IO, 0, 0x3EFF_0000, 0x1_0000),

@@ -25,8 +25,8 @@ from gic_guest import (
     V3,
 )
 
-from armvcpu.devices.gicv2 import Gicv2
-from armvcpu.devices.gicv3_icc import READERS, WRITERS
+from armvcpu.devices.gic.gicv2 import Gicv2
+from armvcpu.devices.gic.gicv3_icc import READERS, WRITERS
 
 if TYPE_CHECKING:
     from armvcpu.devices.device import Device

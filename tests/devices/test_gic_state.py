@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from armvcpu.devices.gic_state import NOTHING, InterruptBank, InterruptState
+from armvcpu.devices.gic.state import NOTHING, InterruptBank, InterruptState
 
 INACTIVE, PENDING, ACTIVE, BOTH = InterruptState
 N = 40

@@ -29,7 +29,7 @@ from gic_guest import (
 )
 
 from armvcpu.devices.device import unconnected
-from armvcpu.devices.gicv2 import Gicv2
+from armvcpu.devices.gic.gicv2 import Gicv2
 from armvcpu.errors import UsageError
 
 SPURIOUS, OTHER_GROUP, IDLE = 1023, 1022, 0xFF

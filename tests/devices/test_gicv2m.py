@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from gic_guest import V2
 
-from armvcpu.devices.gicv2m import Gicv2m
+from armvcpu.devices.gic.gicv2m import Gicv2m
 
 SETSPI = 0x40
 

@@ -20,7 +20,7 @@ from gic_guest import (
 )
 
 from armvcpu.devices.device import Device, unconnected
-from armvcpu.devices.gicv3 import Gicv3
+from armvcpu.devices.gic.gicv3 import Gicv3
 from armvcpu.errors import UsageError
 
 ASLEEP = 6

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from armvcpu.devices.pcie_ecam import PcieEcam
-from armvcpu.devices.virtio_mmio import VirtioMmio
+from armvcpu.devices.virtio.mmio import VirtioMmio
 
 
 @pytest.mark.parametrize(("offset", "value"), [(0x000, 0x7472_6976), (0x004, 1), (0x008, 0), (0x00C, 0x554D_4551)])

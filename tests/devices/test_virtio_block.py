@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from virtio_driver import BASE, F_INDIRECT, WRITE, Driver, Version
 
-from armvcpu.devices.virtio_block import VirtioBlock
-from armvcpu.devices.virtio_disk import DiskImage
+from armvcpu.devices.virtio.block import VirtioBlock
+from armvcpu.devices.virtio.disk import DiskImage
 from armvcpu.errors import ImageError
 
 if TYPE_CHECKING:

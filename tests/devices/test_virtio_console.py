@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from virtio_driver import BASE, WRITE, Driver, Version
 
-from armvcpu.devices.virtio_console import HELD, VirtioConsole
+from armvcpu.devices.virtio.console import HELD, VirtioConsole
 
 DATA = BASE + 0x1_0000
 RECEIVEQ, TRANSMITQ = 0, 1

@@ -7,7 +7,7 @@ import random
 import pytest
 from virtio_driver import BASE, WRITE, Driver, Version
 
-from armvcpu.devices.virtio_entropy import VirtioEntropy
+from armvcpu.devices.virtio.entropy import VirtioEntropy
 
 DATA = BASE + 0x1_0000
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 from virtio_driver import BASE, F_EVENT_IDX, F_INDIRECT, INDIRECT, NEXT, SIZE, WRITE, Driver, Version
 
-from armvcpu.devices.virtio_block import VirtioBlock
-from armvcpu.devices.virtio_console import VirtioConsole
-from armvcpu.devices.virtio_disk import DiskImage
-from armvcpu.devices.virtio_entropy import VirtioEntropy
-from armvcpu.devices.virtio_net import VirtioNet
-from armvcpu.devices.virtio_stream import StreamBackend
+from armvcpu.devices.virtio.block import VirtioBlock
+from armvcpu.devices.virtio.console import VirtioConsole
+from armvcpu.devices.virtio.disk import DiskImage
+from armvcpu.devices.virtio.entropy import VirtioEntropy
+from armvcpu.devices.virtio.net import VirtioNet
+from armvcpu.devices.virtio.stream import StreamBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from armvcpu.devices.virtio_device import VirtioDevice
+    from armvcpu.devices.virtio.device import VirtioDevice
 
 CONTENTS = random.Random(0).randbytes(64 * 512)
 REGISTERS = (0x14, 0x20, 0x24, 0x28, 0x30, 0x38, 0x3C, 0x40, 0x44, 0x50, 0x64, 0x70, 0x80, 0x84, 0x90, 0x94, 0xA0, 0xA4)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from virtio_driver import BASE, WRITE, Driver, Version
 
-from armvcpu.devices.virtio_net import WAITING, VirtioNet
+from armvcpu.devices.virtio.net import WAITING, VirtioNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from armvcpu.devices.virtio_stream import BACKLOG, StreamBackend
+from armvcpu.devices.virtio.stream import BACKLOG, StreamBackend
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:

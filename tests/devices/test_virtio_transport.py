@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from virtio_driver import BASE, F_EVENT_IDX, F_INDIRECT, F_VERSION_1, NEEDS_RESET, SIZE, WRITE, Driver, Version
 
-from armvcpu.devices.virtio_device import VirtioDevice
+from armvcpu.devices.virtio.device import VirtioDevice
 
 if TYPE_CHECKING:
-    from armvcpu.devices.virtqueue import Virtqueue
+    from armvcpu.devices.virtio.queue import Virtqueue
 
 DATA = BASE + 0x1_0000
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, FAILED = 1, 2, 4, 8, 128

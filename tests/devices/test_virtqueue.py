@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from virtio_driver import BASE, INDIRECT, NEXT, SIZE, WRITE, Queue, Ram
 
-from armvcpu.devices.virtqueue import QueueError, Virtqueue, after, before, gather, length_of, scatter
+from armvcpu.devices.virtio.queue import QueueError, Virtqueue, after, before, gather, length_of, scatter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import pytest
 import raw_guest as raw
 
 from armvcpu.arch.accesses import memory_access
-from armvcpu.testing.target import Target
+from armvcpu.testing.target.target import Target
 
 DATA, STACK = 0x4100_0800, 0x4100_2000
 WORDS = [

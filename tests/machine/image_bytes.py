@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import pack
 
-from armvcpu.machine.image import MIB, MemoryMap, Region
+from armvcpu.machine.boot.image import MIB, MemoryMap, Region
 
 RAM = 0x4000_0000
 BOARD = MemoryMap(

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from armvcpu.machine.console import MemoryConsole
-from armvcpu.machine.console_output import FLUSH_SIZE
-from armvcpu.machine.console_stdio import INPUT_LIMIT, StdioConsole
-from armvcpu.machine.console_terminal import HELP, Escape, EscapeFilter
+from armvcpu.machine.console.output import FLUSH_SIZE
+from armvcpu.machine.console.port import MemoryConsole
+from armvcpu.machine.console.stdio import INPUT_LIMIT, StdioConsole
+from armvcpu.machine.console.terminal import HELP, Escape, EscapeFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -329,7 +329,7 @@ def test_handlers_are_given_back(tty: Pair) -> None:
 
 CHILD = """
 import os, signal, sys, threading
-from armvcpu.machine.console_stdio import StdioConsole
+from armvcpu.machine.console.stdio import StdioConsole
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 with StdioConsole():
     resume = signal.getsignal(signal.SIGCONT)

@@ -11,8 +11,8 @@ import pytest
 
 from armvcpu.devices.device import DtNode, Ref
 from armvcpu.errors import ImageError, InternalError
-from armvcpu.machine.devicetree import DeviceTree, render, to_dts, with_boot
-from armvcpu.machine.devicetree_reader import parse
+from armvcpu.machine.board.devicetree import DeviceTree, render, to_dts, with_boot
+from armvcpu.machine.board.devicetree_reader import parse
 
 MEMORY = (0x4000_0000, 0x1000_0000)
 ROOT = DtNode(

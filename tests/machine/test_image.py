@@ -6,7 +6,7 @@ import pytest
 from image_bytes import BOARD, RAM, make_elf, make_linux, make_zboot
 
 from armvcpu.errors import ImageError
-from armvcpu.machine.image import REMEDIES, ImageKind, Region, check_disjoint, identify
+from armvcpu.machine.boot.image import REMEDIES, ImageKind, Region, check_disjoint, identify
 
 DTB = b"\xd0\x0d\xfe\xed" + bytes(36)
 

@@ -10,8 +10,8 @@ from elftools.elf.elffile import ELFFile
 from image_bytes import BOARD, RAM, load, make_elf
 
 from armvcpu.errors import ImageError
-from armvcpu.machine.image import Segment
-from armvcpu.machine.image_elf import load_elf
+from armvcpu.machine.boot.image import Segment
+from armvcpu.machine.boot.image_elf import load_elf
 
 HIGH = 0xFFFF_0000_0000_0000
 PT_INTERP = 3

@@ -12,7 +12,7 @@ import pytest
 from image_bytes import BOARD, RAM, make_linux, make_zboot
 
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.image_linux import load_linux, read_header, unwrap
+from armvcpu.machine.boot.image_linux import load_linux, read_header, unwrap
 
 MIB = 1 << 20
 

@@ -12,10 +12,10 @@ from image_bytes import BOARD, RAM, load, make_elf, make_linux
 
 from armvcpu.devices.device import DtNode
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.devicetree import DeviceTree, render
-from armvcpu.machine.devicetree_reader import parse
-from armvcpu.machine.image import Region, Segment
-from armvcpu.machine.loader import BootPlan, BootRequest, first_fit, plan_boot
+from armvcpu.machine.board.devicetree import DeviceTree, render
+from armvcpu.machine.board.devicetree_reader import parse
+from armvcpu.machine.boot.image import Region, Segment
+from armvcpu.machine.boot.loader import BootPlan, BootRequest, first_fit, plan_boot
 
 MIB = 1 << 20
 TREE = DeviceTree(DtNode("", {"#address-cells": (2,), "#size-cells": (2,), "model": "board"}))
@@ -223,6 +223,8 @@ def test_first_fit_is_the_lowest_free_place(taken, start, size, found):
 
 def test_planning_imports_no_heavy_library():
     """`armvcpu run` starts fast: an ELF file is planned without pyelftools, lzma or tomllib."""
-    code = "import sys, armvcpu.machine.loader; print({'elftools', 'lzma', 'tomllib', 'unicorn'} & set(sys.modules))"
+    code = (
+        "import sys, armvcpu.machine.boot.loader; print({'elftools', 'lzma', 'tomllib', 'unicorn'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

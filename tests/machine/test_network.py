@@ -10,9 +10,9 @@ import pytest
 
 from armvcpu import Machine
 from armvcpu.errors import UsageError
-from armvcpu.machine import network
-from armvcpu.machine.network import NetworkSpec, open_networks
-from armvcpu.machine.wake import Waker
+from armvcpu.machine.board import network
+from armvcpu.machine.board.network import NetworkSpec, open_networks
+from armvcpu.machine.running.wake import Waker
 
 MAC = bytes.fromhex("525400123457")
 

@@ -12,9 +12,9 @@ import raw_guest as raw
 from armvcpu import Machine
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.registers import by_name
-from armvcpu.machine.clock import NO_DEADLINE
-from armvcpu.machine.cpus import Cpu
-from armvcpu.machine.turns import TURN_NS
+from armvcpu.machine.running.clock import NO_DEADLINE
+from armvcpu.machine.running.cpus import Cpu
+from armvcpu.machine.running.turns import TURN_NS
 from armvcpu.vcpu.vcpu_life import VCpuState
 
 

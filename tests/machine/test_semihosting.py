@@ -14,9 +14,9 @@ import raw_guest as raw
 from armvcpu import Machine
 from armvcpu.arch.semihosting import SemihostingOperation as Op
 from armvcpu.arch.semihosting import StopReason
-from armvcpu.machine.semihost import free_memory
-from armvcpu.machine.semihosting import MAX_PATH, BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
-from armvcpu.machine.semihosting_files import FEATURES, MAX_OPEN_FILES
+from armvcpu.machine.semihosting.attach import free_memory
+from armvcpu.machine.semihosting.files import FEATURES, MAX_OPEN_FILES
+from armvcpu.machine.semihosting.operations import MAX_PATH, BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
 
 if TYPE_CHECKING:
     from pathlib import Path

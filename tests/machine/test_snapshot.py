@@ -8,9 +8,9 @@ import pytest
 import raw_guest as raw
 
 from armvcpu import Machine, MemoryConsole
-from armvcpu.devices.virtio_disk import DiskImage
+from armvcpu.devices.virtio.disk import DiskImage
 from armvcpu.errors import StateError, UsageError
-from armvcpu.machine.outcome import Ending
+from armvcpu.machine.running.outcome import Ending
 
 MIB = 1 << 20
 DATA = 0x4020_0000

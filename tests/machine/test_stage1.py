@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from armvcpu.arch.registers import by_name
-from armvcpu.machine.stage1 import walk
+from armvcpu.machine.watching.stage1 import walk
 
 BASE, NEXT, LAST, OUT = 0x4100_0000, 0x4101_0000, 0x4102_0000, 0x8000_0000
 

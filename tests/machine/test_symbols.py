@@ -10,7 +10,7 @@ from elftools.elf.elffile import ELFFile
 from guest_state import GUESTS
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.symbols import Symbols
+from armvcpu.machine.boot.symbols import Symbols
 
 BASE = 0x4000_0000
 HIGH = 0xFFFF_8000_0000_0000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from armvcpu.machine.wake import Waker
+from armvcpu.machine.running.wake import Waker
 
 LONG = 60_000_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import raw_guest as raw
 
-from armvcpu.testing.target import Target
+from armvcpu.testing.target.target import Target
 
 
 @pytest.fixture

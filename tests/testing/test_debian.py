@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from armvcpu.errors import UsageError
-from armvcpu.testing import debian
+from armvcpu.testing.firmware import debian
 
 
 class FakeApt:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.testing.disk import fat_image
+from armvcpu.testing.firmware.disk import fat_image
 
 if TYPE_CHECKING:
     from pathlib import Path

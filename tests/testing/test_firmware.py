@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.files import sha256
-from armvcpu.testing import debian, firmware
+from armvcpu.machine.snapshots.files import sha256
+from armvcpu.testing.firmware import debian, store
 
-WANTED = firmware.Entry("toy", "toy-package", "all", "MIT", "a toy", {"toy.bin": "usr/lib/toy-*.bin"})
+WANTED = store.Entry("toy", "toy-package", "all", "MIT", "a toy", {"toy.bin": "usr/lib/toy-*.bin"})
 
 
 def make_deb(where: Path, files: dict[str, bytes], control: str = "") -> Path:
@@ -43,14 +43,14 @@ def downloads(tmp_path, monkeypatch):
         return make_deb(into, FILES)
 
     monkeypatch.setenv("ARMVCPU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(firmware, "manifest", lambda: {"toy": WANTED})
+    monkeypatch.setattr(store, "manifest", lambda: {"toy": WANTED})
     monkeypatch.setattr(debian, "download", download)
     return calls
 
 
 def test_manifest_describes_every_entry():
     """Every entry says where it is from, its licence, and what it shows."""
-    entries = firmware.manifest()
+    entries = store.manifest()
     assert {"u-boot", "edk2", "grub", "linux-cloud", "linux", "busybox", "debian-installer"} <= entries.keys()
     assert all(
         e.files and e.licence and e.shows and e.architecture in ("all", "arm64", "source") for e in entries.values()
@@ -59,57 +59,57 @@ def test_manifest_describes_every_entry():
 
 def test_fetch_unpacks_the_wanted_files(downloads):
     """The files of the manifest and the copyright are in the cache, under the manifest's names."""
-    firmware.fetch("toy")
-    assert firmware.path("toy").read_bytes() == b"firmware"
-    assert sorted(os.listdir(firmware.directory("toy"))) == ["copyright", "fetched.json", "toy.bin"]
-    assert [entry.name for entry in firmware.directory("toy").parent.iterdir()] == ["toy"]
+    store.fetch("toy")
+    assert store.path("toy").read_bytes() == b"firmware"
+    assert sorted(os.listdir(store.directory("toy"))) == ["copyright", "fetched.json", "toy.bin"]
+    assert [entry.name for entry in store.directory("toy").parent.iterdir()] == ["toy"]
 
 
 def test_fetch_notes_version_and_sums(downloads):
     """`fetched.json` says what the files are: package, version, sums."""
-    record = json.loads((firmware.fetch("toy") / "fetched.json").read_text())
+    record = json.loads((store.fetch("toy") / "fetched.json").read_text())
     assert (record["package"], record["version"]) == ("toy-package", "1.2-3")
     assert record["files"]["toy.bin"]["path"] == "usr/lib/toy-7.bin"
-    assert record["files"]["toy.bin"]["sha256"] == sha256(firmware.path("toy"))
+    assert record["files"]["toy.bin"]["sha256"] == sha256(store.path("toy"))
     assert len(record["deb_sha256"]) == 64
 
 
 def test_intact_files_are_not_fetched_again(downloads):
     """A second fetch does nothing, unless it is forced."""
-    firmware.fetch("toy")
-    firmware.fetch("toy")
+    store.fetch("toy")
+    store.fetch("toy")
     assert len(downloads) == 1
-    firmware.fetch("toy", force=True)
+    store.fetch("toy", force=True)
     assert len(downloads) == 2
 
 
 @pytest.mark.parametrize("damage", ["toy.bin", "fetched.json"])
 def test_damaged_files_are_fetched_again(downloads, damage):
     """A changed file or record is replaced."""
-    firmware.fetch("toy")
-    (firmware.directory("toy") / damage).write_text("damaged")
-    firmware.fetch("toy")
-    assert firmware.path("toy").read_bytes() == b"firmware"
+    store.fetch("toy")
+    (store.directory("toy") / damage).write_text("damaged")
+    store.fetch("toy")
+    assert store.path("toy").read_bytes() == b"firmware"
     assert len(downloads) == 2
 
 
 def test_parallel_workers_fetch_once(downloads):
     """Of several workers one fetches and the others wait for it."""
-    workers = [threading.Thread(target=firmware.fetch, args=("toy",)) for _ in range(4)]
+    workers = [threading.Thread(target=store.fetch, args=("toy",)) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert len(downloads) == 1
-    assert firmware.path("toy").read_bytes() == b"firmware"
+    assert store.path("toy").read_bytes() == b"firmware"
 
 
 def test_failed_fetch_leaves_nothing(downloads, monkeypatch):
     """What cannot be fetched is not there, not half there."""
     monkeypatch.setattr(debian, "download", lambda *args: make_deb(args[-1], {"other": b""}))
     with pytest.raises(UsageError, match=r"toy.deb: has no .*copyright"):
-        firmware.fetch("toy")
-    assert list(firmware.directory("toy").parent.iterdir()) == []
+        store.fetch("toy")
+    assert list(store.directory("toy").parent.iterdir()) == []
 
 
 def test_meta_packages_are_followed(downloads, tmp_path):
@@ -128,13 +128,13 @@ def test_a_source_package_gives_its_own_files(downloads, monkeypatch):
         (into / "toy_1.2-3.dsc").write_text("Source: toy-source\nVersion: 1.2-3\n")
         return into / "toy_1.2-3.dsc"
 
-    wanted = firmware.Entry("toy", "toy-source", "source", "MIT", "a toy", {"toy.tar.xz": "toy_*.orig.tar.xz"})
-    monkeypatch.setattr(firmware, "manifest", lambda: {"toy": wanted})
+    wanted = store.Entry("toy", "toy-source", "source", "MIT", "a toy", {"toy.tar.xz": "toy_*.orig.tar.xz"})
+    monkeypatch.setattr(store, "manifest", lambda: {"toy": wanted})
     monkeypatch.setattr(debian, "download_source", download_source)
-    record = json.loads((firmware.fetch("toy") / "fetched.json").read_text())
+    record = json.loads((store.fetch("toy") / "fetched.json").read_text())
     assert (record["package"], record["version"]) == ("toy-source", "1.2-3")
     assert record["files"]["toy.tar.xz"]["path"] == "toy_1.2.orig.tar.xz"
-    assert firmware.path("toy").read_bytes() == b"archive"
+    assert store.path("toy").read_bytes() == b"archive"
     assert downloads == []
 
 
@@ -157,14 +157,14 @@ def test_damaged_package_is_one_line(tmp_path):
 def test_unfetched_firmware_names_the_command(downloads):
     """Asking for what is not there says how to get it."""
     with pytest.raises(UsageError, match="toy is not fetched yet; run `armvcpu firmware fetch toy`"):
-        firmware.path("toy")
+        store.path("toy")
 
 
 @pytest.mark.parametrize(("name", "file", "words"), [("no", None, "there are toy"), ("toy", "no", "it has toy.bin")])
 def test_unknown_names_list_the_known(downloads, name, file, words):
     """A wrong name is answered with the right ones."""
     with pytest.raises(UsageError, match=words):
-        firmware.path(name, file)
+        store.path(name, file)
 
 
 def test_host_without_apt_is_told_so(tmp_path, monkeypatch):
@@ -199,18 +199,18 @@ def test_cache_is_where_the_environment_says(monkeypatch, variables, where):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/h", **variables}.items():
         monkeypatch.setenv(name, value)
-    assert firmware.cache_directory() == Path(where)
+    assert store.cache_directory() == Path(where)
 
 
 def test_unwritable_cache_is_one_line(downloads, monkeypatch):
     """A cache that cannot be made says how to choose another."""
     monkeypatch.setenv("ARMVCPU_CACHE", "/proc/armvcpu")
     with pytest.raises(UsageError, match="choose a cache with ARMVCPU_CACHE"):
-        firmware.fetch("toy")
+        store.fetch("toy")
 
 
 @pytest.mark.firmware
 def test_real_u_boot_is_fetched_by_the_hosts_apt():
     """Debian's U-Boot comes through apt, and is what its name says."""
-    firmware.fetch("u-boot")
-    assert b"U-Boot 20" in firmware.path("u-boot").read_bytes()
+    store.fetch("u-boot")
+    assert b"U-Boot 20" in store.path("u-boot").read_bytes()

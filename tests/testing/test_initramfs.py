@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from armvcpu.testing.initramfs import archive, busybox_initramfs, character_device, directory, file, link
+from armvcpu.testing.firmware.initramfs import archive, busybox_initramfs, character_device, directory, file, link
 
 
 def unpack(data: bytes) -> dict[str, tuple[int, bytes, tuple[int, int]]]:

@@ -6,10 +6,10 @@ import pytest
 from pexpect import TIMEOUT
 
 from armvcpu.arch.controls import HCR_EL2
-from armvcpu.machine.board import FLASH_SIZE, RAM_BASE
-from armvcpu.testing import firmware
-from armvcpu.testing.initramfs import busybox_initramfs
-from armvcpu.testing.target import Target
+from armvcpu.machine.board.virt import FLASH_SIZE, RAM_BASE
+from armvcpu.testing.firmware import store
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
+from armvcpu.testing.target.target import Target
 
 pytestmark = pytest.mark.firmware
 
@@ -23,14 +23,14 @@ PROMPT, U_BOOT = "armvcpu# ", "\n=> "
 def linux(tmp_path_factory):
     """A shell, with a disk of zeroes: the machine, and its snapshot."""
     for name in ("linux-cloud", "busybox"):
-        firmware.fetch(name)
+        store.fetch(name)
     path = tmp_path_factory.mktemp("linux")
-    modules = [firmware.path("linux-cloud", name) for name in MODULES]
+    modules = [store.path("linux-cloud", name) for name in MODULES]
     script = b"stty -echo; exec sh"
-    (path / "initrd").write_bytes(busybox_initramfs(firmware.path("busybox"), script, modules=modules))
+    (path / "initrd").write_bytes(busybox_initramfs(store.path("busybox"), script, modules=modules))
     (path / "disk").write_bytes(bytes(SECTOR * SECTORS))
     with Target(
-        firmware.path("linux-cloud"), initrd=path / "initrd", append="console=ttyAMA0 quiet nokaslr", memory=512 * MIB,
+        store.path("linux-cloud"), initrd=path / "initrd", append="console=ttyAMA0 quiet nokaslr", memory=512 * MIB,
         disks=(path / "disk",),
     ) as target:  # fmt: skip
         target.expect_exact(PROMPT, timeout=60)
@@ -148,13 +148,13 @@ def test_a_lost_interrupt_of_a_disk(shell):
 
 def test_a_power_cut_keeps_exactly_what_was_written(tmp_path):
     """Disk and flash, over two cuts: what the first machine wrote the second finds, and nothing else has changed."""
-    firmware.fetch("u-boot")
+    store.fetch("u-boot")
     disk, flash = tmp_path / "disk", tmp_path / "vars.fd"
     contents = bytes(index * 167 >> 3 & 0xFF for index in range(SECTOR)) * SECTORS
     disk.write_bytes(contents)
     on_disk, on_flash = bytearray(contents), bytearray(b"\xff" * FLASH_SIZE)
     for number, sector in enumerate((3, 9), 1):
-        with Target(firmware=firmware.path("u-boot"), disks=(disk,), vars=flash) as target:
+        with Target(firmware=store.path("u-boot"), disks=(disk,), vars=flash) as target:
             target.run_until(pattern="Hit any key to stop autoboot")
             target.sendline()
             target.run_until(pattern=U_BOOT)

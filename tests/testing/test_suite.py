@@ -16,11 +16,12 @@ import pytest
 
 from armvcpu import Machine
 from armvcpu.errors import UsageError
-from armvcpu.machine import snapshot_file
-from armvcpu.testing import firmware, suite_run
-from armvcpu.testing.suite import Case, Step, Suite, load_suite
-from armvcpu.testing.suite_files import check_files, real_files
-from armvcpu.testing.suite_run import Verdict, run_case, run_suite
+from armvcpu.machine.snapshots import snapshot_file
+from armvcpu.testing.firmware import store
+from armvcpu.testing.suite import run as suite_run
+from armvcpu.testing.suite.files import check_files, real_files
+from armvcpu.testing.suite.run import Verdict, run_case, run_suite
+from armvcpu.testing.suite.suite import Case, Step, Suite, load_suite
 
 GUESTS = Path("guests/bin").absolute()
 HELLO = {"image": str(GUESTS / "hello.elf"), "cpus": 1}
@@ -223,8 +224,8 @@ def test_disks_of_the_suite_are_made_of_files_beside_it(write, tmp_path):
 @pytest.mark.parametrize("key", ["vars", "disks"])
 def test_what_the_guest_may_write_is_no_file_of_the_cache(tmp_path, monkeypatch, key):
     """A copy; what it only reads is the file itself."""
-    monkeypatch.setattr(firmware, "fetch", lambda name: tmp_path)
-    monkeypatch.setattr(firmware, "path", lambda name, file: tmp_path / file)
+    monkeypatch.setattr(store, "fetch", lambda name: tmp_path)
+    monkeypatch.setattr(store, "path", lambda name, file: tmp_path / file)
     (tmp_path / "f").write_text("contents")
     options = real_files({key: "@some/f", "firmware": "@some/f", "append": "x", "cpus": 1}, tmp_path)
     copied = Path(str(options.pop(key)))

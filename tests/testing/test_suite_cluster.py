@@ -23,12 +23,14 @@ from click.testing import CliRunner
 
 from armvcpu import cli
 from armvcpu.errors import UsageError
-from armvcpu.testing import suite_cluster, suite_worker, worker_files
-from armvcpu.testing.host_files import HostFiles
-from armvcpu.testing.suite import Case, Step, Suite, load_suite
-from armvcpu.testing.suite_cluster import cluster
-from armvcpu.testing.suite_run import run_suite
-from armvcpu.testing.worker_files import FileCache, SentFile
+from armvcpu.testing.firmware.host_files import HostFiles
+from armvcpu.testing.suite import cluster as suite_cluster
+from armvcpu.testing.suite import worker as suite_worker
+from armvcpu.testing.suite import worker_files
+from armvcpu.testing.suite.cluster import cluster
+from armvcpu.testing.suite.run import run_suite
+from armvcpu.testing.suite.suite import Case, Step, Suite, load_suite
+from armvcpu.testing.suite.worker_files import FileCache, SentFile
 
 GUESTS = Path("guests/bin").absolute()
 HELLO, ECHO = ({"image": str(GUESTS / f"{name}.elf"), "cpus": 1} for name in ("hello", "echo"))

@@ -10,8 +10,8 @@ import raw_guest as raw
 from pexpect import EOF, TIMEOUT
 
 from armvcpu.errors import UsageError
-from armvcpu.testing.breakpoints import BRK
-from armvcpu.testing.target import NotReachedError, Target
+from armvcpu.testing.target.breakpoints import BRK
+from armvcpu.testing.target.target import NotReachedError, Target
 
 GUESTS = "guests/bin"
 MIB = 1 << 20

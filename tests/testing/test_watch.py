@@ -6,7 +6,7 @@ import pytest
 import raw_guest as raw
 
 from armvcpu.errors import UsageError
-from armvcpu.testing.places import NotReachedError
+from armvcpu.testing.target.places import NotReachedError
 
 DATA = 0x4100_0800
 PAGE = 0x4100_0000

@@ -14,7 +14,6 @@ from armvcpu.arch.sysreg import SysRegIss
 from armvcpu.engine.api import STORM_LIMIT, TARGET_AARCH32
 from armvcpu.engine.fake import Trap
 from armvcpu.errors import GuestCrash, Unmodelled
-from armvcpu.vcpu.exception import HLT_SEMIHOSTING
 from armvcpu.vcpu.exits import (
     AccessFlags,
     CpuDown,
@@ -29,7 +28,8 @@ from armvcpu.vcpu.exits import (
     SystemDown,
     SystemReset,
 )
-from armvcpu.vcpu.stage2_aborts import read_result
+from armvcpu.vcpu.traps.aborts import read_result
+from armvcpu.vcpu.traps.exception import HLT_SEMIHOSTING
 
 EC = ExceptionClass
 READ, WRITE, EXECUTE = AccessFlags.READ, AccessFlags.WRITE, AccessFlags.EXECUTE

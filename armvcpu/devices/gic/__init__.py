@@ -1,0 +1,1 @@
+"""The Generic Interrupt Controller, versions 2 and 3."""

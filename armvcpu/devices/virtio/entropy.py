@@ -1,0 +1,35 @@
+"""The virtio entropy device: VIRTIO 1.2, section 5.4."""
+
+from __future__ import annotations
+
+import os
+
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.virtio.device import VirtioDevice
+from armvcpu.devices.virtio.queue import length_of, scatter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.devices.virtio.queue import Virtqueue
+
+MOST = 0x1_0000
+"""Bytes given to one request: the device may give less than was asked for, but at least one (5.4.6)."""
+
+
+class VirtioEntropy(VirtioDevice):
+    """Random bytes from `source`, which gets the number of bytes; a seeded one makes a machine deterministic."""
+
+    DEVICE_ID = 4
+    QUEUE_SIZES = (8,)
+
+    def __init__(self, source: Callable[[int], bytes] = os.urandom) -> None:
+        super().__init__()
+        self._source = source
+
+    def serve(self, index: int, queue: Virtqueue) -> None:
+        """Fill the buffers that wait."""
+        del index
+        for chain in queue.chains():
+            size = min(MOST, length_of(chain.writable))
+            queue.push(chain, scatter(chain.writable, self._source(size)))

@@ -1,0 +1,1 @@
+"""The board: slots, bus, memory, device tree, and what is plugged in."""

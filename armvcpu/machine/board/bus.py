@@ -1,0 +1,180 @@
+"""The bus: puts a board's slots into the engine's physical memory, page by page, and shows them to the guest.
+
+A device that has its pages to itself is called directly from the guest's access; where several share a page (the
+virtio-mmio slots) one look-up comes between. A device is put into the engine by the stage-2 abort of its first access,
+since many are never used; where runs must repeat it is at once, since an abort more or less, behind a snapshot say,
+would be another run. When somebody watches, devices are not shown to the guest at all: each access is then a stage-2
+abort with its exact PC, and the machine serves it from here.
+"""
+
+from __future__ import annotations
+
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.flash import Flash
+from armvcpu.errors import UsageError
+from armvcpu.vcpu.stage2.mapping import MappingFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.engine.api import Engine, IoRead, IoWrite
+    from armvcpu.machine.board.virt import Slot
+    from armvcpu.vcpu.addrspace import AddressSpace
+
+    Watch = Callable[[bool, int, int, int], None]
+
+PAGE = 4096
+DEVICE = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.DEVICE
+
+
+class Window(Row):
+    """Whole pages of guest-physical addresses and the callbacks that serve them."""
+
+    base: int
+    size: int
+    read: IoRead
+    write: IoWrite
+    io: bool = True
+    """Is it always read by its callback? (Flash is read as memory for most of the time.)"""
+
+
+class Bus:
+    """The devices of one machine, in one engine and one address space."""
+
+    def __init__(
+        self, engine: Engine, space: AddressSpace, watch: Watch | None = None, *, is_lazy: bool = True
+    ) -> None:
+        self._engine, self._space, self._watch, self._is_lazy = engine, space, watch, is_lazy
+        self.windows: list[Window] = []
+        self._mapped: set[int] = set()
+        self._is_full = False
+
+    def attach(self, slots: Sequence[Slot]) -> None:
+        """Put every slot on it."""
+        pages: dict[int, list[Slot]] = {}
+        for slot in slots:
+            pages.setdefault(slot.base & -PAGE, []).append(slot)
+        for page, sharing in pages.items():
+            if len(sharing) == 1 and sharing[0].base == page:
+                device = sharing[0].device
+                is_memory = isinstance(device, Flash)
+                self.add(page, -(-device.size // PAGE) * PAGE, device.read, device.write, io=not is_memory)
+            else:
+                shared = _SharedPage(page, sharing)
+                self.add(page, PAGE, shared.read, shared.write)
+
+    def add(self, base: int, size: int, read: IoRead, write: IoWrite, *, io: bool = True) -> None:
+        """Put one device on it, by its callbacks.
+
+        Raises:
+            UsageError: base or size is no multiple of 4096 bytes, or the range is taken.
+        """
+        if base % PAGE or size % PAGE or size <= 0:
+            raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
+        if any(base < w.base + w.size and w.base < base + size for w in self.windows):
+            raise UsageError(f"device at {base:#x} of {size:#x} bytes overlaps another one")
+        if io:
+            self._space.check_free(base, size)
+        if self._watch is not None:
+            read, write = _watched(self._watch, base, read, write)
+        window = Window(base, size, read, write, io)
+        self.windows.append(window)
+        if not self._is_lazy:
+            self.map(window)
+            if self._watch is None:
+                self._show_first(window)
+
+    def reveal(self, address: int) -> bool:
+        """After a stage-2 fault: was it the first access of a device, which the guest reaches from now on?"""
+        window = self.find(address) if self._watch is None else None
+        return window is not None and self._show_first(window)
+
+    def show_everything(self, memory: Sequence[tuple[int, int]], limit: int) -> None:
+        """Map all devices, and every other address below `limit` outside of `memory` (base, size) as RAZ/WI.
+
+        For guests that run without stage 2, which then makes no exit of a hole; the engine must not meet an address
+        with nothing behind it (docs/engine.md, "Stage 2"). A device that comes later is reached through its hole.
+        """
+        taken = sorted([*memory, *((w.base, w.size) for w in self.windows)])
+        start = 0
+        for base, size in [*taken, (limit, 0)]:
+            if base > start:
+                self._engine.memory.map_io(start, base - start, *self._hole(start))
+            start = max(start, base + size)
+        for window in self.windows:
+            self.map(window)
+            self._show_first(window)
+        self._is_full = True
+
+    def _show_first(self, window: Window) -> bool:
+        """Show it, where it is to be seen and is not yet."""
+        if not window.io or self._space.translate(window.base) is not None:
+            return False
+        self.show(window)
+        return True
+
+    def show(self, window: Window) -> None:
+        """Let the guest's accesses reach the device without an exit."""
+        self.map(window)
+        self._space.map_linear(window.base, window.base, window.size, DEVICE)
+
+    def map(self, window: Window) -> None:
+        """Put the device into the engine, at its own physical address."""
+        if not self._is_full and window.base not in self._mapped:
+            self._mapped.add(window.base)
+            self._engine.memory.map_io(window.base, window.size, window.read, window.write)
+
+    def _hole(self, start: int) -> tuple[IoRead, IoWrite]:
+        def read(offset: int, width: int) -> int:
+            window = self.find(start + offset)
+            return 0 if window is None else window.read(start + offset - window.base, width)
+
+        def write(offset: int, width: int, value: int) -> None:
+            window = self.find(start + offset)
+            if window is not None:
+                window.write(start + offset - window.base, width, value)
+
+        return read, write
+
+    def hide(self, window: Window) -> None:
+        """Have the guest's accesses come out as exits."""
+        self._space.unmap(window.base, window.size)
+
+    def find(self, address: int) -> Window | None:
+        """The window that decodes an address."""
+        return next((w for w in self.windows if w.base <= address < w.base + w.size), None)
+
+
+def _watched(watch: Watch, base: int, read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:
+    """The same callbacks, heard by `watch` as (is a read, address, width, value)."""
+
+    def watched_read(offset: int, width: int) -> int:
+        value = read(offset, width)
+        watch(True, base + offset, width, value)
+        return value
+
+    def watched_write(offset: int, width: int, value: int) -> None:
+        watch(False, base + offset, width, value)
+        write(offset, width, value)
+
+    return watched_read, watched_write
+
+
+class _SharedPage:
+    """A page with several devices; what none of them decodes reads as zero."""
+
+    def __init__(self, base: int, slots: Sequence[Slot]) -> None:
+        self._ranges = [(slot.base - base, slot.base - base + slot.size, slot.device) for slot in slots]
+
+    def read(self, offset: int, width: int) -> int:
+        for start, end, device in self._ranges:
+            if start <= offset < end:
+                return device.read(offset - start, width)
+        return 0
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        for start, end, device in self._ranges:
+            if start <= offset < end:
+                device.write(offset - start, width, value)
+                return

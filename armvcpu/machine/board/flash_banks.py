@@ -1,0 +1,216 @@
+"""The contents of the flash banks: host memory that the guest reads as memory, changed by the device only.
+
+A bank is an image with erased flash (0xFF) behind it, or a file of the bank's size that is mapped shared, so that it
+holds what the guest has programmed at every moment. Erased blocks of 2 MiB share one block of the host's, until the
+guest programs them, and are mapped when it first looks at them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from functools import cache
+
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import ImageError
+from armvcpu.machine.board.virt import FLASH_BASES, FLASH_SIZE, MIB
+from armvcpu.vcpu.stage2.mapping import MappingFlags
+
+if TYPE_CHECKING:
+    from armvcpu.engine.api import Engine
+    from armvcpu.machine.config import PathLike
+    from armvcpu.vcpu.addrspace import AddressSpace
+
+ROM = MappingFlags.READ | MappingFlags.EXECUTE
+DEVICE = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.DEVICE
+BLOCK = 2 * MIB
+PIECE = 256 << 10
+"""What a snapshot keeps at once: a block of the flash chips."""
+HOST_BASE = 0xE00_0000_0000
+"""Where contents lie in the engine's physical memory: away from the guest's addresses, which alias them."""
+_REMEDY = f"give a file of {FLASH_SIZE} bytes, or a name of none, which is then created erased"
+_ZEROES = bytes(BLOCK)
+
+
+class FlashBank:
+    """One bank: erased but for what is loaded, or the file `path`, which is created where there is none."""
+
+    def __init__(self, bank: int, path: PathLike | None = None) -> None:
+        self._bank, self.base = bank, FLASH_BASES[bank]
+        self._host_base = HOST_BASE + (bank + 1) * 2 * FLASH_SIZE
+        self._blocks: dict[int, memoryview] = {}
+        self._image = b""
+        self._original: dict[int, bytes] = {}
+        self._file: memoryview | None = None
+        self._engine: Engine | None = None
+        self._space: AddressSpace | None = None
+        self._is_shown = self.shows_device = False
+        self._populated: set[int] = set()
+        self.is_executed = bank == 0
+        """May there be translated code of it? Of the firmware's bank from the start, of the other one when it asks."""
+        if path is not None:
+            self._file = _open(path)
+
+    def load(self, image: bytes) -> None:
+        """What it holds from its start on, before `attach`."""
+        self._image = image
+        for block in range(0, len(image), BLOCK):
+            self._own(block)
+
+    def __len__(self) -> int:
+        return FLASH_SIZE
+
+    def __getitem__(self, where: slice) -> bytes:
+        start, stop, _ = where.indices(FLASH_SIZE)
+        pieces = []
+        while start < stop:
+            end = min(stop, (start & -BLOCK) + BLOCK)
+            pieces.append(bytes(self._block(start & -BLOCK)[start % BLOCK : start % BLOCK + end - start]))
+            start = end
+        return b"".join(pieces)
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Replace bytes, all of them in one block of 256 KiB."""
+        piece = offset & -PIECE
+        if piece not in self._original:
+            self._original[piece] = self[piece : piece + PIECE]
+        memory = self._own(offset & -BLOCK)
+        memory[offset % BLOCK : offset % BLOCK + len(data)] = data
+        if self._engine is not None and self.is_executed:
+            self._engine.code.invalidate()
+
+    def changes(self) -> dict[int, bytes]:
+        """The pieces that have been changed since the start, as they are now."""
+        return {piece: self[piece : piece + PIECE] for piece in self._original}
+
+    def load_changes(self, changes: dict[int, bytes]) -> None:
+        """Return to what `changes()` gave."""
+        for piece, data in {**self._original, **changes}.items():
+            self.put(piece, data)
+
+    # --- memory
+
+    def _block(self, block: int) -> memoryview | bytes:
+        if self._file is not None:
+            return self._file[block : block + BLOCK]
+        own = self._blocks.get(block)
+        return _erased() if own is None else own
+
+    def _own(self, block: int) -> memoryview:
+        """The block as memory of the bank's own."""
+        if self._file is not None:
+            return self._file[block : block + BLOCK]
+        memory = self._blocks.get(block)
+        if memory is None:
+            memory = self._blocks[block] = memoryview(mmap.mmap(-1, BLOCK))
+            held = self._image[block : block + BLOCK]
+            if held != _ZEROES:  # images are padded with them, and fresh memory has them
+                memory[: len(held)] = held
+            memory[len(held) :] = _erased()[len(held) :]
+            if self._engine is not None:
+                self._engine.memory.map_ram(self._host_base + block, memory)
+                if self._is_shown:
+                    self.show(False)
+                    self.show(True)
+        return memory
+
+    def attach(self, engine: Engine, space: AddressSpace, *, shows_device: bool, is_lazy: bool) -> None:
+        """Show it to the guest; with `is_lazy` erased blocks come at the first look. The block at HOST_BASE is erased.
+
+        `shows_device`: in place of its contents the guest may reach the chips without a trap. Only where all of the
+        memory is mapped already, since no more can be while the guest accesses a device.
+        """
+        self._engine, self._space = engine, space
+        self.shows_device = shows_device and self._file is not None
+        if self._file is not None:
+            engine.memory.map_ram(self._host_base, self._file)
+        for block, memory in self._blocks.items():
+            engine.memory.map_ram(self._host_base + block, memory)
+        if not is_lazy and self._file is None:
+            self._populated.update(range(0, FLASH_SIZE, BLOCK))
+        self.show(True)
+
+    def show(self, shown: bool) -> None:
+        """Have the guest read it as memory, or come to the device."""
+        space = self._space
+        if space is None or shown == self._is_shown:
+            return
+        self._is_shown = shown
+        space.unmap(self.base, FLASH_SIZE)
+        if not shown:
+            if self.shows_device:
+                space.map_linear(self.base, self.base, FLASH_SIZE, DEVICE)
+        elif self._file is not None:
+            self._map(space, 0, self._host_base, FLASH_SIZE)
+        else:
+            for block in self._populated.union(self._blocks):
+                self._map(space, block, self._host_base + block if block in self._blocks else HOST_BASE, BLOCK)
+
+    def populate(self, address: int) -> bool:
+        """After a stage-2 fault: is there an erased block, which the guest sees from now on?"""
+        block = address - self.base & -BLOCK
+        if not self._is_shown or self._space is None or not 0 <= block < FLASH_SIZE or self._file is not None:
+            return False
+        if block in self._blocks or self._space.translate(self.base + block) is not None:
+            return False
+        self._populated.add(block)
+        self._map(self._space, block, HOST_BASE, BLOCK)
+        return True
+
+    def _map(self, space: AddressSpace, offset: int, host: int, size: int) -> None:
+        if host == HOST_BASE:
+            _fill_erased_block()  # now, since it takes 2 ms and most guests never look
+        space.map_linear(self.base + offset, host, size, ROM, lazy_execute=not self.is_executed)
+
+
+@cache
+def _erased() -> memoryview:
+    """The contents of an erased block."""
+    return memoryview(b"\xff" * BLOCK)
+
+
+@cache
+def erased_block() -> memoryview:
+    """What all erased blocks of all machines share; `_fill_erased_block` before a guest sees it."""
+    return memoryview(mmap.mmap(-1, BLOCK))
+
+
+@cache
+def _fill_erased_block() -> None:
+    erased_block()[:] = _erased()
+
+
+def check_flash_file(path: PathLike, file: PathLike | int) -> None:
+    """ImageError unless `file`, that or its descriptor, has the size of a flash bank."""
+    size = os.stat(file).st_size
+    if size != FLASH_SIZE:
+        raise ImageError(path, f"has {size} bytes, not the {FLASH_SIZE} of a flash bank", _REMEDY)
+
+
+def _open(path: PathLike) -> memoryview:
+    """The file of a bank, mapped shared; created, erased, where there is none."""
+    try:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            fd = _create(path)
+        try:
+            check_flash_file(path, fd)
+            return memoryview(mmap.mmap(fd, FLASH_SIZE))
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise ImageError(path, f"cannot be used as flash: {said}", _REMEDY) from error
+
+
+def _create(path: PathLike) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        for _ in range(FLASH_SIZE // BLOCK):
+            os.write(fd, _erased())
+    except BaseException:
+        os.close(fd)
+        os.unlink(path)
+        raise
+    return fd

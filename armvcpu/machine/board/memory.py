@@ -1,0 +1,137 @@
+"""Guest memory: RAM and flash as host buffers, in the engine and in the guest's address space.
+
+RAM starts execute-never and becomes executable page by page as the guest executes it, since a store to a page that
+the engine takes for executable costs fifteen times as much (docs/engine.md, "Stage 2"). The erased part of a flash bank
+is one block of 0xFF that all of its addresses share.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.virtio.queue import BadAddress
+from armvcpu.errors import UsageError
+from armvcpu.machine.board.flash_banks import HOST_BASE, FlashBank, erased_block
+from armvcpu.machine.board.virt import INPUT_BITS, MIB, RAM_BASE
+from armvcpu.machine.config import check_ram_size
+from armvcpu.vcpu.addrspace import AddressSpace
+from armvcpu.vcpu.stage2.mapping import MappingFlags
+from armvcpu.vcpu.stage2.pool import TablePool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from armvcpu.engine.api import Engine
+
+PAGE = 4096
+RWX = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.EXECUTE
+
+MAP_NORESERVE = 0x4000  # Linux; Python names it from 3.13 on
+
+
+def reserve(size: int) -> memoryview:
+    """`size` bytes of zeroes that cost host memory only when they are touched."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    try:
+        return memoryview(mmap.mmap(-1, size, flags=flags))
+    except (OSError, ValueError, OverflowError) as error:
+        raise UsageError(f"cannot reserve {size // MIB} MiB for the guest's memory: {error}; lower --memory") from error
+
+
+def page_pieces(address: int, size: int) -> Iterator[tuple[int, int]]:
+    """A range page by page: (address, size) of each piece."""
+    end = address + size
+    while address < end:
+        following = min(end, (address & -PAGE) + PAGE)
+        yield address, following - address
+        address = following
+
+
+class GuestMemory:
+    """RAM and flash of one machine, by guest-physical address."""
+
+    def __init__(self, ram_size: int, flash: tuple[FlashBank, FlashBank] | None = None) -> None:
+        check_ram_size(ram_size)
+        self.ram = reserve(ram_size)
+        self.flash = flash or (FlashBank(0), FlashBank(1))
+        self._forget_code: Callable[[int, int], None] = lambda _address, _size: None
+
+    def attach(self, engine: Engine, space: AddressSpace, *, exact_mmio: bool = False, is_lazy: bool = True) -> None:
+        """Show all of it to the guest; with `exact_mmio` every access of a flash chip traps.
+
+        `is_lazy`: what costs time, and few guests look at, may come by a stage-2 fault.
+        """
+        self._forget_code = engine.code.invalidate
+        engine.memory.map_ram(RAM_BASE, self.ram)
+        space.map_linear(RAM_BASE, RAM_BASE, len(self.ram), RWX, lazy_execute=True)
+        engine.memory.map_ram(HOST_BASE, erased_block())
+        for bank in self.flash:
+            bank.attach(engine, space, shows_device=not exact_mmio, is_lazy=is_lazy)
+
+    def populate(self, address: int) -> bool:
+        """After a stage-2 fault: was it an erased block of flash, which is there from now on?"""
+        return any(bank.populate(address) for bank in self.flash)
+
+    def note_execution(self, address: int) -> None:
+        """The guest is about to execute code there that it could not before."""
+        for bank in self.flash:
+            if 0 <= address - bank.base < len(bank):
+                bank.is_executed = True
+
+    def holds(self, address: int) -> bool:
+        """Is it an address of RAM or flash?"""
+        return self.is_ram(address, 1) or any(0 <= address - bank.base < len(bank) for bank in self.flash)
+
+    def check_page(self, page: int) -> None:
+        """UsageError where there is no page of RAM."""
+        if not self.is_ram(page, PAGE):
+            raise UsageError(f"no RAM at {page:#x}")
+
+    def allow(self, space: AddressSpace, page: int, allowed: MappingFlags) -> None:
+        """Let the guest do only this with a page of RAM: RWX as at first, nothing makes it a hole."""
+        space.unmap(page, PAGE)
+        if allowed:
+            space.map_linear(page, page, PAGE, allowed, lazy_execute=allowed == RWX)
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes of RAM or flash at a guest-physical address; UsageError where there is neither."""
+        return bytes(self._view(address, size))
+
+    def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
+        """RAM for a device's DMA, without a copy; BadAddress where part of it is none.
+
+        `is_written`: it is about to be written, so that code which was translated from it is forgotten.
+        """
+        if not self.is_ram(address, size):
+            raise BadAddress(address, size)
+        if is_written:
+            self._forget_code(address, size)
+        return self.ram[address - RAM_BASE : address - RAM_BASE + size]
+
+    def is_ram(self, address: int, size: int) -> bool:
+        """Are all these bytes RAM?"""
+        return address >= RAM_BASE and address + size <= RAM_BASE + len(self.ram)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write RAM; code that was translated from it is forgotten."""
+        if not self.is_ram(address, len(data)):
+            raise UsageError(f"no RAM for {len(data)} bytes at {address:#x}")
+        self.ram[address - RAM_BASE : address - RAM_BASE + len(data)] = data
+        self._forget_code(address, len(data))
+
+    def _view(self, address: int, size: int) -> memoryview | bytes:
+        if self.is_ram(address, size):
+            return self.ram[address - RAM_BASE : address - RAM_BASE + size]
+        for bank in self.flash:
+            if bank.base <= address and address + size <= bank.base + len(bank):
+                return bank[address - bank.base : address - bank.base + size]
+        raise UsageError(f"no memory for {size} bytes at {address:#x}")
+
+
+def new_address_space(engine: Engine, tables_base: int) -> AddressSpace:
+    """An empty guest-physical address space of the board's width, in EL2's table memory."""
+    pool = TablePool(tables_base, engine.memory.tables)
+    return AddressSpace(
+        pool, levels=3, input_bits=INPUT_BITS, pa_bits=44, on_change=lambda _gpa, _size: engine.memory.flush_tlb()
+    )

@@ -1,0 +1,110 @@
+"""The device tree of a `virt` board: the nodes of its slots' devices, and those that belong to no device."""
+
+from __future__ import annotations
+
+from armvcpu.arch.psci import psci_by_name
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
+from armvcpu.devices.gic.gicv3 import Gicv3
+from armvcpu.machine.board.devicetree import DeviceTree
+
+if TYPE_CHECKING:
+    from armvcpu.machine.board.virt import Board
+
+TIMER_PPIS, PMU_PPI, GIC_PPI = (13, 14, 11, 10), 7, 1
+"""PPI numbers start at INTID 16; GIC_PPI is the first cell of their interrupt specifiers (binding `arm,gic-v3`)."""
+
+_TREES: dict[tuple[int, type, str], DeviceTree] = {}
+"""The trees that have been made, by what they depend on."""
+
+
+def board_tree(board: Board) -> DeviceTree:
+    """The tree of a board, one object for all boards like it; memory and boot arguments come with the image."""
+    kind = (len(board.mpidrs), type(board.gic), board.cpu_compatible)
+    tree = _TREES.get(kind)
+    if tree is None:
+        tree = _TREES[kind] = _make_tree(board)
+    return tree
+
+
+def _make_tree(board: Board) -> DeviceTree:
+    nodes = (slot.device.dt_node(slot.base, slot.spis) for slot in board.slots)
+    devices = tuple(node for node in nodes if node is not None)
+    uart = next(slot for slot in board.slots if slot.device is board.uart)
+    props: dict[str, DtValue] = {
+        "compatible": "linux,dummy-virt",
+        "model": "linux,dummy-virt",
+        "interrupt-parent": (Ref("gic"),),
+        "#address-cells": (2,),
+        "#size-cells": (2,),
+    }
+    chosen = DtNode("chosen", {"stdout-path": f"/pl011@{uart.base:x}"})
+    own = (chosen, _cpus(board), _psci(), _timer(board), _pmu(board), _clock())
+    return DeviceTree(DtNode("", props, (*own, *devices, board.gpio.keys_node())))
+
+
+def _cpus(board: Board) -> DtNode:
+    method: dict[str, DtValue] = {"enable-method": "psci"} if len(board.mpidrs) > 1 else {}
+    cpus = tuple(
+        DtNode(f"cpu@{mpidr:x}", {"device_type": "cpu", "compatible": board.cpu_compatible, "reg": (mpidr,), **method})
+        for mpidr in board.mpidrs
+    )
+    return DtNode("cpus", {"#address-cells": (1,), "#size-cells": (0,)}, cpus)
+
+
+def _psci() -> DtNode:
+    """The node of binding `arm,psci`; conduit HVC, though SMC is answered as well."""
+
+    def number(name: str) -> tuple[int, ...]:
+        row = psci_by_name[name]
+        return (row.smc64 or row.smc32,)
+
+    return DtNode(
+        "psci",
+        {
+            "compatible": ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"],
+            "method": "hvc",
+            "cpu_suspend": number("CPU_SUSPEND"),
+            "cpu_off": number("CPU_OFF"),
+            "cpu_on": number("CPU_ON"),
+            "migrate": number("MIGRATE"),
+        },
+    )
+
+
+def _timer(board: Board) -> DtNode:
+    """The node of binding `arm,armv8-timer`: secure, physical, virtual and hypervisor timer, PPIs as levels."""
+    flags = _ppi_flags(board)
+    return DtNode(
+        "timer",
+        {
+            "compatible": ["arm,armv8-timer", "arm,armv7-timer"],
+            "always-on": None,
+            "interrupts": tuple(cell for ppi in TIMER_PPIS for cell in (GIC_PPI, ppi, flags)),
+        },
+    )
+
+
+def _pmu(board: Board) -> DtNode:
+    """The node of binding `arm,pmu`: the overflow interrupt, a PPI as level."""
+    return DtNode("pmu", {"compatible": "arm,armv8-pmuv3", "interrupts": (GIC_PPI, PMU_PPI, _ppi_flags(board))})
+
+
+def _ppi_flags(board: Board) -> int:
+    """A level; with a GICv2 a mask of the CPUs as well, bits 15:8 (binding `arm,gic`)."""
+    mask = 0 if isinstance(board.gic, Gicv3) else (1 << len(board.mpidrs)) - 1 << 8
+    return IRQ_TYPE_LEVEL_HIGH | mask
+
+
+def _clock() -> DtNode:
+    """The clock that the PrimeCell devices name."""
+    return DtNode(
+        "apb-pclk",
+        {
+            "compatible": "fixed-clock",
+            "#clock-cells": (0,),
+            "clock-frequency": (24_000_000,),
+            "clock-output-names": "clk24mhz",
+        },
+        label="apb-pclk",
+    )

@@ -1,0 +1,220 @@
+"""The `virt` board as data: slots of (name, base, device, interrupts), which bus, device tree and listing all walk.
+
+    0x0000_0000  flash bank 0, 64 MiB         firmware starts here
+    0x0400_0000  flash bank 1, 64 MiB         its variables
+    0x0800_0000  GICD
+    0x0801_0000  GICC, and GICv2m at 0x0802_0000   (with a GICv2)
+    0x080A_0000  GICR, 128 KiB for each CPU        (with a GICv3)
+    0x0900_0000  PL011 UART                   SPI 1
+    0x0901_0000  PL031 real-time clock        SPI 2
+    0x0902_0000  fw_cfg
+    0x0903_0000  PL061 GPIO, power key        SPI 7
+    0x0A00_0000  virtio-mmio, 32 of 0x200     SPI 16 up
+    0x1000_0000  PCIe memory window
+    0x3EFF_0000  PCIe I/O window
+    0x4000_0000  RAM
+    0x40_1000_0000  PCIe ECAM, 256 MiB        INTx SPI 3 to 6
+    0x80_0000_0000  PCIe high memory window, 512 GiB
+
+The map is that of QEMU's `virt` board (`qemu-system-aarch64 -M virt,dumpdtb=F`), so that firmware made for it boots.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Literal
+from armvcpu.devices.dtnode import Ref
+from armvcpu.devices.flash import Flash
+from armvcpu.devices.fw_cfg import FwCfg
+from armvcpu.devices.gic.gicv3 import Gicv3
+from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
+from armvcpu.devices.pl011 import Pl011
+from armvcpu.devices.pl031 import Pl031
+from armvcpu.devices.pl061 import Pl061
+from armvcpu.devices.virtio.mmio import VirtioMmio
+from armvcpu.machine.board.interrupts import Lines
+from armvcpu.machine.board.tree import board_tree
+from armvcpu.machine.boot.image import MemoryMap, Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.devices.device import Device
+    from armvcpu.devices.flash import Contents
+    from armvcpu.devices.gic.gicv2 import Gicv2
+    from armvcpu.devices.virtio.device import VirtioDevice
+    from armvcpu.devices.virtio.queue import GuestMemory as DmaMemory
+    from armvcpu.machine.board.devicetree import DeviceTree
+
+MIB, GIB = 1 << 20, 1 << 30
+RAM_BASE = 0x4000_0000
+FLASH_BASES, FLASH_SIZE = (0x0000_0000, 0x0400_0000), 64 * MIB
+GICD_BASE, GICC_BASE, GICV2M_BASE = 0x0800_0000, 0x0801_0000, 0x0802_0000
+GICR_BASE, GICR_LIMIT = 0x080A_0000, 0xF6_0000
+UART_BASE, UART_SPI = 0x0900_0000, 1
+RTC_BASE, RTC_SPI = 0x0901_0000, 2
+FW_CFG_BASE = 0x0902_0000
+GPIO_BASE, GPIO_SPI = 0x0903_0000, 7
+VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, VIRTIO_SPI = 0x0A00_0000, 32, 0x200, 16
+ECAM_BASE, PCIE_SPIS = 0x40_1000_0000, (3, 4, 5, 6)
+PCIE_WINDOWS = (
+    PcieWindow(Space.IO, 0, 0x3EFF_0000, 0x1_0000),
+    PcieWindow(Space.MEMORY_32, 0x1000_0000, 0x1000_0000, 0x2EFF_0000),
+    PcieWindow(Space.MEMORY_64, 0x80_0000_0000, 0x80_0000_0000, 0x80_0000_0000),
+)
+INPUT_BITS = 40
+"""Bits of guest-physical address: enough for the high PCIe window."""
+
+
+class Slot(Row):
+    """A device at its place: base in the guest-physical map, SPI numbers (SPI 0 is INTID 32)."""
+
+    name: str
+    base: int
+    device: Device
+    spis: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of address space."""
+        return self.device.size
+
+
+class Board(Row):
+    """The slots of one machine, its RAM and its CPUs."""
+
+    slots: tuple[Slot, ...]
+    ram_size: int
+    gic: Gicv2 | Gicv3
+    uart: Pl011
+    rtc: Pl031
+    gpio: Pl061
+    flash: tuple[Flash, Flash]
+    fw_cfg: FwCfg
+    cpu_compatible: str = "arm,cortex-a72"
+    mpidrs: Sequence[int] = (0,)
+
+    def find(self, address: int) -> Slot | None:
+        """The slot that decodes an address."""
+        return next((slot for slot in self.slots if slot.base <= address < slot.base + slot.size), None)
+
+    def flash_at(self, base: int) -> Flash | None:
+        """The flash bank whose slot begins there."""
+        return next((flash for flash, at in zip(self.flash, FLASH_BASES, strict=True) if at == base), None)
+
+    def memory_map(self) -> MemoryMap:
+        """What an image may use and must not touch."""
+        flash = tuple(Region(f"flash bank {i}", base, FLASH_SIZE) for i, base in enumerate(FLASH_BASES))
+        others = tuple(Region(s.name, s.base, s.size) for s in self.slots if not isinstance(s.device, Flash))
+        return MemoryMap(Region("RAM", RAM_BASE, self.ram_size), flash, devices=others)
+
+    def device_tree(self) -> DeviceTree:
+        """The tree of this board, one object for all boards like it; memory and boot arguments come with the image."""
+        return board_tree(self)
+
+
+def affinity(index: int) -> int:
+    """MPIDR_EL1's affinity of a CPU: clusters of 16, so that one ICC_SGI1R_EL1 reaches a whole cluster."""
+    return index // 16 << 8 | index % 16
+
+
+class Wiring(Row):
+    """What a board is connected to: its console's output, flash contents, CPUs, memory for DMA, virtio devices."""
+
+    output: Callable[[int], None]
+    flash: tuple[Contents, Contents]
+    lines: Lines
+    memory: DmaMemory | None = None
+    virtio: Sequence[VirtioDevice] = ()
+    virtio_version: Literal[1, 2] = 1
+    clock: Callable[[], float] = time.time
+    gic: Literal[2, 3] = 3
+
+
+def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
+    """The `virt` board with as many CPUs as there are lines to."""
+    mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.irq)))
+    gic, gic_slots = _gicv3(mpidrs, wiring.lines) if wiring.gic == 3 else _gicv2(wiring.lines)
+    flash = (Flash(wiring.flash[0], banks_in_node=2), Flash(wiring.flash[1], banks_in_node=0))
+    fw_cfg = FwCfg(wiring.memory, len(mpidrs))
+    slots = [Slot(f"flash{i}", base, flash[i]) for i, base in enumerate(FLASH_BASES)]
+    slots += gic_slots
+    uart = Pl011(wiring.output, gic.spi_line(UART_SPI))
+    rtc, gpio = Pl031(wiring.clock, gic.spi_line(RTC_SPI)), Pl061(gic.spi_line(GPIO_SPI))
+    slots.append(Slot("pl011", UART_BASE, uart, (UART_SPI,)))
+    slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
+    slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
+    slots.append(Slot("pl061", GPIO_BASE, gpio, (GPIO_SPI,)))
+    slots += [_virtio_slot(index, wiring, gic) for index in range(len(wiring.virtio))]
+    slots += _empty_slots(wiring.virtio_version)[len(wiring.virtio) :]
+    msi = Ref("v2m") if wiring.gic == 2 else None
+    slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
+    compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
+    return Board(tuple(slots), ram_size, gic, uart, rtc, gpio, flash, fw_cfg, compatible, mpidrs)
+
+
+def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
+    gic = Gicv3(mpidrs, lines.irq, lines.fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
+    slots = [Slot("gicd", GICD_BASE, gic.distributor)]
+    slots += [Slot(f"gicr{i}", GICR_BASE + i * device.size, device) for i, device in enumerate(gic.redistributors)]
+    return gic, slots
+
+
+def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
+    from armvcpu.devices.gic.gicv2 import Gicv2  # noqa: PLC0415  for a fast start: most machines have a GICv3
+
+    gic = Gicv2(lines.irq, lines.fiq, current_cpu=lines.current_cpu, cpu_interface_base=GICC_BASE)
+    slots = [
+        Slot("gicd", GICD_BASE, gic.distributor),
+        Slot("gicc", GICC_BASE, gic.cpu_interface),
+        Slot("gicv2m", GICV2M_BASE, gic.msi_frame),
+    ]
+    return gic, slots
+
+
+def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3) -> Slot:
+    from armvcpu.devices.virtio.layouts import virtio_slot  # noqa: PLC0415  most machines have none
+
+    assert wiring.memory is not None
+    line = gic.spi_line(VIRTIO_SPI + index)
+    return _slot(index, virtio_slot(wiring.virtio_version, wiring.virtio[index], wiring.memory, line))
+
+
+@cache
+def _empty_slots(version: Literal[1, 2]) -> tuple[Slot, ...]:
+    """Every slot with nothing in it. An empty one has no state, so all of all boards may share it."""
+    empty = VirtioMmio(version)
+    return tuple(_slot(index, empty) for index in range(VIRTIO_SLOTS))
+
+
+def _slot(index: int, device: Device) -> Slot:
+    return Slot(f"virtio-mmio{index}", VIRTIO_BASE + index * VIRTIO_STRIDE, device, (VIRTIO_SPI + index,))
+
+
+def empty_board(ram_size: int, cpu_model: str = "a72", cpus: int = 1) -> Board:
+    """The board with nothing in flash and a console that leads nowhere: for looking at."""
+    return virt_board(ram_size, Wiring(lambda _byte: None, (_Erased(), _Erased()), Lines(cpus)), cpu_model)
+
+
+class _Erased:
+    """The contents of a flash bank that nobody programs."""
+
+    def __len__(self) -> int:
+        return FLASH_SIZE
+
+    def __getitem__(self, where: slice) -> bytes:
+        start, stop, _ = where.indices(FLASH_SIZE)
+        return b"\xff" * (stop - start)
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Nothing is kept."""
+
+    def changes(self) -> dict[int, bytes]:
+        """None."""
+        return {}
+
+    def load_changes(self, changes: dict[int, bytes]) -> None:
+        """None."""

@@ -1,0 +1,1 @@
+"""Images, and where everything goes before the first instruction."""

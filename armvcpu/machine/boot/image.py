@@ -1,0 +1,191 @@
+"""What an image file is, told by its content, and the vocabulary of loading it: regions, segments, memory.
+
+Pure data, no engine and no files: bytes in, facts out. Each format's own layout is in `image_elf` and
+`image_linux`; where things go in the guest's memory is decided in `loader`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from armvcpu.machine.boot.image_linux import LinuxHeader
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+class ImageKind(Enum):
+    """What a file's first bytes say it is; the value is how it is called in messages."""
+
+    ELF = "ELF file"
+    LINUX_IMAGE = "Linux arm64 Image"
+    EFI_ZBOOT = "Linux EFI zboot image"
+    GZIP = "gzip-compressed file"
+    RAW = "raw image"
+    # Recognised, so that they are refused by name instead of being run as code:
+    LINUX_ARM32 = "32-bit Arm Linux zImage"
+    LINUX_X86 = "x86 Linux bzImage"
+    LINUX_RISCV = "RISC-V Linux Image"
+    PE = "EFI application (PE)"
+    DEVICE_TREE = "device tree blob"
+    FIT = "U-Boot FIT image"
+    UIMAGE = "U-Boot uImage"
+    ANDROID_BOOT = "Android boot image"
+    CPIO = "cpio archive"
+    COMPRESSED = "compressed file"
+    ARCHIVE = "archive"
+    DISK = "disk image"
+    MACH_O = "Mach-O file"
+
+
+LINUX_KINDS = frozenset((ImageKind.LINUX_IMAGE, ImageKind.EFI_ZBOOT, ImageKind.GZIP))
+REMEDIES = {
+    ImageKind.LINUX_ARM32: "use the Image of an arm64 kernel",
+    ImageKind.LINUX_X86: "use the Image of an arm64 kernel",
+    ImageKind.LINUX_RISCV: "use the Image of an arm64 kernel",
+    ImageKind.PE: "start it from UEFI: --firmware with EDK2, and the file on a --disk",
+    ImageKind.DEVICE_TREE: "pass it with --dtb beside an image",
+    ImageKind.FIT: "extract the kernel from it (dumpimage) and run that",
+    ImageKind.UIMAGE: "extract the kernel from it (dumpimage) and run that",
+    ImageKind.ANDROID_BOOT: "extract the kernel from it and run that",
+    ImageKind.CPIO: "pass it with --initrd beside a kernel",
+    ImageKind.COMPRESSED: "unpack it first",
+    ImageKind.ARCHIVE: "unpack it first and run the image inside",
+    ImageKind.DISK: "pass it with --disk beside a kernel or firmware",
+    ImageKind.MACH_O: "build for aarch64-none-elf",
+}
+"""Every kind that cannot be run, and what to do instead."""
+
+_MAGIC: tuple[tuple[int, bytes, ImageKind], ...] = (
+    (0, b"\x7fELF", ImageKind.ELF),
+    # Before PE: an Image built with EFI support starts with "MZ" as well.
+    (56, b"ARM\x64", ImageKind.LINUX_IMAGE),
+    (56, b"RSC\x05", ImageKind.LINUX_RISCV),
+    (4, b"zimg", ImageKind.EFI_ZBOOT),
+    (0x24, b"\x18\x28\x6f\x01", ImageKind.LINUX_ARM32),
+    (0x202, b"HdrS", ImageKind.LINUX_X86),
+    (0, b"\x1f\x8b\x08", ImageKind.GZIP),
+    (0, b"\xd0\x0d\xfe\xed", ImageKind.DEVICE_TREE),
+    (0, b"\x27\x05\x19\x56", ImageKind.UIMAGE),
+    (0, b"ANDROID!", ImageKind.ANDROID_BOOT),
+    (0, b"070701", ImageKind.CPIO),
+    (0, b"070702", ImageKind.CPIO),
+    (0, b"\xfd7zXZ\0", ImageKind.COMPRESSED),
+    (0, b"\x28\xb5\x2f\xfd", ImageKind.COMPRESSED),  # zstd
+    (0, b"\x04\x22\x4d\x18", ImageKind.COMPRESSED),  # lz4
+    (0, b"\x02\x21\x4c\x18", ImageKind.COMPRESSED),  # lz4, as Linux builds it
+    (0, b"BZh", ImageKind.COMPRESSED),
+    (0, b"PK\x03\x04", ImageKind.ARCHIVE),  # zip
+    (0, b"!<arch>\n", ImageKind.ARCHIVE),  # ar: a static library or a Debian package
+    (257, b"ustar", ImageKind.ARCHIVE),
+    (0, b"QFI\xfb", ImageKind.DISK),  # qcow2
+    (512, b"EFI PART", ImageKind.DISK),  # GPT
+    (0x8001, b"CD001", ImageKind.DISK),  # ISO 9660
+    (0, b"\xcf\xfa\xed\xfe", ImageKind.MACH_O),
+)
+
+
+def identify(data: bytes) -> ImageKind:
+    """What `data`, a whole file or at least its first 64 KiB, is; RAW when nothing is recognised."""
+    for offset, magic, kind in _MAGIC:
+        if data.startswith(magic, offset):
+            # A FIT is a device tree blob whose root has a node "images".
+            is_fit = kind is ImageKind.DEVICE_TREE and b"\0\0\0\x01images\0" in data[: 64 * KIB]
+            return ImageKind.FIT if is_fit else kind
+    pe_header = int.from_bytes(data[0x3C:0x40], "little")
+    if data.startswith(b"MZ") and data.startswith(b"PE\0\0", pe_header):
+        return ImageKind.PE
+    return ImageKind.RAW
+
+
+class Region(Row):
+    """`size` bytes of guest physical address space from `base`."""
+
+    name: str
+    base: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """First address behind the region."""
+        return self.base + self.size
+
+    def overlaps(self, base: int, size: int) -> bool:
+        """Whether any of the `size` bytes from `base` belong to the region."""
+        return base < self.end and self.base < base + size
+
+    def contains(self, base: int, size: int) -> bool:
+        """Whether all `size` bytes from `base` belong to the region."""
+        return self.base <= base and base + size <= self.end
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.base:#x} to {self.end - 1:#x})"
+
+
+class Segment(Row):
+    """`data` at physical address `addr`, zero-filled to `memory_size` bytes."""
+
+    addr: int
+    data: bytes
+    memory_size: int
+
+    @property
+    def end(self) -> int:
+        """First address behind the segment."""
+        return self.addr + self.memory_size
+
+
+class LoadedImage(Row):
+    """An image decoded for a memory map: where execution starts and what is in memory then."""
+
+    kind: ImageKind
+    entry: int
+    segments: tuple[Segment, ...]
+    linux: LinuxHeader | None = None
+    elf: bytes | None = None
+    """The ELF file itself, for its symbols and DWARF."""
+
+
+class MemoryMap(Row):
+    """Where an image may be loaded: RAM and flash; `devices` give better messages."""
+
+    ram: Region
+    flash: tuple[Region, ...] = ()
+    devices: tuple[Region, ...] = ()
+
+    def place(self, path: object, what: str, base: int, size: int) -> Region:
+        """The memory that holds all `size` bytes from `base`.
+
+        Raises:
+            ImageError: they lie outside RAM and flash, at least in part.
+        """
+        for region in (self.ram, *self.flash):
+            if region.contains(base, size):
+                return region
+        spot = f"{what} at {base:#x} to {base + max(size, 1) - 1:#x}"
+        for device in self.devices:
+            if device.overlaps(base, size):
+                raise ImageError(path, f"{spot} overlaps the device {device}", f"link it into {self.ram}")
+        if base >> 48:
+            raise ImageError(
+                path,
+                f"{spot} has a virtual address as its load address",
+                f"link its segments into {self.ram}; of a Linux kernel, use arch/arm64/boot/Image",
+            )
+        more = " or raise --memory" if self.ram.base <= base else ""
+        raise ImageError(path, f"{spot} is outside {self.ram}", f"link it into RAM{more}")
+
+
+def check_disjoint(path: object, segments: Iterable[Region]) -> None:
+    """Raise ImageError when two of the segments claim the same byte."""
+    before: Region | None = None
+    for region in sorted(segments, key=lambda region: region.base):
+        if before is not None and before.overlaps(region.base, region.size):
+            raise ImageError(path, f"{before} and {region} overlap", "fix its linker script")
+        before = region

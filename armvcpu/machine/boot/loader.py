@@ -1,0 +1,203 @@
+"""Where everything goes before the first instruction: a boot request in, a boot plan out.
+
+The order follows QEMU's `virt` board, so that what boots there finds the same memory: image, then initrd at
+128 MiB into RAM (or half of it), then the device tree at the start of RAM if that is free, else at the first
+free 2 MiB boundary. The machine carries the plan out. Entry conditions are those of
+Documentation/arch/arm64/booting.rst ("Call the kernel image").
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any
+from armvcpu.errors import ImageError, UsageError
+from armvcpu.machine.board.devicetree import DeviceTree, render, with_boot
+from armvcpu.machine.board.devicetree_cache import rendered
+from armvcpu.machine.boot.image import (
+    KIB,
+    LINUX_KINDS,
+    MIB,
+    ImageKind,
+    LoadedImage,
+    MemoryMap,
+    Region,
+    Segment,
+    identify,
+)
+from armvcpu.machine.boot.image_file import load_firmware, load_image, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from armvcpu.devices.dtnode import DtValue
+    from armvcpu.machine.boot.image_file import Path
+
+DTB_ALIGNMENT = 2 * MIB
+DTB_MAX_SIZE = 2 * MIB
+"""The most that booting.rst allows, since kernels map one block of it."""
+INITRD_ALIGNMENT = 4 * KIB
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class BootRequest(Row):
+    """What to boot, and on which memory. `firmware` starts from flash bank 0, an `image` is its kernel."""
+
+    memory: MemoryMap
+    device_tree: DeviceTree
+    """The board's own tree; `dtb` replaces it."""
+    image: Path | None = None
+    firmware: Path | None = None
+    initrd: Path | None = None
+    dtb: Path | None = None
+    append: str | None = None
+    load_address: int | None = None
+    chosen: Mapping[str, DtValue] = _NOTHING
+    """Further properties of /chosen, such as rng-seed."""
+
+
+class BootPlan(Row):
+    """What to put where, and how to enter it; x1 to x3 are zero in every case."""
+
+    entry: int
+    x0: int
+    dtb_addr: int
+    segments: tuple[Segment, ...]
+    description: tuple[str, ...]
+    image: LoadedImage | None = None
+    """The image that is entered; None when firmware is."""
+    fw_cfg: Mapping[str, bytes] = _NOTHING
+    """What firmware fetches by itself: "kernel", "initrd" and "cmdline", as far as given."""
+
+    @property
+    def is_linux(self) -> bool:
+        """Is a Linux kernel entered, by its own boot protocol?"""
+        return self.image is not None and self.image.kind in LINUX_KINDS
+
+    @property
+    def writes(self) -> Iterator[tuple[int, bytes]]:
+        """Address and contents of every write."""
+        return ((segment.addr, segment.data) for segment in self.segments)
+
+    @property
+    def zeroes(self) -> Iterator[tuple[int, int]]:
+        """Address and size of what must read as zero; it does after power-on, not after a reset in place."""
+        for segment in self.segments:
+            if segment.memory_size > len(segment.data):
+                yield segment.addr + len(segment.data), segment.memory_size - len(segment.data)
+
+
+def plan_boot(request: BootRequest) -> BootPlan:
+    """Decide what goes where.
+
+    Raises:
+        ImageError: a file cannot be used or does not fit.
+        UsageError: the options contradict each other.
+    """
+    _check_options(request)
+    return _plan_firmware(request, request.firmware) if request.firmware is not None else _plan_image(request)
+
+
+def _check_options(request: BootRequest) -> None:
+    if request.image is None and request.firmware is None:
+        raise UsageError("nothing to run: give an IMAGE or --firmware")
+    if request.load_address is not None and request.firmware is not None:
+        raise UsageError(
+            "--load-address and --firmware contradict each other: firmware starts from flash; leave one out"
+        )
+
+
+def _plan_image(request: BootRequest) -> BootPlan:
+    assert request.image is not None
+    image = load_image(request.image, request.memory, request.load_address)
+    segments = list(image.segments)
+    initrd = _place_initrd(request, segments)
+    dtb_addr = _place_device_tree(request, segments, initrd, is_linux=image.kind in LINUX_KINDS)
+    lines = [f"{image.kind.value} {request.image}, entered at {image.entry:#x}"]
+    lines += [f"  {s.addr:#x} to {s.end - 1:#x}" for s in image.segments]
+    lines += _describe(dtb_addr, initrd, request)
+    return BootPlan(image.entry, dtb_addr, dtb_addr, tuple(segments), tuple(lines), image=image)
+
+
+def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
+    bank = request.memory.flash[0]
+    segments = [load_firmware(firmware, bank)]
+    fw_cfg: dict[str, bytes] = {}
+    initrd: Segment | None = None
+    if request.image is None:
+        initrd = _place_initrd(request, segments)
+    else:  # the firmware asks for them, and decides itself where they go
+        ram = request.memory.ram
+        kernel = read_file(request.image, ram.size, "the guest's RAM")
+        from armvcpu.machine.boot.image_linux import unwrap  # noqa: PLC0415  for a fast start
+
+        is_gzip = identify(kernel) is ImageKind.GZIP  # firmware expects EFI applications, but unpacks nothing
+        fw_cfg["kernel"] = unwrap(request.image, kernel, ram.size) if is_gzip else kernel
+        if request.initrd is not None:
+            fw_cfg["initrd"] = read_file(request.initrd, ram.size, "the guest's RAM")
+        if request.append is not None:
+            fw_cfg["cmdline"] = request.append.encode() + b"\0"
+    dtb_addr = _place_device_tree(request, segments, initrd)
+    lines = [f"firmware {firmware} in {bank.name}, entered at {bank.base:#x}"]
+    lines += [f"  fw_cfg {name}: {len(data)} bytes" for name, data in fw_cfg.items()]
+    lines += _describe(dtb_addr, initrd, request)
+    # Flash is where the CPU comes out of reset, so x0 is zero; firmware finds the tree at the start of RAM.
+    return BootPlan(bank.base, 0, dtb_addr, tuple(segments), tuple(lines), fw_cfg=fw_cfg)
+
+
+def _describe(dtb_addr: int, initrd: Segment | None, request: BootRequest) -> list[str]:
+    lines = [f"device tree {request.dtb or 'of the board'} at {dtb_addr:#x}"]
+    if initrd is not None:
+        lines.append(f"initrd {request.initrd} at {initrd.addr:#x} to {initrd.end - 1:#x}")
+    return lines
+
+
+def _place_initrd(request: BootRequest, segments: list[Segment]) -> Segment | None:
+    """Read the initrd and add it to `segments`."""
+    if request.initrd is None:
+        return None
+    ram = request.memory.ram
+    data = read_file(request.initrd, ram.size, "the guest's RAM")
+    start = ram.base + min(ram.size // 2, 128 * MIB)
+    addr = first_fit(ram, segments, start, len(data), INITRD_ALIGNMENT)
+    if addr is None:
+        raise ImageError(request.initrd, f"no room for its {len(data)} bytes in {ram}", "raise --memory")
+    initrd = Segment(addr, data, len(data))
+    segments.append(initrd)
+    return initrd
+
+
+def _place_device_tree(
+    request: BootRequest, segments: list[Segment], initrd: Segment | None, *, is_linux: bool = False
+) -> int:
+    """Complete the device tree, add it to `segments` and return its address."""
+    ram, path = request.memory.ram, "the device tree" if request.dtb is None else request.dtb
+    memory, initrd_at = (ram.base, ram.size), (initrd.addr, initrd.end) if initrd is not None else None
+    if request.dtb is None:
+        blob = rendered(request.device_tree, memory, request.append, initrd_at, request.chosen)
+    else:
+        from armvcpu.machine.board.devicetree_reader import parse  # noqa: PLC0415  most runs have the board's own
+
+        given = parse(request.dtb, read_file(request.dtb, DTB_MAX_SIZE, "a device tree may be"))
+        tree = with_boot(
+            given, memory=memory, bootargs=request.append, initrd=initrd_at, chosen=request.chosen, path=path
+        )
+        blob = render(tree)
+    addr = first_fit(ram, segments, ram.base, len(blob), DTB_ALIGNMENT)
+    if addr != ram.base and not is_linux:  # behind an image its heap begins: rather where RAM ends
+        addr = first_fit(ram, segments, ram.base + ram.size - DTB_MAX_SIZE & -DTB_ALIGNMENT, len(blob), 8) or addr
+    if addr is None or len(blob) > DTB_MAX_SIZE:
+        raise ImageError(path, f"no room for its {len(blob)} bytes in {ram}", "raise --memory")
+    segments.append(Segment(addr, blob, len(blob)))
+    return addr
+
+
+def first_fit(ram: Region, taken: list[Segment], start: int, size: int, alignment: int) -> int | None:
+    """The lowest aligned address from `start` at which `size` bytes are free, or None."""
+    addr = -(-start // alignment) * alignment
+    for segment in sorted(taken, key=lambda segment: segment.addr):
+        if segment.addr < addr + size and addr < segment.end:
+            addr = -(-segment.end // alignment) * alignment
+    return addr if ram.contains(addr, size) else None

@@ -1,0 +1,72 @@
+"""What the guest's consoles are given of what has been typed: as much as they have room for, and nothing is lost."""
+
+from __future__ import annotations
+
+from armvcpu.arch.static import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.devices.pl011 import Pl011
+    from armvcpu.devices.virtio.console import VirtioConsole
+    from armvcpu.machine.running.inputs import Input
+
+PIECE = 64
+"""Bytes that are offered at once."""
+
+
+class NoInputYet(Exception):
+    """None waits, but some may come."""
+
+
+class ConsoleInput:
+    """Of one machine. Once the guest uses a virtio console that gets it, and what the UART has that is unread.
+
+    A guest that asks for a character by semihosting gets it before either, and while it waits for one they get none.
+    """
+
+    def __init__(self, inputs: Input, uart: Pl011, console: VirtioConsole | None) -> None:
+        self._inputs, self._uart, self._console = inputs, uart, console
+        uart.on_space = self.feed
+        if console is not None:
+            console.on_space = self.feed
+        self._readers: dict[int, Callable[[], bool]] = {}
+
+    def read(self) -> int | None:
+        """The next character, for semihosting; None after the last one, NoInputYet where more may come."""
+        if unread := self._uart.take_back():
+            self._inputs.put_back(unread)
+        ended = self._inputs.ended
+        data = self._inputs.take(1)
+        if not data and not ended:
+            raise NoInputYet
+        return data[0] if data else None
+
+    def await_input(self, reader: int, wake: Callable[[], bool]) -> None:
+        """Call `wake` once something has come for `reader`; it tells whether that still waits."""
+        self._readers[reader] = wake
+
+    def _wake_readers(self) -> bool:
+        data = self._inputs.take(1)
+        self._inputs.put_back(data)
+        if not data and not self._inputs.ended:
+            return False
+        readers, self._readers = self._readers, {}
+        woken = [wake() for wake in readers.values()]
+        return any(woken)
+
+    def feed(self) -> None:
+        """Give the guest what it has room for."""
+        console, inputs = self._console, self._inputs
+        if self._readers and self._wake_readers():
+            return
+        port: Pl011 | VirtioConsole = self._uart
+        if console is not None and console.is_in_use:
+            port = console
+            if unread := self._uart.take_back():
+                inputs.put_back(unread)
+        data = inputs.take(PIECE)
+        if data:
+            accepted = port.receive(data)
+            if accepted < len(data):
+                inputs.put_back(data[accepted:])

@@ -1,0 +1,199 @@
+"""The process's standard input and output as a guest's console: a terminal, a pipe or a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+
+from armvcpu.arch.static import TYPE_CHECKING, Self
+from armvcpu.machine.console.output import FLUSH_AFTER_MS, BufferedOutput
+from armvcpu.machine.console.port import nothing, take_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.machine.console.terminal import Escape, EscapeFilter, RawTerminal
+
+INPUT_LIMIT = 64 << 10
+"""Bytes of piped input that wait for the guest before reading pauses."""
+ENDLESS = 1 << 40
+
+
+class StdioConsole(BufferedOutput):
+    """Standard input and output, between `start` and `close` (or as a context manager).
+
+    A terminal is put in raw mode and Ctrl-A commands it; piped input reaches the guest byte for byte, and its end
+    is not the end of the run. A thread reads, and flushes output that no newline flushes. The callbacks are called
+    in that thread, but for `on_output_lost`, which comes in any. Start and close it in the main thread to have
+    SIGTSTP and SIGCONT handled for a terminal; the other signals are the machine's.
+    """
+
+    def __init__(self, stdin: int = 0, stdout: int = 1) -> None:
+        super().__init__(stdout)
+        self.on_input: Callable[[], None] = nothing
+        self.on_quit: Callable[[], None] = nothing
+        self.on_monitor: Callable[[], None] = nothing
+        self.listener: Callable[[int], None] | None = None
+        """Hears each character of the guest's too; set before the run."""
+        self.eof = False
+        self._input_limit = INPUT_LIMIT
+        self._stdin = stdin
+        self._is_tty = os.isatty(stdin)
+        self._terminal: RawTerminal | None = None
+        self._filter: EscapeFilter | None = None
+        if self._is_tty:
+            from armvcpu.machine.console.terminal import EscapeFilter, RawTerminal  # noqa: PLC0415  for a fast start
+
+            self._terminal, self._filter = RawTerminal(stdin), EscapeFilter()
+        self._input = bytearray()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._ended = threading.Event()
+        self._undo = contextlib.ExitStack()
+
+    @property
+    def is_live(self) -> bool:
+        """A terminal, or a pipe that has not ended."""
+        return not self.eof
+
+    @property
+    def ended(self) -> bool:
+        """Has the pipe ended, or the terminal hung up?"""
+        return self.eof
+
+    # --- the guest's side
+
+    def write(self, byte: int) -> None:
+        """One character from the guest."""
+        super().write(byte)
+        if self.listener is not None:
+            self.listener(byte)
+
+    def take(self, limit: int) -> bytes:
+        """At most `limit` bytes of input."""
+        was_full = len(self._input) >= self._input_limit
+        data = take_from(self._input, limit)
+        if was_full and len(self._input) < self._input_limit:
+            self._wake()
+        return data
+
+    def put_back(self, data: bytes) -> None:
+        """Have `data` taken first."""
+        self._input[:0] = data
+
+    # --- life
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Begin to read; set the callbacks before."""
+        with self._undo:  # what is set up is taken down should a later step fail
+            self._wake_in, self._wake_out = os.pipe()
+            self._undo.callback(os.close, self._wake_in)
+            self._undo.callback(os.close, self._wake_out)
+            os.set_blocking(self._wake_in, False)
+            os.set_blocking(self._wake_out, False)
+            if self._terminal is not None:
+                self._undo.enter_context(self._terminal)
+                self._handle_job_control(self._terminal)
+            thread = threading.Thread(target=self._serve, name="console", daemon=True)
+            self._closing = self._timer_runs = False
+            thread.start()
+            self._thread = thread
+            self._undo = self._undo.pop_all()
+
+    def _handle_job_control(self, terminal: RawTerminal) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in ((signal.SIGTSTP, terminal.suspend), (signal.SIGCONT, terminal.resume)):
+                self._undo.callback(signal.signal, number, signal.signal(number, handler))
+
+    def close(self) -> None:
+        """Stop reading, write out what waits and restore the terminal; may be called twice."""
+        if self._thread is None:
+            return
+        if self._terminal is not None:
+            self._terminal.restore()
+        self._closing = True
+        self._wake()
+        self._thread.join()
+        self._thread, self._timer_runs = None, True
+        self._undo.close()
+        self.flush()
+
+    def read_to_end(self, patience: float) -> bool:
+        """Read a pipe or file to its end first; False where that stays open and silent for `patience` seconds."""
+        if self._is_tty:
+            return False
+        self._input_limit = ENDLESS
+        self._wake()
+        size = -1
+        while not self._ended.wait(patience) and len(self._input) > size:
+            size = len(self._input)
+        self._input_limit = INPUT_LIMIT
+        return self.eof
+
+    # --- the thread
+
+    def _wake(self) -> None:
+        if self._thread is not None:
+            with contextlib.suppress(BlockingIOError):  # full: it will wake
+                os.write(self._wake_out, b"\0")
+
+    def _serve(self) -> None:
+        # The kernel shall give signals to the main thread, which may wait where only a signal of its own ends it
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while not self._closing:
+            ready = self._wait()
+            if self._wake_in in ready:
+                os.read(self._wake_in, 4096)
+            if self._stdin in ready:
+                self._read_input()
+            if self._timer_runs and ready != {self._wake_in}:
+                self._flush_late(timed_out=not ready)
+
+    def _wait(self) -> set[int]:
+        poll = select.poll()
+        poll.register(self._wake_in, select.POLLIN)
+        # A user may always give a command; what is piped waits until the guest has read.
+        if not self.eof and (self._is_tty or len(self._input) < self._input_limit):
+            poll.register(self._stdin, select.POLLIN)
+        return {fd for fd, _ in poll.poll(FLUSH_AFTER_MS if self._timer_runs else None)}
+
+    def _read_input(self) -> None:
+        try:
+            data = os.read(self._stdin, INPUT_LIMIT)
+        except BlockingIOError:
+            return
+        except OSError:  # closed, or the terminal hung up
+            data = b""
+        self.eof = not data
+        if self.eof:
+            self._ended.set()
+        arrived = False
+        for part in (data,) if self._filter is None else self._filter.feed(data):
+            if isinstance(part, bytes):
+                self._input += part
+                arrived = arrived or bool(part)
+            else:
+                self._obey(part)
+        if arrived or self.eof:
+            self.on_input()
+
+    def _obey(self, command: Escape) -> None:
+        from armvcpu.machine.console.terminal import HELP, Escape  # noqa: PLC0415
+
+        match command:
+            case Escape.QUIT:
+                self.on_quit()
+            case Escape.MONITOR:
+                self.on_monitor()
+            case Escape.HELP:
+                self.show(HELP)

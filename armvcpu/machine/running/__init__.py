@@ -1,0 +1,1 @@
+"""The run loop: CPUs, their turns, time, exits and how a run ends."""

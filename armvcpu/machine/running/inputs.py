@@ -1,0 +1,259 @@
+"""What a user types, on its way to the guest: as it comes, or at moments that can be kept and repeated.
+
+By the instruction clock what a console has is admitted only where the run loop looks, between two blocks of the guest,
+and the guest's devices take from what has been admitted. So a recording of (moment, bytes) is all that a repetition
+needs.
+
+A recording is a text file: a line of JSON that names the machine and the files it started from, one for each
+input, and one for how the run ended. Moments are ns of the machine's clock.
+"""
+
+from __future__ import annotations
+
+import os
+
+from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Protocol
+from armvcpu.errors import ImageError
+from armvcpu.machine.running.clock import NO_DEADLINE
+from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.snapshots.files import sha256
+
+if TYPE_CHECKING:
+    from armvcpu.machine.config import MachineConfig, PathLike
+    from armvcpu.machine.console.port import Console
+    from armvcpu.machine.running.clock import Clock
+
+VERSION = 1
+_KIND = "armvcpu recording"
+_ADMITTED_AT_ONCE = 1 << 20
+_FILES = ("image", "firmware", "vars", "initrd", "dtb", "snapshot", "disks")
+"""What a recording compares by its contents."""
+
+
+class Input(Protocol):
+    """Where the guest's devices get their input from."""
+
+    def take(self, limit: int) -> bytes:
+        """At most `limit` bytes; none where none waits."""
+
+    def put_back(self, data: bytes) -> None:
+        """Return what the guest had no room for; the next `take` gives it first."""
+
+    def admit(self) -> None:
+        """Between two blocks of the guest: from now on it may have what has come."""
+
+    @property
+    def ended(self) -> bool:
+        """Is what `take` may still give all that will ever come?"""
+
+    @property
+    def deadline(self) -> int:
+        """When the next input comes, ns of the machine's clock, where that is known."""
+
+    @property
+    def end(self) -> Outcome | None:
+        """How the run is to end now."""
+
+    @property
+    def comes_in_host_time(self) -> bool:
+        """May a user type at any moment? Then waiting takes as long as by the host's clock."""
+
+    def close(self, outcome: Outcome | None) -> None:
+        """No more input. `outcome`: how the host ended the last run, None where the guest ended it."""
+
+
+class HostInput:
+    """A console as it is."""
+
+    deadline, end, comes_in_host_time = NO_DEADLINE, None, True
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.take, self.put_back = console.take, console.put_back
+
+    @property
+    def ended(self) -> bool:
+        """As the console says."""
+        return self._console.ended
+
+    def admit(self) -> None:
+        """There is nothing to keep in order."""
+
+    def close(self, outcome: Outcome | None) -> None:
+        """Nothing is kept."""
+
+
+class AdmittedInput:
+    """A console whose input is let in between two blocks, and recorded."""
+
+    def __init__(self, console: Console, clock: Clock, record: IO[str] | None = None) -> None:
+        self._console, self._clock, self._record = console, clock, record
+        self._admitted = bytearray()
+        self._ended = False
+        self.end: Outcome | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Has its end been admitted?"""
+        return self._ended
+
+    @property
+    def deadline(self) -> int:
+        """Nobody knows."""
+        return NO_DEADLINE
+
+    @property
+    def comes_in_host_time(self) -> bool:
+        """As the console says."""
+        return self._console.is_live
+
+    def take(self, limit: int) -> bytes:
+        """The first of what has been admitted."""
+        data = bytes(self._admitted[:limit])
+        del self._admitted[:limit]
+        return data
+
+    def put_back(self, data: bytes) -> None:
+        """Have it taken first."""
+        self._admitted[:0] = data
+
+    def admit(self) -> None:
+        """All that the console has, and that no more will come: recorded as an input of nothing."""
+        ended = self._console.ended
+        data = self._console.take(_ADMITTED_AT_ONCE)
+        if data:
+            self._admitted += data
+            self._write(input=data.decode("latin-1"))
+        if ended and not self._ended and len(data) < _ADMITTED_AT_ONCE:
+            self._ended = True
+            self._write(input="")
+
+    def close(self, outcome: Outcome | None) -> None:
+        """Record how it ended, and close the file."""
+        if self._record is not None:
+            if outcome is not None:
+                self._write(end=[outcome.ending.name, outcome.reason, outcome.status])
+            self._record.close()
+            self._record = None
+
+    def _write(self, **what: Any) -> None:
+        if self._record is not None:
+            import json  # noqa: PLC0415  for a fast start, as below
+
+            self._record.write(json.dumps({"at": self._clock.ns(), **what}) + "\n")
+            self._record.flush()
+
+
+class ReplayedInput(AdmittedInput):
+    """What a recording has, at its moments; what is typed meanwhile goes nowhere."""
+
+    def __init__(self, console: Console, clock: Clock, path: PathLike, header: dict[str, Any]) -> None:
+        super().__init__(console, clock)
+        self._events = _read(path, header)
+
+    @property
+    def comes_in_host_time(self) -> bool:
+        """All of it is there."""
+        return False
+
+    @property
+    def ended(self) -> bool:
+        """Is no event left?"""
+        return not self._events
+
+    @property
+    def deadline(self) -> int:
+        """The moment of the next event."""
+        return self._events[0][0] if self._events else NO_DEADLINE
+
+    def admit(self) -> None:
+        """All whose moment has come."""
+        self._console.take(_ADMITTED_AT_ONCE)
+        while self._events and self._events[0][0] <= self._clock.ns():
+            _, what = self._events.pop(0)
+            if isinstance(what, Outcome):
+                self.end = what
+            else:
+                self._admitted += what
+
+
+def open_input(config: MachineConfig, console: Console, clock: Clock) -> Input:
+    """The input that a machine is configured to have; ImageError where a recording can't be used."""
+    if config.clock == "host":
+        return HostInput(console)
+    if config.replay is not None:
+        return ReplayedInput(console, clock, config.replay, _header(config))
+    if config.record is None:
+        return AdmittedInput(console, clock)
+    try:
+        record = open(config.record, "w", encoding="ascii")  # noqa: SIM115  closed by `close`
+    except OSError as error:
+        raise ImageError(config.record, f"cannot be written: {error.strerror}", "choose another place") from error
+    import json  # noqa: PLC0415
+
+    record.write(json.dumps(_header(config)) + "\n")
+    return AdmittedInput(console, clock, record)
+
+
+def _header(config: MachineConfig) -> dict[str, Any]:
+    """What a recording and a machine must have in common."""
+    options = {name: getattr(config, name) for name in (
+        "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console", "virtio_version",
+        "reboot", "semihosting", "exact_mmio",
+    )}  # fmt: skip
+    files = {name: _digest(getattr(config, name)) for name in _FILES if name != "disks"}
+    disks = [_digest(str(disk).removesuffix(",ro")) for disk in config.disks]
+    return {_KIND: VERSION, **options, **files, "disks": disks}
+
+
+def _digest(path: PathLike | None) -> str | None:
+    if path is None or not os.path.isfile(path):
+        return None
+    return sha256(path)
+
+
+def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Outcome]]:
+    import json  # noqa: PLC0415
+
+    remedy = "record it anew with --record"
+    try:
+        if not os.path.isfile(path) and os.path.exists(path):
+            raise ImageError(path, "is not a regular file", remedy)
+        with open(path, encoding="ascii") as file:
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise ImageError(path, f"cannot be read: {error.strerror}", "check the path") from error
+    except ValueError:  # not ASCII, or a NUL character in the name
+        lines = []
+    events: list[tuple[int, bytes | Outcome]] = []
+    number = 1
+    try:
+        header = json.loads(lines[0])
+        if header[_KIND] != VERSION:
+            raise ImageError(path, f"is a recording of version {header[_KIND]}, not {VERSION}", remedy)
+        for number, line in enumerate(lines[1:], 2):  # noqa: B007  the handler tells it
+            events.append(_event(json.loads(line), events[-1][0] if events else 0))
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+        what = "is no recording" if number == 1 else f"line {number}: is damaged"
+        raise ImageError(path, what, remedy) from error
+    for name, here in wanted.items():
+        there = header.get(name)
+        if there != here:
+            differs = "is not the same" if name in _FILES else f"is {there}, here it is {here}"
+            raise ImageError(
+                path, f"is a recording of another machine: its {name} {differs}",
+                "start with the same options and unchanged files",
+            )  # fmt: skip
+    return events
+
+
+def _event(row: dict[str, Any], earliest: int) -> tuple[int, bytes | Outcome]:
+    moment = row["at"]
+    if type(moment) is not int or moment < earliest:
+        raise ValueError(moment)
+    if "end" in row:
+        ending, reason, status = row["end"]
+        if type(status) is not int or not 0 <= status < 256:
+            raise ValueError(status)
+        return moment, Outcome(Ending[ending], str(reason), status)
+    return moment, row["input"].encode("latin-1")

@@ -1,0 +1,1 @@
+"""What a guest asks its host for by HLT #0xF000."""

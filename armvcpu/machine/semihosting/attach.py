@@ -1,0 +1,97 @@
+"""Connects semihosting to a machine: HLT #0xF000 in the guest becomes a call, its memory the guest's virtual memory."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from armvcpu.machine.board.memory import PAGE, page_pieces
+from armvcpu.machine.board.virt import RAM_BASE
+from armvcpu.machine.console.feed import NoInputYet
+from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.semihosting.operations import BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
+from armvcpu.vcpu.exits import Halt, SystemDown
+
+if TYPE_CHECKING:
+    from armvcpu.machine.boot.loader import BootPlan
+    from armvcpu.machine.config import MachineConfig
+    from armvcpu.machine.machine import Machine
+    from armvcpu.machine.running.cpus import Cpu
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
+
+
+class VirtualMemory:
+    """The guest's memory by virtual address, as semihosting's parameter blocks give it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes; BadGuestAddress where part of them is not mapped."""
+        data = self._machine.read_virtual(address, size)
+        if data is None:
+            raise BadGuestAddress(f"{size} bytes at {address:#x}")
+        return data
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write page by page; BadGuestAddress where a page is not RAM."""
+        for at, size in page_pieces(address, len(data)):
+            physical = self._machine.engine.memory.translate(at)
+            if physical is None or not self._machine.memory.is_ram(physical, size):
+                raise BadGuestAddress(f"{size} bytes at {at:#x}")
+            self._machine.memory.write(physical, data[at - address : at - address + size])
+
+
+def free_memory(plan: BootPlan, ram_size: int) -> HeapInfo:
+    """The largest piece of RAM that the boot plan leaves free, in whole pages: the heap grows up in it, the stack down.
+
+    As QEMU's board has it, so that C libraries which ask (newlib's, say) find the same.
+    """
+    end = RAM_BASE + ram_size
+    taken = sorted([*((at, at + len(data)) for at, data in plan.writes), *((at, at + n) for at, n in plan.zeroes)])
+    start, base, limit = RAM_BASE, RAM_BASE, RAM_BASE
+    for first, behind in [*taken, (end, end)]:
+        if (first & -PAGE) - start > limit - base:
+            base, limit = start, first & -PAGE
+        start = max(start, behind + PAGE - 1 & -PAGE)
+    return HeapInfo(base, limit, limit, base)
+
+
+def _command_line(config: MachineConfig) -> str:
+    """The image and what is appended, as QEMU has it: a C library's argv[0] is the program."""
+    return " ".join(filter(None, (str(config.image or ""), config.append)))
+
+
+def attach_semihosting(machine: Machine) -> Semihosting:
+    """Answer HLT #0xF000: the operation is in w0, its parameter in x1, the result goes to x0."""
+    config = machine.config
+
+    def write_console(data: bytes) -> None:
+        for byte in data:
+            machine.console.write(byte)
+
+    semihosting = Semihosting(
+        VirtualMemory(machine), write_console, machine.console_input.read, _command_line(config),
+        config.semihosting_directory, machine.clock.unix, heap=free_memory(machine.plan, config.memory),
+    )  # fmt: skip
+
+    def call(cpu: Cpu, vcpu: Aarch64VCpu) -> None:
+        state = vcpu.state
+        try:
+            result = semihosting.call(vcpu.gpr(0) & 0xFFFF_FFFF, vcpu.gpr(1))
+        except NoInputYet:  # it executes the HLT again when something has come, or after an interrupt
+            machine.console_input.await_input(cpu.index, cpu.end_read)
+            cpu.read_console(state.pstate)
+            vcpu.exit(Halt())
+            return
+        state.set_pc(state.pc + 4)
+        if isinstance(result, SemihostingExit):
+            kind = Ending.POWERED_OFF if result.status == 0 else Ending.REPORTED_FAILURE
+            machine.end(Outcome.of(kind, f"semihosting exit: {result}"))
+            vcpu.exit(SystemDown())
+        else:
+            vcpu.set_return_value(result)
+
+    for cpu in machine.cpus:
+        cpu.vcpu.hear_semihosting(partial(call, cpu))
+    return semihosting

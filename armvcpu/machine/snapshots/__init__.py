@@ -1,0 +1,1 @@
+"""A machine's state: taken, returned to, and in files."""

@@ -1,0 +1,163 @@
+"""A machine's state at one moment, between two runs: taken, and returned to any number of times.
+
+RAM is copied once, into a memory file that is then mapped copy-on-write over the machine's own: returning costs what
+the guest has changed since, whatever the size of RAM. CPUs are their saved contexts, devices their own `state()`.
+The virtual count (CNTVCT_EL0) goes on from where it was, by CNTVOFF_EL2; the physical one is the host's. Disks keep an
+undo log from then on, so that returning puts back what the guest has overwritten since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from armvcpu.arch.psci import AffinityState
+from armvcpu.arch.registers import by_name
+from armvcpu.arch.rows import Row
+from armvcpu.errors import StateError, UsageError
+from armvcpu.machine.snapshots import copy_on_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from armvcpu.devices.virtio.disk import UndoLog
+    from armvcpu.machine.board.virt import Slot
+    from armvcpu.machine.machine import Machine
+    from armvcpu.machine.running.cpus import Cpu
+
+_CSSELR = by_name["CSSELR_EL1"].encoding
+
+
+class CpuSnapshot(Row):
+    """One CPU: its registers (None where it was never on), what it does, its timers as (CTL, CVAL, level)."""
+
+    registers: bytes | None
+    power: int
+    waiting: bool
+    start: tuple[int, int] | None
+    virtual_count: int
+    timers: dict[str, tuple[int, int, bool]]
+    uses_stage2: bool
+    csselr: int
+    pmu: list[int]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A state of a machine of the kind that `machine` describes. Close it, or let go of it, to free its memory."""
+
+    machine: dict[str, Any]
+    ram: copy_on_write.Image
+    cpus: list[CpuSnapshot]
+    current: int
+    devices: dict[str, Any]
+    gic: dict[str, Any]
+    instructions: int | None
+    time: dict[str, list[int]]
+    """Of a machine whose time is its instructions: what else its time and its turns are made of."""
+    disks: list[UndoLog] = field(default_factory=list)
+    """What returning has to put back; empty for a snapshot that comes from a file."""
+
+    def close(self) -> None:
+        """Free the memory; the snapshot can't be returned to."""
+        self.ram.close()
+        for log in self.disks:
+            log.close()
+
+
+def describe(machine: Machine) -> dict[str, Any]:
+    """What a snapshot and a machine must have in common."""
+    config = machine.config
+    return {
+        "memory": config.memory,
+        "cpus": config.cpus,
+        "cpu-model": config.cpu_model,
+        "gic": config.gic,
+        "virtio": [type(device).__name__ for device in machine.peripherals.virtio],
+        "virtio-version": config.virtio_version,
+        "disks": [disk.size for disk in machine.peripherals.disks],
+        "clock": config.clock,
+        "engine": machine.engine.state_format,
+    }
+
+
+def take(machine: Machine) -> Snapshot:
+    """The state of a machine that does not run."""
+    if machine.is_running:
+        raise StateError("a snapshot is taken between two runs: end the run first")
+    return Snapshot(
+        describe(machine),
+        copy_on_write.Image.of(machine.memory.ram),
+        [_take_cpu(cpu) for cpu in machine.cpus],
+        machine.current_cpu.index,
+        {slot.name: slot.device.state() for slot in _devices(machine)},
+        machine.board.gic.state(),
+        machine.instructions,
+        {"clock": machine.clock.state(), "turns": machine.turns.state()} if machine.repeats else {},
+        [disk.new_undo_log() for disk in machine.peripherals.disks if not disk.read_only],
+    )
+
+
+def _devices(machine: Machine) -> Iterator[Slot]:
+    """All but the parts of the interrupt controller, which has a state of its own."""
+    return (slot for slot in machine.board.slots if not slot.name.startswith("gic"))
+
+
+def _take_cpu(cpu: Cpu) -> CpuSnapshot:
+    state = getattr(cpu.vcpu, "state", None)
+    return CpuSnapshot(
+        None if state is None else bytes(state.raw),
+        int(cpu.power),
+        cpu.waiting and not cpu.reads_console,  # it asks for the character again
+        cpu.pending_start,
+        cpu.virtual_count(),
+        {name: (timer.ctl, timer.cval, timer.level) for name, timer in cpu.timers.items()},
+        cpu.vcpu.uses_stage2,
+        cpu.vcpu.sysregs.readers[_CSSELR](),
+        cpu.pmu.state(),
+    )
+
+
+def check(snapshot: Snapshot, machine: Machine) -> None:
+    """UsageError naming the first difference, where the snapshot is one of another kind of machine."""
+    for name, here in describe(machine).items():
+        there = snapshot.machine.get(name)
+        if there != here:
+            raise UsageError(f"the snapshot is one of another machine: its {name} is {there}, here it is {here}")
+
+
+def restore(machine: Machine, snapshot: Snapshot) -> None:
+    """Return to a state; UsageError, with nothing changed, where it is none of this machine."""
+    if machine.is_running:
+        raise StateError("a snapshot is restored between two runs: end the run first")
+    check(snapshot, machine)
+    machine.turns.unload()
+    machine.restart_count(snapshot.instructions)
+    if snapshot.time:
+        machine.clock.load_state(snapshot.time["clock"])
+        machine.turns.load_state(snapshot.time["turns"])
+    snapshot.ram.map_over(machine.memory.ram)
+    for log in snapshot.disks:
+        log.undo()
+    for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
+        _restore_cpu(cpu, saved)
+    for slot in _devices(machine):
+        slot.device.load_state(snapshot.devices[slot.name])
+    machine.board.gic.load_state(snapshot.gic)
+    for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
+        cpu.load_timers(saved.virtual_count, saved.timers)
+        cpu.pmu.load_state(saved.pmu)
+    machine.self_debug.restore()
+    machine.turns.load(snapshot.current)
+    machine.engine.code.invalidate()
+    machine.engine.memory.flush_tlb()  # the CPU's registers may lead to its tables as before, and they have changed
+
+
+def _restore_cpu(cpu: Cpu, saved: CpuSnapshot) -> None:
+    cpu.end_read()
+    cpu.power, cpu.waiting, cpu.pending_start = AffinityState(saved.power), saved.waiting, saved.start
+    cpu.vcpu.uses_stage2 = saved.uses_stage2
+    cpu.vcpu.sysregs.writers[_CSSELR](saved.csselr)
+    if saved.registers is not None:
+        cpu.prepare()
+        cpu.vcpu.load_registers(saved.registers)

@@ -1,0 +1,1 @@
+"""Hearing of accesses: guarded pages and the guest's own debug registers."""

@@ -1,0 +1,1 @@
+"""Real firmware, fetched and built."""

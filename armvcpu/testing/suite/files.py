@@ -1,0 +1,97 @@
+"""The files of a suite's tests: fetched for `@NAME/FILE`, made for `@initramfs` and disks that the suite describes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copyfile
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
+
+from armvcpu.errors import ImageError, UsageError
+from armvcpu.machine.board.flash_banks import check_flash_file
+from armvcpu.machine.board.peripherals import READ_ONLY
+from armvcpu.testing.firmware import store
+from armvcpu.testing.firmware.disk import directories_of, fat_image
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
+from armvcpu.testing.suite.suite import map_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from armvcpu.testing.suite.suite import Case
+
+INITRAMFS = "@initramfs"
+_WRITABLE = ("disks", "vars")
+
+
+def real_files(options: dict[str, object], directory: Path) -> dict[str, object]:
+    """The options of a test with `@...` and disks as paths; what is made, or the guest may write, is in `directory`."""
+
+    def real(option: str, value: object) -> object:
+        file = real_file(value, directory)
+        is_fetched = isinstance(value, str) and value.startswith("@")
+        return copyfile(str(file), _new(directory)) if is_fetched and option in _WRITABLE else file
+
+    return map_files(options, real)
+
+
+def check_files(case: Case, where: str) -> None:
+    """UsageError with the place, before anything runs, for a file that is not there, can't be used, or be fetched."""
+
+    def check(option: str, value: object) -> object:
+        if isinstance(value, dict):
+            with _placed(f"{where}: test {case.name}: {option}"):
+                directories_of(value)
+        for name, file in value.items() if isinstance(value, dict) else [(option, value)]:
+            with _placed(f"{where}: test {case.name}: {name}"):
+                _check_file(option, str(file).removesuffix(READ_ONLY) if option == "disks" else str(file))
+        return value
+
+    map_files(case.options, check)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from error
+
+
+def _check_file(option: str, file: str) -> None:
+    if file.startswith("@"):
+        name, _, wanted = file[1:].partition("/")
+        if file != INITRAMFS and wanted not in {"", *(files := store.entry(name).files)}:
+            raise UsageError(f"{name} has no file {wanted!r}; it has {', '.join(files)}")
+    elif "\0" in file or (option != "vars" and not Path(file).exists()):
+        raise ImageError(file, "no such file", "check the path, which begins beside the suite")
+    elif Path(file).is_dir():
+        raise ImageError(file, "is a directory", "name a file in it")
+    elif option == "vars" and Path(file).exists():
+        check_flash_file(file, file)
+
+
+def real_file(value: object, directory: Path) -> object:
+    """The path of a file that a test names, or of a disk that its suite describes; what is made is in `directory`."""
+    if isinstance(value, dict):
+        return fat_image(_new(directory), {name: _file(file, directory) for name, file in value.items()})
+    return _file(value, directory) if isinstance(value, str) and value.startswith("@") else value
+
+
+def _file(value: str, directory: Path) -> Path:
+    if value == INITRAMFS:
+        store.fetch("busybox")
+        initramfs = _new(directory)
+        initramfs.write_bytes(busybox_initramfs(store.path("busybox")))
+        return initramfs
+    if not value.startswith("@"):
+        return Path(value)
+    name, _, file = value[1:].partition("/")
+    store.fetch(name)
+    return store.path(name, file or None)
+
+
+def _new(directory: Path) -> Path:
+    """A path in `directory` that is not there."""
+    return Path(mkdtemp(dir=directory), "file")

@@ -1,0 +1,223 @@
+"""Suites of firmware tests, as a TOML file describes them; docs/testing.md has the format.
+
+    [suite]
+    name = "boot"
+    [[test]]
+    name = "u-boot"
+    firmware = "@u-boot/u-boot.bin"
+    script = [{ expect = "any key" }, { send = "x" }, { expect = "=> " }, { sendline = "poweroff" }]
+
+What is wrong in it is one line with the file and the test, before anything runs.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from armvcpu.errors import UsageError
+from armvcpu.machine.board.sizes import parse_size
+from armvcpu.machine.config import MachineConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+STEPS = ("expect", "expect_exact", "send", "sendline", "wait")
+VERDICTS = ("off", "running")
+DISK = "@disk/"
+FILES = ("image", "firmware", "initrd", "dtb", "vars", "replay", "snapshot", "disks")
+"""The options that name files of the host; disks has several."""
+_OWN = {"name", "script", "timeout", "end", "status"}
+_OPTIONS = set(MachineConfig.__match_args__) - {"record"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a script: what to do, with what, and the patience for it in seconds."""
+
+    kind: str
+    text: str
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test: a machine, a script, and how it is to end."""
+
+    name: str
+    options: dict[str, Any]
+    script: tuple[Step, ...] = ()
+    timeout: float = 60.0
+    end: str = "off"
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Tests under one name."""
+
+    name: str
+    cases: tuple[Case, ...] = field(default=())
+
+
+def map_files(options: Mapping[str, Any], function: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """The options with `function(option, file)` in the place of each file."""
+
+    def mapped(key: str, value: Any) -> Any:
+        return tuple(function(key, each) for each in value) if isinstance(value, tuple) else function(key, value)
+
+    return {key: mapped(key, value) if key in FILES else value for key, value in options.items()}
+
+
+def load_suite(path: str | Path) -> Suite:
+    """Read a suite; UsageError with file and place where it is none."""
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: no TOML: {error}") from error
+    unknown = set(data) - {"suite", "disk", "test"}
+    if unknown:
+        words = "there are [suite], [disk.NAME] and [[test]]"
+        raise UsageError(f"{path}: no such table: {', '.join(sorted(unknown))}; {words}")
+    about, tests = data.get("suite", {}), data.get("test", [])
+    if not isinstance(about, dict) or not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
+        raise UsageError(f"{path}: [suite] is one table, and each [[test]] another")
+    wrong = set(about) - {"name", "timeout"}
+    if wrong:
+        raise UsageError(f"{path}: [suite] has no {', '.join(sorted(wrong))}; it has name and timeout")
+    if not isinstance(about.get("name", ""), str):
+        raise UsageError(f"{path}: [suite]: name = {about['name']!r}: it is text")
+    if not tests:
+        raise UsageError(f"{path}: no [[test]] in it; docs/testing.md has an example")
+    default = _seconds(about.get("timeout", 60.0), f"{path}: [suite]")
+    disks = _disks(data.get("disk", {}), path)
+    cases = [case for number, test in enumerate(tests, 1) for case in _cases(test, number, path, default, disks)]
+    names = [case.name for case in cases]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"{path}: two tests are called {twice!r}")
+    return Suite(str(about.get("name", path.stem)), tuple(cases))
+
+
+def _disks(tables: Any, path: Path) -> dict[str, dict[str, str]]:
+    """The files of each disk by their names on it; the runner makes it."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise UsageError(f"{path}: each [disk.NAME] is a table")
+    return {
+        name: {file: _file(value, path.parent, f"{path}: disk {name}: {file}") for file, value in table.items()}
+        for name, table in tables.items()
+    }
+
+
+def _cases(
+    test: dict[str, Any], number: int, path: Path, default: float, disks: dict[str, dict[str, str]]
+) -> Iterator[Case]:
+    name = test.get("name")
+    where = f"{path}: test {name or number}"
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"{where}: it needs a name")
+    for key in test:
+        if key not in _OWN | _OPTIONS:
+            raise UsageError(f"{where}: no option {key!r}; there are {', '.join(sorted(_OWN | _OPTIONS))}")
+    options = {key: _option(key, value, path.parent, where) for key, value in test.items() if key in _OPTIONS}
+    if "disks" in options:
+        options["disks"] = tuple(_disk(each, disks, where) for each in options["disks"])
+    if not options.keys() & {"image", "firmware"}:
+        raise UsageError(f"{where}: it needs an image or firmware")
+    end, status = test.get("end", "off"), test.get("status", 0)
+    if end not in VERDICTS:
+        raise UsageError(f"{where}: end is one of {', '.join(VERDICTS)}")
+    if type(status) is not int or not 0 <= status < 256:
+        raise UsageError(f"{where}: status is a number from 0 to 255")
+    script = _script(test.get("script", []), where)
+    timeout = _seconds(test.get("timeout", default), where)
+    cpus = options.pop("cpus", 1)
+    for count in _counts(cpus, where):
+        _check_machine({**options, "cpus": count}, where)
+        shown = f"{name}[{count}]" if isinstance(cpus, list) else name
+        yield Case(shown, {**options, "cpus": count}, script, timeout, end, status)
+
+
+def _counts(cpus: Any, where: str) -> list[int]:
+    """The numbers of CPUs that a test is for."""
+    counts: list[int] = cpus if isinstance(cpus, list) else [cpus]
+    if not counts or not all(type(count) is int for count in counts):
+        raise UsageError(f"{where}: cpus is a number or a list of numbers")
+    return counts
+
+
+def _option(key: str, value: Any, directory: Path, where: str) -> Any:
+    if key == "disks":
+        return tuple(_file(each, directory, where) for each in (value if isinstance(value, list) else [value]))
+    if key in FILES:
+        return _file(value, directory, where)
+    if key == "networks":
+        return tuple(value) if isinstance(value, list) else (value,)
+    if key == "memory" and isinstance(value, str):
+        try:
+            return parse_size(value)
+        except UsageError as error:
+            raise UsageError(f"{where}: memory: {error}") from error
+    return value
+
+
+def _check_machine(options: dict[str, Any], where: str) -> None:
+    """UsageError for options that can't be, or contradict each other.
+
+    A directory is looked for where the test runs, and the names of disks have been looked at.
+    """
+    later = {"semihosting_directory", "disks"}
+    try:
+        MachineConfig(**{key: value for key, value in options.items() if key not in later}).check()
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _disk(value: str, disks: dict[str, dict[str, str]], where: str) -> str | dict[str, str]:
+    """The disk that the suite describes, for `@disk/NAME`."""
+    if not value.startswith(DISK):
+        return value
+    name = value.removeprefix(DISK)
+    if name not in disks:
+        raise UsageError(f"{where}: no [disk.{name}] in the suite; there are {', '.join(disks) or 'none'}")
+    return disks[name]
+
+
+def _file(value: Any, directory: Path, where: str) -> str:
+    """A path beside the suite, or `@...`, which the runner fetches or makes."""
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"{where}: {value!r} is no file name")
+    return value if value.startswith("@") else str(directory / value)
+
+
+def _script(steps: Any, where: str) -> tuple[Step, ...]:
+    if not isinstance(steps, list):
+        raise UsageError(f"{where}: script is a list of steps")
+    made = []
+    for number, step in enumerate(steps, 1):
+        kinds = [kind for kind in STEPS if isinstance(step, dict) and kind in step]
+        if len(kinds) != 1 or set(step) - {kinds[0], "timeout"}:
+            raise UsageError(f"{where}: step {number} is none of {', '.join(STEPS)}, each perhaps with a timeout")
+        value, timeout = step[kinds[0]], step.get("timeout")
+        if kinds[0] == "wait":
+            value = str(_seconds(value, f"{where}: step {number}"))
+        if not isinstance(value, str):
+            raise UsageError(f"{where}: step {number}: {value!r} is no text")
+        if kinds[0] == "expect":
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise UsageError(f"{where}: step {number}: {value!r} is no regular expression: {error}") from error
+        made.append(Step(kinds[0], value, None if timeout is None else _seconds(timeout, f"{where}: step {number}")))
+    return tuple(made)
+
+
+def _seconds(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e9:
+        raise UsageError(f"{where}: {value!r} is no time in seconds")
+    return float(value)

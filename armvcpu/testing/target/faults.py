@@ -1,0 +1,136 @@
+"""Faults to inject into a machine under test: in memory, registers, interrupts, disks, and the power."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from armvcpu.devices.virtio.block import REQUEST, VirtioBlock
+from armvcpu.errors import UsageError
+from armvcpu.machine.board.memory import PAGE, RWX
+from armvcpu.machine.watching.guards import Guard
+from armvcpu.testing.target.guest_state import GuestState
+from armvcpu.testing.target.places import NotReachedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.devices.gic.state import InterruptBank
+
+PSTATE_A = 1 << 8
+
+
+@dataclass
+class DiskFailure:
+    """Requests of a disk that end in VIRTIO_BLK_S_IOERR; `failed` has (type, first sector, sectors) of those that did.
+
+    A request that has part in `sectors` fails as a whole, and neither reads nor writes.
+    """
+
+    kinds: frozenset[int]
+    sectors: range | None
+    left: int | None
+    """How many are still to fail; None: all."""
+    failed: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def fails(self, kind: int, sector: int, sectors: int) -> bool:
+        """Is it one of them?"""
+        if kind not in self.kinds or self.left == 0:
+            return False
+        if self.sectors is not None and kind != REQUEST.FLUSH:
+            touched = range(sector, sector + sectors)
+            if not any(at in self.sectors for at in touched):
+                return False
+        if self.left is not None:
+            self.left -= 1
+        self.failed.append((kind, sector, sectors))
+        return True
+
+    def heal(self) -> None:
+        """No more of them fail."""
+        self.left = 0
+
+
+class Faults(GuestState):
+    """The part of `Target` that injects faults."""
+
+    _healers: list[Callable[[], None]]
+
+    def inject_serror(self, iss: int = 0, timeout: float = 1.0) -> None:
+        """A physical SError (EC 0x2F), taken as soon as PSTATE.A is clear; NotReachedError where it stays set."""
+        end = time.monotonic() + timeout
+        while self.vcpu.state.pstate & PSTATE_A:
+            if time.monotonic() > end:
+                raise NotReachedError(f"PSTATE.A has been set for {timeout} s: the SError stays pending")
+            self.run(timeout=0.001)
+        self.vcpu.take_serror(iss)
+
+    def flip_register_bit(self, name: str, bit: int) -> None:
+        """A fault in a register."""
+        if not 0 <= bit < 64:
+            raise UsageError(f"flip_register_bit({name!r}, {bit}): a register has the bits 0 to 63")
+        self.set_register(name, self.register(name) ^ 1 << bit)
+
+    def poison(self, address: int) -> Callable[[], None]:
+        """Have accesses of a page of RAM end in external aborts, until the function that is returned is called.
+
+        The address is virtual where the guest's MMU maps it, else physical.
+        """
+        guard = Guard(frozenset({self.physical(address) & -PAGE}), RWX, None)
+        self.guards.add(guard)
+        return self._healed_by(lambda: self.guards.remove(guard))
+
+    # --- interrupts
+
+    def lose_interrupt(self, intid: int, count: int = 1, cpu: int = 0) -> Callable[[], None]:
+        """The next `count` assertions of an SPI's line, or of a CPU's PPI, don't reach the interrupt controller.
+
+        Each is lost until the device takes its line back. The function that is returned ends the fault.
+        """
+        if count < 1:
+            raise UsageError(f"lose_interrupt(count={count}): give 1 or more")
+        bank = self.board.gic.line_of(cpu, intid)
+        bank.lose(intid, count)
+        return self._healed_by(lambda: bank.lose(intid, 0))
+
+    def raise_interrupt(self, intid: int, cpu: int = 0) -> None:
+        """A spurious interrupt: an SPI, or a CPU's PPI, is pending once, whatever its device says."""
+        bank: InterruptBank = self.board.gic.line_of(cpu, intid)
+        bank.set_pending(1 << intid)
+        self.board.gic.update()
+
+    # --- disks
+
+    def fail_disk(
+        self,
+        index: int = 0,
+        *,
+        reads: bool = True,
+        writes: bool = True,
+        flushes: bool = False,
+        sectors: range | None = None,
+        count: int | None = None,
+    ) -> DiskFailure:
+        """Have requests of a disk fail (VIRTIO_BLK_S_IOERR): those that touch `sectors`, the next `count` of them."""
+        disks = [device for device in self.peripherals.virtio if isinstance(device, VirtioBlock)]
+        if not 0 <= index < len(disks):
+            raise UsageError(f"there is no disk {index}: this machine has {len(disks)}")
+        chosen = ((REQUEST.IN, reads), (REQUEST.OUT, writes), (REQUEST.FLUSH, flushes))
+        failure = DiskFailure(frozenset(kind for kind, fails in chosen if fails), sectors, count)
+        disks[index].failures.append(failure.fails)
+        self._healed_by(failure.heal)
+        return failure
+
+    def power_cut(self) -> None:
+        """The end without any warning: disks keep exactly what the guest has written."""
+        self.close()
+
+    def heal(self) -> None:
+        """End every fault that has been injected."""
+        while self._healers:
+            self._healers.pop()()
+
+    def _healed_by(self, heal: Callable[[], None]) -> Callable[[], None]:
+        self._healers.append(heal)
+        return heal

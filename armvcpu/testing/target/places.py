@@ -1,0 +1,155 @@
+"""Running a machine under test to a place: an address, an exit, an access, words on its console, a count."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, get_args
+
+from pexpect import EOF, TIMEOUT
+
+from armvcpu.errors import UsageError
+from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.testing.target.breakpoints import IMMEDIATE, Breakpoint
+from armvcpu.testing.target.guest_state import GuestState
+from armvcpu.vcpu import exits
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable
+
+    from armvcpu.testing.expect import Conversation
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
+
+REACHED, EXITED = "reached", "made the exit that was waited for"
+PLACES = "symbol, address, exit, read, write, pattern and instructions"
+
+
+class NotReachedError(AssertionError):
+    """The guest did not get where it was wanted."""
+
+
+class Places(GuestState):
+    """The part of `Target` that runs the guest to a place."""
+
+    talk: Conversation
+    timeout: float
+    _stops: set[int]
+    _awaited: str | None
+
+    def run_until(
+        self,
+        *,
+        symbol: str | None = None,
+        address: int | None = None,
+        exit: str | None = None,  # noqa: A002  the word for it
+        read: str | int | None = None,
+        write: str | int | None = None,
+        pattern: str | re.Pattern[str] | None = None,
+        instructions: int | None = None,
+        count: int = 1,
+        timeout: float | None = None,
+    ) -> None:
+        """Run until one of these has been reached or made, `count` times; NotReachedError otherwise.
+
+        At a symbol or address the instruction there has not been executed. `exit` is the name of a class in
+        `vcpu.exits`, as `Halt` or `MmioWrite`. `read` and `write` are a variable or address that is accessed; the
+        access has then been made. `pattern` is text on the console as it stands, or a compiled regular expression,
+        found as `expect_exact` and `expect` find it. `instructions` is how many more are executed, exactly.
+        """
+        places: list[tuple[object, Callable[[float], None]]] = [
+            (symbol, lambda end: self._run_to(self.symbols.address(str(symbol)), end, str(symbol))),
+            (address, lambda end: self._run_to(address or 0, end, f"{address:#x}")),
+            (exit, lambda end: self._run_to_exit(str(exit), end)),
+            (read, lambda end: self._run_to_access(read or 0, end, is_read=True)),
+            (write, lambda end: self._run_to_access(write or 0, end, is_read=False)),
+            (pattern, lambda end: self._run_to_text(pattern or "", end)),
+            (instructions, lambda end: self._run_on(instructions or 0, end)),
+        ]
+        given = [run for place, run in places if place is not None]
+        if len(given) != 1:
+            raise UsageError(f"run_until needs one of {PLACES}")
+        end = time.monotonic() + (self.timeout if timeout is None else timeout)
+        for _ in range(count):
+            given[0](end)
+
+    def count_instructions(self, start: str, end: str, timeout: float | None = None) -> int:
+        """How many the guest executes from its next arrival at the symbol `start` to that at `end`, exactly.
+
+        All CPUs' count. The machine counts from then on, which costs it a fifth.
+        """
+        self.engine.count_instructions()
+        self.run_until(symbol=start, timeout=timeout)
+        before = self.engine.instructions
+        self.run_until(symbol=end, timeout=timeout)
+        return self.engine.instructions - before - 1  # the BRK that ended it
+
+    # --- private ----------------------------------------------------------------------------------------------
+
+    def _run_to(self, address: int, end: float, name: str) -> None:
+        if self.vcpu.state.pc == address and (outcome := self.step()) is not None:
+            self._arrive(outcome, Ending.STOPPED, REACHED, name)
+        with ExitStack() as stack:
+            stack.enter_context(Breakpoint(self, address))
+            self._stops.add(address)
+            stack.callback(self._stops.discard, address)
+            self._run_to_end(end, Ending.STOPPED, REACHED, name)
+
+    def _run_to_exit(self, kind: str, end: float) -> None:
+        if kind not in (known := [each.__name__ for each in get_args(exits.Exit)]):
+            raise UsageError(f"no exit {kind!r}; there are {', '.join(known)}")
+        self._awaited = kind
+        try:
+            self._run_to_end(end, Ending.POWERED_OFF, EXITED, f"an exit {kind}")
+        finally:
+            self._awaited = None
+
+    def _run_to_access(self, where: str | int, end: float, *, is_read: bool) -> None:
+        what = f"a {'read' if is_read else 'write'} of {where if isinstance(where, str) else hex(where)}"
+        with self.watch(where, read=is_read, write=not is_read) as watch:
+            watch.on_access = lambda _access: self.end(Outcome.of(Ending.STOPPED, REACHED))
+            self._run_to_end(end, Ending.STOPPED, REACHED, what)
+
+    def _run_to_text(self, pattern: str | re.Pattern[str], end: float) -> None:
+        left = max(0.0, end - time.monotonic())
+        is_text = isinstance(pattern, str)
+        try:
+            if is_text:
+                self.talk.expect_exact(pattern, timeout=left)
+            else:
+                self.talk.expect(pattern, timeout=left)
+        except (EOF, TIMEOUT) as why:
+            reason = "time-out" if isinstance(why, TIMEOUT) or self.talk.outcome is None else self.talk.outcome.reason
+            shown = repr(pattern if isinstance(pattern, str) else pattern.pattern)
+            raise NotReachedError(f"{shown} was not reached: {reason}\n{self.talk}") from None
+
+    def _run_on(self, instructions: int, end: float) -> None:
+        if instructions < 1:
+            raise UsageError(f"run_until(instructions={instructions}): give 1 or more")
+        self.engine.count_instructions()
+        last = self.engine.instructions + instructions
+        outcome = self.run(timeout=max(0.001, end - time.monotonic()), max_instructions=instructions)
+        if outcome.ending is not Ending.LIMIT or self.engine.instructions != last:
+            self._arrive(outcome, None, "", f"the end of {instructions} instructions")
+
+    def _run_to_end(self, end: float, ending: Ending, reason: str, name: str) -> None:
+        self._arrive(self.run(timeout=max(0.001, end - time.monotonic())), ending, reason, name)
+
+    def _arrive(self, outcome: Outcome, ending: Ending | None, reason: str, name: str) -> None:
+        """NotReachedError unless the run has ended so."""
+        if (outcome.ending, outcome.reason) == (ending, reason):
+            return
+        if outcome.ending is not Ending.LIMIT:
+            self.talk.outcome = outcome
+        raise NotReachedError(f"{name} was not reached: {outcome.reason}\n{self.talk}")
+
+    def _on_breakpoint(self, vcpu: Aarch64VCpu, immediate: int) -> bool:
+        if immediate != IMMEDIATE or vcpu.state.pc not in self._stops:
+            return False
+        self.end(Outcome.of(Ending.STOPPED, REACHED))
+        self.engine.leave()
+        return True
+
+    def _hear_exit(self, reason: exits.Exit) -> None:
+        if self._awaited == type(reason).__name__:
+            self.quit(EXITED)

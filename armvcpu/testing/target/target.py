@@ -1,0 +1,113 @@
+"""A machine under test: a `Machine` with expect and send, assertions on what the guest did, and faults to inject.
+
+with Target("image.elf") as target:
+    target.expect_exact("=> ")
+    target.sendline("version")
+    target.run_until(symbol="panic", timeout=5)
+    assert target.symbol("counter").u32 == 3
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from armvcpu.debug.crash import crash_report
+from armvcpu.errors import UsageError
+from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.testing.expect import TIMER_HZ, Conversation, ExpectConsole
+from armvcpu.testing.target.faults import Faults
+from armvcpu.testing.target.places import NotReachedError, Places
+from armvcpu.testing.target.recorder import Access, Call, Recorder, Taken
+
+if TYPE_CHECKING:
+    from armvcpu.machine.config import PathLike
+    from armvcpu.machine.snapshots.snapshot import Snapshot
+
+__all__ = ["NotReachedError", "Target"]
+
+TIMEOUT = 30.0
+
+
+class Target(Places, Faults):
+    """The machine; `timeout` is the patience of `expect` and `run_until`, seconds, unless they are given another.
+
+    `record` keeps exits, calls and exceptions for assertions; a guest pays a few per cent for it. Where it is the name
+    of a file, what is typed is kept there besides, for `replay`.
+    """
+
+    def __init__(
+        self, image: Any = None, *, record: bool | PathLike = True, timeout: float = TIMEOUT, **options: Any
+    ) -> None:
+        self.typed = ExpectConsole()
+        if not isinstance(record, bool):
+            options["record"] = record
+        super().__init__(image, console=self.typed, **options)
+        self.timeout = timeout
+        self._start_talk()
+        self.recorder = Recorder(self.name_of, self._hear_exit)
+        if record is not False:
+            self.observe(self.recorder)
+        self._stops = set()
+        self._awaited = None
+        self._healers = []
+        for cpu in self.cpus:
+            cpu.vcpu.hear_breakpoints(self._on_breakpoint)
+
+    def _start_talk(self) -> None:
+        self.talk = Conversation(self, self.typed, self.timeout)
+        self.expect, self.expect_exact, self.ask = self.talk.expect, self.talk.expect_exact, self.talk.ask
+        self.send, self.sendline, self.sendcontrol = self.talk.send, self.talk.sendline, self.talk.sendcontrol
+
+    # --- what the guest says
+
+    @property
+    def output(self) -> str:
+        """All that it has printed."""
+        return self.typed.output.decode(errors="replace").replace("\r", "")
+
+    @property
+    def before(self) -> str:
+        """What it printed before the last match."""
+        return str(self.talk.before).replace("\r", "")
+
+    def guest_seconds(self) -> float:
+        """The guest's own time: CNTVCT_EL0 in seconds."""
+        return self.cpus[0].virtual_count() / TIMER_HZ
+
+    def finish(self, timeout: float | None = None) -> Outcome:
+        """Run to the guest's end; NotReachedError where it does not end."""
+        if self.talk.outcome is None:
+            outcome = self.run(timeout=self.timeout if timeout is None else timeout)
+            if outcome.ending is Ending.LIMIT:
+                raise NotReachedError(f"the guest did not end: {outcome.reason}\n{self.talk}")
+            self.talk.outcome = outcome
+        return self.talk.outcome
+
+    def describe_end(self, outcome: Outcome) -> str:
+        """How the guest ended, with the crash report where it crashed."""
+        if outcome.ending is Ending.CRASHED:
+            return f"{outcome.reason}\n{crash_report(self, outcome.reason).render()}"
+        return outcome.reason
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Return to a state; what was said and recorded since is past, and faults are healed. Watches go on."""
+        self.heal()
+        super().restore(snapshot)
+        self.typed.new_output()
+        self._start_talk()
+
+    # --- what it did
+
+    def exceptions_at(self, symbol: str) -> list[Taken]:
+        """The exceptions that the guest took inside a function."""
+        return [taken for taken in self.recorder.exceptions if self.symbols.format(taken.elr).split("+")[0] == symbol]
+
+    def calls(self, function_id: int) -> list[Call]:
+        """The HVCs and SMCs with this function identifier."""
+        return [call for call in self.recorder.calls if call.function_id == function_id]
+
+    def mmio(self, device: str) -> list[Access]:
+        """The accesses of a device, as `pl011`; of a machine with `exact_mmio`."""
+        if not self.config.exact_mmio:
+            raise UsageError("device accesses are heard of with exact_mmio=True only, since they cost much")
+        return [access for access in self.recorder.accesses if access.name.split(".")[0] == device]

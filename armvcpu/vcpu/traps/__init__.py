@@ -1,0 +1,1 @@
+"""What EL2 does with a trap, by exception class."""

@@ -1,0 +1,135 @@
+"""The exception layer: what EL2 does with a trap, by exception class.
+
+Exceptions that the guest takes itself, at EL1, are entered by the engine. What comes here is for EL2, or one that
+somebody has asked about: semihosting, a debugger's BRK, a register that nobody knows. A handler changes the vCPU's
+state and returns, and the guest goes on; or it makes an exit, and `Aarch64VCpu.run()` returns it. The guest never
+brings the host down: what no row knows becomes its own UNDEFINED exception. DDI 0487 D1.3, D17.2.37 (ESR_EL2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
+from armvcpu.arch.esr import has_far
+from armvcpu.arch.esr_words import describe_esr
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.engine.api import STORM_LIMIT, TARGET_AARCH32
+from armvcpu.errors import GuestCrash, Unmodelled
+from armvcpu.vcpu.exits import Halt
+from armvcpu.vcpu.traps.aborts import Stage2Aborts
+from armvcpu.vcpu.traps.calls import CallTraps
+from armvcpu.vcpu.traps.registers import UNDEFINED_ESR, SysRegTraps
+
+if TYPE_CHECKING:
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
+
+HLT_SEMIHOSTING = 0xD45E_0000  # HLT #0xF000
+
+CallHandler = Callable[["Aarch64VCpu"], "int | None"]
+"""Answers a call inside the trap: gets the vCPU (arguments in its registers), gives x0, or None to leave it."""
+TrapHandler = Callable[[int, int], None]
+"""One row's: gets ESR and FAR."""
+
+
+class TrapHandlers:
+    """A user's Python that answers inside the trap: no exit, a third of the time. Calls are by number."""
+
+    __slots__ = ("breakpoint", "hypercalls", "semihosting", "smc")
+
+    def __init__(self) -> None:
+        self.hypercalls: dict[int, CallHandler] = {}
+        self.smc: dict[int, CallHandler] = {}
+        self.semihosting: Callable[[Aarch64VCpu], None] | None = None
+        self.breakpoint: Callable[[Aarch64VCpu, int], bool] | None = None
+        """Asked at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
+
+
+class ExceptionLayer:
+    """The trap handler of one vCPU."""
+
+    def __init__(self, vcpu: Aarch64VCpu) -> None:
+        self._vcpu = vcpu
+        self.aborts = Stage2Aborts(vcpu)
+        self._registers = SysRegTraps(vcpu)
+        calls = CallTraps(vcpu)
+        self._to_el2 = _table(
+            self._unknown_trap,
+            {
+                EC.WFX: self._wfx,
+                EC.HVC64: calls.hvc,
+                EC.SMC64: calls.smc,
+                EC.MSR_MRS: self._registers.msr_mrs,
+                EC.IABT_LOWER: self.aborts.instruction_abort,
+                EC.DABT_LOWER: self.aborts.data_abort,
+            },
+        )
+        self._to_el1 = _table(
+            self._take_exception, {EC.UNKNOWN: self._undefined_instruction, EC.BRK64: self._breakpoint}
+        )
+
+    def on_trap(self, target: int, esr: int, far: int) -> None:
+        """The engine's trap handler: one look into a table."""
+        if target == 2:
+            self._to_el2[esr >> 26](esr, far)
+        elif target == TARGET_AARCH32:
+            raise Unmodelled(
+                f"the guest executes AArch32 code after an ERET to AArch32 state (ESR {esr:#010x}); no presented CPU"
+                " has AArch32 (ID_AA64PFR0_EL1.EL0 = 1)"
+            )
+        else:
+            self._to_el1[esr >> 26](esr, far)
+
+    def on_entry(self) -> None:
+        """The guest has taken an exception at EL1, and somebody asked; or it takes one in its own vector for ever."""
+        vcpu = self._vcpu
+        last = vcpu.engine.last_exception
+        vector = vcpu.state.pc
+        if vcpu.observer is not None:
+            far = last.far if has_far(last.esr) else None
+            vcpu.observer.exception(vcpu.vcpu_id, last.elr, 1, last.esr, far, vector)
+        if last.storm >= STORM_LIMIT:
+            raise GuestCrash(
+                f"endless exception loop: the vector at {vector:#x} raises the exception it is to handle; "
+                f"it began at {last.elr_before_storm:#x} with: {describe_esr(last.esr_before_storm)}"
+            )
+
+    # --- rows of the table for EL2 ----------------------------------------------------------------------------
+
+    def _unknown_trap(self, _esr: int, _far: int) -> None:
+        """No row: EL2 asked for no such trap, so the guest sees what it would see without EL2."""
+        self._vcpu.engine.take_exception(UNDEFINED_ESR)
+
+    def _wfx(self, esr: int, _far: int) -> None:
+        """WFI waits, so it is an exit; a WFE that EL2 traps (TWE) is stepped over."""
+        state = self._vcpu.state
+        state.set_pc(state.pc + 4)
+        if not esr & 1:
+            self._vcpu.exit(Halt())
+
+    # --- rows of the table for EL1 ----------------------------------------------------------------------------
+
+    def _take_exception(self, esr: int, far: int) -> None:
+        self._vcpu.engine.take_exception(esr, far)
+
+    def _undefined_instruction(self, esr: int, far: int) -> None:
+        """EC 0: semihosting, or an access to a register that the engine lacks."""
+        vcpu = self._vcpu
+        word = vcpu.fetch_word()
+        if word == HLT_SEMIHOSTING and vcpu.handlers.semihosting is not None:
+            vcpu.handlers.semihosting(vcpu)
+        elif word is None or not self._registers.emulate(word):
+            self._take_exception(esr, far)
+
+    def _breakpoint(self, esr: int, far: int) -> None:
+        """BRK: a debugger's, where there is one that says so, else the guest's own."""
+        handler = self._vcpu.handlers.breakpoint
+        if handler is None or not handler(self._vcpu, esr & 0xFFFF):
+            self._take_exception(esr, far)
+
+
+def _table(default: TrapHandler, rows: dict[EC, TrapHandler]) -> list[TrapHandler]:
+    table = [default] * 64
+    for ec, handler in rows.items():
+        table[ec] = handler
+    return table
