@@ -10,7 +10,7 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the same names as in _HOME, for type checkers
     from armvcpu.machine.console.port import MemoryConsole as MemoryConsole
     from armvcpu.machine.machine import Machine as Machine
-    from armvcpu.machine.running.outcome import Outcome as Outcome
+    from armvcpu.machine.outcome import Outcome as Outcome
     from armvcpu.vcpu.addrspace import AddressSpace as AddressSpace
     from armvcpu.vcpu.addrspace import MappingFlags as MappingFlags
     from armvcpu.vcpu.context_frame import GuestSystemRegisters as GuestSystemRegisters
@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Machine": "armvcpu.machine.machine",
     "MemoryConsole": "armvcpu.machine.console.port",
-    "Outcome": "armvcpu.machine.running.outcome",
+    "Outcome": "armvcpu.machine.outcome",
     "Aarch64VCpu": "armvcpu.vcpu.vcpu",
     "Aarch64VCpuCreateConfig": "armvcpu.vcpu.vcpu",
     "Aarch64VCpuSetupConfig": "armvcpu.vcpu.vcpu",

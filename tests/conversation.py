@@ -8,7 +8,7 @@ from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 
 if TYPE_CHECKING:
-    from armvcpu.machine.running.outcome import Outcome
+    from armvcpu.machine.outcome import Outcome
 
 HEARD = "heard what was waited for"
 

@@ -12,7 +12,7 @@ import pytest
 from conversation import Conversation
 
 from armvcpu.errors import ImageError
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 from armvcpu.testing.firmware import store
 from armvcpu.testing.firmware.initramfs import busybox_initramfs
 

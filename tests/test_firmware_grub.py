@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conversation import Conversation
 
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 from armvcpu.testing.firmware import store
 from armvcpu.testing.firmware.disk import fat_image
 from armvcpu.testing.firmware.initramfs import busybox_initramfs

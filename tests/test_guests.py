@@ -12,7 +12,7 @@ from armvcpu.arch.registers import by_name
 from armvcpu.debug.crash import crash_report
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
-from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu

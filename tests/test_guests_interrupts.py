@@ -9,7 +9,7 @@ import pytest
 
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
-from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.outcome import Ending, Outcome
 
 GUESTS = Path(__file__).parents[1] / "guests" / "bin"
 TIMEOUT = 120

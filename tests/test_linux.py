@@ -19,7 +19,7 @@ from machine.image_bytes import make_zboot
 from armvcpu import Machine, MemoryConsole
 from armvcpu.arch.idregs import model, presented
 from armvcpu.arch.registers import by_name
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 from armvcpu.testing.firmware import store
 from armvcpu.testing.firmware.initramfs import VIRTIO_MODULES, busybox_initramfs
 

@@ -12,7 +12,7 @@ import pytest
 
 from armvcpu import Machine, MemoryConsole
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 from armvcpu.machine.snapshots import snapshot_file
 from armvcpu.testing.firmware.store import fetch, path
 from armvcpu.testing.target.target import Target

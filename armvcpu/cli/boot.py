@@ -13,7 +13,7 @@ from armvcpu.cli.snapshots import SnapshotFiles
 
 if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
-    from armvcpu.machine.running.outcome import Outcome
+    from armvcpu.machine.outcome import Outcome
 
 DEBUG, INFO = 10, 20
 """As `logging` has them."""
@@ -90,7 +90,7 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
 def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
     """Say how it ended, where that is not plain; returns the exit status."""
     from armvcpu.machine.console.output import BufferedOutput  # noqa: PLC0415
-    from armvcpu.machine.running.outcome import Ending  # noqa: PLC0415
+    from armvcpu.machine.outcome import Ending  # noqa: PLC0415
 
     crash = None
     if outcome.ending is Ending.CRASHED:

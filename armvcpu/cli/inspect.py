@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from armvcpu.devices.dtnode import DtValue
-    from armvcpu.machine.boot.image import LoadedImage, MemoryMap
+    from armvcpu.machine.board.memory_map import MemoryMap
+    from armvcpu.machine.boot.image import LoadedImage
 
 # What firmware and kernels say of themselves, as a string in the image.
 _BANNERS = (
@@ -69,7 +70,8 @@ def gather(file: str) -> dict[str, Any]:
 
 def _largest_board() -> MemoryMap:
     """The memory of the board with all the RAM it can have, so that only what never fits is refused."""
-    from armvcpu.machine.boot.image import GIB, MIB, MemoryMap, Region  # noqa: PLC0415
+    from armvcpu.machine.board.memory_map import MemoryMap, Region  # noqa: PLC0415
+    from armvcpu.machine.boot.image import GIB, MIB  # noqa: PLC0415
 
     flash = tuple(Region(f"flash bank {n}", n * 64 * MIB, 64 * MIB) for n in range(2))
     return MemoryMap(Region("RAM", GIB, 255 * GIB), flash)

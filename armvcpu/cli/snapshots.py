@@ -11,7 +11,7 @@ from armvcpu.errors import UsageError
 if TYPE_CHECKING:
     from armvcpu.machine.console.stdio import StdioConsole
     from armvcpu.machine.machine import Machine
-    from armvcpu.machine.running.outcome import Outcome
+    from armvcpu.machine.outcome import Outcome
 
 REACHED = "the guest has printed what --snapshot-at waits for"
 

@@ -1,4 +1,4 @@
-"""The machine: a board, its memory, its CPUs and Python's handlers, put together.
+"""The machine: a façade over its parts (`parts.py`), its run loop and Python's handlers.
 
     with Machine("guest.elf") as machine:
         @machine.on_hypercall(0xC600_0001)
@@ -7,52 +7,42 @@
         outcome = machine.run(timeout=10)
 
 What is hot never comes here: devices, registered handlers and firmware services answer inside the trap. What comes out
-of it goes through `run_loop.py`.
+of it goes through `running/run_loop.py`.
 """
 
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, Self
-from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
-from armvcpu.machine.board.bus import Bus
-from armvcpu.machine.board.flash_banks import FlashBank
-from armvcpu.machine.board.interrupts import Lines, connect_gic
-from armvcpu.machine.board.memory import GuestMemory, new_address_space
-from armvcpu.machine.board.peripherals import Peripherals
-from armvcpu.machine.board.virt import RAM_BASE, Wiring, virt_board
-from armvcpu.machine.boot.loader import BootRequest, plan_boot
+from armvcpu.errors import StateError
 from armvcpu.machine.config import MachineConfig
-from armvcpu.machine.console.feed import ConsoleInput
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.handlers import Handlers
-from armvcpu.machine.host import Host
-from armvcpu.machine.running.clock import HostClock, InstructionClock
-from armvcpu.machine.running.cpus import Cpu
-from armvcpu.machine.running.inputs import open_input
+from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.parts import assemble
+from armvcpu.machine.running.actions import Actions
+from armvcpu.machine.running.outside import Outside
+from armvcpu.machine.running.power import Power
 from armvcpu.machine.running.run_loop import RunLoop
-from armvcpu.machine.running.stage2 import Stage2
-from armvcpu.machine.watched import Watched
-from armvcpu.machine.watching.guards import Guards
-from armvcpu.machine.watching.self_debug import SelfDebug
-from armvcpu.vcpu.exits import Nothing
-from armvcpu.vcpu.pcpu import Aarch64PerCpu, unicorn_engine
-from armvcpu.vcpu.psci import Psci
-from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from armvcpu.vcpu.pcpu import unicorn_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from armvcpu.engine.api import IoRead, IoWrite
+    from armvcpu.machine.boot.loader import BootPlan
+    from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.console.port import Console
-    from armvcpu.machine.running.clock import Clock
-    from armvcpu.machine.running.outcome import Outcome
-    from armvcpu.machine.running.turns import Turns
-    from armvcpu.machine.semihosting.operations import Semihosting
+    from armvcpu.machine.handlers import F
+    from armvcpu.machine.running.cpu import Cpu
     from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.vcpu.exits import Exit
+    from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import EngineFactory
+    from armvcpu.vcpu.traps.exception import CallHandler
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
-class Machine(Host, Watched, Handlers):
+class Machine:
     """One `virt` machine. `Machine(image, **options)`: the options are MachineConfig's fields."""
 
     def __init__(
@@ -66,128 +56,47 @@ class Machine(Host, Watched, Handlers):
         self.config = MachineConfig(image=image, **options)
         self.config.check()
         self.console: Console = console if console is not None else MemoryConsole()
-        self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
-        lines = Lines(self.config.cpus)
-        self.clock: Clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
-        self.pcpu, self.cpus = Aarch64PerCpu(0, engine_factory), list[Cpu]()
-        self._semihosting: Semihosting | None = None
-        self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
+        self.parts = parts = assemble(self.config, self.console, engine_factory)
+        self.board, self.memory, self.bus, self.space = parts.board, parts.memory, parts.bus, parts.space
+        self.engine, self.cpus, self.clock = parts.engine, parts.turns.cpus, parts.clock
+        self.handlers = Handlers(parts.boot, parts.bus, parts.engine, parts.turns)
+        self._power = Power(
+            parts.boot, parts.board, parts.memory, parts.engine, parts.turns, parts.self_debug.reset
+        )  # fmt: skip
+        self._loop = RunLoop(
+            parts.turns, parts.clock, parts.schedule, parts.attention, parts.end, parts.count,
+            Outside(
+                parts.console, parts.inputs, parts.feed, parts.board.uart, parts.peripherals.console,
+                parts.peripherals.sources, parts.attention, parts.end,
+            ),
+            Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
+            (parts.guards, parts.self_debug),
+        )  # fmt: skip
         try:
-            self._assemble(lines)
+            self._begin()
         except BaseException:  # else files, programs and the engine would live as long as the traceback
-            self._release()
+            parts.held.close()
             raise
 
-    # --- construction -----------------------------------------------------------------------------------------
-
-    def _assemble(self, lines: Lines) -> None:
-        """The board, the engine and the CPUs around the peripherals, and the image in memory."""
-        wiring = Wiring(
-            self.console.write, self.memory.flash, lines, self.memory,
-            self.peripherals.virtio, self.config.virtio_version, self.clock.unix, self.config.gic,
-        )  # fmt: skip
-        self.board = virt_board(self.config.memory, wiring, self.config.cpu_model)
-        self.plan = plan_boot(self._boot_request())
-        self.board.fw_cfg.add_boot(self.plan.fw_cfg)
-        for address, data in self.plan.writes:
-            if address < RAM_BASE:
-                self.memory.flash[0].load(data)
-        self.pcpu.hardware_enable()
-        self.engine = self.pcpu.engine
-        self.space = new_address_space(self.engine, PRIVATE_BASE + TABLES_OFFSET)
-        exact, is_lazy = self.config.exact_mmio, not self.clock.repeats  # a fault more would be another run
-        self.memory.attach(self.engine, self.space, exact_mmio=exact, is_lazy=is_lazy)
-        self.bus = Bus(self.engine, self.space, self._on_mmio_access if exact else None, is_lazy=is_lazy)
-        self.bus.attach(self.board.slots)
-        for flash, bank in zip(self.board.flash, self.memory.flash, strict=True):
-            flash.on_array = bank.show
-            if bank.shows_device and (window := self.bus.find(bank.base)):
-                self.bus.map(window)
-        self.guards, self.self_debug = Guards(self), SelfDebug(self)
-        self.stage2 = Stage2(self)
-        snapshot = self._open_snapshot()
-        self.inputs = open_input(self.config, self.console, self.clock)  # a recording begins when the rest can be had
-        self.console_input = ConsoleInput(self.inputs, self.board.uart, self.peripherals.console)
-        self.cpus += (
-            Cpu(index, self._new_vcpu(index, mpidr), self.pcpu, self.clock)
-            for index, mpidr in enumerate(self.board.mpidrs)
-        )
-        self.clock.attach(self.engine)
-        connect_gic(self.board.gic, self.cpus)
-        lines.connect(self.cpus)
-        self.cpus[0].bind()
-        self._loop = RunLoop(self)
-        if self.clock.repeats:
-            for cpu in self.cpus:
-                cpu.answer_counts(self._loop.note_count_read)
+    def _begin(self) -> None:
+        """The image in memory, or the state of a snapshot's file."""
         if self.config.semihosting:
             from armvcpu.machine.semihosting.attach import attach_semihosting  # noqa: PLC0415  for a fast start
 
-            self._semihosting = attach_semihosting(self)
-        self._start_image()
-        if snapshot is not None:
+            self.parts.held.callback(attach_semihosting(self.parts).close)
+        self._power.start_image()
+        if self.config.snapshot is not None:
+            from armvcpu.machine.snapshots.snapshot_file import load_for  # noqa: PLC0415  most start at power-on
+
+            snapshot = load_for(self.parts, self.config.snapshot)
             Machine.restore(self, snapshot)  # of a subclass nothing is there yet
             snapshot.close()
-
-    def _open_snapshot(self) -> Snapshot | None:
-        if self.config.snapshot is None:
-            return None
-        from armvcpu.machine.snapshots.snapshot_file import load_for  # noqa: PLC0415  most machines start at power-on
-
-        return load_for(self, self.config.snapshot)
-
-    def _boot_request(self) -> BootRequest:
-        config = self.config
-        return BootRequest(
-            self.board.memory_map(), self.board.device_tree(), image=config.image, firmware=config.firmware,
-            initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
-            chosen={"rng-seed": self.clock.random(32)},
-        )  # fmt: skip
-
-    def _new_vcpu(self, index: int, mpidr: int) -> Aarch64VCpu:
-        config = Aarch64VCpuCreateConfig(
-            mpidr_el1=mpidr, dtb_addr=self.plan.x0, cpu_model=self.config.cpu_model, gicv3=self.config.gic == 3,
-            pmu=True,
-        )  # fmt: skip
-        vcpu = Aarch64VCpu(0, index, config, hal=self)
-        vcpu.setup(Aarch64VCpuSetupConfig(passthrough_interrupt=True))  # by the board's own interrupt controller
-        vcpu.set_ept_root(self.space.root, self.space.vtcr, self.stage2.handle_fault)
-        self.stage2.attach(vcpu)
-        self.self_debug.attach(vcpu)
-        Psci(self).register(vcpu.services)
-        return vcpu
-
-    @property
-    def vcpu(self) -> Aarch64VCpu:
-        """The vCPU that runs, or ran last."""
-        return self._loop.cpu.vcpu
-
-    def _start_image(self) -> None:
-        """Memory and registers as the boot plan wants them."""
-        for address, data in self.plan.writes:
-            if address >= RAM_BASE:
-                self.memory.write(address, data)
-        for address, size in self.plan.zeroes:
-            self.memory.write(address, bytes(size))
-        self.engine.code.invalidate()
-        self.vcpu.set_entry(self.plan.entry)
-        self.vcpu.set_gpr(0, self.plan.x0)
+        self.parts.inputs.begin()
 
     def close(self) -> None:
-        """Free the engine; the machine can't run after."""
-        self.inputs.close(self._loop.last_outcome if self.can_go_on else None)
-        self._release()
-
-    def _release(self) -> None:
-        """What there is of the machine, however far it was put together."""
-        self.peripherals.close()
-        if self._semihosting is not None:
-            self._semihosting.close()
-        for cpu in self.cpus:
-            if cpu.is_bound:
-                cpu.vcpu.unbind()
-        if self.pcpu.is_enabled():
-            self.pcpu.hardware_disable()
+        """Free the engine and close files; the machine can't run after. May be called twice."""
+        self.parts.inputs.close(self.parts.end.last if self.can_go_on else None)
+        self.parts.held.close()
 
     def __enter__(self) -> Self:
         return self
@@ -203,14 +112,34 @@ class Machine(Host, Watched, Handlers):
 
     def step(self) -> Outcome | None:
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
-        self._loop.outcome = None
-        reason = self.vcpu.step()
-        return self._loop.act_on(self.self_debug.serve() if isinstance(reason, Nothing) else reason)
+        return self._loop.step()
+
+    def end(self, outcome: Outcome) -> None:
+        """From a handler in the trap: this is how the run ends, before the guest's next instruction."""
+        self.parts.end.by_guest(outcome)
+        self.engine.leave()
+
+    def interrupt(self, signal: int) -> None:
+        """From a signal handler: end the run with status 128 + `signal`."""
+        self.parts.end.by_host(Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal))
+
+    def quit(self, reason: str = "ended from the console") -> None:
+        """From any thread, or from a handler in the trap: end the run with status 0."""
+        self.parts.end.by_host(Outcome.of(Ending.POWERED_OFF, reason))
+
+    def reset(self) -> None:
+        """SYSTEM_RESET, between two runs: devices and CPUs start anew; RAM keeps what the image does not overwrite."""
+        self._power.reset()
 
     @property
-    def wanted_end(self) -> Outcome | None:
-        """How a handler wants the run to end."""
-        return self._loop.outcome
+    def is_running(self) -> bool:
+        """Does the guest run now?"""
+        return self._loop.is_running
+
+    @property
+    def can_go_on(self) -> bool:
+        """Has there been no run yet, or has the last one ended by the host: time-out, limit, signal or quit?"""
+        return self.parts.end.can_go_on
 
     @property
     def repeats(self) -> bool:
@@ -220,76 +149,123 @@ class Machine(Host, Watched, Handlers):
     @property
     def instructions(self) -> int | None:
         """How many were executed since power-on; None where a run has not been counted."""
-        return self._loop.instructions
+        return self.parts.count.value
 
     @property
     def last_exits(self) -> Sequence[tuple[int, Exit]]:
         """(PC, exit) of the last ones."""
         return self._loop.last_exits
 
-    # --- snapshots
+    # --- snapshots --------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """The machine's state now, between two runs."""
+        """The machine's state now, between two runs; StateError during one."""
         from armvcpu.machine.snapshots.snapshot import take  # noqa: PLC0415  for a fast start
 
-        return take(self)
+        self._forbid_running("taken")
+        return take(self.parts)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Return to a state of this machine, or of one of the same kind; UsageError where it is another."""
         from armvcpu.machine.snapshots.snapshot import restore  # noqa: PLC0415
 
-        restore(self, snapshot)
-        self.stage2.settle()
+        self._forbid_running("restored")
+        restore(self.parts, snapshot)
+
+    def _forbid_running(self, what: str) -> None:
+        if self.is_running:
+            raise StateError(f"a snapshot is {what} between two runs: end the run first")
+
+    # --- looking in -------------------------------------------------------------------------------------------
 
     @property
-    def can_go_on(self) -> bool:
-        """Has there been no run yet, or has the last one ended by the host: time-out, limit, signal or quit?"""
-        return self._loop.can_go_on
-
-    @property
-    def is_running(self) -> bool:
-        """Does the guest run now?"""
-        return self._loop.is_running
+    def vcpu(self) -> Aarch64VCpu:
+        """The vCPU that runs, or ran last."""
+        return self.parts.turns.cpu.vcpu
 
     @property
     def current_cpu(self) -> Cpu:
         """The CPU that the engine has loaded, or had last."""
-        return self._loop.cpu
+        return self.parts.turns.cpu
 
     @property
-    def turns(self) -> Turns:
-        """Which CPU has the engine."""
-        return self._loop.turns
+    def plan(self) -> BootPlan:
+        """What was put where before the first instruction."""
+        return self.parts.boot.plan
 
-    def restart_count(self, instructions: int | None) -> None:
-        """Go on counting from here."""
-        self._loop.restart_count(instructions)
+    @property
+    def symbols(self) -> Symbols:
+        """The image's symbols; empty for an image without any."""
+        return self.handlers.symbols
 
-    def reset(self) -> None:
-        """SYSTEM_RESET: devices and CPUs start anew, RAM keeps what the image does not overwrite."""
-        for slot in self.board.slots:
-            slot.device.reset()
-        self.board.gic.reset()
-        for cpu in self.cpus:
-            cpu.reset()
-        self.self_debug.reset()
-        self._loop.turns.switch_to(self.cpus[0])
-        self._start_image()
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes of guest-physical memory; UsageError where there is none."""
+        return self.memory.read(address, size)
 
-    def end(self, outcome: Outcome) -> None:
-        """From a handler in the trap that makes an exit: this is how the run ends."""
-        self._loop.outcome = outcome
+    def write(self, address: int, data: bytes) -> None:
+        """Write guest-physical memory; code that was translated from it is forgotten."""
+        self.memory.write(address, data)
 
-    def interrupt(self, signal: int) -> None:
-        """From a signal handler: end the run with status 128 + `signal`."""
-        self._loop.signal = signal
-        self._loop.attend()
+    def read_virtual(self, address: int, size: int) -> bytes | None:
+        """`size` bytes at a guest-virtual address as the guest would read them, or None where it could not."""
+        return self.engine.memory.read_virtual(address, size)
 
-    def quit(self, reason: str = "ended from the console") -> None:
-        """From any thread, or from a handler in the trap: end the run with status 0."""
-        self._loop.quit_reason = reason
-        self._loop.attend()
+    def physical(self, address: int) -> int:
+        """The physical address behind a virtual one, which may be physical itself where the guest maps nothing."""
+        found = self.engine.memory.translate(address)
+        return address if found is None else found
+
+    def name_of(self, address: int) -> str:
+        """The device and register at a guest-physical address, as `pl011.UARTDR`; empty where there is none."""
+        return self.board.name_of(address)
+
+    # --- who hears, and who answers ---------------------------------------------------------------------------
+
+    def observe(self, observer: Observer) -> None:
+        """Have `observer` hear what happens, beside those that do already."""
+        self.parts.observation.add(observer, self.board.gic)
+
+    def trace_instructions(self, heard: Callable[[int], None]) -> None:
+        """Call `heard` with the PC of every instruction, before it executes."""
+        self.parts.observation.trace_instructions(heard)
+
+    def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
+        """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
+        self.parts.observation.trace_memory(heard)
+
+    def on_hypercall(self, number: int) -> Callable[[CallHandler], CallHandler]:
+        """Answer HVC with x0 = `number`: the function gets the vCPU and gives x0, or None to leave it."""
+        return self.handlers.on_hypercall(number)
+
+    def on_smc(self, number: int) -> Callable[[CallHandler], CallHandler]:
+        """Answer SMC with x0 = `number`."""
+        return self.handlers.on_smc(number)
+
+    def on_sysreg(
+        self, name: str, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None
+    ) -> None:
+        """Answer the guest's MRS and MSR of a system register, by its Arm name or as `S3_1_C15_C2_1`, in any case.
+
+        `read` gives what MRS reads, `write` gets what MSR writes, in place of the register. A direction without one
+        stays the register's own; of a register that the CPU does not have, it is UNDEFINED.
+
+        Raises:
+            UsageError: there is no such register, or one that EL1 can't access, so that nobody would be called.
+        """
+        self.handlers.on_sysreg(name, read, write)
+
+    def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
+        """Be the device at `base`: read(offset, width) and write(offset, width, value); whole pages of 4096 bytes.
+
+        `machine.vcpu` is up to date there, PC on the instruction, and the guest goes on with what is written to it.
+        """
+        self.handlers.on_mmio(base, size, read, write)
+
+    def on_symbol(self, name: str) -> Callable[[F], F]:
+        """Call the function with the vCPU each time the guest reaches the symbol `name`, before it executes."""
+        return self.handlers.on_symbol(name)
+
+    # --- the power key ----------------------------------------------------------------------------------------
 
     def press_power_key(self) -> None:
         """Between two runs, or from a handler: the power key goes down. Drivers debounce: release it 0.1 s later."""

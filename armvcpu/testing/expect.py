@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
+from armvcpu.machine.board.clock import NS_PER_COUNT
 from armvcpu.machine.console.port import MemoryConsole
-from armvcpu.machine.running.clock import NS_PER_COUNT
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 
 if TYPE_CHECKING:
-    from armvcpu.machine.running.outcome import Outcome
+    from armvcpu.machine.outcome import Outcome
 
 PATIENCE = 0.05
 PATIENCE_INSTRUCTIONS = 25_000_000

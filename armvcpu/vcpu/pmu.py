@@ -40,11 +40,16 @@ class Pmu:
     """
 
     def __init__(
-        self, identity: int, now: Callable[[], int], level: Callable[[], int], show_user: Callable[[int], object]
+        self,
+        identity: int,
+        now: Callable[[], int],
+        level: Callable[[], int],
+        show_user: Callable[[int], object],
+        line: Callable[[bool], object],
+        on_change: Callable[[], object],
     ) -> None:
         self._identity, self._now, self._level, self._show_user = identity & 0xFFFF_0000, now, level, show_user
-        self.line: Callable[[bool], object] = lambda _level: None
-        self.on_change: Callable[[], object] = lambda: None
+        self._line, self._on_change = line, on_change
         self._raised = False
         self._since = now()
         self._clear()
@@ -86,7 +91,7 @@ class Pmu:
         self._raised = bool(state[6])
         self._counts, self._types = list(state[7:39]), list(state[39:71])
         self._since = self._now()
-        self.on_change()
+        self._on_change()
 
     # --- counting ---------------------------------------------------------------------------------------------
 
@@ -118,11 +123,11 @@ class Pmu:
         raised = bool(self._control & ENABLE and self._overflowed & self._interrupts)
         if raised != self._raised:
             self._raised = raised
-            self.line(raised)
+            self._line(raised)
 
     def _changed(self) -> None:
         self._signal()
-        self.on_change()
+        self._on_change()
 
     # --- registers --------------------------------------------------------------------------------------------
 

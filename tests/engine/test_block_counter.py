@@ -11,7 +11,7 @@ import pytest
 from armvcpu import Machine
 from armvcpu.engine.api import RunEnd
 from armvcpu.engine.selftest_bench import ADD_X0_1, CODE, branch
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 
 GUESTS = ("exceptions", "mmu", "selfmod", "lazyfp", "traps", "smccc", "sysreg", "timer", "wfi")
 LENGTH = 120_000

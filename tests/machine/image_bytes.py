@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from struct import pack
 
-from armvcpu.machine.boot.image import MIB, MemoryMap, Region
+from armvcpu.machine.board.memory_map import MemoryMap, Region
+from armvcpu.machine.boot.image import MIB
 
 RAM = 0x4000_0000
 BOARD = MemoryMap(

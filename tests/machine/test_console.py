@@ -41,7 +41,7 @@ class Pair:
         self.keyboard, (self.screen, self.stdout) = keyboard, os.pipe()
         self.console = StdioConsole(stdin, self.stdout)
         self.input, self.quit, self.monitor, self.lost = (threading.Event() for _ in range(4))
-        self.console.on_input = self.input.set
+        self.console.call_on_input(self.input.set)
         self.console.on_quit = self.quit.set
         self.console.on_monitor = self.monitor.set
         self.console.on_output_lost = self.lost.set
@@ -123,7 +123,7 @@ def test_memory_console_keeps_output_and_gives_input() -> None:
     """Output is collected and told, input is taken in order."""
     told: list[int] = []
     console, wakes = MemoryConsole(told.append), threading.Event()
-    console.on_input = wakes.set
+    console.call_on_input(wakes.set)
     for byte in b"hi":
         console.write(byte)
     console.feed(b"abc")
@@ -137,7 +137,7 @@ def test_memory_console_keeps_output_and_gives_input() -> None:
 
 
 def test_piped_input_arrives_whole(pipe: Pair) -> None:
-    """More than the console or the pipe holds, Ctrl-A included, and `on_input` tells of it."""
+    """More than the console or the pipe holds, Ctrl-A included, and its callback tells of it."""
     data = bytes(range(256)) * (INPUT_LIMIT // 64)
     writer = threading.Thread(target=lambda: os.write(pipe.keyboard, data))
     pipe.console.start()

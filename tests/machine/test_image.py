@@ -6,7 +6,8 @@ import pytest
 from image_bytes import BOARD, RAM, make_elf, make_linux, make_zboot
 
 from armvcpu.errors import ImageError
-from armvcpu.machine.boot.image import REMEDIES, ImageKind, Region, check_disjoint, identify
+from armvcpu.machine.board.memory_map import Region
+from armvcpu.machine.boot.image import REMEDIES, ImageKind, check_disjoint, identify
 
 DTB = b"\xd0\x0d\xfe\xed" + bytes(36)
 

@@ -14,7 +14,8 @@ from armvcpu.devices.device import DtNode
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.board.devicetree import DeviceTree, render
 from armvcpu.machine.board.devicetree_reader import parse
-from armvcpu.machine.boot.image import Region, Segment
+from armvcpu.machine.board.memory_map import Region
+from armvcpu.machine.boot.image import Segment
 from armvcpu.machine.boot.loader import BootPlan, BootRequest, first_fit, plan_boot
 
 MIB = 1 << 20

@@ -12,8 +12,8 @@ import raw_guest as raw
 from armvcpu import Machine
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.registers import by_name
-from armvcpu.machine.running.clock import NO_DEADLINE
-from armvcpu.machine.running.cpus import Cpu
+from armvcpu.devices.deadline import NEVER
+from armvcpu.machine.running.cpu import Cpu
 from armvcpu.machine.running.turns import TURN_NS
 from armvcpu.vcpu.vcpu_life import VCpuState
 
@@ -29,35 +29,35 @@ def two():
 
 def test_cpus_that_wake_at_the_same_moment_take_turns(two):
     """Whichever wakes first: the one that runs does not keep the engine for good, say by spinning for the other."""
-    turns = two._loop.turns
+    turns = two.parts.turns
     for cpu in reversed(two.cpus):
-        cpu.set_irq(True)
+        cpu._inputs.set_irq(True)
     assert turns.choose()
-    assert turns.deadline < NO_DEADLINE
+    assert turns._end.moment < NEVER
 
 
 def test_a_cpu_that_is_alone_is_not_interrupted(two):
     """No turn ends where nobody else could run."""
-    two.cpus[1].set_irq(True)
-    assert two._loop.turns.choose()
-    assert (two.current_cpu.index, two._loop.turns.deadline) == (1, NO_DEADLINE)
+    two.cpus[1]._inputs.set_irq(True)
+    assert two.parts.turns.choose()
+    assert (two.current_cpu.index, two.parts.turns._end.moment) == (1, NEVER)
 
 
-def test_a_deadline_that_is_over_is_set_no_more(two):
+def test_a_deadline_that_is_over_is_set_no_more(two, monkeypatch):
     """When a timer's interrupt wakes a CPU while another one runs, the next moment to look is the end of that turn."""
     waiting, running = two.cpus
     running.start(0, 0)
     waiting.waiting = True
-    two.turns.switch_to(running)
-    waiting.connect_timers(*[waiting.set_irq] * 3)
-    for part, value in (("CVAL", waiting.virtual_count() + 1_000_000), ("CTL", 1)):
+    two.parts.turns.switch_to(running)
+    waiting.time.virtual._line = waiting._inputs.set_irq
+    for part, value in (("CVAL", waiting.time.virtual_count() + 1_000_000), ("CTL", 1)):
         waiting.vcpu.sysregs.writers[by_name[f"CNTV_{part}_EL0"].encoding](value)
-    assert waiting.deadline < NO_DEADLINE
+    assert waiting.time.deadline < NEVER
     time.sleep(0.02)  # the deadline is 16 ms away
     seen: list[int] = []
-    waiting.on_wake = lambda cpu: seen.append(cpu.deadline)
-    waiting.update_timers()
-    assert seen == [NO_DEADLINE]
+    monkeypatch.setattr(two.parts.turns, "on_wake", lambda cpu: seen.append(cpu.time.deadline))
+    two.parts.schedule.run_due(two.clock.ns())
+    assert seen == [NEVER]
 
 
 @pytest.mark.parametrize(("takes", "by_the_other", "soon"), [(1, 1, True), (0, 1, False), (1, 0, False)])
@@ -66,57 +66,58 @@ def test_a_cpu_that_is_interrupted_gets_its_turn_soon(two, monkeypatch, takes, b
 
     Not before it: the sender would send again what is still pending, and that would be one interrupt.
     """
-    turns, (first, other) = two.turns, two.cpus
+    turns, (first, other) = two.parts.turns, two.cpus
     first.waiting = other.waiting = False
     monkeypatch.setattr(turns, "_now", lambda: 0)
     monkeypatch.setattr(turns, "_busy", itertools.count(step=TURN_NS).__next__)
     assert turns.choose()
     monkeypatch.setattr(Cpu, "takes_interrupts", bool(takes))
     first.vcpu.life = VCpuState.RUNNING if by_the_other else VCpuState.READY
-    other.set_irq(True)
+    other._inputs.set_irq(True)
     first.vcpu.life = VCpuState.READY
-    assert (turns._ends < TURN_NS // 2) == soon
-    turns.look(turns._ends)
+    assert (turns._end.moment < TURN_NS // 2) == soon
+    two.parts.schedule.run_due(turns._end.moment)
     assert turns.choose()
     assert two.current_cpu is other
-    assert turns._ends == TURN_NS
-    other.set_irq(False)
-    assert (turns._ends < TURN_NS // 2) == soon
-    turns.look(turns._ends)
+    assert turns._end.moment == TURN_NS
+    other._inputs.set_irq(False)
+    assert (turns._end.moment < TURN_NS // 2) == soon
+    two.parts.schedule.run_due(turns._end.moment)
     assert turns.choose()
     assert two.current_cpu is first
-    assert turns._ends == TURN_NS
+    assert turns._end.moment == TURN_NS
 
 
 def test_a_turn_lasts_as_long_as_the_host_was_there(two, monkeypatch):
     """A CPU that had nothing of its turn, because the host did something else, has it then."""
-    turns = two.turns
+    turns = two.parts.turns
     two.cpus[0].waiting = two.cpus[1].waiting = False
     had = 0
     monkeypatch.setattr(turns, "_busy", lambda: had)
     turns.switch_to(two.cpus[0])
     assert turns.choose()
-    now = turns._ends + 10 * TURN_NS
-    turns.look(now)
-    assert turns._ends == now + TURN_NS
+    now = turns._end.moment + 10 * TURN_NS
+    monkeypatch.setattr(turns, "_now", lambda: now)
+    two.parts.schedule.run_due(now)
+    assert turns._end.moment == now + TURN_NS
     had = TURN_NS
-    turns.look(now + TURN_NS)
-    assert turns.deadline == NO_DEADLINE
+    two.parts.schedule.run_due(now + TURN_NS)
+    assert turns._end.moment == NEVER
 
 
 def test_a_cpu_in_reset_takes_no_interrupts(two):
     """PSTATE.I and F are set (DDI 0487 D1.2.3)."""
     other = two.cpus[1]
-    other.set_irq(True)
+    other._inputs.set_irq(True)
     assert not other.takes_interrupts
-    two.turns.unload()
+    two.parts.turns.unload()
     other.prepare()
     assert not other.takes_interrupts
 
 
 def test_nobody_awake_is_idle(two):
     """The loop then sleeps."""
-    assert not two._loop.turns.choose()
+    assert not two.parts.turns.choose()
 
 
 # --- waiting for another CPU ----------------------------------------------------------------------------------
@@ -128,8 +129,8 @@ YIELD, WFE, B_BACK = 0xD503_203F, 0xD503_205F, 0x17FF_FFFF
 def turns_taken(machine, seconds):
     """How often a CPU got the engine in a run of so many seconds."""
     taken = []
-    switch = machine.turns.switch_to
-    machine.turns.switch_to = lambda cpu: (taken.append(cpu.index), switch(cpu))
+    switch = machine.parts.turns.switch_to
+    machine.parts.turns.switch_to = lambda cpu: (taken.append(cpu.index), switch(cpu))
     machine.run(timeout=seconds)
     return len(taken)
 

@@ -158,12 +158,12 @@ def test_watchpoints_go_with_a_reset_and_return_with_a_snapshot(tmp_path):
     path.write_bytes(raw.image(*words, vector=HANDLER))
     with Machine(path) as machine:
         machine.on_hypercall(0xC600_0001)(lambda _vcpu: machine.quit("here"))
-        assert not machine.guards
+        assert not machine.parts.guards
         machine.run(timeout=5)
         snapshot = machine.snapshot()
-        assert machine.guards
+        assert machine.parts.guards
         machine.reset()
-        assert not machine.guards
+        assert not machine.parts.guards
         machine.restore(snapshot)
         assert machine.run(timeout=5).ok
         assert machine.vcpu.gpr(21) == CURRENT | WNR
@@ -227,4 +227,4 @@ def test_a_page_that_was_watched_is_free_once_nothing_is(tmp_path):
     with Machine(path) as machine:
         machine.memory.write(TABLES, NOWHERE)
         machine.run(timeout=0.2)
-        assert not machine.guards
+        assert not machine.parts.guards

@@ -15,7 +15,7 @@ import pytest
 import raw_guest as raw
 
 from armvcpu import Machine
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 
 if TYPE_CHECKING:
     from pathlib import Path

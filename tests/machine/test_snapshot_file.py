@@ -10,7 +10,7 @@ import pytest
 
 from armvcpu import Machine
 from armvcpu.errors import ImageError
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 from armvcpu.machine.snapshots import snapshot_file
 from armvcpu.machine.snapshots.copy_on_write import MIB
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.expect import Conversation, ExpectConsole
 
 

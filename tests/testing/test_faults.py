@@ -6,7 +6,7 @@ import pytest
 import raw_guest as raw
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.running.outcome import Ending
+from armvcpu.machine.outcome import Ending
 
 DATA, RESULTS = 0x4100_0000, 0x4110_0000
 GICD, GICR_SGI = 0x0800_0000, 0x080B_0000

@@ -129,7 +129,7 @@ def test_a_write_error_of_a_disk(shell):
     write = "tr '\\0' x < /dev/zero | dd of=/dev/vda bs=4096 count=1 seek=5 iflag=fullblock oflag=direct 2>&1"
     assert "I/O error" in ask(shell, write)
     assert failure.failed == [(1, 40, 8)]
-    (disk,) = shell.peripherals.disks
+    (disk,) = shell.parts.peripherals.disks
     assert disk.read(40 * SECTOR, 4096) == bytes(4096)
     assert "I/O error" not in ask(shell, write)
     assert disk.read(40 * SECTOR, 4096) == b"x" * 4096

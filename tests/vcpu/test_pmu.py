@@ -19,8 +19,9 @@ class Bench:
     def __init__(self) -> None:
         self.now, self.level, self.user = 1000, 1, 0
         self.lines: list[bool] = []
-        self.pmu = Pmu(IDENTITY, lambda: self.now, lambda: self.level, self._show)
-        self.pmu.line = self.lines.append
+        self.pmu = Pmu(
+            IDENTITY, lambda: self.now, lambda: self.level, self._show, self.lines.append, lambda: None
+        )  # fmt: skip
         self._registers = {encoding: (read, write) for encoding, read, write in self.pmu.registers()}
 
     def _show(self, value: int) -> None:

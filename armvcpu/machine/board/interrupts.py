@@ -1,54 +1,53 @@
-"""The interrupt controller of the board, and its wires: to the CPUs, from the devices and the timers.
+"""The wires between the interrupt controller and the CPUs, which are made after it.
 
-Lines, not polling: a device calls its line when the level changes, the controller calls a CPU's when its output does.
+Lines, not polling: a device calls its line when the level changes, the controller calls a CPU's input when its output
+does, and the CPU's input tells the CPU.
 """
 
 from __future__ import annotations
 
-from functools import partial
-
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.devices.gic.gicv3 import Gicv3
-from armvcpu.devices.gic.gicv3_icc import READERS, WRITERS
-from armvcpu.machine.running.cpu_time import PHYSICAL_TIMER_INTID, PMU_INTID, VIRTUAL_TIMER_INTID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-    from armvcpu.devices.gic.gicv2 import Gicv2
-    from armvcpu.machine.running.cpus import Cpu
+
+class CpuInputs:
+    """The IRQ and FIQ inputs of one CPU: levels, driven by the interrupt controller."""
+
+    __slots__ = ("_changed", "fiq", "irq")
+
+    def __init__(self) -> None:
+        self.irq = self.fiq = False
+        self._changed: Callable[[], None] = _nobody
+
+    def connect(self, changed: Callable[[], None]) -> None:
+        """The CPU is there: it is told when a level has changed."""
+        self._changed = changed
+
+    def set_irq(self, level: bool) -> None:
+        """Drive the IRQ input."""
+        self.irq = level
+        self._changed()
+
+    def set_fiq(self, level: bool) -> None:
+        """Drive the FIQ input."""
+        self.fiq = level
+        self._changed()
 
 
 class Lines:
-    """The IRQ and FIQ inputs of CPUs that are made after their interrupt controller."""
+    """The inputs of all CPUs of a machine, and whose access is on the bus."""
 
     def __init__(self, count: int) -> None:
-        self._cpus: Sequence[Cpu] = ()
-        self.irq = [partial(self._irq, index) for index in range(count)]
-        self.fiq = [partial(self._fiq, index) for index in range(count)]
-
-    def connect(self, cpus: Sequence[Cpu]) -> None:
-        """The CPUs are there now."""
-        self._cpus = cpus
+        self.inputs = tuple(CpuInputs() for _ in range(count))
+        self.master = 0
+        """The index of the CPU that the engine has loaded, whose accesses devices see."""
 
     def current_cpu(self) -> int:
         """The index of the CPU whose access is being served."""
-        return next((cpu.index for cpu in self._cpus if cpu.is_bound), 0)
-
-    def _irq(self, index: int, level: bool) -> None:
-        if self._cpus:
-            self._cpus[index].set_irq(level)
-
-    def _fiq(self, index: int, level: bool) -> None:
-        if self._cpus:
-            self._cpus[index].set_fiq(level)
+        return self.master
 
 
-def connect_gic(gic: Gicv2 | Gicv3, cpus: Sequence[Cpu]) -> None:
-    """The CPU interface's registers into each vCPU's table, the timers' interrupts into the controller."""
-    for cpu in cpus:
-        if isinstance(gic, Gicv3):
-            cpu.vcpu.sysregs.add_interface(gic.interface(cpu.index), READERS, WRITERS)
-        cpu.connect_timers(
-            *(gic.ppi_line(cpu.index, intid) for intid in (VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID))
-        )
+def _nobody() -> None:
+    """The CPU is not there yet."""

@@ -21,11 +21,11 @@ The map is that of QEMU's `virt` board (`qemu-system-aarch64 -M virt,dumpdtb=F`)
 
 from __future__ import annotations
 
-import time
 from functools import cache
 
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Literal
+from armvcpu.devices.deadline import Schedule
 from armvcpu.devices.dtnode import Ref
 from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg
@@ -35,9 +35,10 @@ from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.pl031 import Pl031
 from armvcpu.devices.pl061 import Pl061
 from armvcpu.devices.virtio.mmio import VirtioMmio
+from armvcpu.machine.board.clock import Clock, HostClock
 from armvcpu.machine.board.interrupts import Lines
+from armvcpu.machine.board.memory_map import MemoryMap, Region
 from armvcpu.machine.board.tree import board_tree
-from armvcpu.machine.boot.image import MemoryMap, Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,6 +102,11 @@ class Board(Row):
         """The slot that decodes an address."""
         return next((slot for slot in self.slots if slot.base <= address < slot.base + slot.size), None)
 
+    def name_of(self, address: int) -> str:
+        """The device and register at a guest-physical address, as `pl011.UARTDR`; empty where there is none."""
+        slot = self.find(address)
+        return "" if slot is None else f"{slot.name}{slot.device.name_of(address - slot.base)}"
+
     def flash_at(self, base: int) -> Flash | None:
         """The flash bank whose slot begins there."""
         return next((flash for flash, at in zip(self.flash, FLASH_BASES, strict=True) if at == base), None)
@@ -130,20 +136,21 @@ class Wiring(Row):
     memory: DmaMemory | None = None
     virtio: Sequence[VirtioDevice] = ()
     virtio_version: Literal[1, 2] = 1
-    clock: Callable[[], float] = time.time
+    clock: Clock = HostClock()  # its time is the host's
+    schedule: Schedule = Schedule()
     gic: Literal[2, 3] = 3
 
 
 def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     """The `virt` board with as many CPUs as there are lines to."""
-    mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.irq)))
+    mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.inputs)))
     gic, gic_slots = _gicv3(mpidrs, wiring.lines) if wiring.gic == 3 else _gicv2(wiring.lines)
     flash = (Flash(wiring.flash[0], banks_in_node=2), Flash(wiring.flash[1], banks_in_node=0))
     fw_cfg = FwCfg(wiring.memory, len(mpidrs))
     slots = [Slot(f"flash{i}", base, flash[i]) for i, base in enumerate(FLASH_BASES)]
     slots += gic_slots
     uart = Pl011(wiring.output, gic.spi_line(UART_SPI))
-    rtc, gpio = Pl031(wiring.clock, gic.spi_line(RTC_SPI)), Pl061(gic.spi_line(GPIO_SPI))
+    rtc, gpio = Pl031(wiring.clock.unix, gic.spi_line(RTC_SPI)), Pl061(gic.spi_line(GPIO_SPI))
     slots.append(Slot("pl011", UART_BASE, uart, (UART_SPI,)))
     slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
     slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
@@ -157,7 +164,8 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
 
 
 def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
-    gic = Gicv3(mpidrs, lines.irq, lines.fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
+    irq, fiq = [each.set_irq for each in lines.inputs], [each.set_fiq for each in lines.inputs]
+    gic = Gicv3(mpidrs, irq, fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
     slots = [Slot("gicd", GICD_BASE, gic.distributor)]
     slots += [Slot(f"gicr{i}", GICR_BASE + i * device.size, device) for i, device in enumerate(gic.redistributors)]
     return gic, slots
@@ -166,7 +174,8 @@ def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
 def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
     from armvcpu.devices.gic.gicv2 import Gicv2  # noqa: PLC0415  for a fast start: most machines have a GICv3
 
-    gic = Gicv2(lines.irq, lines.fiq, current_cpu=lines.current_cpu, cpu_interface_base=GICC_BASE)
+    irq, fiq = [each.set_irq for each in lines.inputs], [each.set_fiq for each in lines.inputs]
+    gic = Gicv2(irq, fiq, current_cpu=lines.current_cpu, cpu_interface_base=GICC_BASE)
     slots = [
         Slot("gicd", GICD_BASE, gic.distributor),
         Slot("gicc", GICC_BASE, gic.cpu_interface),

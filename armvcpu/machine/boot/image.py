@@ -15,6 +15,7 @@ from armvcpu.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from armvcpu.machine.board.memory_map import Region
     from armvcpu.machine.boot.image_linux import LinuxHeader
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -104,30 +105,6 @@ def identify(data: bytes) -> ImageKind:
     return ImageKind.RAW
 
 
-class Region(Row):
-    """`size` bytes of guest physical address space from `base`."""
-
-    name: str
-    base: int
-    size: int
-
-    @property
-    def end(self) -> int:
-        """First address behind the region."""
-        return self.base + self.size
-
-    def overlaps(self, base: int, size: int) -> bool:
-        """Whether any of the `size` bytes from `base` belong to the region."""
-        return base < self.end and self.base < base + size
-
-    def contains(self, base: int, size: int) -> bool:
-        """Whether all `size` bytes from `base` belong to the region."""
-        return self.base <= base and base + size <= self.end
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.base:#x} to {self.end - 1:#x})"
-
-
 class Segment(Row):
     """`data` at physical address `addr`, zero-filled to `memory_size` bytes."""
 
@@ -150,36 +127,6 @@ class LoadedImage(Row):
     linux: LinuxHeader | None = None
     elf: bytes | None = None
     """The ELF file itself, for its symbols and DWARF."""
-
-
-class MemoryMap(Row):
-    """Where an image may be loaded: RAM and flash; `devices` give better messages."""
-
-    ram: Region
-    flash: tuple[Region, ...] = ()
-    devices: tuple[Region, ...] = ()
-
-    def place(self, path: object, what: str, base: int, size: int) -> Region:
-        """The memory that holds all `size` bytes from `base`.
-
-        Raises:
-            ImageError: they lie outside RAM and flash, at least in part.
-        """
-        for region in (self.ram, *self.flash):
-            if region.contains(base, size):
-                return region
-        spot = f"{what} at {base:#x} to {base + max(size, 1) - 1:#x}"
-        for device in self.devices:
-            if device.overlaps(base, size):
-                raise ImageError(path, f"{spot} overlaps the device {device}", f"link it into {self.ram}")
-        if base >> 48:
-            raise ImageError(
-                path,
-                f"{spot} has a virtual address as its load address",
-                f"link its segments into {self.ram}; of a Linux kernel, use arch/arm64/boot/Image",
-            )
-        more = " or raise --memory" if self.ram.base <= base else ""
-        raise ImageError(path, f"{spot} is outside {self.ram}", f"link it into RAM{more}")
 
 
 def check_disjoint(path: object, segments: Iterable[Region]) -> None:

@@ -11,7 +11,8 @@ from struct import Struct
 
 from armvcpu.arch.rows import Row
 from armvcpu.errors import ImageError
-from armvcpu.machine.boot.image import ImageKind, LoadedImage, MemoryMap, Region, Segment, check_disjoint
+from armvcpu.machine.board.memory_map import MemoryMap, Region
+from armvcpu.machine.boot.image import ImageKind, LoadedImage, Segment, check_disjoint
 
 # Elf64_Ehdr behind e_ident: e_type, e_machine, e_version, e_entry, e_phoff, e_shoff, e_flags, e_ehsize,
 # e_phentsize, e_phnum, e_shentsize, e_shnum, e_shstrndx.

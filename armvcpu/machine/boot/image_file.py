@@ -9,20 +9,13 @@ from __future__ import annotations
 import os
 import stat
 
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.boot.image import (
-    GIB,
-    LINUX_KINDS,
-    MIB,
-    REMEDIES,
-    ImageKind,
-    LoadedImage,
-    MemoryMap,
-    Region,
-    Segment,
-    identify,
-)
+from armvcpu.machine.boot.image import GIB, LINUX_KINDS, MIB, REMEDIES, ImageKind, LoadedImage, Segment, identify
 from armvcpu.machine.boot.image_elf import load_elf
+
+if TYPE_CHECKING:
+    from armvcpu.machine.board.memory_map import MemoryMap, Region
 
 Path = str | os.PathLike[str]
 

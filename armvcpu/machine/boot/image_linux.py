@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from armvcpu.arch.rows import Row
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.boot.image import KIB, MIB, ImageKind, LoadedImage, MemoryMap, Segment, identify
+from armvcpu.machine.boot.image import KIB, MIB, ImageKind, LoadedImage, Segment, identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from armvcpu.machine.board.memory_map import MemoryMap
 
 # code0, code1, text_offset, image_size, flags, res2 to res4, magic, res5: the offset of the PE header
 _HEADER = Struct("<IIQQQ24x4sI")

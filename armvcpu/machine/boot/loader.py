@@ -15,23 +15,14 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.board.devicetree import DeviceTree, render, with_boot
 from armvcpu.machine.board.devicetree_cache import rendered
-from armvcpu.machine.boot.image import (
-    KIB,
-    LINUX_KINDS,
-    MIB,
-    ImageKind,
-    LoadedImage,
-    MemoryMap,
-    Region,
-    Segment,
-    identify,
-)
+from armvcpu.machine.boot.image import KIB, LINUX_KINDS, MIB, ImageKind, LoadedImage, Segment, identify
 from armvcpu.machine.boot.image_file import load_firmware, load_image, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from armvcpu.devices.dtnode import DtValue
+    from armvcpu.machine.board.memory_map import MemoryMap, Region
     from armvcpu.machine.boot.image_file import Path
 
 DTB_ALIGNMENT = 2 * MIB

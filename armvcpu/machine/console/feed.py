@@ -7,9 +7,10 @@ from armvcpu.arch.static import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from armvcpu.devices.deadline import Schedule
     from armvcpu.devices.pl011 import Pl011
     from armvcpu.devices.virtio.console import VirtioConsole
-    from armvcpu.machine.running.inputs import Input
+    from armvcpu.machine.console.inputs import Input
 
 PIECE = 64
 """Bytes that are offered at once."""
@@ -19,18 +20,33 @@ class NoInputYet(Exception):
     """None waits, but some may come."""
 
 
-class ConsoleInput:
+class ConsoleFeed:
     """Of one machine. Once the guest uses a virtio console that gets it, and what the UART has that is unread.
 
     A guest that asks for a character by semihosting gets it before either, and while it waits for one they get none.
     """
 
-    def __init__(self, inputs: Input, uart: Pl011, console: VirtioConsole | None) -> None:
+    def __init__(self, inputs: Input, uart: Pl011, console: VirtioConsole | None, schedule: Schedule) -> None:
         self._inputs, self._uart, self._console = inputs, uart, console
         uart.on_space = self.feed
         if console is not None:
             console.on_space = self.feed
         self._readers: dict[int, Callable[[], bool]] = {}
+        self._has_news = False
+        self._next = schedule.add(self.note)  # where it is known when the next input comes
+
+    def note(self) -> None:
+        """From any thread: there may be input."""
+        self._has_news = True
+
+    def attend(self) -> None:
+        """Between two blocks of the guest: let in what has come, and offer it."""
+        if self._has_news:
+            self._has_news = False  # first: what comes from now on is news again
+            if self._inputs.admit():
+                self._has_news = True
+            self._next.set(self._inputs.deadline)
+            self.feed()
 
     def read(self) -> int | None:
         """The next character, for semihosting; None after the last one, NoInputYet where more may come."""
@@ -65,8 +81,8 @@ class ConsoleInput:
             port = console
             if unread := self._uart.take_back():
                 inputs.put_back(unread)
-        data = inputs.take(PIECE)
-        if data:
+        while data := inputs.take(PIECE):
             accepted = port.receive(data)
             if accepted < len(data):
                 inputs.put_back(data[accepted:])
+                return  # until the port tells that it has room again

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 class Console(Protocol):
     """A place for characters."""
 
-    on_input: Callable[[], None]
-    """Called, in any thread, when `take` may give something."""
-
     @property
     def is_live(self) -> bool:
         """May something come at any moment, from outside of this process?"""
@@ -26,6 +23,10 @@ class Console(Protocol):
     @property
     def ended(self) -> bool:
         """Is what `take` may still give all that will ever come?"""
+        ...
+
+    def call_on_input(self, callback: Callable[[], None] | None) -> None:
+        """Call this, in any thread, when `take` may give something, in place of what was called before."""
         ...
 
     def write(self, byte: int) -> None:
@@ -53,7 +54,7 @@ class MemoryConsole:
 
     def __init__(self, on_output: Callable[[int], None] | None = None) -> None:
         self.output = bytearray()
-        self.on_input: Callable[[], None] = nothing
+        self._on_input: Callable[[], None] = nothing
         self._on_output = on_output
         self._input = bytearray()
 
@@ -63,18 +64,22 @@ class MemoryConsole:
         if self._on_output is not None:
             self._on_output(byte)
 
+    def call_on_input(self, callback: Callable[[], None] | None) -> None:
+        """Call this when something has been typed."""
+        self._on_input = callback or nothing
+
     def flush(self) -> None:
         """Nothing is held back."""
 
     def feed(self, data: bytes) -> None:
         """Type `data`; from any thread."""
         self._input += data
-        self.on_input()
+        self._on_input()
 
     def end_input(self) -> None:
         """Nothing more will be typed: a guest that waits for input by semihosting hears of its end."""
         self.ended = True
-        self.on_input()
+        self._on_input()
 
     def take(self, limit: int) -> bytes:
         """At most `limit` bytes of what was fed."""

@@ -33,7 +33,7 @@ class StdioConsole(BufferedOutput):
 
     def __init__(self, stdin: int = 0, stdout: int = 1) -> None:
         super().__init__(stdout)
-        self.on_input: Callable[[], None] = nothing
+        self._on_input: Callable[[], None] = nothing
         self.on_quit: Callable[[], None] = nothing
         self.on_monitor: Callable[[], None] = nothing
         self.listener: Callable[[int], None] | None = None
@@ -65,6 +65,10 @@ class StdioConsole(BufferedOutput):
         return self.eof
 
     # --- the guest's side
+
+    def call_on_input(self, callback: Callable[[], None] | None) -> None:
+        """Call this in the console's thread when something has been typed, or the input has ended."""
+        self._on_input = callback or nothing
 
     def write(self, byte: int) -> None:
         """One character from the guest."""
@@ -185,7 +189,7 @@ class StdioConsole(BufferedOutput):
             else:
                 self._obey(part)
         if arrived or self.eof:
-            self.on_input()
+            self._on_input()
 
     def _obey(self, command: Escape) -> None:
         from armvcpu.machine.console.terminal import HELP, Escape  # noqa: PLC0415

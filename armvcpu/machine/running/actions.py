@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from armvcpu.arch.psci import PsciStatus
 from armvcpu.arch.static import TYPE_CHECKING, assert_never
-from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.errors import InternalError
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.running.turns import TURN_NS
 from armvcpu.vcpu.exits import (
     AccessFlags,
@@ -28,33 +29,34 @@ from armvcpu.vcpu.exits import (
 from armvcpu.vcpu.traps.aborts import read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from armvcpu.machine.machine import Machine
+    from armvcpu.machine.board.bus import Bus
+    from armvcpu.machine.board.virt import Board
+    from armvcpu.machine.config import MachineConfig
+    from armvcpu.machine.running.power import Power
     from armvcpu.machine.running.turns import Turns
+    from armvcpu.vcpu.addrspace import AddressSpace
 
 
 class Actions:
-    """Deals with the exits of one machine; `service` is what an interrupt of the host's asks for."""
+    """Deals with the exits of one machine."""
 
-    def __init__(self, machine: Machine, turns: Turns, service: Callable[[], Outcome | None]) -> None:
-        self._machine, self._turns, self._service = machine, turns, service
+    def __init__(
+        self, turns: Turns, bus: Bus, board: Board, space: AddressSpace, power: Power, config: MachineConfig
+    ) -> None:
+        self._turns, self._bus, self._board, self._space, self._power = turns, bus, board, space, power
+        self._reboots, self._exact_mmio = config.reboot, config.exact_mmio
 
-    def deal(self, reason: Exit) -> Outcome | None:  # noqa: C901, PLR0911, PLR0912  the one match over exits
+    def deal(self, reason: Exit) -> Outcome | None:  # noqa: C901, PLR0912  the one match over exits
         """Act on an exit; an Outcome ends the run."""
         cpu = self._turns.cpu
         vcpu = cpu.vcpu
         match reason:
             case ExternalInterrupt() | Nothing():
-                made = self._machine.self_debug.serve()
-                if not isinstance(made, Nothing):
-                    return self.deal(made)
-                return self._machine.wanted_end or self._service()
+                pass  # stops without an exit: the run loop asks its attendants
             case MmioRead() | MmioWrite():
                 self._deal_with_access(reason)
             case NestedPageFault(address, access):
                 self._deal_with_fault(address, access)
-                return self._service()  # a step takes a stop that was meant for the run
             case Hypercall():
                 vcpu.set_return_value(PsciStatus.NOT_SUPPORTED)
             case SysRegRead() | SysRegWrite():
@@ -68,11 +70,11 @@ class Actions:
             case SystemDown():
                 return Outcome.of(Ending.POWERED_OFF, "the guest powered off")
             case SystemReset():
-                if not self._machine.config.reboot:
+                if not self._reboots:
                     return Outcome.of(Ending.POWERED_OFF, "the guest asked for a reset (--no-reboot)")
-                self._machine.reset()
-            case SendIPI():
-                self._machine.send_sgi(cpu, reason)
+                self._power.reset()
+            case SendIPI():  # the interrupt controller hears of an SGI inside the trap
+                raise InternalError(f"CPU {cpu.index} made an exit of an SGI: {reason}")
             case FailEntry(why):
                 return Outcome.of(Ending.CRASHED, f"the guest could not be entered: {why}")
             case _:
@@ -81,7 +83,7 @@ class Actions:
 
     def _deal_with_access(self, reason: MmioRead | MmioWrite) -> None:
         """A device that is served from here, or nothing at all: an external abort."""
-        vcpu, window = self._turns.cpu.vcpu, self._machine.bus.find(reason.addr)
+        vcpu, window = self._turns.cpu.vcpu, self._bus.find(reason.addr)
         if window is None:
             vcpu.inject_external_abort()
         elif isinstance(reason, MmioRead):
@@ -91,27 +93,26 @@ class Actions:
 
     def _deal_with_fault(self, address: int, access: AccessFlags) -> None:
         """A stage-2 abort without a register to serve: the device is shown for one instruction."""
-        machine = self._machine
-        window = machine.bus.find(address)
-        flash = None if window is None else machine.board.flash_at(window.base)
+        window = self._bus.find(address)
+        flash = None if window is None else self._board.flash_at(window.base)
         if flash is not None and access is not AccessFlags.WRITE and flash.show_array():
             return  # the guest tries again, and reads memory
-        if window is None or access is AccessFlags.EXECUTE or not (flash or machine.config.exact_mmio):
+        if window is None or access is AccessFlags.EXECUTE or not (flash or self._exact_mmio):
             self._turns.cpu.vcpu.inject_external_abort()
             return
         if flash is not None:
             flash.hide_array()
-            if machine.space.translate(window.base) is not None:
+            if self._space.translate(window.base) is not None:
                 return  # the device is there now
-        machine.bus.show(window)
+        self._bus.show(window)
         try:
             self._turns.cpu.vcpu.step()
         finally:
-            machine.bus.hide(window)
+            self._bus.hide(window)
 
     def _start_cpu(self, target: int, entry_point: int, argument: int) -> None:
         """PSCI CPU_ON, which PSCI itself has checked: the new CPU gets its turn soon."""
-        cpu = next(cpu for cpu in self._machine.cpus if cpu.mpidr == target)
-        self._machine.board.gic.interface(cpu.index).reset()
+        cpu = next(cpu for cpu in self._turns.cpus if cpu.mpidr == target)
+        self._board.gic.interface(cpu.index).reset()
         cpu.start(entry_point, argument)
         self._turns.end_within(TURN_NS)

@@ -1,6 +1,8 @@
 """What a CPU has to do with time: its two timers, its Performance Monitors, and when the next of them is due.
 
-The timers are here, whether the CPU is bound or not; of the engine's own only the counts are used, by the host's clock.
+The timers are here, whether the CPU is loaded or not; of the engine's own only the counts are used, by the host's
+clock. What happens when one is due: the run loop calls `Schedule.run_due`, that calls `update`, the timer drives its
+line into the interrupt controller, and the controller the CPU's input, which is the engine's.
 """
 
 from __future__ import annotations
@@ -9,16 +11,16 @@ from functools import partial
 
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.running.clock import NO_DEADLINE, NS_PER_COUNT
+from armvcpu.devices.deadline import NEVER
+from armvcpu.machine.board.clock import NS_PER_COUNT
 from armvcpu.vcpu.pmu import Pmu
 from armvcpu.vcpu.timer import GuestTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from armvcpu.devices.deadline import Schedule
     from armvcpu.devices.device import SignalLine
-    from armvcpu.machine.running.clock import Clock
-    from armvcpu.vcpu.pcpu import Aarch64PerCpu
+    from armvcpu.engine.api import Engine
+    from armvcpu.machine.board.clock import Clock
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _CNTVOFF, _PMUSERENR = by_name["CNTVOFF_EL2"].encoding, by_name["PMUSERENR_EL0"].encoding
@@ -28,84 +30,74 @@ VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID = 27, 30, 23
 
 
 class CpuTime:
-    """That side of one CPU."""
+    """The timers and Performance Monitors of one CPU; `lines` are their interrupts: virtual, physical, overflow."""
 
-    _offset = 0
-    """CNTVOFF_EL2: the virtual count is the physical one less this."""
-
-    def __init__(self, vcpu: Aarch64VCpu, pcpu: Aarch64PerCpu, clock: Clock) -> None:
-        self.vcpu, self._pcpu, self._now = vcpu, pcpu, clock.ns
-        self.timers = {
-            "V": GuestTimer(self.virtual_count, _unconnected),
-            "P": GuestTimer(self.physical_count, _unconnected),
-        }
-        self.deadline = NO_DEADLINE
-        """When the next timer's condition is met or a counter overflows, ns of the machine's clock."""
-        self.on_deadline: Callable[[], object] = _nothing
-        """Called when the deadline has changed other than by a write to a timer."""
-        self.pmu = Pmu(vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access)
-        self.pmu.on_change = self._pmu_changed
+    def __init__(
+        self, vcpu: Aarch64VCpu, clock: Clock, schedule: Schedule, lines: tuple[SignalLine, SignalLine, SignalLine]
+    ) -> None:
+        self._vcpu, self._clock, self._schedule, self._now = vcpu, clock, schedule, clock.ns
+        virtual, physical, overflow = lines
+        self._offset = 0
+        """CNTVOFF_EL2: the virtual count is the physical one less this."""
+        self._deadline = schedule.add(self.update)
+        self.virtual, self.physical = GuestTimer(self.virtual_count, virtual), GuestTimer(self.physical_count, physical)
+        self.timers = {"V": self.virtual, "P": self.physical}
+        self.pmu = Pmu(
+            vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access, overflow,
+            self._set_deadline,
+        )  # fmt: skip
         vcpu.sysregs.add_pmu(self.pmu)
         for timer in self.timers:
             for part in ("CTL", "CVAL", "TVAL"):
                 read, write = partial(self.timers[timer].read, part), partial(self._on_write, timer, part)
                 vcpu.sysregs.add(by_name[f"CNT{timer}_{part}_EL0"].encoding, read, write)
+        if clock.repeats:
+            self._answer_counts()
 
     @property
-    def is_bound(self) -> bool:
-        """Is it the one that the engine has loaded?"""
-        return self._pcpu.bound is self.vcpu
-
-    def connect_timers(self, virtual: SignalLine, physical: SignalLine, overflow: SignalLine) -> None:
-        """Where the interrupts of the timers and of the Performance Monitors go."""
-        self.timers["V"].connect(virtual)
-        self.timers["P"].connect(physical)
-        self.pmu.line = overflow
+    def deadline(self) -> int:
+        """When the next timer's condition is met or a counter overflows, ns of the machine's clock, or NEVER."""
+        return self._deadline.moment
 
     def _on_write(self, timer: str, part: str, value: int) -> None:
         """The guest writes CTL, CVAL or TVAL of timer "V" or "P"."""
         self.timers[timer].write(part, value)
         self._set_deadline()
-        self.on_deadline()
 
-    def answer_counts(self, note: Callable[[int], None]) -> None:
-        """Answer for the counts by the machine's clock, not the host's; `note` hears of each read's PC first."""
+    def _answer_counts(self) -> None:
+        """Answer for the counts by the machine's clock, not the host's."""
         for name in COUNTS:
-            self.vcpu.answer_sysreg(by_name[name].encoding, partial(self._read_noted, name, note), None)
+            self._vcpu.answer_sysreg(by_name[name].encoding, partial(self._read_noted, name), None)
 
-    def _read_noted(self, name: str, note: Callable[[int], None]) -> int:
-        note(self.vcpu.state.pc)
+    def _read_noted(self, name: str) -> int:
+        """The clock hears of each read: where the guest only waits for time to pass, some does."""
+        if self._clock.note_read(self._vcpu.state.pc):
+            self._schedule.on_change()
         return self.read_count(name)
 
-    def update_timers(self) -> None:
-        """Time has passed: look at the count."""
-        self.deadline = NO_DEADLINE  # the one that is over is none for whom an interrupt makes look at them
-        for timer in self.timers.values():
-            timer.update()
+    def update(self) -> None:
+        """A moment has come, or the CPU has been loaded: look at the counts."""
+        self.virtual.update()
+        self.physical.update()
         self.pmu.update()
         self._set_deadline()
 
     def _set_deadline(self) -> None:
-        virtual, physical = self.timers["V"], self.timers["P"]
-        deadline = NO_DEADLINE
+        virtual, physical = self.virtual, self.physical
+        moment = NEVER
         if virtual.is_armed:
-            deadline = (virtual.cval + self._offset) * NS_PER_COUNT
-        if physical.is_armed and physical.cval * NS_PER_COUNT < deadline:
-            deadline = physical.cval * NS_PER_COUNT
+            moment = (virtual.cval + self._offset) * NS_PER_COUNT
+        if physical.is_armed and physical.cval * NS_PER_COUNT < moment:
+            moment = physical.cval * NS_PER_COUNT
         overflow = self.pmu.deadline
-        if overflow is not None and overflow < deadline:
-            deadline = overflow
-        self.deadline = deadline
-
-    def _pmu_changed(self) -> None:
-        before = self.deadline
-        self._set_deadline()
-        if self.deadline != before:
-            self.on_deadline()
+        if overflow is not None and overflow < moment:
+            moment = overflow
+        if moment != self._deadline.moment:
+            self._deadline.set(moment)
 
     def _show_user_access(self, value: int) -> None:
         """The engine checks accesses from EL0 by its own PMUSERENR_EL0, before anybody is asked for a register."""
-        self.vcpu.engine.registers.write(_PMUSERENR, value)
+        self._vcpu.engine.registers.write(_PMUSERENR, value)
 
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
         """Return to a state of the timers while not bound: the virtual count goes on from what it was."""
@@ -116,7 +108,7 @@ class CpuTime:
 
     def virtual_count(self) -> int:
         """CNTVCT_EL0."""
-        return self.physical_count() - self._offset
+        return self._now() // NS_PER_COUNT - self._offset
 
     def physical_count(self) -> int:
         """CNTPCT_EL0."""
@@ -128,21 +120,18 @@ class CpuTime:
             return self.timers[name[3]].read("TVAL")
         return (self.virtual_count() if name == "CNTVCT_EL0" else self.physical_count()) & _U64
 
-    def _reset_time(self) -> None:
+    def reset(self) -> None:
+        """As after power-on."""
         for timer in self.timers.values():
             timer.reset()
         self.pmu.reset()
         self._set_deadline()
 
-    def _bind_time(self) -> None:
+    def stop(self) -> None:
+        """The CPU is switched off: nothing is to come from its timers."""
+        self._deadline.clear()
+
+    def bind(self, engine: Engine) -> None:
         """The CPU has been loaded: so is CNTVOFF_EL2."""
-        if self.vcpu.engine.registers.read(_CNTVOFF) != self._offset & _U64:
-            self.vcpu.engine.registers.write(_CNTVOFF, self._offset & _U64)
-
-
-def _unconnected(_level: bool) -> None:
-    """No interrupt controller."""
-
-
-def _nothing() -> None:
-    """Nobody sleeps."""
+        if engine.registers.read(_CNTVOFF) != self._offset & _U64:
+            engine.registers.write(_CNTVOFF, self._offset & _U64)

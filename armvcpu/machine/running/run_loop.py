@@ -1,126 +1,104 @@
 """The run loop: run a CPU, act on why it stopped, sleep where all wait.
 
-There is one next deadline, the earliest of the time-out, the timers and the end of the turn. By the host's clock one
-thread sleeps until then and stops the engine; by the instruction clock the engine stops itself at a count. Idle CPUs
-cost nothing: the loop itself sleeps, or lets time jump.
+There is one next moment, the earliest of the schedule's deadlines (timers, devices, the end of a turn, input that is
+replayed) and the time-out. By the host's clock one thread sleeps until then and stops the engine; by the instruction
+clock the engine stops itself at a count. Idle CPUs cost nothing: the loop itself sleeps, or lets time jump.
+
+Whoever else wants the loop is an attendant. It calls for attention (from another thread), or has the engine leave the
+guest (in a trap), and is asked then, with all others and in one order: `attend`.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
+from armvcpu.devices.deadline import NEVER
 from armvcpu.errors import GuestCrash, Unmodelled
-from armvcpu.machine.console.port import nothing
-from armvcpu.machine.running.actions import Actions
-from armvcpu.machine.running.clock import NO_DEADLINE
-from armvcpu.machine.running.outcome import Ending, Outcome
-from armvcpu.machine.running.turns import Turns
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.running.wake import Waker
-from armvcpu.vcpu.exits import Exit, ExternalInterrupt, Nothing
+from armvcpu.vcpu.exits import Exit, ExternalInterrupt, NestedPageFault, Nothing
 
 if TYPE_CHECKING:
-    from armvcpu.machine.machine import Machine
-    from armvcpu.machine.running.cpus import Cpu
+    from collections.abc import Sequence
 
-NEVER = 1e9
+    from armvcpu.devices.deadline import Schedule
+    from armvcpu.machine.board.clock import Clock
+    from armvcpu.machine.running.actions import Actions
+    from armvcpu.machine.running.attention import Attention
+    from armvcpu.machine.running.count import Count
+    from armvcpu.machine.running.end_request import EndRequest
+    from armvcpu.machine.running.outside import Outside
+    from armvcpu.machine.running.turns import Turns
+
+LONGEST_TIMEOUT = 1e9
 """Seconds: a longer time-out is none."""
 KEPT_EXITS = 16
 
 
+class Attendant(Protocol):
+    """Something that is to be done between two runs of the engine, when it has been called for."""
+
+    def attend(self) -> Exit | None:
+        """Do it, if there is something to do; the exit that the guest has made by it, if any."""
+
+
 class RunLoop:
-    """The loop of one machine."""
+    """The loop of one machine; `attendants` are those that look at the guest: guards, its own debug registers."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine, self._engine, self._clock = machine, machine.engine, machine.clock
-        self.turns = Turns(machine, self._rearm)
-        self._actions = Actions(machine, self.turns, self._service)
+    def __init__(
+        self, turns: Turns, clock: Clock, schedule: Schedule, attention: Attention, end: EndRequest, count: Count,
+        outside: Outside, actions: Actions, attendants: Sequence[Attendant],
+    ) -> None:  # fmt: skip
+        self._turns, self._clock, self._schedule, self._attention = turns, clock, schedule, attention
+        self._end, self._count, self._outside, self._actions = end, count, outside, actions
+        self._watching = tuple(attendants)
+        self._attendants: tuple[Attendant, ...] = (*attendants, turns, outside)
         self.last_exits: deque[tuple[int, Exit]] = deque(maxlen=KEPT_EXITS)
-        self._knows_count = True
-        self.signal, self.quit_reason = 0, ""
-        self.outcome: Outcome | None = None
-        """How a handler wants the run to end."""
-        self.last_outcome: Outcome | None = None
-        self.can_go_on = True
-        """Has there been no run yet, or has the last one ended by the host: time-out, limit, signal or quit?"""
-        self._attention = threading.Event()
         self._waker: Waker | None = None
-        self._rtc, self._inputs = machine.board.rtc, machine.inputs
-        self._sources = machine.peripherals.sources
-        self._timeout_ns = NO_DEADLINE
-        self._rtc.on_deadline = self._rearm
-        for cpu in machine.cpus:
-            cpu.on_deadline = self._rearm
-
-    @property
-    def cpu(self) -> Cpu:
-        """The one that the engine has loaded, or had last."""
-        return self.turns.cpu
+        self._timeout_ns = NEVER
+        schedule.watch(self._rearm)
 
     @property
     def is_running(self) -> bool:
         """Is `run` at work?"""
         return self._waker is not None
 
-    @property
-    def instructions(self) -> int | None:
-        """How many were executed since power-on; None where a run was not counted."""
-        return self._engine.instructions if self._knows_count else None
-
-    def restart_count(self, instructions: int | None) -> None:
-        """Go on counting from here."""
-        self._knows_count = instructions is not None
-        self._engine.instructions = instructions or 0
-
-    def attend(self) -> None:
-        """From any thread: something wants the loop's attention."""
-        self._attention.set()
-        self._engine.request_stop()
-
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """See `Machine.run`."""
-        machine = self._machine
-        if max_instructions:
-            self._engine.count_instructions()
-        elif not self._clock.repeats:
-            self._knows_count = False
-        self.outcome = None
-        with Waker(self.attend, self._sources) as waker:
+        end = self._end
+        self._count.begin(is_wanted=bool(max_instructions) or self._clock.repeats)
+        end.begin()
+        with Waker(self._attention.call, self._outside.sources) as waker:
             self._waker = waker
-            for source in self._sources:
-                source.on_interest = waker.listen
-            no_timeout = timeout is None or timeout > NEVER
-            self._timeout_ns = NO_DEADLINE if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
-            machine.console.on_input = self.attend
+            no_timeout = timeout is None or timeout > LONGEST_TIMEOUT
+            self._timeout_ns = NEVER if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
             try:
-                self._inputs.admit()
-                machine.console_input.feed()
+                self._outside.open(waker)
                 self._rearm()
-                self.can_go_on = False
-                self.last_outcome = self._loop(max_instructions)
-                if self.last_outcome.ending is Ending.STOPPED:
-                    self.can_go_on = True
+                end.can_go_on = False
+                return end.note(self._loop(max_instructions))
             except (GuestCrash, Unmodelled) as stop:
-                self.last_outcome = Outcome.of(Ending.CRASHED, str(stop))
+                return end.note(Outcome.of(Ending.CRASHED, str(stop)))
             finally:
                 self._waker = None
-                for source in self._sources:
-                    source.on_interest = nothing
-                machine.console.on_input = nothing
-                machine.console.flush()
-        return self.last_outcome
+                self._outside.close()
 
-    def act_on(self, reason: Exit) -> Outcome | None:
-        """Deal with an exit of a step that has been made outside of `run`; an Outcome ends the guest."""
-        return self.outcome if isinstance(reason, Nothing) else self._actions.deal(reason)
+    def step(self) -> Outcome | None:
+        """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
+        self._end.begin()
+        reason: Exit | None = self._turns.cpu.vcpu.step()
+        if isinstance(reason, Nothing):
+            made = (attendant.attend() for attendant in self._watching)
+            reason = next((each for each in made if each is not None), None)
+        return self._end.wanted or (None if reason is None else self._act(reason))
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
     def _loop(self, max_instructions: int) -> Outcome:
-        end, left = self._engine.instructions + max_instructions, 0
-        turns = self.turns
+        end, left = self._count.executed + max_instructions, 0
+        turns = self._turns
         while True:
             if not turns.choose():
                 outcome = self._idle()
@@ -128,9 +106,9 @@ class RunLoop:
                     return outcome
                 continue
             if max_instructions:
-                left = end - self._engine.instructions
+                left = end - self._count.executed
                 if left <= 0:
-                    self.can_go_on = True
+                    self._end.can_go_on = True
                     return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
             vcpu = turns.cpu.vcpu
             reason = vcpu.run(left)
@@ -138,98 +116,65 @@ class RunLoop:
                 turns.end()
             if not isinstance(reason, ExternalInterrupt | Nothing):
                 self.last_exits.append((vcpu.state.pc, reason))
-            outcome = self.outcome or self._actions.deal(reason)
+            outcome = self._end.wanted or self._act(reason)
             if outcome is not None:
                 return outcome
+
+    def _act(self, reason: Exit) -> Outcome | None:
+        """On an exit, or on a stop without one; an Outcome ends the run."""
+        if isinstance(reason, ExternalInterrupt | Nothing):
+            return self._attend()
+        outcome = self._actions.deal(reason)
+        if outcome is None and isinstance(reason, NestedPageFault):
+            return self._attend()  # a step of a device's instruction takes a stop that was meant for the run
+        return outcome
+
+    def _attend(self) -> Outcome | None:
+        """After a stop or a sleep: what is due, and whoever has called for attention; an Outcome ends the run."""
+        self._attention.event.clear()
+        self._schedule.run_due(self._clock.ns())
+        for attendant in self._attendants:
+            made = attendant.attend()
+            if made is not None and (outcome := self._actions.deal(made)) is not None:
+                return outcome
+        return self._end.take() or self._time_out()
 
     def _idle(self) -> Outcome | None:
         """All CPUs wait: sleep until the next deadline, input or signal."""
         if not self._can_wake():
-            last = "only" if len(self._machine.cpus) == 1 else "last"
-            what = "waits for an interrupt (WFI)" if self.cpu.waiting else f"switched its {last} CPU off (PSCI CPU_OFF)"
+            last = "only" if len(self._turns.cpus) == 1 else "last"
+            is_waiting = self._turns.cpu.waiting
+            what = "waits for an interrupt (WFI)" if is_waiting else f"switched its {last} CPU off (PSCI CPU_OFF)"
             return Outcome.of(Ending.CRASHED, f"the guest {what}, and nothing on this machine can wake it")
-        self._machine.console.flush()
-        if self._sources:
-            self._serve_sources()
+        self._outside.become_idle()
         self._clock.wait(
-            self._next_deadline(), self._attention, self._timeout_ns, in_host_time=self._inputs.comes_in_host_time
-        )
-        return self._service()
+            self._schedule.next(), self._attention.event, self._timeout_ns,
+            in_host_time=self._outside.comes_in_host_time,
+        )  # fmt: skip
+        return self._attend()
 
     def _can_wake(self) -> bool:
-        if self._inputs.deadline < NO_DEADLINE or any(cpu.reads_console for cpu in self._machine.cpus):
-            return True
-        waiting = [cpu for cpu in self._machine.cpus if cpu.waiting]
-        if waiting and (self._alarm() < NO_DEADLINE or any(cpu.deadline < NO_DEADLINE for cpu in waiting)):
-            return True
-        return bool(waiting) and self._machine.input_can_interrupt()
+        """Does a CPU wait for a moment, a character, or what a device may bring? Or has a recording more to come?"""
+        outside = self._outside
+        return outside.is_replayed or any(
+            cpu.reads_console or self._schedule.moment < NEVER or outside.can_interrupt
+            for cpu in self._turns.cpus
+            if cpu.waiting
+        )
 
     # --- time -------------------------------------------------------------------------------------------------
 
-    def note_count_read(self, pc: int) -> None:
-        """The guest is about to read a count of the Generic Timer, by the instruction clock."""
-        if self._clock.note_read(pc):
-            self._rearm()
-
-    def _next_deadline(self) -> int:
-        """When something happens in the guest's world, ns of the machine's clock."""
-        deadline = min(self._alarm(), self._inputs.deadline)
-        for cpu in self._machine.cpus:
-            if cpu.deadline < deadline:
-                deadline = cpu.deadline
-        return deadline
-
-    def _alarm(self) -> int:
-        """The real-time clock's alarm."""
-        moment = self._rtc.next_deadline()
-        return NO_DEADLINE if moment is None else self._clock.ns() + int((moment - self._rtc.clock()) * 1e9)
-
     def _rearm(self) -> None:
-        """Have the engine stopped at the next deadline: by the thread that sleeps, or at its count of instructions."""
+        """Have the engine stopped at the next moment: by the thread that sleeps, or at its count of instructions."""
         if self._waker is None:
             return
-        deadline = self._clock.set_deadline(min(self._next_deadline(), self.turns.deadline))
+        deadline = self._clock.set_deadline(self._schedule.moment)
         if self._timeout_ns < deadline:
             deadline = self._timeout_ns
-        self._waker.set_deadline(None if deadline >= NO_DEADLINE else deadline)
+        self._waker.set_deadline(None if deadline >= NEVER else deadline)
 
-    def _service(self) -> Outcome | None:
-        """After a stop or a sleep: time, input, and whoever wants the run to end."""
-        self._attention.clear()
-        now = self._clock.ns()
-        for cpu in self._machine.cpus:
-            if cpu.deadline <= now:
-                cpu.update_timers()
-        self.turns.look(self._clock.ns())
-        self._rtc.tick()
-        self._inputs.admit()
-        self._machine.console_input.feed()
-        if self._sources:
-            self._serve_sources()
-        outcome = self._wanted_end()
-        if outcome is not None:
-            self.can_go_on = True
-            return outcome
-        self._rearm()
-        return None
-
-    def _wanted_end(self) -> Outcome | None:
-        if self.signal:
-            signal, self.signal = self.signal, 0
-            return Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal)
-        if self._inputs.end is not None:
-            return self._inputs.end
-        if self.quit_reason:
-            reason, self.quit_reason = self.quit_reason, ""
-            return Outcome.of(Ending.POWERED_OFF, reason)
-        if self._timeout_ns < NO_DEADLINE and time.monotonic_ns() >= self._timeout_ns:
+    def _time_out(self) -> Outcome | None:
+        if self._timeout_ns < NEVER and time.monotonic_ns() >= self._timeout_ns:
+            self._end.can_go_on = True
             return Outcome.of(Ending.LIMIT, "time-out")
         return None
-
-    def _serve_sources(self) -> None:
-        """Move frames, where there are any, and listen again."""
-        waker = self._waker
-        if waker is not None and (waker.has_input or any(source.wants_write for source in self._sources)):
-            for source in self._sources:
-                source.poll()
-            waker.listen()

@@ -2,63 +2,80 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from armvcpu.arch.controls import SCTLR_EL1
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.board.virt import INPUT_BITS, RAM_BASE
 from armvcpu.vcpu.exits import AccessFlags
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
-    from armvcpu.machine.machine import Machine
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.machine.board.bus import Bus
+    from armvcpu.machine.board.memory import GuestMemory
+    from armvcpu.machine.running.cpu import Cpu
+    from armvcpu.vcpu.addrspace import AddressSpace
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _SCTLR = by_name["SCTLR_EL1"].encoding
 
 
-class Stage2:
-    """Of one machine.
+class Stage2Switch:
+    """Whether each CPU has stage 2 on (HCR_EL2.VM).
 
     A Linux kernel that is entered directly has none while a CPU's own MMU is on, since it costs a boot a fifth
     (docs/engine.md, "Stage 2"): RAM and devices lie at the same addresses on both sides, and a kernel touches nothing
-    else. Where something is guarded it has, for as long.
+    else. While pages are guarded it has, since guards are stage 2's doing.
     """
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self._is_kept = not machine.plan.is_linux or machine.config.exact_mmio
-        if not self._is_kept:
-            machine.bus.show_everything([(RAM_BASE, machine.config.memory)], 1 << INPUT_BITS)
-
-    def handle_fault(self, address: int, access: AccessFlags) -> bool:
-        """Is the access allowed now?"""
-        machine = self._machine
-        if machine.guards and machine.guards.claims(address):
-            return True
-        if access is AccessFlags.EXECUTE:
-            machine.memory.note_execution(address)
-        if access is not AccessFlags.WRITE and machine.memory.populate(address):
-            return True
-        if access is not AccessFlags.EXECUTE and machine.bus.reveal(address):
-            return True
-        return machine.space.handle_page_fault(address, MappingFlags(access.value))
+    def __init__(self, cpus: Sequence[Cpu], *, always: bool) -> None:
+        self._cpus = cpus
+        self.always = always
+        """Is it on whatever a guest does? So it is for all but Linux kernels."""
+        self._is_held = False
 
     def attach(self, vcpu: Aarch64VCpu) -> None:
         """Hear of a vCPU's writes of SCTLR_EL1, where they switch its stage 2."""
-        if not self._is_kept:
-            vcpu.sysregs.listen(_SCTLR, self._on_sctlr_write)
+        if not self.always:
+            vcpu.sysregs.listen(_SCTLR, partial(self._on_sctlr_write, vcpu))
+
+    def hold(self, wanted: bool) -> None:
+        """Have it on for every CPU, or for those only that need it."""
+        self._is_held = wanted
+        self.settle()
 
     def settle(self) -> None:
-        """After guards have come or gone: have it on for every CPU that needs it, and for no other one."""
-        if self._is_kept:
+        """Registers have changed by other than the guest's writes: have it on for every CPU that needs it."""
+        if self.always:
             return
-        for cpu in self._machine.cpus:
+        for cpu in self._cpus:
             cpu.vcpu.use_stage2(self._is_needed(cpu.vcpu.system_registers.read(_SCTLR)))
 
     def _is_needed(self, sctlr: int) -> bool:
-        return bool(self._machine.guards) or not sctlr & SCTLR_EL1.M.mask
+        return self._is_held or not sctlr & SCTLR_EL1.M.mask
 
-    def _on_sctlr_write(self, value: int) -> int:
+    def _on_sctlr_write(self, vcpu: Aarch64VCpu, value: int) -> int:
         """The CPU that runs switches its MMU: so is its stage 2."""
-        self._machine.vcpu.use_stage2(self._is_needed(value))
+        vcpu.use_stage2(self._is_needed(value))
         return value
+
+
+class Stage2Faults:
+    """What answers a stage-2 fault, asked in order: a guard, flash or a device that is not mapped yet, lazy memory."""
+
+    def __init__(self, claims: Callable[[int], bool], memory: GuestMemory, bus: Bus, space: AddressSpace) -> None:
+        self._claims, self._memory, self._bus, self._space = claims, memory, bus, space
+
+    def handle(self, address: int, access: AccessFlags) -> bool:
+        """Is the access allowed now?"""
+        if self._claims(address):
+            return True
+        if access is AccessFlags.EXECUTE:
+            self._memory.note_execution(address)
+        if access is not AccessFlags.WRITE and self._memory.populate(address):
+            return True
+        if access is not AccessFlags.EXECUTE and self._bus.reveal(address):
+            return True
+        return self._space.handle_page_fault(address, MappingFlags(access.value))

@@ -1,20 +1,32 @@
 """Which CPU has the engine, and for how long.
 
-One engine runs the CPUs in turn; each keeps it until it waits, or its turn is over while others could run, which is
-soon after it has woken one, and at once where it only spins at WFE or YIELD.
+One engine runs the CPUs in turn. A turn has a state (`Turn`) and at most one end, a deadline of the machine's schedule:
+
+    UNSHARED  no other CPU can run: no end
+    SHARED    others can run: it ends after TURN_NS, or WAKE_NS after it has woken one of them
+    ASKING    it has interrupted a CPU that could run, and may be spinning for the answer: it ends within WAKE_NS
+    ANSWERING the turn after that: full, but it ends ANSWER_NS after the CPU has acknowledged its interrupts
+    OVER      and OVER_ASKING: the next CPU is to be loaded
+
+Why so many: a guest's kernel sends an interrupt and spins until the other CPU has done what it asked for. Where the
+sender kept the engine for a full turn, each such call would take 4 ms; where the switch came at once, the receiver
+would mostly find a lock that the sender still holds, and spin for a full turn itself. The end of a turn by the host's
+clock is checked against the time that this process has had (`busy_ns`): where the host was away, nothing has run.
 """
 
 from __future__ import annotations
 
+from enum import Enum
+
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.running.clock import NO_DEADLINE
+from armvcpu.devices.deadline import NEVER
 from armvcpu.vcpu.vcpu_life import VCpuState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from armvcpu.machine.machine import Machine
-    from armvcpu.machine.running.cpus import Cpu
+    from armvcpu.devices.deadline import Schedule
+    from armvcpu.engine.api import Engine
+    from armvcpu.machine.board.clock import Clock
+    from armvcpu.machine.running.cpu import Cpu
 
 TURN_NS, WAKE_NS = 4_000_000, 100_000
 """How long a CPU keeps the engine while another could run, and after it has woken or interrupted another one."""
@@ -22,43 +34,63 @@ ANSWER_NS = 100_000
 """How long the next CPU keeps it then once it has acknowledged the interrupt, if the one that sent it could go on."""
 
 
-class Turns:
-    """The turns of one machine's CPUs; `rearm` is called when the next moment to look has become earlier."""
+class Turn(Enum):
+    """The state of the present turn."""
 
-    def __init__(self, machine: Machine, rearm: Callable[[], None]) -> None:
-        self._engine, self._rearm = machine.engine, rearm
-        self._now, self._busy = machine.clock.ns, machine.clock.busy_ns
-        self._cpus = machine.cpus
-        self.cpu: Cpu = machine.cpus[0]
-        """The one that the engine has loaded."""
-        self._ends = NO_DEADLINE
+    UNSHARED = 0
+    SHARED = 1
+    ASKING = 2
+    ANSWERING = 3
+    OVER = 4
+    OVER_ASKING = 5
+
+
+class Turns:
+    """The turns of one machine's CPUs, of which `add` tells."""
+
+    def __init__(self, engine: Engine, clock: Clock, schedule: Schedule) -> None:
+        self._engine = engine
+        self._now, self._busy = clock.ns, clock.busy_ns
+        self.cpus: list[Cpu] = []
+        self.cpu: Cpu
+        """The one that the engine has loaded, or had last."""
+        self._turn = Turn.UNSHARED
+        self._end = schedule.add(self._come_to_end)
         self._due = 0
-        """The turn's end by the time that the host has had for it: `_ends` is too early where the host was away."""
-        self._is_over = self._is_asked = self._answers = False
-        for cpu in machine.cpus:
-            cpu.on_wake = self._on_wake
-            if len(machine.cpus) > 1:
-                cpu.on_interrupt, cpu.on_no_interrupt = self._on_interrupt, self._on_no_interrupt
+        """The turn's end by the time that the host has had for it: `_end` is too early where the host was away."""
+
+    def add(self, cpu: Cpu) -> None:
+        """One more CPU; the first one is loaded first."""
+        if not self.cpus:
+            self.cpu = cpu
+        self.cpus.append(cpu)
 
     def choose(self) -> bool:
         """Have the CPU loaded that runs next; False where all wait."""
-        cpus, current = self._cpus, self.cpu
-        if len(cpus) == 1:
+        current, was_asking = self.cpu, False
+        if len(self.cpus) == 1:
             return current.is_awake()
-        if not current.runnable or self._is_over:
-            self._is_over = False
-            order = (cpus[(current.index + step) % len(cpus)] for step in range(1, len(cpus) + 1))
-            following = next((cpu for cpu in order if cpu.is_awake()), None)
+        if self._turn in {Turn.OVER, Turn.OVER_ASKING} or not current.runnable:
+            was_asking = self._turn in {Turn.ASKING, Turn.OVER_ASKING}
+            following = self._next_awake()
             if following is None:
+                self._turn = Turn.ASKING if was_asking else Turn.UNSHARED
+                self._end.clear()
                 return False
             self.switch_to(following)
-            self._ends = NO_DEADLINE
+            self._turn = Turn.UNSHARED
+            self._end.clear()
         self.cpu.is_awake()
-        self._engine.yields = self._others_can_run()
-        if self._ends >= NO_DEADLINE and self._engine.yields:
-            self._answers, self._is_asked = self._is_asked, False
+        self._engine.yields = is_shared = self._others_can_run()
+        if is_shared and self._turn is Turn.UNSHARED:
+            self._turn = Turn.ANSWERING if was_asking else Turn.SHARED
             self.end_within(TURN_NS)
         return True
+
+    def _next_awake(self) -> Cpu | None:
+        cpus, first = self.cpus, self.cpu.index + 1
+        order = (cpus[(first + step) % len(cpus)] for step in range(len(cpus)))
+        return next((cpu for cpu in order if cpu.is_awake()), None)
 
     def switch_to(self, cpu: Cpu) -> None:
         """Load a CPU into the engine in place of the one that is."""
@@ -76,49 +108,41 @@ class Turns:
 
     def load(self, index: int) -> None:
         """Load a CPU, where none is."""
-        self.cpu = self._cpus[index]
+        self.cpu = self.cpus[index]
         self.cpu.bind()
+
+    # --- the end of a turn ------------------------------------------------------------------------------------
 
     def end_within(self, duration: int) -> None:
         """Have the turn end after so many ns, unless it ends before."""
         end = self._now() + duration
-        if end < self._ends:
-            self._ends, self._due = end, self._busy() + duration
-            self._rearm()
+        if end < self._end.moment:
+            self._due = self._busy() + duration
+            self._end.set(end)
 
-    @property
-    def deadline(self) -> int:
-        """When `look` is to be called, ns of the machine's clock."""
-        return self._ends
+    def attend(self) -> None:
+        """The engine has been stopped: is the turn as good as over?"""
+        if self._end.moment < NEVER and self._end.moment <= self._now() + WAKE_NS:
+            self._come_to_end()
 
-    def look(self, now: int) -> None:
-        """Is the turn over, or as good as over, where the engine has been stopped already?"""
-        if self._ends <= now + WAKE_NS:
-            missing = self._due - self._busy()
-            if WAKE_NS < missing <= TURN_NS:  # more is no turn's: the process has forked
-                self._ends = now + missing
-            else:
-                self.end()
-
-    def state(self) -> list[int]:
-        """Where the present turn stands."""
-        return [self._ends, int(self._is_over), int(self._is_asked), int(self._answers)]
-
-    def load_state(self, state: list[int]) -> None:
-        """Return to a state that `state()` gave."""
-        self._ends, is_over, is_asked, answers = state
-        self._is_over, self._is_asked, self._answers = bool(is_over), bool(is_asked), bool(answers)
-        self._due = self._ends  # where runs repeat the host is never away
+    def _come_to_end(self) -> None:
+        missing = self._due - self._busy()
+        if WAKE_NS < missing <= TURN_NS:  # more is no turn's: the process has forked
+            self._end.set(self._now() + missing)
+        else:
+            self.end()
 
     def end(self) -> None:
         """The turn is over: its time is up, or the CPU only waits for another one (WFE, YIELD)."""
-        self._ends = NO_DEADLINE
-        self._is_over = True
+        self._turn = Turn.OVER_ASKING if self._turn in {Turn.ASKING, Turn.OVER_ASKING} else Turn.OVER
+        self._end.clear()
 
     def _others_can_run(self) -> bool:
-        return any(cpu.runnable for cpu in self._cpus if cpu is not self.cpu)
+        return any(cpu.runnable for cpu in self.cpus if cpu is not self.cpu)
 
-    def _on_wake(self, cpu: Cpu) -> None:
+    # --- what CPUs tell ---------------------------------------------------------------------------------------
+
+    def on_wake(self, cpu: Cpu) -> None:
         """An interrupt ended a CPU's wait: it runs soon, since the one that sent it may be waiting for the answer.
 
         Not at once: the sender often holds a lock that the other wants first, and would be spun on for a whole turn.
@@ -127,7 +151,7 @@ class Turns:
             self._engine.yields = True
             self.end_within(WAKE_NS)
 
-    def _on_interrupt(self, cpu: Cpu) -> None:
+    def on_interrupt(self, cpu: Cpu) -> None:
         """A CPU that waits for its turn has been interrupted: soon it is its turn, where the one that runs did that.
 
         Both may spin, for the interrupt and for what it answers, and not by WFE; so the answer gets a short turn only,
@@ -137,10 +161,23 @@ class Turns:
         current = self.cpu
         if cpu is not current and current.vcpu.life is VCpuState.RUNNING and cpu.takes_interrupts:
             self.end_within(WAKE_NS)
-            self._is_asked = True
+            self._turn = Turn.ASKING
 
-    def _on_no_interrupt(self, cpu: Cpu) -> None:
+    def on_no_interrupt(self, cpu: Cpu) -> None:
         """A CPU has acknowledged all interrupts."""
-        if self._answers and cpu is self.cpu:
-            self._answers = False
+        if self._turn is Turn.ANSWERING and cpu is self.cpu:
+            self._turn = Turn.SHARED
             self.end_within(ANSWER_NS)
+
+    # --- snapshot
+
+    def state(self) -> list[int]:
+        """Where the present turn stands."""
+        return [self._end.moment, self._turn.value]
+
+    def load_state(self, state: list[int]) -> None:
+        """Return to a state that `state()` gave, of a machine whose time is its instructions."""
+        end, turn = state
+        self._turn = Turn(turn)
+        self._end.set(end)
+        self._due = end  # such a machine's host is never away

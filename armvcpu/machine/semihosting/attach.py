@@ -8,27 +8,29 @@ from typing import TYPE_CHECKING
 from armvcpu.machine.board.memory import PAGE, page_pieces
 from armvcpu.machine.board.virt import RAM_BASE
 from armvcpu.machine.console.feed import NoInputYet
-from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.semihosting.operations import BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
 from armvcpu.vcpu.exits import Halt, SystemDown
 
 if TYPE_CHECKING:
+    from armvcpu.engine.api import Engine
+    from armvcpu.machine.board.memory import GuestMemory
     from armvcpu.machine.boot.loader import BootPlan
     from armvcpu.machine.config import MachineConfig
-    from armvcpu.machine.machine import Machine
-    from armvcpu.machine.running.cpus import Cpu
+    from armvcpu.machine.parts import Parts
+    from armvcpu.machine.running.cpu import Cpu
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
 class VirtualMemory:
     """The guest's memory by virtual address, as semihosting's parameter blocks give it."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self, engine: Engine, memory: GuestMemory) -> None:
+        self._engine, self._memory = engine, memory
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes; BadGuestAddress where part of them is not mapped."""
-        data = self._machine.read_virtual(address, size)
+        data = self._engine.memory.read_virtual(address, size)
         if data is None:
             raise BadGuestAddress(f"{size} bytes at {address:#x}")
         return data
@@ -36,10 +38,10 @@ class VirtualMemory:
     def write(self, address: int, data: bytes) -> None:
         """Write page by page; BadGuestAddress where a page is not RAM."""
         for at, size in page_pieces(address, len(data)):
-            physical = self._machine.engine.memory.translate(at)
-            if physical is None or not self._machine.memory.is_ram(physical, size):
+            physical = self._engine.memory.translate(at)
+            if physical is None or not self._memory.is_ram(physical, size):
                 raise BadGuestAddress(f"{size} bytes at {at:#x}")
-            self._machine.memory.write(physical, data[at - address : at - address + size])
+            self._memory.write(physical, data[at - address : at - address + size])
 
 
 def free_memory(plan: BootPlan, ram_size: int) -> HeapInfo:
@@ -62,17 +64,17 @@ def _command_line(config: MachineConfig) -> str:
     return " ".join(filter(None, (str(config.image or ""), config.append)))
 
 
-def attach_semihosting(machine: Machine) -> Semihosting:
+def attach_semihosting(parts: Parts) -> Semihosting:
     """Answer HLT #0xF000: the operation is in w0, its parameter in x1, the result goes to x0."""
-    config = machine.config
+    config = parts.config
 
     def write_console(data: bytes) -> None:
         for byte in data:
-            machine.console.write(byte)
+            parts.console.write(byte)
 
     semihosting = Semihosting(
-        VirtualMemory(machine), write_console, machine.console_input.read, _command_line(config),
-        config.semihosting_directory, machine.clock.unix, heap=free_memory(machine.plan, config.memory),
+        VirtualMemory(parts.engine, parts.memory), write_console, parts.feed.read, _command_line(config),
+        config.semihosting_directory, parts.clock.unix, heap=free_memory(parts.boot.plan, config.memory),
     )  # fmt: skip
 
     def call(cpu: Cpu, vcpu: Aarch64VCpu) -> None:
@@ -80,18 +82,18 @@ def attach_semihosting(machine: Machine) -> Semihosting:
         try:
             result = semihosting.call(vcpu.gpr(0) & 0xFFFF_FFFF, vcpu.gpr(1))
         except NoInputYet:  # it executes the HLT again when something has come, or after an interrupt
-            machine.console_input.await_input(cpu.index, cpu.end_read)
+            parts.feed.await_input(cpu.index, cpu.end_read)
             cpu.read_console(state.pstate)
             vcpu.exit(Halt())
             return
         state.set_pc(state.pc + 4)
         if isinstance(result, SemihostingExit):
             kind = Ending.POWERED_OFF if result.status == 0 else Ending.REPORTED_FAILURE
-            machine.end(Outcome.of(kind, f"semihosting exit: {result}"))
+            parts.end.by_guest(Outcome.of(kind, f"semihosting exit: {result}"))
             vcpu.exit(SystemDown())
         else:
             vcpu.set_return_value(result)
 
-    for cpu in machine.cpus:
+    for cpu in parts.turns.cpus:
         cpu.vcpu.hear_semihosting(partial(call, cpu))
     return semihosting

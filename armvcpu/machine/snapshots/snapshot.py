@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
-from armvcpu.errors import StateError, UsageError
+from armvcpu.errors import UsageError
 from armvcpu.machine.snapshots import copy_on_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from armvcpu.devices.virtio.disk import UndoLog
-    from armvcpu.machine.board.virt import Slot
-    from armvcpu.machine.machine import Machine
-    from armvcpu.machine.running.cpus import Cpu
+    from armvcpu.machine.board.virt import Board, Slot
+    from armvcpu.machine.parts import Parts
+    from armvcpu.machine.running.cpu import Cpu
 
 _CSSELR = by_name["CSSELR_EL1"].encoding
 
@@ -65,42 +65,40 @@ class Snapshot:
             log.close()
 
 
-def describe(machine: Machine) -> dict[str, Any]:
+def describe(parts: Parts) -> dict[str, Any]:
     """What a snapshot and a machine must have in common."""
-    config = machine.config
+    config = parts.config
     return {
         "memory": config.memory,
         "cpus": config.cpus,
         "cpu-model": config.cpu_model,
         "gic": config.gic,
-        "virtio": [type(device).__name__ for device in machine.peripherals.virtio],
+        "virtio": [type(device).__name__ for device in parts.peripherals.virtio],
         "virtio-version": config.virtio_version,
-        "disks": [disk.size for disk in machine.peripherals.disks],
+        "disks": [disk.size for disk in parts.peripherals.disks],
         "clock": config.clock,
-        "engine": machine.engine.state_format,
+        "engine": parts.engine.state_format,
     }
 
 
-def take(machine: Machine) -> Snapshot:
+def take(parts: Parts) -> Snapshot:
     """The state of a machine that does not run."""
-    if machine.is_running:
-        raise StateError("a snapshot is taken between two runs: end the run first")
     return Snapshot(
-        describe(machine),
-        copy_on_write.Image.of(machine.memory.ram),
-        [_take_cpu(cpu) for cpu in machine.cpus],
-        machine.current_cpu.index,
-        {slot.name: slot.device.state() for slot in _devices(machine)},
-        machine.board.gic.state(),
-        machine.instructions,
-        {"clock": machine.clock.state(), "turns": machine.turns.state()} if machine.repeats else {},
-        [disk.new_undo_log() for disk in machine.peripherals.disks if not disk.read_only],
+        describe(parts),
+        copy_on_write.Image.of(parts.memory.ram),
+        [_take_cpu(cpu) for cpu in parts.turns.cpus],
+        parts.turns.cpu.index,
+        {slot.name: slot.device.state() for slot in _devices(parts.board)},
+        parts.board.gic.state(),
+        parts.count.value,
+        {"clock": parts.clock.state(), "turns": parts.turns.state()} if parts.clock.repeats else {},
+        [disk.new_undo_log() for disk in parts.peripherals.disks if not disk.read_only],
     )
 
 
-def _devices(machine: Machine) -> Iterator[Slot]:
+def _devices(board: Board) -> Iterator[Slot]:
     """All but the parts of the interrupt controller, which has a state of its own."""
-    return (slot for slot in machine.board.slots if not slot.name.startswith("gic"))
+    return (slot for slot in board.slots if not slot.name.startswith("gic"))
 
 
 def _take_cpu(cpu: Cpu) -> CpuSnapshot:
@@ -110,47 +108,46 @@ def _take_cpu(cpu: Cpu) -> CpuSnapshot:
         int(cpu.power),
         cpu.waiting and not cpu.reads_console,  # it asks for the character again
         cpu.pending_start,
-        cpu.virtual_count(),
-        {name: (timer.ctl, timer.cval, timer.level) for name, timer in cpu.timers.items()},
+        cpu.time.virtual_count(),
+        {name: (timer.ctl, timer.cval, timer.level) for name, timer in cpu.time.timers.items()},
         cpu.vcpu.uses_stage2,
         cpu.vcpu.sysregs.readers[_CSSELR](),
-        cpu.pmu.state(),
+        cpu.time.pmu.state(),
     )
 
 
-def check(snapshot: Snapshot, machine: Machine) -> None:
+def check(snapshot: Snapshot, parts: Parts) -> None:
     """UsageError naming the first difference, where the snapshot is one of another kind of machine."""
-    for name, here in describe(machine).items():
+    for name, here in describe(parts).items():
         there = snapshot.machine.get(name)
         if there != here:
             raise UsageError(f"the snapshot is one of another machine: its {name} is {there}, here it is {here}")
 
 
-def restore(machine: Machine, snapshot: Snapshot) -> None:
+def restore(parts: Parts, snapshot: Snapshot) -> None:
     """Return to a state; UsageError, with nothing changed, where it is none of this machine."""
-    if machine.is_running:
-        raise StateError("a snapshot is restored between two runs: end the run first")
-    check(snapshot, machine)
-    machine.turns.unload()
-    machine.restart_count(snapshot.instructions)
+    check(snapshot, parts)
+    parts.turns.unload()
+    parts.count.restart(snapshot.instructions)
     if snapshot.time:
-        machine.clock.load_state(snapshot.time["clock"])
-        machine.turns.load_state(snapshot.time["turns"])
-    snapshot.ram.map_over(machine.memory.ram)
+        parts.clock.load_state(snapshot.time["clock"])
+        parts.turns.load_state(snapshot.time["turns"])
+    snapshot.ram.map_over(parts.memory.ram)
     for log in snapshot.disks:
         log.undo()
-    for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
+    for cpu, saved in zip(parts.turns.cpus, snapshot.cpus, strict=True):
         _restore_cpu(cpu, saved)
-    for slot in _devices(machine):
+    for slot in _devices(parts.board):
         slot.device.load_state(snapshot.devices[slot.name])
-    machine.board.gic.load_state(snapshot.gic)
-    for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
-        cpu.load_timers(saved.virtual_count, saved.timers)
-        cpu.pmu.load_state(saved.pmu)
-    machine.self_debug.restore()
-    machine.turns.load(snapshot.current)
-    machine.engine.code.invalidate()
-    machine.engine.memory.flush_tlb()  # the CPU's registers may lead to its tables as before, and they have changed
+    parts.board.gic.load_state(snapshot.gic)
+    for cpu, saved in zip(parts.turns.cpus, snapshot.cpus, strict=True):
+        cpu.time.load_timers(saved.virtual_count, saved.timers)
+        cpu.time.pmu.load_state(saved.pmu)
+    parts.self_debug.restore()
+    parts.turns.load(snapshot.current)
+    parts.engine.code.invalidate()
+    parts.engine.memory.flush_tlb()  # the CPU's registers may lead to its tables as before, and they have changed
+    parts.stage2.settle()
 
 
 def _restore_cpu(cpu: Cpu, saved: CpuSnapshot) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.machine.config import PathLike
-    from armvcpu.machine.machine import Machine
+    from armvcpu.machine.parts import Parts
 
 MAGIC = b"armvcpu snapshot"
 VERSION = 4
@@ -78,11 +78,11 @@ def load(path: PathLike) -> Snapshot:
         raise
 
 
-def load_for(machine: Machine, path: PathLike) -> Snapshot:
+def load_for(parts: Parts, path: PathLike) -> Snapshot:
     """Read one that a machine can go on from; ImageError where it is none, or one of another kind of machine."""
     snapshot = load(path)
     try:
-        check(snapshot, machine)
+        check(snapshot, parts)
     except UsageError as error:
         snapshot.close()
         raise ImageError(path, str(error), "start with the options it was made with") from error

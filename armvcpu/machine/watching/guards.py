@@ -13,14 +13,19 @@ from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.board.memory import PAGE, RWX, page_pieces
-from armvcpu.vcpu.exits import Exit, Nothing
+from armvcpu.vcpu.exits import Nothing
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from armvcpu.arch.accesses import MemoryAccess
-    from armvcpu.machine.machine import Machine
+    from armvcpu.machine.board.memory import GuestMemory
+    from armvcpu.machine.running.stage2 import Stage2Switch
+    from armvcpu.machine.running.turns import Turns
+    from armvcpu.vcpu.addrspace import AddressSpace
+    from armvcpu.vcpu.exits import Exit
+    from armvcpu.vcpu.pcpu import Aarch64PerCpu
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _DCZID = by_name["DCZID_EL0"].encoding
@@ -54,8 +59,10 @@ class Guard(Row):
 class Guards:
     """The guards of one machine."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(
+        self, memory: GuestMemory, space: AddressSpace, pcpu: Aarch64PerCpu, turns: Turns, stage2: Stage2Switch
+    ) -> None:
+        self._memory, self._space, self._pcpu, self._turns, self._stage2 = memory, space, pcpu, turns, stage2
         self._guards: list[Guard] = []
         self._allowed: dict[int, MappingFlags] = {}
         """By page: what the guest may do; nothing at all where accesses fail."""
@@ -67,7 +74,7 @@ class Guards:
     def add(self, guard: Guard) -> None:
         """Guard from now on; UsageError where one of the pages is not RAM."""
         for page in guard.pages:
-            self._machine.memory.check_page(page)
+            self._memory.check_page(page)
         self._guards.append(guard)
         self._settle(guard.pages)
 
@@ -75,11 +82,10 @@ class Guards:
         """Guard no longer; one that is not there is fine."""
         if guard in self._guards:
             self._guards.remove(guard)
-            if self._machine.pcpu.is_enabled():  # else the machine has been closed
+            if self._pcpu.is_enabled():  # else the machine has been closed
                 self._settle(guard.pages)
 
     def _settle(self, pages: frozenset[int]) -> None:
-        machine = self._machine
         for page in pages:
             guards = [guard for guard in self._guards if page in guard.pages]
             if any(guard.hear is None for guard in guards):
@@ -91,51 +97,52 @@ class Guards:
             self._allowed.pop(page, None)
             if allowed != RWX:
                 self._allowed[page] = allowed
-            machine.memory.allow(machine.space, page, allowed)
-        machine.engine.code.invalidate()  # IC spares a page that stage 2 has not let execute yet
-        machine.stage2.settle()
+            self._memory.allow(self._space, page, allowed)
+        self._pcpu.engine.code.invalidate()  # IC spares a page that stage 2 has not let execute yet
+        self._stage2.hold(bool(self._guards))
 
     # --- accesses ---------------------------------------------------------------------------------------------
 
     def claims(self, address: int) -> bool:
-        """In a stage-2 fault: is it a watched page's? The run then ends, and `serve` makes the access."""
+        """In a stage-2 fault: is it a watched page's? The run then ends, and `attend` makes the access."""
         page = address & -PAGE
         if not self._allowed.get(page):
             return False
         self._faulted = page
-        self._machine.engine.leave()
+        self._pcpu.engine.leave()
         return True
 
-    def serve(self) -> Exit:
-        """Execute an instruction that has faulted, and tell who hears of its access; `Nothing` unless it made an exit.
+    def attend(self) -> Exit | None:
+        """Execute an instruction that has faulted, and tell who hears of its access; its exit, where it made one.
 
         It is not executed, and faults again later, where an interrupt, an exception or a stop comes first.
         """
-        reason: Exit = Nothing()
-        if self._faulted is None:
-            return reason
-        machine = self._machine
-        vcpu = machine.vcpu
+        return None if self._faulted is None else self._execute()
+
+    def _execute(self) -> Exit | None:
+        engine, vcpu = self._pcpu.engine, self._turns.cpu.vcpu
         pc, shown = vcpu.state.pc, set[int]()
         before: _Before | None = None
+        reason: Exit = Nothing()
         try:
             while (page := self._faulted) is not None:
                 self._faulted = None
                 shown.add(page)
-                machine.space.protect(page, PAGE, RWX)
+                self._space.protect(page, PAGE, RWX)
                 before = self._look(vcpu)
                 if before is not None and self._is_forbidden(before):
-                    return reason
-                if executed := machine.engine.instructions:
-                    machine.engine.instructions = executed - 1  # what faulted has not been executed
+                    break
+                if executed := engine.instructions:
+                    engine.instructions = executed - 1  # what faulted has not been executed
                 reason = vcpu.step()
-            if before is not None and vcpu.state.pc == pc + 4:
-                self._tell(before, vcpu)
+            else:
+                if before is not None and vcpu.state.pc == pc + 4:
+                    self._tell(before, vcpu)
         finally:
             for page in shown:
                 if page in self._allowed:  # who heard may have taken the guard away
-                    machine.space.protect(page, PAGE, self._allowed[page])
-        return reason
+                    self._space.protect(page, PAGE, self._allowed[page])
+        return None if isinstance(reason, Nothing) else reason
 
     def _is_forbidden(self, before: _Before) -> bool:
         pages = {address & -PAGE for address, _ in before.pieces}
@@ -144,25 +151,25 @@ class Guards:
 
     def _look(self, vcpu: Aarch64VCpu) -> _Before | None:
         """What is about to be accessed, where the instruction accesses memory."""
-        machine, state = self._machine, vcpu.state
+        engine, state = self._pcpu.engine, vcpu.state
         word = vcpu.fetch_word()
         if word is None:
             return None
         from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  for a fast start: most guests have no guards
 
-        zva_size = 4 << (machine.engine.registers.read(_DCZID) & 0xF)
+        zva_size = 4 << (engine.registers.read(_DCZID) & 0xF)
         access = memory_access(word, state.pc, state.gpr, state.frame[31], zva_size)
         if access is None:
             return None
         pieces = tuple(
             (physical, size)
             for at, size in page_pieces(access.address, access.width)
-            if (physical := machine.engine.memory.translate(at)) is not None
+            if (physical := engine.memory.translate(at)) is not None
         )
         return _Before(state.pc, access, pieces, self._value(access))
 
     def _value(self, access: MemoryAccess) -> int | None:
-        data = self._machine.read_virtual(access.address, access.width)
+        data = self._pcpu.engine.memory.read_virtual(access.address, access.width)
         return None if data is None else int.from_bytes(data, "little")
 
     def _tell(self, before: _Before, vcpu: Aarch64VCpu) -> None:

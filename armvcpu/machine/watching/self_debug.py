@@ -18,16 +18,19 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.sysregs_debug import WATCHPOINTS
 from armvcpu.errors import UsageError
 from armvcpu.machine.board.memory import PAGE
-from armvcpu.machine.watching.guards import Access, Guard
-from armvcpu.vcpu.exits import Exit, Nothing
+from armvcpu.machine.watching.guards import Access, Guard, Guards
+from armvcpu.vcpu.exits import Nothing
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.arch.accesses import MemoryAccess
-    from armvcpu.machine.machine import Machine
+    from armvcpu.engine.api import Engine
+    from armvcpu.machine.board.memory import GuestMemory
+    from armvcpu.machine.running.turns import Turns
     from armvcpu.machine.watching.watchpoint import Watchpoint
+    from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _MDSCR, _OSLSR = by_name["MDSCR_EL1"].encoding, by_name["OSLSR_EL1"].encoding
@@ -42,11 +45,11 @@ _TABLE, _MOST_GUARDS = MappingFlags.WRITE, 4096
 
 
 class SelfDebug:
-    """Of one machine."""
+    """The watchpoints of a machine's CPUs, and the steps up to where a software step begins."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self._guards: list[dict[tuple[int, MappingFlags], Guard]] = [{} for _ in range(machine.config.cpus)]
+    def __init__(self, cpus: int, engine: Engine, memory: GuestMemory, guards: Guards, turns: Turns) -> None:
+        self._engine, self._memory, self._all_guards, self._turns = engine, memory, guards, turns
+        self._guards: list[dict[tuple[int, MappingFlags], Guard]] = [{} for _ in range(cpus)]
         """Of each CPU, by page and what is denied (and EXECUTE for a table)."""
         self._changed = self._is_watching_translation = False
         self._moved: set[int] = set()
@@ -70,29 +73,28 @@ class SelfDebug:
     def restore(self) -> None:
         """The CPUs, none of which is loaded, have other registers: watch what those say."""
         self.reset()
-        machine = self._machine
-        for cpu in machine.cpus:
+        for cpu in self._turns.cpus:
             if hasattr(cpu.vcpu, "state") and cpu.vcpu.system_registers.read(_MDSCR) & MDSCR_EL1.MDE.mask:
-                machine.turns.load(cpu.index)
+                self._turns.load(cpu.index)
                 self.look()
-                machine.turns.unload()
+                self._turns.unload()
 
     def _drop(self, guards: dict[tuple[int, MappingFlags], Guard]) -> None:
         for guard in guards.values():
-            self._machine.guards.remove(guard)
+            self._all_guards.remove(guard)
         guards.clear()
 
     def _on_write(self, register: int, value: int) -> int:
-        """In the guest, before it writes one of the registers at EL1: the run ends then, and `serve` looks."""
+        """In the guest, before it writes one of the registers at EL1: the run ends then, and `attend` looks."""
         self._look_at_write(register, value)
         return value
 
     def _look_at_write(self, register: int, value: int) -> None:
-        index = self._machine.current_cpu.index
+        index = self._turns.cpu.index
         if register == _TTBR0:
             if self._guards[index]:
                 self._moved.add(index)
-                self._machine.engine.leave()
+                self._engine.leave()
             return
         if register == _MDSCR:
             steps = value & MDSCR_EL1.SS.mask and value & MDSCR_EL1.KDE.mask
@@ -103,22 +105,21 @@ class SelfDebug:
             is_of_interest = register in _CONTROLS and value & 1
         if is_of_interest or self._guards[index]:
             self._changed = True
-            self._machine.engine.leave()
+            self._engine.leave()
 
-    def serve(self) -> Exit:
-        """Between two runs: guarded accesses, and what debug registers ask for; `Nothing` unless there is an exit."""
-        reason = self._machine.guards.serve()
+    def attend(self) -> Exit | None:
+        """Between two runs: what debug registers ask for; an exit, where a step made one."""
         while self._moved:
             self._follow(self._moved.pop())
-        if not self._changed or not isinstance(reason, Nothing):
-            return reason
+        if not self._changed:
+            return None
         self._changed = False
         self.look()
-        return self._step_until_unmasked() if self._stepped == self._machine.current_cpu.index else reason
+        return self._step_until_unmasked() if self._stepped == self._turns.cpu.index else None
 
     def look(self) -> None:
         """Guard what the watchpoints of the CPU that is loaded watch, and nothing else of its."""
-        index = self._machine.current_cpu.index
+        index = self._turns.cpu.index
         self._drop(self._guards[index])
         self._follow(index)
         self._watch_translation(any(self._guards))
@@ -127,7 +128,7 @@ class SelfDebug:
         """Hear of writes of TTBR0_EL1 too? Some kernels make two at each entry."""
         if wanted is not self._is_watching_translation:
             self._is_watching_translation = wanted
-            for cpu in self._machine.cpus:
+            for cpu in self._turns.cpus:
                 cpu.vcpu.sysregs.listen(_TTBR0, partial(self._on_write, _TTBR0) if wanted else None)
                 cpu.vcpu.settle_listeners()
 
@@ -160,7 +161,7 @@ class SelfDebug:
             return
         guard = Guard(frozenset((page,)), denied, hear, forbid)
         try:
-            self._machine.guards.add(guard)
+            self._all_guards.add(guard)
         except UsageError:  # a device, which can't be guarded
             return
         self._guards[index][key] = guard
@@ -170,11 +171,11 @@ class SelfDebug:
 
     def _reader(self, index: int) -> Callable[[int], int]:
         """The system registers of a CPU, which may not be the one that is loaded."""
-        cpu = self._machine.cpus[index]
-        return self._machine.engine.registers.read if cpu.is_bound else cpu.vcpu.system_registers.read
+        cpu = self._turns.cpus[index]
+        return self._engine.registers.read if cpu.is_bound else cpu.vcpu.system_registers.read
 
     def _doubleword(self, address: int) -> int | None:
-        memory = self._machine.memory
+        memory = self._memory
         return int.from_bytes(memory.read(address, 8), "little") if memory.is_ram(address, 8) else None
 
     @staticmethod
@@ -188,8 +189,8 @@ class SelfDebug:
 
     def _forbids(self, access: MemoryAccess) -> bool:
         """Of an access that is about to be made: is it watched? Then the exception has been taken instead."""
-        machine = self._machine
-        state, read = machine.vcpu.state, machine.engine.registers.read
+        vcpu = self._turns.cpu.vcpu
+        state, read = vcpu.state, self._engine.registers.read
         level = state.pstate >> 2 & 3
         mdscr = read(_MDSCR)
         unmasked = level == 0 or (mdscr & MDSCR_EL1.KDE.mask and not state.pstate & _D)
@@ -203,36 +204,35 @@ class SelfDebug:
             if address is not None and one.denied & wanted and one.levels >> level & 1:
                 is_write = access.writes and MappingFlags.WRITE in one.denied
                 ec = EC.WATCHPOINT_CURRENT if level else EC.WATCHPOINT_LOWER
-                machine.vcpu.take_debug_exception(ec, _DEBUG_FAULT | (_WNR if is_write else 0), address)
+                vcpu.take_debug_exception(ec, _DEBUG_FAULT | (_WNR if is_write else 0), address)
                 return True
         return False
 
     # --- software step ----------------------------------------------------------------------------------------
 
-    def _step_until_unmasked(self) -> Exit:
+    def _step_until_unmasked(self) -> Exit | None:
         """Step the guest at EL1 until it has cleared PSTATE.D, and take the exception that is pending from then on.
 
         Where that takes long, or an exit comes first, the next run ends at once, and this goes on.
         """
-        machine = self._machine
-        vcpu = machine.vcpu
+        vcpu = self._turns.cpu.vcpu
         for _ in range(_STEPS):
             if self._stepped is None or not vcpu.state.pstate & 0xC or vcpu.fetch_word() == _ERET:
-                return Nothing()  # the guest has changed its mind, or is going where the engine's own step begins
+                return None  # the guest has changed its mind, or is going where the engine's own step begins
             if not vcpu.state.pstate & _D:
                 vcpu.take_debug_exception(EC.SOFTSTEP_CURRENT, _DEBUG_FAULT, 0)
                 self._stepped = None
-                return Nothing()
+                return None
             reason = vcpu.step()
             if not isinstance(reason, Nothing):
                 self._go_on_later()
                 return reason
         self._go_on_later()
-        return Nothing()
+        return None
 
     def _go_on_later(self) -> None:
         self._changed = True
-        self._machine.engine.request_stop()
+        self._engine.request_stop()
 
 
 def _unheard(_access: object) -> None:

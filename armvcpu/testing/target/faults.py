@@ -78,8 +78,8 @@ class Faults(GuestState):
         The address is virtual where the guest's MMU maps it, else physical.
         """
         guard = Guard(frozenset({self.physical(address) & -PAGE}), RWX, None)
-        self.guards.add(guard)
-        return self._healed_by(lambda: self.guards.remove(guard))
+        self.parts.guards.add(guard)
+        return self._healed_by(lambda: self.parts.guards.remove(guard))
 
     # --- interrupts
 
@@ -113,7 +113,7 @@ class Faults(GuestState):
         count: int | None = None,
     ) -> DiskFailure:
         """Have requests of a disk fail (VIRTIO_BLK_S_IOERR): those that touch `sectors`, the next `count` of them."""
-        disks = [device for device in self.peripherals.virtio if isinstance(device, VirtioBlock)]
+        disks = [device for device in self.parts.peripherals.virtio if isinstance(device, VirtioBlock)]
         if not 0 <= index < len(disks):
             raise UsageError(f"there is no disk {index}: this machine has {len(disks)}")
         chosen = ((REQUEST.IN, reads), (REQUEST.OUT, writes), (REQUEST.FLUSH, flushes))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from pexpect import EOF, TIMEOUT
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.target.breakpoints import IMMEDIATE, Breakpoint
 from armvcpu.testing.target.guest_state import GuestState
 from armvcpu.vcpu import exits

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.crash import crash_report
 from armvcpu.errors import UsageError
-from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.expect import TIMER_HZ, Conversation, ExpectConsole
 from armvcpu.testing.target.faults import Faults
 from armvcpu.testing.target.places import NotReachedError, Places
@@ -72,7 +72,7 @@ class Target(Places, Faults):
 
     def guest_seconds(self) -> float:
         """The guest's own time: CNTVCT_EL0 in seconds."""
-        return self.cpus[0].virtual_count() / TIMER_HZ
+        return self.cpus[0].time.virtual_count() / TIMER_HZ
 
     def finish(self, timeout: float | None = None) -> Outcome:
         """Run to the guest's end; NotReachedError where it does not end."""

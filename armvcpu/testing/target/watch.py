@@ -57,7 +57,7 @@ class Watch:
             denied |= MappingFlags.WRITE
         pages = frozenset(start & -PAGE for start, _ in self._ranges)
         self._guard = Guard(pages, denied, self._hear)
-        machine.guards.add(self._guard)
+        machine.parts.guards.add(self._guard)
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +67,7 @@ class Watch:
 
     def close(self) -> None:
         """Hear no more; what has been kept stays."""
-        self._machine.guards.remove(self._guard)
+        self._machine.parts.guards.remove(self._guard)
 
     @property
     def reads(self) -> list[Touched]:

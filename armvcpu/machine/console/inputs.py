@@ -13,15 +13,15 @@ from __future__ import annotations
 import os
 
 from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Protocol
+from armvcpu.devices.deadline import NEVER
 from armvcpu.errors import ImageError
-from armvcpu.machine.running.clock import NO_DEADLINE
-from armvcpu.machine.running.outcome import Ending, Outcome
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.snapshots.files import sha256
 
 if TYPE_CHECKING:
+    from armvcpu.machine.board.clock import Clock
     from armvcpu.machine.config import MachineConfig, PathLike
     from armvcpu.machine.console.port import Console
-    from armvcpu.machine.running.clock import Clock
 
 VERSION = 1
 _KIND = "armvcpu recording"
@@ -33,14 +33,17 @@ _FILES = ("image", "firmware", "vars", "initrd", "dtb", "snapshot", "disks")
 class Input(Protocol):
     """Where the guest's devices get their input from."""
 
+    def begin(self) -> None:
+        """The machine is complete: a recording begins."""
+
     def take(self, limit: int) -> bytes:
         """At most `limit` bytes; none where none waits."""
 
     def put_back(self, data: bytes) -> None:
         """Return what the guest had no room for; the next `take` gives it first."""
 
-    def admit(self) -> None:
-        """Between two blocks of the guest: from now on it may have what has come."""
+    def admit(self) -> bool:
+        """Between two blocks of the guest: from now on it may have what has come. Is there more, for the next time?"""
 
     @property
     def ended(self) -> bool:
@@ -65,19 +68,23 @@ class Input(Protocol):
 class HostInput:
     """A console as it is."""
 
-    deadline, end, comes_in_host_time = NO_DEADLINE, None, True
+    deadline, end, comes_in_host_time = NEVER, None, True
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self.take, self.put_back = console.take, console.put_back
+
+    def begin(self) -> None:
+        """Nothing is kept."""
 
     @property
     def ended(self) -> bool:
         """As the console says."""
         return self._console.ended
 
-    def admit(self) -> None:
+    def admit(self) -> bool:
         """There is nothing to keep in order."""
+        return False
 
     def close(self, outcome: Outcome | None) -> None:
         """Nothing is kept."""
@@ -86,11 +93,26 @@ class HostInput:
 class AdmittedInput:
     """A console whose input is let in between two blocks, and recorded."""
 
-    def __init__(self, console: Console, clock: Clock, record: IO[str] | None = None) -> None:
-        self._console, self._clock, self._record = console, clock, record
+    def __init__(
+        self, console: Console, clock: Clock, path: PathLike | None = None, header: dict[str, Any] | None = None
+    ) -> None:
+        self._console, self._clock, self._path, self._header = console, clock, path, header
+        self._record: IO[str] | None = None
         self._admitted = bytearray()
         self._ended = False
         self.end: Outcome | None = None
+
+    def begin(self) -> None:
+        """Start the recording, where there is to be one; ImageError where the host can't."""
+        if self._path is None:
+            return
+        try:
+            self._record = open(self._path, "w", encoding="ascii")  # noqa: SIM115  closed by `close`
+        except OSError as error:
+            raise ImageError(self._path, f"cannot be written: {error.strerror}", "choose another place") from error
+        import json  # noqa: PLC0415  for a fast start, as below
+
+        self._record.write(json.dumps(self._header) + "\n")
 
     @property
     def ended(self) -> bool:
@@ -99,8 +121,8 @@ class AdmittedInput:
 
     @property
     def deadline(self) -> int:
-        """Nobody knows."""
-        return NO_DEADLINE
+        """A user types when they like."""
+        return NEVER
 
     @property
     def comes_in_host_time(self) -> bool:
@@ -117,8 +139,8 @@ class AdmittedInput:
         """Have it taken first."""
         self._admitted[:0] = data
 
-    def admit(self) -> None:
-        """All that the console has, and that no more will come: recorded as an input of nothing."""
+    def admit(self) -> bool:
+        """All that the console has, up to a MiB, and that no more will come: recorded as an input of nothing."""
         ended = self._console.ended
         data = self._console.take(_ADMITTED_AT_ONCE)
         if data:
@@ -127,6 +149,7 @@ class AdmittedInput:
         if ended and not self._ended and len(data) < _ADMITTED_AT_ONCE:
             self._ended = True
             self._write(input="")
+        return len(data) == _ADMITTED_AT_ONCE
 
     def close(self, outcome: Outcome | None) -> None:
         """Record how it ended, and close the file."""
@@ -164,9 +187,9 @@ class ReplayedInput(AdmittedInput):
     @property
     def deadline(self) -> int:
         """The moment of the next event."""
-        return self._events[0][0] if self._events else NO_DEADLINE
+        return self._events[0][0] if self._events else NEVER
 
-    def admit(self) -> None:
+    def admit(self) -> bool:
         """All whose moment has come."""
         self._console.take(_ADMITTED_AT_ONCE)
         while self._events and self._events[0][0] <= self._clock.ns():
@@ -175,6 +198,7 @@ class ReplayedInput(AdmittedInput):
                 self.end = what
             else:
                 self._admitted += what
+        return False
 
 
 def open_input(config: MachineConfig, console: Console, clock: Clock) -> Input:
@@ -183,16 +207,8 @@ def open_input(config: MachineConfig, console: Console, clock: Clock) -> Input:
         return HostInput(console)
     if config.replay is not None:
         return ReplayedInput(console, clock, config.replay, _header(config))
-    if config.record is None:
-        return AdmittedInput(console, clock)
-    try:
-        record = open(config.record, "w", encoding="ascii")  # noqa: SIM115  closed by `close`
-    except OSError as error:
-        raise ImageError(config.record, f"cannot be written: {error.strerror}", "choose another place") from error
-    import json  # noqa: PLC0415
-
-    record.write(json.dumps(_header(config)) + "\n")
-    return AdmittedInput(console, clock, record)
+    header = None if config.record is None else _header(config)
+    return AdmittedInput(console, clock, config.record, header)
 
 
 def _header(config: MachineConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import time
 
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
+from armvcpu.devices.deadline import NEVER
 
 if TYPE_CHECKING:
     from threading import Event
@@ -28,8 +29,6 @@ POLL_SHARE, MOST_POLL_NS = 8, 100_000
 """Each of its reads takes an eighth of what it has waited, up to 0.1 ms: so it may wait for seconds in no time."""
 LONGEST_SLEEP_NS = 10**18
 """A longer one has no end."""
-NO_DEADLINE = 1 << 80
-"""Later than anything, ns."""
 
 
 class Clock(Protocol):
@@ -116,7 +115,7 @@ class InstructionClock:
         self._skipped = 0
         self._drawn = 0
         self._poll_pc = self._poll_start = self._poll_last = 0
-        self._deadline = NO_DEADLINE
+        self._deadline = NEVER
 
     def attach(self, engine: Engine) -> None:
         """Count the instructions of this engine."""
@@ -161,16 +160,16 @@ class InstructionClock:
         """The engine stops itself at the count at which the moment will have come; the host need not."""
         self._deadline = moment
         if self._engine is not None:
-            never = moment >= NO_DEADLINE
+            never = moment >= NEVER
             self._engine.stop_at(None if never else max(0, -((self._skipped - moment) // NS_PER_INSTRUCTION)))
-        return NO_DEADLINE
+        return NEVER
 
     def wait(self, moment: int, attention: Event, time_out: int, *, in_host_time: bool) -> None:
         """Time jumps; where it must not, and without a moment, the host waits."""
         now, start = self.ns(), time.monotonic_ns()
-        if moment >= NO_DEADLINE or in_host_time:
+        if moment >= NEVER or in_host_time:
             _sleep(attention, min(moment - now, time_out - start))
-        if moment < NO_DEADLINE:
+        if moment < NEVER:
             end = min(moment, now + time.monotonic_ns() - start) if in_host_time else moment
             self._skipped += max(0, end - now)
 

@@ -1,42 +1,56 @@
-"""The CPUs of a machine: what each is doing besides running, and its interrupt lines; its time is in `cpu_time.py`.
+"""One CPU of a machine: what it is doing besides running, and its interrupt inputs; its time is in `cpu_time.py`.
 
-One engine runs them in turn. A CPU that is not bound keeps its interrupt level here, which is shown to the engine when
-it is bound again.
+One engine runs the CPUs in turn. A CPU that is not loaded keeps the levels of its inputs (`CpuInputs`), which are shown
+to the engine when it is loaded again.
 """
 
 from __future__ import annotations
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.pstate import PState
-from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.running.cpu_time import CpuTime
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from armvcpu.machine.running.clock import Clock
+    from armvcpu.machine.board.interrupts import Lines
+    from armvcpu.machine.running.cpu_time import CpuTime
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
-class Cpu(CpuTime):
-    """One CPU: its vCPU, whether it is on, whether it waits for an interrupt."""
+class Scheduler(Protocol):
+    """Who decides which CPU runs, and hears of what may change that."""
 
-    def __init__(self, index: int, vcpu: Aarch64VCpu, pcpu: Aarch64PerCpu, clock: Clock) -> None:
-        super().__init__(vcpu, pcpu, clock)
-        self.index = index
+    def on_wake(self, cpu: Cpu) -> None:
+        """An interrupt, or input, ended its wait."""
+
+    def on_interrupt(self, cpu: Cpu) -> None:
+        """An interrupt is signalled while it does not wait."""
+
+    def on_no_interrupt(self, cpu: Cpu) -> None:
+        """None is signalled any more."""
+
+
+class Cpu:
+    """Its vCPU, whether it is on, whether it waits for an interrupt."""
+
+    def __init__(
+        self, index: int, vcpu: Aarch64VCpu, pcpu: Aarch64PerCpu, time: CpuTime, lines: Lines, scheduler: Scheduler
+    ) -> None:
+        self.index, self.vcpu, self.time = index, vcpu, time
+        self._pcpu, self._lines, self._scheduler = pcpu, lines, scheduler
+        self._inputs = lines.inputs[index]
         self.power = AffinityState.ON if index == 0 else AffinityState.OFF
         self.waiting = False
         self._reads_in: PState | None = None
         """Where it waits for a character: its PSTATE."""
-        self._irq = self._fiq = False
         self.pending_start: tuple[int, int] | None = None
         """Entry point and argument of a CPU that is to start anew when it is bound."""
-        self.on_wake: Callable[[Cpu], None] = _ignore
-        self.on_interrupt: Callable[[Cpu], None] = _ignore
-        """Called when an interrupt is signalled while it does not wait."""
-        self.on_no_interrupt: Callable[[Cpu], None] = _ignore
-        """Called when none is signalled any more."""
+        self._inputs.connect(self._interrupts_changed)
+
+    @property
+    def is_bound(self) -> bool:
+        """Is it the one that the engine has loaded?"""
+        return self._pcpu.bound is self.vcpu
 
     @property
     def mpidr(self) -> int:
@@ -57,38 +71,29 @@ class Cpu(CpuTime):
 
     # --- interrupts -------------------------------------------------------------------------------------------
 
-    def set_irq(self, level: bool) -> None:
-        """The interrupt controller's IRQ output for this CPU."""
-        self._irq = level
-        self._interrupts_changed()
-
-    def set_fiq(self, level: bool) -> None:
-        """Its FIQ output."""
-        self._fiq = level
-        self._interrupts_changed()
-
     @property
     def interrupted(self) -> bool:
         """Is an interrupt signalled? It ends WFI whether PSTATE masks it or not (DDI 0487 D1.6.2)."""
-        return self._irq or self._fiq or (self.vcpu.interrupts is not None and self.vcpu.interrupts.pending)
+        return self._inputs.irq or self._inputs.fiq
 
     @property
     def _wakes(self) -> bool:
         """Does an interrupt end its wait? Where it waits for a character, one that it takes."""
         if self._reads_in is None:
             return self.interrupted
-        return bool((self._irq and not self._reads_in.I) or (self._fiq and not self._reads_in.F))
+        return bool((self._inputs.irq and not self._reads_in.I) or (self._inputs.fiq and not self._reads_in.F))
 
     def _interrupts_changed(self) -> None:
-        if self.is_bound:
-            self.vcpu.engine.set_lines(irq=self._irq, fiq=self._fiq)
-        if not (self._irq or self._fiq):
-            self.on_no_interrupt(self)
+        inputs = self._inputs
+        if self._pcpu.bound is self.vcpu:
+            self._pcpu.engine.set_lines(irq=inputs.irq, fiq=inputs.fiq)
+        if not (inputs.irq or inputs.fiq):
+            self._scheduler.on_no_interrupt(self)
         elif not self.waiting:
-            self.on_interrupt(self)
+            self._scheduler.on_interrupt(self)
         elif self._wakes:
             self.waiting, self._reads_in = False, None
-            self.on_wake(self)
+            self._scheduler.on_wake(self)
 
     @property
     def takes_interrupts(self) -> bool:
@@ -96,7 +101,7 @@ class Cpu(CpuTime):
         if self.power is not AffinityState.ON or not hasattr(self.vcpu, "state"):
             return False
         pstate = PState(self.vcpu.state.pstate)
-        return bool((self._irq and not pstate.I) or (self._fiq and not pstate.F))
+        return bool((self._inputs.irq and not pstate.I) or (self._inputs.fiq and not pstate.F))
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -108,6 +113,7 @@ class Cpu(CpuTime):
     def stop(self) -> None:
         """PSCI CPU_OFF."""
         self.power, self.waiting = AffinityState.OFF, False
+        self.time.stop()
 
     def wait(self, entry: int | None = None, argument: int = 0) -> None:
         """WFI or CPU_SUSPEND; with an entry point, waking up enters there as CPU_ON does."""
@@ -129,7 +135,7 @@ class Cpu(CpuTime):
         waits, self._reads_in = self._reads_in is not None, None
         if waits:
             self.waiting = False
-            self.on_wake(self)
+            self._scheduler.on_wake(self)
         return waits
 
     def reset(self) -> None:
@@ -137,7 +143,7 @@ class Cpu(CpuTime):
         self.power = AffinityState.ON if self.index == 0 else AffinityState.OFF
         self.waiting, self._reads_in = False, None
         self.pending_start = (0, 0)
-        self._reset_time()
+        self.time.reset()
 
     @property
     def has_start(self) -> bool:
@@ -153,16 +159,14 @@ class Cpu(CpuTime):
     def bind(self) -> None:
         """Load it into the engine, with its timers and what it is to start with."""
         self.vcpu.bind(self._pcpu)
-        self.vcpu.engine.set_lines(irq=self._irq, fiq=self._fiq)
-        self._bind_time()
+        self._lines.master = self.index
+        engine = self._pcpu.engine
+        engine.set_lines(irq=self._inputs.irq, fiq=self._inputs.fiq)
+        self.time.bind(engine)
         if self.pending_start is not None:
             entry, argument = self.pending_start
             self.pending_start = None
             self.vcpu.reset()
             self.vcpu.set_entry(entry)
             self.vcpu.set_gpr(0, argument)
-        self.update_timers()
-
-
-def _ignore(_cpu: Cpu) -> None:
-    """Nobody schedules."""
+        self.time.update()

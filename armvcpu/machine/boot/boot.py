@@ -1,0 +1,35 @@
+"""A machine's boot: its options and its board made into a plan, anew where the board has changed."""
+
+from __future__ import annotations
+
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.machine.boot.loader import BootPlan, BootRequest, plan_boot
+
+if TYPE_CHECKING:
+    from armvcpu.machine.board.virt import Board
+    from armvcpu.machine.config import MachineConfig
+
+
+class Boot:
+    """What `config` boots on `board`; `seed` is /chosen/rng-seed.
+
+    Raises:
+        ImageError, UsageError: as `plan_boot`.
+    """
+
+    def __init__(self, config: MachineConfig, board: Board, seed: bytes) -> None:
+        self._config, self._board, self._seed = config, board, seed
+        self.plan = self._new_plan()
+
+    def _new_plan(self) -> BootPlan:
+        config = self._config
+        request = BootRequest(
+            self._board.memory_map(), self._board.device_tree(), image=config.image, firmware=config.firmware,
+            initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
+            chosen={"rng-seed": self._seed},
+        )  # fmt: skip
+        return plan_boot(request)
+
+    def board_changed(self) -> None:
+        """The board has another device: its tree, and what has to make room for it, are another's."""
+        self.plan = self._new_plan()

@@ -1,0 +1,169 @@
+"""The parts of a machine, and the one place where their order of assembly can be read.
+
+    options -> clock, schedule, peripherals -> board -> boot plan -> engine, memory, bus -> guards -> CPUs -> input
+
+Each step takes what it needs of the steps before as arguments, so no other order is possible; nobody holds a machine
+that is only half there. What must be heard of in the other direction is a wire that is laid first and connected by its
+later end (`Lines`), a list that the later end joins (`Turns.add`), or a schedule (`Schedule.add`).
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING, Any
+from armvcpu.devices.deadline import Schedule
+from armvcpu.devices.gic.gicv3 import Gicv3
+from armvcpu.devices.gic.gicv3_icc import READERS, WRITERS
+from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
+from armvcpu.machine.board.bus import Bus
+from armvcpu.machine.board.clock import Clock, HostClock, InstructionClock
+from armvcpu.machine.board.flash_banks import FlashBank
+from armvcpu.machine.board.interrupts import Lines
+from armvcpu.machine.board.memory import GuestMemory, new_address_space
+from armvcpu.machine.board.peripherals import Peripherals
+from armvcpu.machine.board.virt import INPUT_BITS, RAM_BASE, Board, Wiring, virt_board
+from armvcpu.machine.boot.boot import Boot
+from armvcpu.machine.console.feed import ConsoleFeed
+from armvcpu.machine.console.inputs import open_input
+from armvcpu.machine.hal import MachineHal, MachinePower
+from armvcpu.machine.running.attention import Attention
+from armvcpu.machine.running.count import Count
+from armvcpu.machine.running.cpu import Cpu
+from armvcpu.machine.running.cpu_time import PHYSICAL_TIMER_INTID, PMU_INTID, VIRTUAL_TIMER_INTID, CpuTime
+from armvcpu.machine.running.end_request import EndRequest
+from armvcpu.machine.running.stage2 import Stage2Faults, Stage2Switch
+from armvcpu.machine.running.turns import Turns
+from armvcpu.machine.watching.guards import Guards
+from armvcpu.machine.watching.observation import Observation
+from armvcpu.machine.watching.self_debug import SelfDebug
+from armvcpu.vcpu.pcpu import Aarch64PerCpu
+from armvcpu.vcpu.psci import Psci
+from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+
+if TYPE_CHECKING:
+    from armvcpu.engine.api import Engine
+    from armvcpu.machine.config import MachineConfig
+    from armvcpu.machine.console.inputs import Input
+    from armvcpu.machine.console.port import Console
+    from armvcpu.vcpu.addrspace import AddressSpace
+    from armvcpu.vcpu.pcpu import EngineFactory
+
+
+class Parts(Row):
+    """What a machine is put together from. Which parts there are never changes; their states do."""
+
+    config: MachineConfig
+    console: Console
+    clock: Clock
+    schedule: Schedule
+    peripherals: Peripherals
+    board: Board
+    boot: Boot
+    pcpu: Aarch64PerCpu
+    """The physical CPU. CPUs take turns on the one engine that it has; its `engine` is `engine`."""
+    engine: Engine
+    space: AddressSpace
+    memory: GuestMemory
+    bus: Bus
+    turns: Turns
+    """The CPUs (`turns.cpus`), and which of them the engine has loaded (`turns.cpu`)."""
+    stage2: Stage2Switch
+    guards: Guards
+    self_debug: SelfDebug
+    observation: Observation
+    attention: Attention
+    end: EndRequest
+    count: Count
+    inputs: Input
+    feed: ConsoleFeed
+    held: ExitStack
+    """What has to be given back: engine, files, programs."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+def assemble(config: MachineConfig, console: Console, engine_factory: EngineFactory) -> Parts:
+    """Put a machine together, its first CPU loaded, its memory still empty.
+
+    Raises:
+        UsageError, ImageError: something that the options name can't be had; nothing is left open.
+        EngineUnsupported: the engine cannot do what a machine needs.
+    """
+    with ExitStack() as held:  # where it fails half-way; else `parts` has taken all out of it
+        return _assemble(config, console, engine_factory, held)
+
+
+def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFactory, held: ExitStack) -> Parts:
+    clock: Clock = InstructionClock() if config.clock == "instructions" else HostClock()
+    schedule, lines = Schedule(), Lines(config.cpus)
+    memory = GuestMemory(config.memory, (FlashBank(0), FlashBank(1, config.vars)))
+    peripherals = Peripherals(config, console.write, clock.random)
+    held.callback(peripherals.close)
+    wiring = Wiring(
+        console.write, memory.flash, lines, memory, peripherals.virtio, config.virtio_version, clock, schedule,
+        config.gic,
+    )  # fmt: skip
+    board = virt_board(config.memory, wiring, config.cpu_model)
+    boot = Boot(config, board, clock.random(32))
+    board.fw_cfg.add_boot(boot.plan.fw_cfg)
+    for address, data in boot.plan.writes:
+        if address < RAM_BASE:
+            memory.flash[0].load(data)
+
+    pcpu = Aarch64PerCpu(0, engine_factory)
+    pcpu.hardware_enable()
+    held.callback(pcpu.hardware_disable)
+    engine = pcpu.engine
+    clock.attach(engine)
+    turns = Turns(engine, clock, schedule)
+    observation = Observation(engine, turns)
+    space = new_address_space(engine, PRIVATE_BASE + TABLES_OFFSET)
+    exact, is_lazy = config.exact_mmio, not clock.repeats  # a fault more would be another run
+    memory.attach(engine, space, exact_mmio=exact, is_lazy=is_lazy)
+    bus = Bus(engine, space, observation.on_device_access if exact else None, is_lazy=is_lazy)
+    bus.attach(board.slots)
+    for flash, bank in zip(board.flash, memory.flash, strict=True):
+        flash.on_array = bank.show
+        if bank.shows_device and (window := bus.find(bank.base)):
+            bus.map(window)
+    stage2 = Stage2Switch(turns.cpus, always=not boot.plan.is_linux or exact)
+    if not stage2.always:
+        bus.show_everything([(RAM_BASE, config.memory)], 1 << INPUT_BITS)
+    guards = Guards(memory, space, pcpu, turns, stage2)
+    self_debug = SelfDebug(config.cpus, engine, memory, guards, turns)
+
+    faults = Stage2Faults(guards.claims, memory, bus, space)
+    hal, psci = MachineHal(space, board.gic), Psci(MachinePower(turns.cpus, memory))
+    for index, mpidr in enumerate(board.mpidrs):
+        vcpu = _new_vcpu(index, mpidr, boot.plan.x0, config, hal)
+        vcpu.set_ept_root(space.root, space.vtcr, faults.handle)
+        stage2.attach(vcpu)
+        self_debug.attach(vcpu)
+        psci.register(vcpu.services)
+        if isinstance(board.gic, Gicv3):
+            vcpu.sysregs.add_interface(board.gic.interface(index), READERS, WRITERS)
+        ppis = [board.gic.ppi_line(index, n) for n in (VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID)]
+        time = CpuTime(vcpu, clock, schedule, (ppis[0], ppis[1], ppis[2]))
+        turns.add(Cpu(index, vcpu, pcpu, time, lines, turns))
+    held.callback(turns.unload)
+    turns.load(0)
+
+    attention = Attention(engine)
+    inputs = open_input(config, console, clock)
+    feed = ConsoleFeed(inputs, board.uart, peripherals.console, schedule)
+    return Parts(
+        config, console, clock, schedule, peripherals, board, boot, pcpu, engine, space, memory, bus, turns, stage2,
+        guards, self_debug, observation, attention, EndRequest(attention), Count(engine), inputs, feed, held.pop_all(),
+    )  # fmt: skip
+
+
+def _new_vcpu(index: int, mpidr: int, x0: int, config: MachineConfig, hal: Any) -> Aarch64VCpu:
+    create = Aarch64VCpuCreateConfig(
+        mpidr_el1=mpidr, dtb_addr=x0, cpu_model=config.cpu_model, gicv3=config.gic == 3, pmu=True
+    )
+    vcpu = Aarch64VCpu(0, index, create, hal=hal)
+    vcpu.setup(Aarch64VCpuSetupConfig(passthrough_interrupt=True))  # by the board's own interrupt controller
+    return vcpu

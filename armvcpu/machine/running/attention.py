@@ -1,0 +1,24 @@
+"""How anybody, in any thread, has the run loop look after something: it sleeps, or runs the guest, and stops soon."""
+
+from __future__ import annotations
+
+import threading
+
+from armvcpu.arch.static import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from armvcpu.engine.api import Engine
+
+
+class Attention:
+    """A call for the run loop of one machine. One that comes before the loop runs or sleeps is not lost."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.event = threading.Event()
+        """Set while nobody has looked yet; the loop sleeps on it where all CPUs wait."""
+
+    def call(self) -> None:
+        """From any thread: end the loop's sleep, or the engine's run at the next block."""
+        self.event.set()
+        self._engine.request_stop()

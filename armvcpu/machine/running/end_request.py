@@ -1,0 +1,65 @@
+"""Who wants a run to end, and how the last one did."""
+
+from __future__ import annotations
+
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.machine.outcome import Ending
+
+if TYPE_CHECKING:
+    from armvcpu.machine.outcome import Outcome
+    from armvcpu.machine.running.attention import Attention
+
+
+class EndRequest:
+    """Asked for by the guest's own doing or by the host; the run loop takes it, and notes how the run has ended.
+
+    After an end that the host wanted (a signal, the console, a time-out, a limit) the guest can go on: its state is
+    that between two instructions. After one that the guest made (power off, semihosting exit, a crash) it can't.
+    """
+
+    def __init__(self, attention: Attention) -> None:
+        self._attention = attention
+        self._by_guest: Outcome | None = None
+        self._by_host: Outcome | None = None
+        self.last: Outcome | None = None
+        """How the last run ended; None before the first end."""
+        self.can_go_on = True
+        """Has there been no run yet, or did the host end the last one?"""
+
+    def begin(self) -> None:
+        """A run begins. What a handler asked for in an earlier one is void; what the host asked for ends this one."""
+        self._by_guest = None
+
+    def by_guest(self, outcome: Outcome) -> None:
+        """From a handler in the guest's trap, which makes an exit or calls for attention: so the run ends then."""
+        self._by_guest = outcome
+
+    def by_host(self, outcome: Outcome) -> None:
+        """From any thread, or a signal handler: end the run soon, or the next one where none is at work.
+
+        The first one that is asked for counts.
+        """
+        if self._by_host is None:
+            self._by_host = outcome
+        self._attention.call()
+
+    @property
+    def wanted(self) -> Outcome | None:
+        """What a handler has asked for in this run."""
+        return self._by_guest
+
+    def take(self) -> Outcome | None:
+        """How the run is to end now, if it is; what the host asked for is done with then."""
+        if self._by_guest is not None:
+            return self._by_guest
+        outcome, self._by_host = self._by_host, None
+        if outcome is not None:
+            self.can_go_on = True
+        return outcome
+
+    def note(self, outcome: Outcome) -> Outcome:
+        """The run has ended so."""
+        self.last = outcome
+        if outcome.ending is Ending.STOPPED:
+            self.can_go_on = True
+        return outcome

@@ -1,0 +1,95 @@
+"""What comes to a machine from outside while it runs: what a user types, and network frames."""
+
+from __future__ import annotations
+
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.deadline import NEVER
+from armvcpu.devices.pl011_registers import INT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from armvcpu.devices.pl011 import Pl011
+    from armvcpu.devices.virtio.console import VirtioConsole
+    from armvcpu.devices.virtio.stream import StreamBackend
+    from armvcpu.machine.console.feed import ConsoleFeed
+    from armvcpu.machine.console.inputs import Input
+    from armvcpu.machine.console.port import Console
+    from armvcpu.machine.running.attention import Attention
+    from armvcpu.machine.running.end_request import EndRequest
+    from armvcpu.machine.running.wake import Waker
+
+
+class Outside:
+    """The console, and `sources`: the descriptors of devices that bring something from the host."""
+
+    def __init__(
+        self, console: Console, inputs: Input, feed: ConsoleFeed, uart: Pl011, virtio_console: VirtioConsole | None,
+        sources: Sequence[StreamBackend], attention: Attention, end: EndRequest,
+    ) -> None:  # fmt: skip
+        self._console, self._inputs, self._feed, self._uart = console, inputs, feed, uart
+        self._virtio_console, self.sources, self._attention, self._end = virtio_console, sources, attention, end
+        self._waker: Waker | None = None
+
+    def open(self, waker: Waker) -> None:
+        """A run begins: the guest may have what has come, and the loop hears of what will."""
+        self._waker = waker
+        for source in self.sources:
+            source.on_interest = waker.listen
+        self._console.call_on_input(self._on_input)
+        self._feed.note()
+        self._feed.attend()
+
+    def close(self) -> None:
+        """The run has ended."""
+        self._waker = None
+        for source in self.sources:
+            source.on_interest = _nobody
+        self._console.call_on_input(None)
+        self._console.flush()
+
+    def _on_input(self) -> None:
+        """From any thread: the console may have something."""
+        self._feed.note()
+        self._attention.call()
+
+    def attend(self) -> None:
+        """Let in what has been typed, and move frames, where there are any."""
+        self._feed.attend()
+        if self._inputs.end is not None:
+            self._end.by_host(self._inputs.end)
+        waker = self._waker
+        if waker is None or not self.sources:
+            return
+        if waker.has_input or any(source.wants_write for source in self.sources):
+            for source in self.sources:
+                source.poll()
+            waker.listen()
+
+    def become_idle(self) -> None:
+        """All CPUs wait: show what they have printed, and move what waits to be sent."""
+        self._console.flush()
+        if self.sources:
+            self.attend()
+
+    @property
+    def comes_in_host_time(self) -> bool:
+        """May something come at any moment? Then waiting takes as long as by the host's clock."""
+        return self._inputs.comes_in_host_time
+
+    @property
+    def can_interrupt(self) -> bool:
+        """Could what a user types, or a frame, end a WFI?"""
+        console = self._virtio_console
+        return bool(
+            self._uart.UARTIMSC & (INT.RX | INT.RT) or (console is not None and console.is_in_use) or self.sources
+        )
+
+    @property
+    def is_replayed(self) -> bool:
+        """Is more input of a recording to come, or the end that it has?"""
+        return self._inputs.deadline < NEVER
+
+
+def _nobody() -> None:
+    """No run is at work."""

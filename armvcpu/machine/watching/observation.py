@@ -1,0 +1,67 @@
+"""Who hears what a machine's CPUs, devices and interrupt controller do: observers and traces."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.vcpu.observer import Observers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.devices.gic.gicv2 import Gicv2
+    from armvcpu.devices.gic.gicv3 import Gicv3
+    from armvcpu.engine.api import Engine
+    from armvcpu.machine.running.cpu import Cpu
+    from armvcpu.machine.running.turns import Turns
+    from armvcpu.vcpu.observer import Observer
+
+
+class Observation:
+    """The observers of one machine; none at first, and then nothing is told and nothing costs."""
+
+    def __init__(self, engine: Engine, turns: Turns) -> None:
+        self._engine, self._turns = engine, turns
+        self._observer: Observer | None = None
+
+    def add(self, observer: Observer, gic: Gicv2 | Gicv3) -> None:
+        """Have `observer` hear what happens, beside those that do already."""
+        self._observer = observer if self._observer is None else Observers(self._observer, observer)
+        for cpu in self._turns.cpus:
+            cpu.vcpu.observer = self._observer
+            gic.interface(cpu.index).on_interrupt = partial(self._on_interrupt, cpu, self._observer)
+
+    @staticmethod
+    def _on_interrupt(cpu: Cpu, observer: Observer, what: str, intid: int) -> None:
+        observer.irq(cpu.index, cpu.vcpu.state, what, intid)
+
+    def on_device_access(self, is_read: bool, address: int, width: int, value: int) -> None:
+        """The bus of a machine with `exact_mmio` has served an access."""
+        if self._observer is None:
+            return
+        vcpu = self._turns.cpu.vcpu
+        state, (_, _, pc) = vcpu.state, vcpu.last_trap
+        behind = state.pc
+        if behind != pc:  # an exit has stepped over the instruction that is to be told
+            state.set_pc(pc)
+        self._observer.mmio(0, state, is_read, address, width, value)
+        if behind != pc:
+            state.set_pc(behind)
+
+    def trace_instructions(self, heard: Callable[[int], None]) -> None:
+        """Call `heard` with the PC of every instruction, before it executes."""
+        self._engine.listen.on_code(1, 0, heard)
+
+    def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
+        """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
+        last_pc = [0]
+
+        def remember(pc: int) -> None:
+            last_pc[0] = pc
+
+        def access(is_read: bool, address: int, width: int, value: int | None) -> None:
+            heard(last_pc[0], is_read, address, width, value)
+
+        self._engine.listen.on_code(1, 0, remember)
+        self._engine.listen.on_memory(access)
