@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.snapshots.files import sha256
+from armvcpu.machine.files import sha256
 from armvcpu.testing.firmware import debian, store
 
 WANTED = store.Entry("toy", "toy-package", "all", "MIT", "a toy", {"toy.bin": "usr/lib/toy-*.bin"})

@@ -23,11 +23,11 @@ from click.testing import CliRunner
 
 from armvcpu import cli
 from armvcpu.errors import UsageError
-from armvcpu.testing.firmware.host_files import HostFiles
 from armvcpu.testing.suite import cluster as suite_cluster
 from armvcpu.testing.suite import worker as suite_worker
 from armvcpu.testing.suite import worker_files
 from armvcpu.testing.suite.cluster import cluster
+from armvcpu.testing.suite.host_files import HostFiles
 from armvcpu.testing.suite.run import run_suite
 from armvcpu.testing.suite.suite import Case, Step, Suite, load_suite
 from armvcpu.testing.suite.worker_files import FileCache, SentFile

@@ -15,8 +15,8 @@ import os
 from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.deadline import NEVER
 from armvcpu.errors import ImageError
+from armvcpu.machine.files import sha256
 from armvcpu.machine.outcome import Ending, Outcome
-from armvcpu.machine.snapshots.files import sha256
 
 if TYPE_CHECKING:
     from armvcpu.machine.board.clock import Clock

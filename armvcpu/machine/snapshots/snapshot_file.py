@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError, UsageError
+from armvcpu.machine.files import appearing
 from armvcpu.machine.snapshots.copy_on_write import MIB, Image
-from armvcpu.machine.snapshots.files import appearing
 from armvcpu.machine.snapshots.snapshot import CpuSnapshot, Snapshot, check
 
 if TYPE_CHECKING:

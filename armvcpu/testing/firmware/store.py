@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import InternalError, UsageError
-from armvcpu.machine.snapshots.files import sha256
+from armvcpu.machine.files import sha256
 from armvcpu.testing.firmware import debian
 
 if TYPE_CHECKING:

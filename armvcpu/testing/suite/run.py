@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
 from armvcpu.errors import ArmvcpuError, UsageError
-from armvcpu.machine.snapshots.files import appearing
+from armvcpu.machine.files import appearing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

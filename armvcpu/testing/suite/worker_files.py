@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from armvcpu.machine.board.peripherals import READ_ONLY
-from armvcpu.machine.snapshots.files import sha256
+from armvcpu.machine.files import sha256
 
 if TYPE_CHECKING:
     from pathlib import Path

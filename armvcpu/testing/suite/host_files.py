@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.errors import ImageError
 from armvcpu.machine.board.peripherals import READ_ONLY
-from armvcpu.machine.snapshots.files import sha256
+from armvcpu.machine.files import sha256
 from armvcpu.testing.suite.files import real_file
 from armvcpu.testing.suite.suite import map_files
 from armvcpu.testing.suite.worker_files import PIECE, SentFile
