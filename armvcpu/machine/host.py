@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.gic.gicv3 import Gicv3
-from armvcpu.devices.pl011_registers import INT
 from armvcpu.errors import InternalError
 
 if TYPE_CHECKING:
@@ -58,8 +57,8 @@ class Host:
         """Could what a user types, or a frame, end a WFI?"""
         console = self.peripherals.console
         return bool(
-            self.board.uart.UARTIMSC & (INT.RX | INT.RT)
-            or (console is not None and console.is_in_use)
+            self.board.uart.can_interrupt()
+            or (console is not None and console.can_interrupt())
             or self.peripherals.sources
         )
 

@@ -13,6 +13,8 @@ of it goes through `run_loop.py`.
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, Self
+from armvcpu.devices.deadline import Schedule
+from armvcpu.devices.stream import Stream
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.machine.board.bus import Bus
 from armvcpu.machine.board.flash_banks import FlashBank
@@ -71,7 +73,8 @@ class Machine(Host, Watched, Handlers):
         self.clock: Clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
         self.pcpu, self.cpus = Aarch64PerCpu(0, engine_factory), list[Cpu]()
         self._semihosting: Semihosting | None = None
-        self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
+        self.schedule, self.stream = Schedule(), Stream(self.console.write)
+        self.peripherals = Peripherals(self.config, self.stream, self.clock.random)
         try:
             self._assemble(lines)
         except BaseException:  # else files, programs and the engine would live as long as the traceback
@@ -83,8 +86,8 @@ class Machine(Host, Watched, Handlers):
     def _assemble(self, lines: Lines) -> None:
         """The board, the engine and the CPUs around the peripherals, and the image in memory."""
         wiring = Wiring(
-            self.console.write, self.memory.flash, lines, self.memory,
-            self.peripherals.virtio, self.config.virtio_version, self.clock.unix, self.config.gic,
+            self.stream, self.memory.flash, lines, self.schedule, self.clock, self.memory,
+            self.peripherals.virtio, self.config.virtio_version, self.config.gic,
         )  # fmt: skip
         self.board = virt_board(self.config.memory, wiring, self.config.cpu_model)
         self.plan = plan_boot(self._boot_request())
@@ -99,8 +102,7 @@ class Machine(Host, Watched, Handlers):
         self.memory.attach(self.engine, self.space, exact_mmio=exact, is_lazy=is_lazy)
         self.bus = Bus(self.engine, self.space, self._on_mmio_access if exact else None, is_lazy=is_lazy)
         self.bus.attach(self.board.slots)
-        for flash, bank in zip(self.board.flash, self.memory.flash, strict=True):
-            flash.on_array = bank.show
+        for bank in self.memory.flash:
             if bank.shows_device and (window := self.bus.find(bank.base)):
                 self.bus.map(window)
         self.guards, self.self_debug = Guards(self), SelfDebug(self)

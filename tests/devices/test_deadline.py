@@ -7,7 +7,6 @@ import random
 import pytest
 
 from armvcpu.devices.deadline import NEVER, Deadline, Schedule
-from armvcpu.devices.device import Device, Register, SignalLine
 
 
 class Bench:
@@ -146,46 +145,3 @@ def test_the_earliest_moment_is_always_exact(seed: int) -> None:
         assert [deadline.moment for deadline in deadlines] == model
         assert bench.schedule.next() == min(model)
         assert bench.told[-1:] in ([], [min(model)])
-
-
-class Countdown(Device):
-    """A down counter of microseconds: COUNT starts it, the interrupt stays until ACK."""
-
-    COUNT = Register(0x0)
-    ACK = Register(0x4, wo=True)
-
-    def __init__(self, schedule: Schedule, irq: SignalLine) -> None:
-        self.now = 0
-        self.irq, self.deadline = irq, schedule.add(self.expire)
-        super().__init__()
-
-    def reset(self) -> None:
-        super().reset()
-        self.deadline.clear()
-        self.irq(False)
-
-    def read_COUNT(self) -> int:
-        return 0 if self.deadline.moment == NEVER else (self.deadline.moment - self.now) // 1000
-
-    def write_COUNT(self, value: int) -> None:
-        self.deadline.set(self.now + value * 1000)
-
-    def write_ACK(self, _value: int) -> None:
-        self.irq(False)
-
-    def expire(self) -> None:
-        self.irq(True)
-
-
-def test_a_device_with_a_deadline(bench: Bench) -> None:
-    """It says when it wants to be called, and is: whoever runs the guest knows nothing else of it."""
-    levels: list[bool] = []
-    device = Countdown(bench.schedule, levels.append)
-    device.write(0, 4, 50)
-    assert bench.told == [50_000]
-    device.now = 20_000
-    bench.schedule.run_due(20_000)
-    assert (device.read(0, 4), levels) == (30, [False])
-    bench.schedule.run_due(50_000)
-    device.write(4, 4, 1)
-    assert (levels, bench.schedule.next()) == ([False, True, False], NEVER)

@@ -27,9 +27,9 @@ class ConsoleInput:
 
     def __init__(self, inputs: Input, uart: Pl011, console: VirtioConsole | None) -> None:
         self._inputs, self._uart, self._console = inputs, uart, console
-        uart.on_space = self.feed
-        if console is not None:
-            console.on_space = self.feed
+        for port in (uart, console):
+            if port is not None:
+                port.stream.watch(self.feed)
         self._readers: dict[int, Callable[[], bool]] = {}
 
     def read(self) -> int | None:

@@ -47,10 +47,10 @@ class RunLoop:
         """Has there been no run yet, or has the last one ended by the host: time-out, limit, signal or quit?"""
         self._attention = threading.Event()
         self._waker: Waker | None = None
-        self._rtc, self._inputs = machine.board.rtc, machine.inputs
+        self._schedule, self._inputs = machine.schedule, machine.inputs
         self._sources = machine.peripherals.sources
         self._timeout_ns = NO_DEADLINE
-        self._rtc.on_deadline = self._rearm
+        self._schedule.watch(self._rearm)
         for cpu in machine.cpus:
             cpu.on_deadline = self._rearm
 
@@ -90,7 +90,7 @@ class RunLoop:
         with Waker(self.attend, self._sources) as waker:
             self._waker = waker
             for source in self._sources:
-                source.on_interest = waker.listen
+                source.watch(waker.listen)
             no_timeout = timeout is None or timeout > NEVER
             self._timeout_ns = NO_DEADLINE if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
             machine.console.on_input = self.attend
@@ -107,7 +107,7 @@ class RunLoop:
             finally:
                 self._waker = None
                 for source in self._sources:
-                    source.on_interest = nothing
+                    source.watch(nothing)
                 machine.console.on_input = nothing
                 machine.console.flush()
         return self.last_outcome
@@ -160,7 +160,7 @@ class RunLoop:
         if self._inputs.deadline < NO_DEADLINE or any(cpu.reads_console for cpu in self._machine.cpus):
             return True
         waiting = [cpu for cpu in self._machine.cpus if cpu.waiting]
-        if waiting and (self._alarm() < NO_DEADLINE or any(cpu.deadline < NO_DEADLINE for cpu in waiting)):
+        if waiting and (self._schedule.next() < NO_DEADLINE or any(cpu.deadline < NO_DEADLINE for cpu in waiting)):
             return True
         return bool(waiting) and self._machine.input_can_interrupt()
 
@@ -173,16 +173,11 @@ class RunLoop:
 
     def _next_deadline(self) -> int:
         """When something happens in the guest's world, ns of the machine's clock."""
-        deadline = min(self._alarm(), self._inputs.deadline)
+        deadline = min(self._schedule.next(), self._inputs.deadline)
         for cpu in self._machine.cpus:
             if cpu.deadline < deadline:
                 deadline = cpu.deadline
         return deadline
-
-    def _alarm(self) -> int:
-        """The real-time clock's alarm."""
-        moment = self._rtc.next_deadline()
-        return NO_DEADLINE if moment is None else self._clock.ns() + int((moment - self._rtc.clock()) * 1e9)
 
     def _rearm(self) -> None:
         """Have the engine stopped at the next deadline: by the thread that sleeps, or at its count of instructions."""
@@ -201,7 +196,7 @@ class RunLoop:
             if cpu.deadline <= now:
                 cpu.update_timers()
         self.turns.look(self._clock.ns())
-        self._rtc.tick()
+        self._schedule.run_due(self._clock.ns())
         self._inputs.admit()
         self._machine.console_input.feed()
         if self._sources:
