@@ -8,8 +8,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Literal
 
+from armvcpu.devices.dma import BadAddress
 from armvcpu.devices.virtio.layouts import virtio_slot
-from armvcpu.devices.virtio.queue import BadAddress
+from armvcpu.devices.wires import Wires
 
 if TYPE_CHECKING:
     from armvcpu.devices.virtio.device import VirtioDevice
@@ -108,7 +109,7 @@ class Driver:
     def __init__(self, device: VirtioDevice, version: Version = 2) -> None:
         self.ram, self.version = Ram(), version
         self.levels: list[bool] = []
-        self.slot = virtio_slot(version, device, self.ram, self.levels.append)
+        self.slot = virtio_slot(version, device, Wires(self.levels.append, memory=self.ram))
         self.queues: list[Queue] = []
 
     def __getitem__(self, offset: int) -> int:

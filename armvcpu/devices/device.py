@@ -1,7 +1,8 @@
 """What every memory-mapped device is built from: a declared register map, its decode, a signal line.
 
-A device knows offsets, never its base address; it gets its interrupt line, clock and output as arguments and
-never prints, opens or sleeps. Machines place devices in slots and wire them; this file must not import them.
+A device knows offsets, never its base address; it gets its wires (interrupt line, time, memory) by `connect`, what
+else it needs as arguments, and never prints, opens or sleeps. Machines place devices in slots and connect them; this
+file must not import them.
 
     read / write -> already bound?        call it: one dictionary look-up and one call
                     inside a register?    bind it: whole, or the addressed bytes shifted and masked
@@ -12,21 +13,17 @@ never prints, opens or sleeps. Machines place devices in slots and wire them; th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-from armvcpu.arch.static import Any, ClassVar
+from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar
 from armvcpu.devices.dtnode import DtNode, Ref, reg_cells
 from armvcpu.devices.register import Register, Rows, claim, covers_some
+from armvcpu.devices.wires import SignalLine, Wires, unconnected
 
-__all__ = ["Device", "DtNode", "Ref", "Register", "SignalLine", "reg_cells", "unconnected"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-SignalLine = Callable[[bool], None]
-"""An interrupt output: called with the new level whenever it changes (True is asserted)."""
-
-
-def unconnected(_level: bool) -> None:
-    """A signal line that leads nowhere."""
+__all__ = ["Device", "DtNode", "Ref", "Register", "SignalLine", "Wires", "reg_cells", "unconnected"]
 
 
 class Device:
@@ -37,6 +34,8 @@ class Device:
     `write_NAME` receives the bits of the register's mask and stores what it wants in `self.NAME`. When fewer
     bytes are written than the register has, the other bytes of `value` are those stored in `self.NAME`, taken
     without calling `read_NAME`.
+
+    `connect` takes the interrupt line, deadlines and memory that a device needs (the example in `wires.py`).
 
     An access that no register allows (none there, read-only, write-only, not aligned) is `unclaimed_read` or
     `unclaimed_write`: zero and ignored, unless the subclass says otherwise.
@@ -55,12 +54,22 @@ class Device:
         cls._READABLE = tuple(register for register in cls.REGISTERS.values() if not register.wo)
         cls._WRITABLE = tuple(register for register in cls.REGISTERS.values() if not register.ro)
 
-    def __init__(self) -> None:
+    def __init__(self, wires: Wires | None = None) -> None:
+        """A device that is connected to `wires`, or to nothing yet."""
         # Keys are `offset << 4 | width`. Filled at the first access, so that a device with a thousand
         # registers costs nothing to create; bounded, because only what a register claims is kept.
         self._readers: dict[int, Callable[[], int]] = {}
         self._writers: dict[int, Callable[[int], None]] = {}
+        self.connect(Wires() if wires is None else wires)
         self.reset()
+
+    def connect(self, wires: Wires) -> None:
+        """Take what the device needs of its wires; here nothing.
+
+        Called when it is made, before the first `reset`, with wires that may lead nowhere; and once more by a machine
+        that takes a device which its user has made, before the guest can reach it.
+        """
+        del wires
 
     def reset(self) -> None:
         """Return to the state after power-on reset."""

@@ -6,19 +6,16 @@
     0x20        erase a block: then 0xD0            0x60   lock bits: then 0x01 (set) or 0xD0 (clear)
 
 In read-array mode the machine maps the contents as memory, so that code runs from them at full speed; a write, which
-stage 2 traps, comes here and takes the bank out of it: `on_array(False)`. The bank is mapped again when it is in that
-mode and read for a while. Programming only clears bits, and reaches the contents at once, so that they are at every
-moment what a power cut would leave. Nothing takes time: the status is always "ready".
+stage 2 traps, comes here and takes the bank out of it: `Contents.show(False)`. The bank is mapped again when it is in
+that mode and read for a while. Programming only clears bits, and reaches the contents at once, so that they are at
+every moment what a power cut would leave. Nothing takes time: the status is always "ready".
 """
 
 from __future__ import annotations
 
-from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
+from armvcpu.arch.static import Any, Protocol
 from armvcpu.devices.device import Device, DtNode, reg_cells
 from armvcpu.devices.flash_query import BLOCK, BUFFER, IDENTIFIERS, on_both_chips, query_table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ARRAY, STATUS, IDENTIFY, QUERY = 0xFF, 0x70, 0x90, 0x98
 PROGRAM, ERASE, BUFFERED, LOCK, CLEAR_STATUS, CONFIRM = (0x40, 0x10), 0x20, 0xE8, 0x60, 0x50, 0xD0
@@ -44,6 +41,12 @@ class Contents(Protocol):
     def load_changes(self, changes: dict[int, bytes], /) -> None:
         """Return to what `changes()` gave."""
 
+    def show(self, shown: bool, /) -> None:
+        """The guest may read them as memory (True), or every access must come to the device (False).
+
+        At first it may. Whoever never maps them has nothing to do.
+        """
+
 
 class Flash(Device):
     """A bank over `contents`, as large as they are.
@@ -57,8 +60,6 @@ class Flash(Device):
         self.size = len(contents)
         self.banks_in_node = banks_in_node
         self._query = query_table(self.size)
-        self.on_array: Callable[[bool], None] = _unmapped
-        """Called with True when the contents may be mapped for reading, with False when they must not be."""
         self._is_mapped = True
         super().__init__()
 
@@ -79,14 +80,14 @@ class Flash(Device):
         """Have the contents mapped again, where that is right: a fetch of an instruction wants it."""
         if self.is_array and not self._is_mapped:
             self._is_mapped = True
-            self.on_array(True)
+            self.contents.show(True)
         return self.is_array
 
     def hide_array(self) -> None:
         """Have every access come to the device."""
         if self._is_mapped:
             self._is_mapped = False
-            self.on_array(False)
+            self.contents.show(False)
 
     # --- reads
 
@@ -193,7 +194,3 @@ class Flash(Device):
             self.show_array()
         else:
             self.hide_array()
-
-
-def _unmapped(_may_be_mapped: bool) -> None:
-    """Nobody maps the contents: every read comes to the device."""

@@ -12,13 +12,11 @@ from __future__ import annotations
 import struct
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.devices.device import Device, DtNode, reg_cells
-from armvcpu.devices.virtio.queue import BadAddress
+from armvcpu.devices.device import Device, DtNode, Wires, reg_cells
+from armvcpu.devices.dma import BadAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from armvcpu.devices.virtio.queue import GuestMemory
 
 SIGNATURE, ID, NB_CPUS, MAX_CPUS, DIRECTORY, FIRST_FILE = 0x00, 0x01, 0x05, 0x0F, 0x19, 0x20
 KERNEL, INITRD, CMDLINE = (0x08, 0x11), (0x0B, 0x12), (0x14, 0x15)
@@ -34,12 +32,11 @@ BOOT_ORDER = "bootorder"
 
 
 class FwCfg(Device):
-    """The device over `items` by number and `files` by name; `memory` is where DMA goes."""
+    """The device of a machine with `cpus` CPUs, over `items` by number and files by name."""
 
     size = 0x18
 
-    def __init__(self, memory: GuestMemory | None, cpus: int = 1) -> None:
-        self._memory = memory
+    def __init__(self, cpus: int = 1, wires: Wires | None = None) -> None:
         self.items: dict[int, bytes] = {
             SIGNATURE: b"QEMU",
             ID: HAS_DMA.to_bytes(4, "little"),
@@ -47,7 +44,11 @@ class FwCfg(Device):
             MAX_CPUS: cpus.to_bytes(2, "little"),
         }
         self.add_files({BOOT_ORDER: b""})
-        super().__init__()
+        super().__init__(wires)
+
+    def connect(self, wires: Wires) -> None:
+        """Memory."""
+        self._memory = wires.memory
 
     def add_files(self, files: Mapping[str, bytes]) -> None:
         """Have these in the directory, and no others."""
@@ -110,8 +111,6 @@ class FwCfg(Device):
 
     def _transfer(self, address: int) -> None:
         """Carry out a control structure; its control word becomes 0, or ERROR where memory is none."""
-        if self._memory is None:
-            return
         try:
             block = self._memory.view(address, CONTROL.size)
         except BadAddress:
@@ -125,7 +124,6 @@ class FwCfg(Device):
         if control & WRITE:  # no item can be written
             return ERROR
         if control & READ:
-            assert self._memory is not None
             try:
                 memory = self._memory.view(target, length, is_written=True) if length else memoryview(b"")
             except BadAddress:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.devices.device import DtNode, Ref, SignalLine, reg_cells, unconnected
+from armvcpu.devices.device import DtNode, Ref, Wires, reg_cells
 from armvcpu.devices.dtnode import spi_cells
 from armvcpu.devices.pl011_registers import (
     CR,
@@ -28,29 +28,27 @@ from armvcpu.devices.pl011_registers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def no_input_waits() -> None:
-    """`on_space` of a UART that no host feeds."""
+    from armvcpu.devices.stream import Stream
 
 
 class Pl011(Pl011Registers):
-    """A PL011 that hands each character sent to `output` and drives UARTINTR on `irq`.
+    """A PL011 whose characters go to `stream` and come from there, and whose UARTINTR is its interrupt line.
 
     It sends and receives whatever UARTEN, TXE and RXE say: on a real board firmware has set them before most
     software runs, and software for the `virt` board relies on QEMU, which does not look at them.
     """
 
-    def __init__(self, output: Callable[[int], None], irq: SignalLine = unconnected) -> None:
-        self.output = output
-        self.irq = irq
-        self.on_space: Callable[[], None] = no_input_waits
-        """Called when the receiver may take more; it is meant to call `receive`."""
+    def __init__(self, stream: Stream, wires: Wires | None = None) -> None:
+        self.stream = stream
+        self._put = stream.put
         self._received: deque[int] = deque()
         self._overrun = False
         self._level = False
-        super().__init__()
+        super().__init__(wires)
+
+    def connect(self, wires: Wires) -> None:
+        """An interrupt line."""
+        self.irq = wires.irq
 
     def reset(self) -> None:
         """Return to the state after power-on reset; characters that wait in the FIFO are lost."""
@@ -58,7 +56,7 @@ class Pl011(Pl011Registers):
         self._received.clear()
         self._overrun = False
         self._drive_irq()
-        self.on_space()
+        self.stream.ready()
 
     def dt_node(self, base: int, interrupts: tuple[int, ...]) -> DtNode:
         """The node of binding `arm,pl011`; the clock labelled `apb-pclk` feeds both inputs."""
@@ -76,7 +74,7 @@ class Pl011(Pl011Registers):
     # --- receiver
 
     def receive(self, data: bytes) -> int:
-        """Take characters from the line; how many fitted, so that the host keeps the rest for `on_space`."""
+        """Take characters from the line; how many fitted, so that the host keeps the rest until `Stream.ready`."""
         if self.UARTCR & CR.LBE:  # RXD is connected to TXD instead
             return 0
         accepted = data[: max(0, self._depth - len(self._received))]
@@ -92,6 +90,10 @@ class Pl011(Pl011Registers):
         self.UARTRIS &= ~(INT.RX | INT.RT)
         self._drive_irq()
         return waiting
+
+    def can_interrupt(self) -> bool:
+        """Could a character that comes now interrupt the guest: is UARTRXINTR or the timeout's interrupt enabled?"""
+        return self.UARTIMSC & (INT.RX | INT.RT) != 0
 
     @property
     def _depth(self) -> int:
@@ -131,7 +133,7 @@ class Pl011(Pl011Registers):
         # Not at every free place: a batch costs the host little more than one character. Not only when empty:
         # a driver may stop reading as soon as UARTRXINTR falls.
         if below_trigger:
-            self.on_space()
+            self.stream.ready()
         return entry
 
     def write_UARTECR(self, _value: int) -> None:
@@ -155,7 +157,7 @@ class Pl011(Pl011Registers):
         It leaves at once, and the FIFO passes its trigger level with it. That transition sets UARTTXINTR,
         which therefore is not pending before the first character (2.8.3).
         """
-        self.output(value & 0xFF)
+        self._put(value & 0xFF)
         if self.UARTCR & CR.LBE:
             self._push(value & 0xFF)
         elif self.UARTRIS & INT.TX:  # as for all characters of a polling driver but the first
@@ -172,7 +174,7 @@ class Pl011(Pl011Registers):
         input is lost when one driver takes over from another.
         """
         self.UARTLCR_H = value
-        self.on_space()
+        self.stream.ready()
 
     def write_UARTCR(self, value: int) -> None:
         """Set the control; with loop-back the modem inputs may change, which is an interrupt (2.8.1)."""
@@ -182,7 +184,7 @@ class Pl011(Pl011Registers):
                 self.UARTRIS |= interrupt
         self.UARTCR = value
         self._drive_irq()
-        self.on_space()
+        self.stream.ready()
 
     @staticmethod
     def _modem_inputs(control: int) -> int:
@@ -226,4 +228,4 @@ class Pl011(Pl011Registers):
         self._received = deque(state["received"])
         self._overrun = state["overrun"]
         self._drive_irq()
-        self.on_space()
+        self.stream.ready()

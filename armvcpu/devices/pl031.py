@@ -7,19 +7,18 @@ for the `virt` board relies on QEMU, which never stops it either.
 
 from __future__ import annotations
 
-from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.devices.device import Device, DtNode, Ref, Register, SignalLine, reg_cells, unconnected
-from armvcpu.devices.dtnode import spi_cells
+from math import ceil
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from armvcpu.arch.static import Any
+from armvcpu.devices.device import Device, DtNode, Ref, Register, Wires, reg_cells
+from armvcpu.devices.dtnode import spi_cells
 
 WRAP = 1 << 32
 """The counter has 32 bits and counts seconds."""
 
 
 class Pl031(Device):
-    """A PL031 that counts the seconds of `clock` (Unix time, seconds) and drives RTCINTR on `irq`."""
+    """A PL031 that counts the seconds of its clock's Unix time and drives RTCINTR on its interrupt line."""
 
     RTCDR = Register(0x000, ro=True)
     RTCMR = Register(0x004)
@@ -38,13 +37,14 @@ class Pl031(Device):
     RTCPCellID2 = Register(0xFF8, ro=True, reset=0x05)
     RTCPCellID3 = Register(0xFFC, ro=True, reset=0xB1)
 
-    def __init__(self, clock: Callable[[], float], irq: SignalLine = unconnected) -> None:
-        self.clock = clock
-        self.irq = irq
-        self.on_deadline: Callable[[], None] = lambda: None
-        """Called when `next_deadline()` may differ from before."""
+    def __init__(self, wires: Wires | None = None) -> None:
         self._level = False
-        super().__init__()
+        super().__init__(wires)
+
+    def connect(self, wires: Wires) -> None:
+        """An interrupt line, the clock, and a deadline: the alarm's."""
+        self.irq, self.clock = wires.irq, wires.clock
+        self._deadline = wires.schedule.add(self._expire)
 
     def reset(self) -> None:
         """Return to the state after power-on reset."""
@@ -52,7 +52,7 @@ class Pl031(Device):
         self._offset = 0
         self._alarm = self._next_match(just_passed=True)
         self._drive_irq()
-        self.on_deadline()
+        self._set_deadline()
 
     def dt_node(self, base: int, interrupts: tuple[int, ...]) -> DtNode:
         """The node of binding `arm,pl031`."""
@@ -71,42 +71,51 @@ class Pl031(Device):
 
     def read_RTCDR(self) -> int:
         """The counter."""
-        return (int(self.clock()) + self._offset) % WRAP
+        return (int(self.clock.unix()) + self._offset) % WRAP
 
     def write_RTCLR(self, value: int) -> None:
         """Load the counter."""
-        self.tick()
+        self._look()
         self.RTCLR = value
-        self._offset = value - int(self.clock())
+        self._offset = value - int(self.clock.unix())
         self._set_alarm()
 
     # --- the alarm
 
     def write_RTCMR(self, value: int) -> None:
         """Set the second at which RTCINTR is raised."""
-        self.tick()
+        self._look()
         self.RTCMR = value
         self._set_alarm()
 
     def _set_alarm(self) -> None:
         self._alarm = self._next_match()
-        self.tick()
-        self.on_deadline()
+        self._look()
+        self._set_deadline()
 
     def _next_match(self, *, just_passed: bool = False) -> int:
-        """The time of `clock` at which the counter is RTCMR: now, unless that has been dealt with, or later."""
+        """The second of Unix time at which the counter is RTCMR: now, unless that has been dealt with, or later."""
         ahead = (self.RTCMR - self.read_RTCDR()) % WRAP
         if just_passed and not ahead:
             ahead = WRAP
-        return int(self.clock()) + ahead
+        return int(self.clock.unix()) + ahead
 
-    def next_deadline(self) -> float | None:
-        """When to call `tick`, in the time of `clock`; None while nothing is to come."""
-        return float(self._alarm) if self.RTCIMSC and not self.RTCRIS else None
+    def _set_deadline(self) -> None:
+        """Have `_expire` called when the alarm's second begins; a masked one is seen when somebody looks."""
+        if self.RTCIMSC and not self.RTCRIS:
+            ahead = ceil((self._alarm - self.clock.unix()) * 1e9)
+            self._deadline.set(self.clock.ns() + ahead)
+        else:
+            self._deadline.clear()
 
-    def tick(self) -> None:
+    def _expire(self) -> None:
+        """The moment has come, but not the second where somebody has set the wall clock back, or by rounding."""
+        self._look()
+        self._set_deadline()
+
+    def _look(self) -> None:
         """Raise the interrupt if the counter has reached RTCMR."""
-        if self.clock() >= self._alarm:
+        if self.clock.unix() >= self._alarm:
             self.RTCRIS = 1
             self._alarm = self._next_match(just_passed=True)
             self._drive_irq()
@@ -115,13 +124,14 @@ class Pl031(Device):
 
     def write_RTCIMSC(self, value: int) -> None:
         """Choose whether the alarm reaches RTCINTR."""
+        self._look()
         self.RTCIMSC = value
         self._drive_irq()
-        self.on_deadline()
+        self._set_deadline()
 
     def read_RTCRIS(self) -> int:
         """Has the alarm been reached?"""
-        self.tick()
+        self._look()
         return self.RTCRIS
 
     def read_RTCMIS(self) -> int:
@@ -130,11 +140,11 @@ class Pl031(Device):
 
     def write_RTCICR(self, value: int) -> None:
         """Clear the interrupt: by bit 0 in this manual, by any value in that of a chip (DDI 0287B). All but zero do."""
-        self.tick()
+        self._look()
         if value:
             self.RTCRIS = 0
         self._drive_irq()
-        self.on_deadline()
+        self._set_deadline()
 
     def _drive_irq(self) -> None:
         level = bool(self.RTCRIS & self.RTCIMSC)
@@ -153,5 +163,5 @@ class Pl031(Device):
         super().load_state(state)
         self._offset, self._alarm = state["offset"], state["alarm"]
         self._drive_irq()
-        self.tick()
-        self.on_deadline()
+        self._look()
+        self._set_deadline()

@@ -6,7 +6,7 @@ Nothing is connected to its outputs; inputs that nobody drives are low. Alternat
 from __future__ import annotations
 
 from armvcpu.arch.static import Any
-from armvcpu.devices.device import Device, DtNode, Ref, Register, SignalLine, reg_cells, unconnected
+from armvcpu.devices.device import Device, DtNode, Ref, Register, Wires, reg_cells
 from armvcpu.devices.dtnode import DtValue, spi_cells
 
 LINES = 8
@@ -17,7 +17,7 @@ KEY_POWER = 116
 
 
 class Pl061(Device):
-    """A PL061 that drives GPIOINTR on `irq`.
+    """A PL061 that drives GPIOINTR on its interrupt line.
 
     GPIODATA has 256 addresses: the address bits [9:2] say which lines the access means (3.3.1).
     """
@@ -41,11 +41,14 @@ class Pl061(Device):
     GPIOPCellID2 = Register(0xFF8, ro=True, reset=0x05)
     GPIOPCellID3 = Register(0xFFC, ro=True, reset=0xB1)
 
-    def __init__(self, irq: SignalLine = unconnected) -> None:
-        self.irq = irq
+    def __init__(self, wires: Wires | None = None) -> None:
         self._level = False
         self._inputs = 0
-        super().__init__()
+        super().__init__(wires)
+
+    def connect(self, wires: Wires) -> None:
+        """An interrupt line."""
+        self.irq = wires.irq
 
     def reset(self) -> None:
         """Return to the state after power-on reset; keys are released."""

@@ -16,6 +16,7 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.deadline import Schedule
 from armvcpu.devices.gic.gicv3 import Gicv3
 from armvcpu.devices.gic.gicv3_icc import READERS, WRITERS
+from armvcpu.devices.stream import Stream
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.machine.board.bus import Bus
 from armvcpu.machine.board.clock import Clock, HostClock, InstructionClock
@@ -100,12 +101,12 @@ def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFac
     clock: Clock = InstructionClock() if config.clock == "instructions" else HostClock()
     schedule, lines = Schedule(), Lines(config.cpus)
     memory = GuestMemory(config.memory, (FlashBank(0), FlashBank(1, config.vars)))
-    peripherals = Peripherals(config, console.write, clock.random)
+    stream = Stream(console.write)
+    peripherals = Peripherals(config, stream, clock.random)
     held.callback(peripherals.close)
     wiring = Wiring(
-        console.write, memory.flash, lines, memory, peripherals.virtio, config.virtio_version, clock, schedule,
-        config.gic,
-    )  # fmt: skip
+        stream, memory.flash, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic
+    )
     board = virt_board(config.memory, wiring, config.cpu_model)
     boot = Boot(config, board, clock.random(32))
     board.fw_cfg.add_boot(boot.plan.fw_cfg)
@@ -125,8 +126,7 @@ def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFac
     memory.attach(engine, space, exact_mmio=exact, is_lazy=is_lazy)
     bus = Bus(engine, space, observation.on_device_access if exact else None, is_lazy=is_lazy)
     bus.attach(board.slots)
-    for flash, bank in zip(board.flash, memory.flash, strict=True):
-        flash.on_array = bank.show
+    for bank in memory.flash:
         if bank.shows_device and (window := bus.find(bank.base)):
             bus.map(window)
     stage2 = Stage2Switch(turns.cpus, always=not boot.plan.is_linux or exact)

@@ -8,6 +8,7 @@ class MemoryContents:
 
     def __init__(self, size: int) -> None:
         self.data = bytearray(b"\xff" * size)
+        self.shown: list[bool] = []
 
     def __len__(self) -> int:
         return len(self.data)
@@ -17,6 +18,9 @@ class MemoryContents:
 
     def put(self, offset: int, data: bytes) -> None:
         self.data[offset : offset + len(data)] = data
+
+    def show(self, shown: bool) -> None:
+        self.shown.append(shown)
 
     def changes(self) -> dict[int, bytes]:
         return {0: bytes(self.data)}

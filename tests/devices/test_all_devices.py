@@ -13,6 +13,9 @@ from armvcpu.devices.flash_query import BLOCK
 from armvcpu.devices.fw_cfg import FwCfg
 from armvcpu.devices.pcie_ecam import PcieEcam
 from armvcpu.devices.pl011 import Pl011
+from armvcpu.devices.pl031 import Pl031
+from armvcpu.devices.pl061 import Pl061
+from armvcpu.devices.stream import Stream
 from armvcpu.devices.virtio.mmio import VirtioMmio
 
 if TYPE_CHECKING:
@@ -21,9 +24,11 @@ if TYPE_CHECKING:
     from armvcpu.devices.device import Device
 
 DEVICES = [
-    pytest.param(lambda: Pl011(bytearray().append), id="pl011"),
+    pytest.param(lambda: Pl011(Stream(bytearray().append)), id="pl011"),
     pytest.param(lambda: Flash(MemoryContents(2 * BLOCK)), id="flash"),
-    pytest.param(lambda: FwCfg(None), id="fw_cfg"),
+    pytest.param(FwCfg, id="fw_cfg"),
+    pytest.param(Pl031, id="pl031"),
+    pytest.param(Pl061, id="pl061"),
     pytest.param(VirtioMmio, id="virtio_mmio"),
     pytest.param(lambda: PcieEcam((), buses=1), id="pcie_ecam"),
 ]

@@ -9,6 +9,7 @@ from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg
 from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
+from armvcpu.devices.stream import Stream
 from armvcpu.devices.virtio.mmio import VirtioMmio
 
 WINDOWS = (
@@ -21,7 +22,7 @@ ECAM = 0x40_1000_0000
 
 def test_pl011_node() -> None:
     """SPI 1, level, two clock inputs from one clock."""
-    assert Pl011(print).dt_node(0x900_0000, (1,)) == DtNode(
+    assert Pl011(Stream(print)).dt_node(0x900_0000, (1,)) == DtNode(
         "pl011@9000000",
         {
             "clock-names": ["uartclk", "apb_pclk"],
@@ -109,7 +110,7 @@ def test_pcie_msi_map_is_the_identity() -> None:
 
 def test_fw_cfg_node() -> None:
     """No interrupt; DMA is coherent."""
-    assert FwCfg(None).dt_node(0x902_0000, ()) == DtNode(
+    assert FwCfg().dt_node(0x902_0000, ()) == DtNode(
         "fw-cfg@9020000",
         {"compatible": "qemu,fw-cfg-mmio", "reg": (0, 0x902_0000, 0, 0x18), "dma-coherent": None},
     )

@@ -19,8 +19,7 @@ class Bench:
     def __init__(self) -> None:
         self.contents = MemoryContents(4 * BLOCK)
         self.flash = Flash(self.contents)
-        self.mapped: list[bool] = []
-        self.flash.on_array = self.mapped.append
+        self.mapped = self.contents.shown
 
     def write(self, *values: int, at: int = AT) -> None:
         for value in values:

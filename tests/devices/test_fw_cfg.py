@@ -7,6 +7,7 @@ import struct
 import pytest
 from virtio_driver import BASE, Ram
 
+from armvcpu.devices.device import Wires
 from armvcpu.devices.fw_cfg import FwCfg
 
 DATA, SELECTOR, DMA = 0x00, 0x08, 0x10
@@ -20,7 +21,7 @@ def ram():
 
 @pytest.fixture
 def device(ram):
-    device = FwCfg(ram, cpus=3)
+    device = FwCfg(3, Wires(memory=ram))
     device.add_boot({"kernel": b"kernel image", "cmdline": b"console=x\0"})
     device.add_files({"opt/b": b"second", "opt/a": b"first"})
     return device
@@ -79,7 +80,7 @@ def test_the_directory_lists_files_by_name(device):
 
 def test_an_order_to_boot_in_is_always_there():
     """QEMU's file `bootorder`, by which U-Boot's test/py knows the device; empty, for firmware to choose."""
-    device = FwCfg(None)
+    device = FwCfg()
     select(device, 0x19)
     assert take(device, 4) == b"\0\0\0\1"
     size, _, _, name = struct.unpack(">IHH56s", take(device, 64))
@@ -116,7 +117,7 @@ def test_its_state_returns(device, ram):
     """What is selected, and how far."""
     select(device, 0x11)
     take(device, 7)
-    other = FwCfg(ram)
+    other = FwCfg(wires=Wires(memory=ram))
     other.add_boot({"kernel": b"kernel image"})
     other.load_state(device.state())
     assert take(other, 5) == b"image"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from armvcpu.devices.device import Wires
 from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.pl011_registers import CR, DR, FR, INT, LCR_H
+from armvcpu.devices.stream import Stream
 
 UARTDR, UARTRSR, UARTECR, UARTFR, UARTLCR_H, UARTCR, UARTIFLS = 0x00, 0x04, 0x04, 0x18, 0x2C, 0x30, 0x34
 UARTIMSC, UARTRIS, UARTMIS, UARTICR = 0x38, 0x3C, 0x40, 0x44
@@ -18,7 +20,8 @@ class Bench:
         self.sent = bytearray()
         self.levels: list[bool] = []
         self.typed = b""
-        self.uart = Pl011(self.sent.append, self.levels.append)
+        self.stream = Stream(self.sent.append)
+        self.uart = Pl011(self.stream, Wires(self.levels.append))
 
     def __getitem__(self, offset: int) -> int:
         return self.uart.read(offset, 4)
@@ -28,7 +31,7 @@ class Bench:
 
     def type(self, text: bytes) -> None:
         self.typed += text
-        self.uart.on_space = self.feed
+        self.stream.watch(self.feed)
         self.feed()
 
     def feed(self) -> None:
@@ -335,3 +338,12 @@ def test_what_nobody_has_read_can_be_taken_back(fifo: Bench) -> None:
     fifo.type(b"for another console")
     assert fifo.uart.take_back() == b"for another cons"
     assert (fifo[UARTFR] & FR.RXFE, fifo[UARTRIS], fifo.levels) == (FR.RXFE, 0, [True, False])
+
+
+@pytest.mark.parametrize(("mask", "can"), [(0, False), (INT.RX, True), (INT.RT, True), (INT.TX | INT.OE, False)])
+def test_it_says_whether_a_character_would_interrupt(bench: Bench, mask: int, can: bool) -> None:
+    """By the two interrupts of the receiver (2.8.2, 2.8.4), as UARTIMSC has them."""
+    bench[UARTIMSC] = mask
+    assert bench.uart.can_interrupt() is can
+    bench.uart.receive(b"a")
+    assert (bench.levels == [True]) is can

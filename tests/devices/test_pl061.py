@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from armvcpu.devices.device import DtNode, Ref
+from armvcpu.devices.device import DtNode, Ref, Wires
 from armvcpu.devices.pl061 import Pl061
 
 GPIODATA, GPIODIR, GPIOIS, GPIOIBE, GPIOIEV, GPIOIE = 0x3FC, 0x400, 0x404, 0x408, 0x40C, 0x410
@@ -16,7 +16,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.levels: list[bool] = []
-        self.gpio = Pl061(self.levels.append)
+        self.gpio = Pl061(Wires(self.levels.append))
 
     def __getitem__(self, offset: int) -> int:
         return self.gpio.read(offset, 4)

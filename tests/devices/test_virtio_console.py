@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from virtio_driver import BASE, WRITE, Driver, Version
 
+from armvcpu.devices.stream import Stream
 from armvcpu.devices.virtio.console import HELD, VirtioConsole
 
 DATA = BASE + 0x1_0000
@@ -17,13 +18,13 @@ class Bench(Driver):
 
     def __init__(self, version: Version = 2) -> None:
         self.sent = bytearray()
-        self.console = VirtioConsole(self.sent.extend)
+        self.console = VirtioConsole(Stream(self.sent.append))
         super().__init__(self.console, version)
         self.typed = b""
 
     def type(self, text: bytes) -> None:
         self.typed += text
-        self.console.on_space = self.feed
+        self.console.stream.watch(self.feed)
         self.feed()
 
     def feed(self) -> None:
@@ -61,7 +62,12 @@ def test_output(bench: Bench) -> None:
 def test_a_large_output_is_copied_in_pieces() -> None:
     """So that a guest cannot have the host copy all of RAM at once."""
     pieces: list[int] = []
-    driver = Driver(VirtioConsole(lambda data: pieces.append(len(data)))).start(sizes=(8, 8))
+
+    class Pieces(Stream):
+        def write(self, data: bytes) -> None:
+            pieces.append(len(data))
+
+    driver = Driver(VirtioConsole(Pieces(int))).start(sizes=(8, 8))
     driver.queues[TRANSMITQ].add((DATA, 0x2_0001, 0))
     driver.notify(TRANSMITQ)
     assert pieces == [0x1_0000, 0x1_0000, 1]
@@ -94,8 +100,8 @@ def test_input_that_is_longer_than_the_device_holds_fills_all_buffers(bench: Ben
     assert [written for _, written in bench.queues[RECEIVEQ].used()] == [HELD] * 3
 
 
-def test_a_host_that_feeds_on_space_delivers_each_character_once(bench: Bench) -> None:
-    """`on_space` is not called from within `receive`, whose caller still holds the input."""
+def test_a_host_that_feeds_when_there_is_room_delivers_each_character_once(bench: Bench) -> None:
+    """`Stream.ready` is not called from within `receive`, whose caller still holds the input."""
     for _ in range(4):
         bench.offer(HELD)
     bench.type(TEXT)
@@ -140,12 +146,12 @@ def test_a_snapshot_keeps_the_input_that_waits(bench: Bench) -> None:
 def test_the_first_output_says_that_the_console_is_in_use(bench: Bench) -> None:
     """The host is asked for input then, and hears the same after a reset; buffers for input alone say nothing."""
     asked: list[bool] = []
-    bench.console.on_space = lambda: asked.append(bench.console.is_in_use)
+    bench.console.stream.watch(lambda: asked.append(bench.console.is_in_use))
     bench.offer(16)
-    assert (bench.console.is_in_use, asked) == (False, [])
+    assert (bench.console.is_in_use, bench.console.can_interrupt(), asked) == (False, False, [])
     for _ in range(2):
         bench.queues[TRANSMITQ].add((DATA, 1, 0))
         bench.notify(TRANSMITQ)
-    assert asked == [True]
+    assert (asked, bench.console.can_interrupt()) == ([True], True)
     bench[0x70] = 0
     assert not bench.console.is_in_use

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from virtio_driver import BASE, F_EVENT_IDX, F_INDIRECT, INDIRECT, NEXT, SIZE, WRITE, Driver, Version
 
+from armvcpu.devices.stream import Stream
 from armvcpu.devices.virtio.block import VirtioBlock
 from armvcpu.devices.virtio.console import VirtioConsole
 from armvcpu.devices.virtio.disk import DiskImage
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from armvcpu.devices.virtio.device import VirtioDevice
+    from armvcpu.devices.virtio.net import Station
 
 CONTENTS = random.Random(0).randbytes(64 * 512)
 REGISTERS = (0x14, 0x20, 0x24, 0x28, 0x30, 0x38, 0x3C, 0x40, 0x44, 0x50, 0x64, 0x70, 0x80, 0x84, 0x90, 0x94, 0xA0, 0xA4)
@@ -28,6 +30,12 @@ REGISTERS = (0x14, 0x20, 0x24, 0x28, 0x30, 0x38, 0x3C, 0x40, 0x44, 0x50, 0x64, 0
 
 class NoCable:
     is_up = can_send = True
+
+    def attach(self, station: Station) -> None:
+        """Nothing comes."""
+
+    def resume(self) -> None:
+        """Nothing waits."""
 
     def send(self, frame: bytes) -> None:
         assert 14 <= len(frame) <= 0x1_0011
@@ -43,9 +51,9 @@ def disk(tmp_path: Path) -> Iterator[DiskImage]:
 
 
 def devices(disk: DiskImage) -> list[VirtioDevice]:
-    console = VirtioConsole(lambda _data: None)
+    console = VirtioConsole(Stream(lambda _byte: None))
     console.receive(bytes(1000))
-    net = VirtioNet(NoCable())  # type: ignore[arg-type]
+    net = VirtioNet(NoCable())
     net.receive(bytes(60))
     return [VirtioBlock(disk), console, net, VirtioEntropy()]
 

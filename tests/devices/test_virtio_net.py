@@ -10,7 +10,7 @@ from virtio_driver import BASE, WRITE, Driver, Version
 from armvcpu.devices.virtio.net import WAITING, VirtioNet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from armvcpu.devices.virtio.net import Station
 
 DATA = BASE + 0x1_0000
 RECEIVEQ, TRANSMITQ = 0, 1
@@ -23,14 +23,14 @@ HEADER = {1: bytes(10), 2: bytes(10) + b"\1\0"}
 class Cable:
     """A backend whose frames the test sees."""
 
-    on_frame: Callable[[bytes], None]
-    on_link: Callable[[bool], None]
-    has_room: Callable[[], bool]
-    on_drained: Callable[[], None]
+    station: Station
 
     def __init__(self) -> None:
         self.is_up = self.can_send = True
         self.sent, self.resumed = list[bytes](), 0
+
+    def attach(self, station: Station) -> None:
+        self.station = station
 
     def resume(self) -> None:
         self.resumed += 1
@@ -97,7 +97,7 @@ def test_a_frame_without_a_header_needs_a_reset(bench: Bench) -> None:
 def test_a_frame_is_received_behind_a_header(bench: Bench) -> None:
     """No offload, one buffer (5.1.6.4)."""
     bench.offer()
-    bench.cable.on_frame(FRAME)
+    bench.cable.station.receive(FRAME)
     data = bench.header + FRAME
     assert bench.queues[RECEIVEQ].used() == [(0, len(data))]
     assert bench.ram.read(DATA, len(data)) == data
@@ -107,7 +107,7 @@ def test_a_frame_is_received_behind_a_header(bench: Bench) -> None:
 def test_frames_wait_for_buffers_up_to_a_limit(bench: Bench) -> None:
     """What comes after that is dropped and counted."""
     for number in range(WAITING + 3):
-        bench.cable.on_frame(number.to_bytes(2, "big") * 30)
+        bench.cable.station.receive(number.to_bytes(2, "big") * 30)
     assert bench.net.dropped == 3
     for number in range(WAITING):
         bench.offer()
@@ -122,7 +122,7 @@ def test_a_frame_that_is_longer_than_the_buffer_is_dropped(bench: Bench) -> None
     bench.offer(len(bench.header) + 59)
     bench.offer(len(bench.header) + 60)
     for _ in range(2):
-        bench.cable.on_frame(FRAME)
+        bench.cable.station.receive(FRAME)
     assert bench.queues[RECEIVEQ].used() == [(0, 0), (1, len(bench.header) + 60)]
     assert bench.net.dropped == 1
 
@@ -130,13 +130,13 @@ def test_a_frame_that_is_longer_than_the_buffer_is_dropped(bench: Bench) -> None
 def test_the_link_status_changes(bench: Bench) -> None:
     """With a configuration change interrupt (5.1.4.2)."""
     bench.cable.is_up = False
-    bench.cable.on_link(False)
+    bench.cable.station.link_changed()
     assert (bench.slot.read(0x106, 2), bench[0x60]) == (0, 2)
 
 
 def test_a_reset_forgets_frames(bench: Bench) -> None:
     """They were for another driver."""
-    bench.cable.on_frame(FRAME)
+    bench.cable.station.receive(FRAME)
     bench.queues.clear()
     bench.start(sizes=(8, 8))
     bench.offer()
@@ -145,7 +145,7 @@ def test_a_reset_forgets_frames(bench: Bench) -> None:
 
 def test_a_snapshot_keeps_the_frames_that_wait(bench: Bench) -> None:
     """In another device."""
-    bench.cable.on_frame(FRAME)
+    bench.cable.station.receive(FRAME)
     other = Bench()
     other.net.load_state(bench.net.state())
     other.offer()
@@ -154,19 +154,19 @@ def test_a_snapshot_keeps_the_frames_that_wait(bench: Bench) -> None:
 
 def test_a_flood_is_held_back_until_the_guest_takes_frames(bench: Bench) -> None:
     """Frames that nobody takes cost no time: the backend is told that there is no room, and when there is again."""
-    while bench.cable.has_room():
-        bench.cable.on_frame(FRAME)
+    while bench.cable.station.has_room():
+        bench.cable.station.receive(FRAME)
     before = bench.cable.resumed
     bench.offer()
-    assert (before, bench.cable.resumed, bench.cable.has_room(), bench.net.dropped) == (0, 1, True, 0)
+    assert (before, bench.cable.resumed, bench.cable.station.has_room(), bench.net.dropped) == (0, 1, True, 0)
 
 
 def test_a_reset_makes_room(bench: Bench) -> None:
     """What waited is gone."""
-    while bench.cable.has_room():
-        bench.cable.on_frame(FRAME)
+    while bench.cable.station.has_room():
+        bench.cable.station.receive(FRAME)
     bench.net.reset()
-    assert (bench.cable.resumed, bench.cable.has_room()) == (1, True)
+    assert (bench.cable.resumed, bench.cable.station.has_room()) == (1, True)
 
 
 def test_what_the_network_does_not_take_stays_in_the_queue(bench: Bench) -> None:
@@ -175,5 +175,5 @@ def test_what_the_network_does_not_take_stays_in_the_queue(bench: Bench) -> None
     bench.send(bench.header + FRAME)
     assert (bench.cable.sent, bench.queues[TRANSMITQ].used()) == ([], [])
     bench.cable.can_send = True
-    bench.cable.on_drained()
+    bench.cable.station.drained()
     assert (bench.cable.sent, len(bench.queues[TRANSMITQ].used())) == ([FRAME], 1)

@@ -333,14 +333,14 @@ def test_a_configuration_change_interrupts_and_counts(driver: Driver, version: V
     """ConfigGeneration differs afterwards (2.5.1); there is none in the legacy layout."""
     driver.start()
     old = driver[0xFC]
-    driver.slot.device.config_changed()
+    driver.slot.device.transport.config_changed()
     assert driver[0x60] == 2
     assert (driver[0xFC] != old) is (version == 2)
 
 
 def test_no_configuration_interrupt_before_driver_ok(driver: Driver) -> None:
     """Nobody would take it (2.1.2)."""
-    driver.slot.device.config_changed()
+    driver.slot.device.transport.config_changed()
     assert (driver[0x60], driver.levels) == (0, [])
 
 

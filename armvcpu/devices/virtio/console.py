@@ -9,8 +9,7 @@ from armvcpu.devices.virtio.device import VirtioDevice
 from armvcpu.devices.virtio.queue import QueueError, scatter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from armvcpu.devices.stream import Stream
     from armvcpu.devices.virtio.queue import Virtqueue
 
 RECEIVEQ, TRANSMITQ = 0, 1
@@ -23,22 +22,16 @@ PIECE = 0x1_0000
 """The most bytes that are copied out of the guest at once."""
 
 
-def no_input_waits() -> None:
-    """`on_space` of a console that no host feeds."""
-
-
 class VirtioConsole(VirtioDevice):
-    """A console that hands what the guest sends to `output`, in pieces as they come."""
+    """A console whose characters go to `stream`, in pieces as they come, and come from there."""
 
     DEVICE_ID = 3
     QUEUE_SIZES = (128, 128)
     features = F_EMERG_WRITE
 
-    def __init__(self, output: Callable[[bytes], object]) -> None:
+    def __init__(self, stream: Stream) -> None:
         super().__init__()
-        self.output = output
-        self.on_space: Callable[[], None] = no_input_waits
-        """Called when the driver took input, so that there may be room for more; it is meant to call `receive`."""
+        self.stream = stream
         self.is_in_use = False
         """Has the guest sent anything since the last reset? Input that comes before may be for another console."""
         self._held = bytearray()
@@ -59,9 +52,13 @@ class VirtioConsole(VirtioDevice):
             piece = data[taken : taken + HELD - len(self._held)]
             self._held += piece
             taken += len(piece)
-            self.kick(RECEIVEQ)
+            self.transport.kick(RECEIVEQ)
         self._receiving = False
         return taken
+
+    def can_interrupt(self) -> bool:
+        """Could a character that comes now interrupt the guest: has it a driver?"""
+        return self.is_in_use
 
     def serve(self, index: int, queue: Virtqueue) -> None:
         """Move characters between queue and host."""
@@ -80,17 +77,17 @@ class VirtioConsole(VirtioDevice):
             moved += count
             queue.push(chain, count)
         if moved and not self._receiving:
-            self.on_space()
+            self.stream.ready()
 
     def _send(self, queue: Virtqueue) -> None:
         for chain in queue.chains():
             for buffer in chain.readable:
                 for start in range(0, len(buffer), PIECE):
-                    self.output(bytes(buffer[start : start + PIECE]))
+                    self.stream.write(bytes(buffer[start : start + PIECE]))
             queue.push(chain, 0)
             if not self.is_in_use:
                 self.is_in_use = True
-                self.on_space()
+                self.stream.ready()
 
     def config(self) -> bytes:
         """No size, one port; emerg_wr reads as zero."""
@@ -99,7 +96,7 @@ class VirtioConsole(VirtioDevice):
     def write_config(self, offset: int, data: bytes) -> None:
         """A character sent without a queue, as early code does (5.3.4, emerg_wr)."""
         if offset == EMERG_WR:
-            self.output(data[:1])
+            self.stream.write(data[:1])
 
     def state(self) -> dict[str, Any]:
         """The input that waits."""

@@ -2,16 +2,15 @@
 
 A device has an identity, features, a configuration space and queues. It touches its queues in `serve` only, which the
 transport calls while the driver allows it; whatever the host side does (a frame arrives, a key is typed) is kept in
-the device and followed by `kick`. So there is one path to guest memory, with one place that handles broken queues.
+the device and followed by `Transport.kick`. So there is one path to guest memory, with one place that handles broken
+queues.
 """
 
 from __future__ import annotations
 
-from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar
+from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from armvcpu.devices.virtio.queue import Virtqueue
 
 VIRTIO_F_ANY_LAYOUT = 1 << 27  # legacy only (6.3): no device here cares how a request is cut into buffers
@@ -20,12 +19,24 @@ VIRTIO_F_EVENT_IDX = 1 << 29
 VIRTIO_F_VERSION_1 = 1 << 32
 
 
-def no_transport(_queue: int) -> None:
-    """`kick` of a device in no slot."""
+class Transport(Protocol):
+    """What a device asks of the transport that carries it."""
+
+    def kick(self, index: int, /) -> None:
+        """Have queue number `index` served, if the driver is ready."""
+
+    def config_changed(self) -> None:
+        """Tell the driver that `config()` differs."""
 
 
-def nobody_reads_it() -> None:
-    """`config_changed` of a device in no slot."""
+class NoTransport:
+    """That of a device in no slot: nobody drives it."""
+
+    def kick(self, _index: int) -> None:
+        """Nothing waits in a queue."""
+
+    def config_changed(self) -> None:
+        """Nobody reads it."""
 
 
 class VirtioDevice:
@@ -40,12 +51,17 @@ class VirtioDevice:
     """Device-specific feature bits that are offered."""
 
     def __init__(self) -> None:
+        self.transport: Transport = NoTransport()
         self.negotiated = 0
-        """Feature bits that the driver has accepted; the transport sets it."""
-        self.kick: Callable[[int], None] = no_transport
-        """Have a queue served, if its driver is ready; the transport sets it."""
-        self.config_changed: Callable[[], None] = nobody_reads_it
-        """Tell the driver that `config()` differs; the transport sets it."""
+        """Feature bits that the driver has accepted."""
+
+    def attach(self, transport: Transport) -> None:
+        """Be carried by a transport, once and for all."""
+        self.transport = transport
+
+    def negotiate(self, features: int) -> None:
+        """The driver has accepted these of the feature bits that were offered; 0 after a reset."""
+        self.negotiated = features
 
     @property
     def is_modern(self) -> bool:

@@ -7,7 +7,7 @@ fields are in the guest's byte order (2.4.3); here that is little-endian always.
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Literal
-from armvcpu.devices.device import Register, SignalLine, unconnected
+from armvcpu.devices.device import Register
 from armvcpu.devices.virtio.device import (
     VIRTIO_F_ANY_LAYOUT,
     VIRTIO_F_EVENT_IDX,
@@ -17,8 +17,8 @@ from armvcpu.devices.virtio.device import (
 from armvcpu.devices.virtio.transport import STATUS, VirtioTransport
 
 if TYPE_CHECKING:
+    from armvcpu.devices.device import Wires
     from armvcpu.devices.virtio.device import VirtioDevice
-    from armvcpu.devices.virtio.queue import GuestMemory
 
 ALL_ONES = 0xFFFF_FFFF
 RING_FEATURES = VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX
@@ -149,9 +149,7 @@ class LegacyVirtioMmio(VirtioTransport):
         self.enable(queue)
 
 
-def virtio_slot(
-    version: Literal[1, 2], device: VirtioDevice, memory: GuestMemory, irq: SignalLine = unconnected
-) -> VirtioTransport:
+def virtio_slot(version: Literal[1, 2], device: VirtioDevice, wires: Wires | None = None) -> VirtioTransport:
     """A slot of that register layout with this device in it."""
     layout = LegacyVirtioMmio if version == 1 else ModernVirtioMmio
-    return layout(device, memory, irq)
+    return layout(device, wires)

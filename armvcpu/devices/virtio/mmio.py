@@ -8,7 +8,7 @@ device is one of `virtio_layouts.py`.
 from __future__ import annotations
 
 from armvcpu.arch.static import Literal
-from armvcpu.devices.device import Device, DtNode, Register, reg_cells
+from armvcpu.devices.device import Device, DtNode, Register, Wires, reg_cells
 from armvcpu.devices.dtnode import IRQ_TYPE_EDGE_RISING, spi_cells
 
 
@@ -22,9 +22,9 @@ class VirtioMmio(Device):
     DeviceID = Register(0x008, ro=True)
     VendorID = Register(0x00C, ro=True, reset=int.from_bytes(b"QEMU", "little"))
 
-    def __init__(self, version: Literal[1, 2] = 1) -> None:
+    def __init__(self, version: Literal[1, 2] = 1, wires: Wires | None = None) -> None:
         self.version = version
-        super().__init__()
+        super().__init__(wires)
 
     def read_Version(self) -> int:
         """1 or 2: which register layout follows."""

@@ -16,8 +16,6 @@ from armvcpu.devices.virtio.device import VirtioDevice
 from armvcpu.devices.virtio.queue import QueueError, gather, length_of, scatter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from armvcpu.devices.virtio.queue import Virtqueue
 
 RECEIVEQ, TRANSMITQ = 0, 1
@@ -33,17 +31,27 @@ LONGEST, SHORTEST = 14 + 4 + 0xFFFF, 14
 WAITING = 256
 
 
+class Station(Protocol):
+    """Who is at this end of the cable: a network interface."""
+
+    def receive(self, frame: bytes) -> None:
+        """A frame arrives."""
+
+    def has_room(self) -> bool:
+        """Is there room for a frame? To be asked before `receive`; `NetBackend.resume` says when there is again."""
+
+    def link_changed(self) -> None:
+        """The link went up or down."""
+
+    def drained(self) -> None:
+        """`NetBackend.can_send` has become true."""
+
+
 class NetBackend(Protocol):
     """The network behind the device: a cable to whatever carries Ethernet frames."""
 
-    on_frame: Callable[[bytes], None]
-    """Called with each frame that arrives; the device sets it."""
-    on_link: Callable[[bool], None]
-    """Called when the link goes up (True) or down; the device sets it."""
-    has_room: Callable[[], bool]
-    """Is there room for a frame? To be asked before `on_frame`; the device sets it."""
-    on_drained: Callable[[], None]
-    """Called when `can_send` has become true; the device sets it."""
+    def attach(self, station: Station) -> None:
+        """Plug the cable into a network interface, once and for all."""
 
     def resume(self) -> None:
         """There is room again."""
@@ -73,10 +81,7 @@ class VirtioNet(VirtioDevice):
         self._waiting: deque[bytes] = deque()
         self.dropped = 0
         """Frames from the network that the guest never saw."""
-        backend.on_frame = self.receive
-        backend.has_room = lambda: len(self._waiting) < WAITING
-        backend.on_link = lambda _up: self.config_changed()
-        backend.on_drained = lambda: self.kick(TRANSMITQ)
+        backend.attach(self)
 
     def config(self) -> bytes:
         """Address, link status, MTU."""
@@ -88,7 +93,19 @@ class VirtioNet(VirtioDevice):
             self.dropped += 1
             return
         self._waiting.append(frame)
-        self.kick(RECEIVEQ)
+        self.transport.kick(RECEIVEQ)
+
+    def has_room(self) -> bool:
+        """Is there room for a frame from the network?"""
+        return len(self._waiting) < WAITING
+
+    def link_changed(self) -> None:
+        """The link went up or down: the driver is told."""
+        self.transport.config_changed()
+
+    def drained(self) -> None:
+        """The network takes frames again."""
+        self.transport.kick(TRANSMITQ)
 
     def serve(self, index: int, queue: Virtqueue) -> None:
         """Move frames between queue and network."""

@@ -14,10 +14,13 @@ from __future__ import annotations
 import struct
 
 from armvcpu.arch.rows import Row
-from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
+from armvcpu.arch.static import TYPE_CHECKING, Any
+from armvcpu.devices.dma import DmaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from armvcpu.devices.dma import DmaMemory
 
 DESCRIPTOR = struct.Struct("<QIHH")
 U16 = struct.Struct("<H")
@@ -29,26 +32,8 @@ MAX_CHAIN_BYTES = 1 << 32
 """A chain describes at most this many bytes (2.7.4.2)."""
 
 
-class QueueError(Exception):
+class QueueError(DmaError):
     """The driver broke a rule of the virtqueue or of the request in it; `str()` says which."""
-
-
-class BadAddress(QueueError):
-    """Not all of these guest-physical addresses are RAM."""
-
-    def __init__(self, address: int, size: int) -> None:
-        super().__init__(f"{size} bytes at {address:#x} are not all RAM")
-
-
-class GuestMemory(Protocol):
-    """RAM as a device sees it."""
-
-    def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
-        """`size` bytes of RAM at a guest-physical address, writable and without a copy; is it to be written?
-
-        Raises:
-            BadAddress: some of them are not RAM.
-        """
 
 
 class Chain(Row):
@@ -99,7 +84,7 @@ def scatter(buffers: Sequence[memoryview], data: bytes) -> int:
 class Virtqueue:
     """One queue of `size` entries, a power of two up to `maximum`, with its areas at `desc`, `driver` and `device`."""
 
-    def __init__(self, memory: GuestMemory, maximum: int) -> None:
+    def __init__(self, memory: DmaMemory, maximum: int) -> None:
         self._memory = memory
         self.maximum = maximum
         self.event_index = self.indirect = False  # VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC negotiated
@@ -121,7 +106,7 @@ class Virtqueue:
         """Start using the rings.
 
         Raises:
-            QueueError: the size or an area's place or alignment is not allowed (2.7).
+            DmaError: the size or an area's place or alignment is not allowed (2.7).
         """
         size = self.size
         if not 0 < size <= self.maximum or size & (size - 1):

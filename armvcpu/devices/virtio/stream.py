@@ -19,6 +19,8 @@ from armvcpu.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from armvcpu.devices.virtio.net import Station
+
 LENGTH = 4
 LONGEST = 0x1_1000
 """More than any frame has; a length beyond it means that the other side does not speak this protocol."""
@@ -44,6 +46,23 @@ def _connected(address: str) -> socket.socket:
     return connection
 
 
+class NoStation:
+    """Nobody is at this end of the cable: frames that arrive are lost."""
+
+    def receive(self, frame: bytes) -> None:
+        """Lost."""
+
+    def has_room(self) -> bool:
+        """Always."""
+        return True
+
+    def link_changed(self) -> None:
+        """Nobody looks."""
+
+    def drained(self) -> None:
+        """Nobody sends."""
+
+
 class StreamBackend:
     """Frames to and from a connected stream socket, which it owns."""
 
@@ -54,15 +73,11 @@ class StreamBackend:
         self._unsent = bytearray()
         self.is_up = True
         self._splitting = False
-        self.on_frame: Callable[[bytes], None] = lambda _frame: None
-        self.on_link: Callable[[bool], None] = lambda _up: None
-        self.has_room: Callable[[], bool] = lambda: True
-        self.on_drained: Callable[[], None] = lambda: None
-        self.on_interest: Callable[[], None] = lambda: None
-        """Called when `wants_read` or `wants_write` has changed outside of `poll`."""
+        self._station: Station = NoStation()
+        self._on_interest: Callable[[], object] = _nobody_watches
 
     @classmethod
-    def connect(cls, address: str) -> StreamBackend:
+    def dial(cls, address: str) -> StreamBackend:
         """Connect to `unix:PATH` or to `HOST:PORT`.
 
         Raises:
@@ -77,6 +92,17 @@ class StreamBackend:
                 "for example `passt --socket PATH`"
             ) from error
 
+    def attach(self, station: Station) -> None:
+        """Have frames go to a network interface."""
+        self._station = station
+
+    def watch(self, on_interest: Callable[[], object]) -> None:
+        """Have `on_interest` called when `wants_read` or `wants_write` has changed outside of `poll`.
+
+        The one watcher is whoever waits for the descriptor; who watched before no longer does.
+        """
+        self._on_interest = on_interest
+
     def fileno(self) -> int:
         """The socket's descriptor, for select; -1 once the link is down."""
         return self._socket.fileno()
@@ -89,17 +115,17 @@ class StreamBackend:
     @property
     def wants_read(self) -> bool:
         """May more input come? While not, it waits in the socket, whose other side drops what is too much."""
-        return self.is_up and self.has_room()
+        return self.is_up and self._station.has_room()
 
     @property
     def can_send(self) -> bool:
-        """May the guest send, or should its frames wait until `on_drained`? Where there is no link they go nowhere."""
+        """May the guest send, or should frames wait until `Station.drained`? Where there is no link they go nowhere."""
         return len(self._unsent) <= BACKLOG
 
     def resume(self) -> None:
         """There is room again: first for what has been read already."""
         self._split()
-        self.on_interest()
+        self._on_interest()
 
     def send(self, frame: bytes) -> None:
         """Send a frame; it waits here while the other side does not read."""
@@ -110,7 +136,7 @@ class StreamBackend:
         if not waited:
             self._flush()
             if self._unsent:
-                self.on_interest()
+                self._on_interest()
 
     def poll(self) -> None:
         """Move what the socket has and takes; never waits."""
@@ -118,7 +144,7 @@ class StreamBackend:
             could_send = self.can_send
             self._flush()
             if self.can_send and not could_send:
-                self.on_drained()
+                self._station.drained()
         for _ in range(READS):
             if not self.wants_read or not self._read():
                 return
@@ -129,8 +155,8 @@ class StreamBackend:
             self.is_up = False
             self._socket.close()
             self._unsent.clear()
-            self.on_link(False)
-            self.on_drained()
+            self._station.link_changed()
+            self._station.drained()
 
     def _flush(self) -> None:
         try:
@@ -169,7 +195,7 @@ class StreamBackend:
 
     def _hand_on(self) -> None:
         start = 0
-        while len(self._received) - start >= LENGTH and self.has_room():
+        while len(self._received) - start >= LENGTH and self._station.has_room():
             length = int.from_bytes(self._received[start : start + LENGTH], "big")
             if length > LONGEST:
                 self.close()
@@ -177,6 +203,10 @@ class StreamBackend:
             end = start + LENGTH + length
             if end > len(self._received):
                 break
-            self.on_frame(bytes(self._received[start + LENGTH : end]))
+            self._station.receive(bytes(self._received[start + LENGTH : end]))
             start = end
         del self._received[:start]
+
+
+def _nobody_watches() -> None:
+    """Before `watch`."""

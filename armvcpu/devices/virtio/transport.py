@@ -14,14 +14,15 @@ Bits once set stay until the reset, since a driver must not clear any (2.1.1).
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar, Literal
-from armvcpu.devices.device import Register, SignalLine, unconnected
+from armvcpu.devices.device import Register
+from armvcpu.devices.dma import DmaError
 from armvcpu.devices.virtio.device import VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC
 from armvcpu.devices.virtio.mmio import VirtioMmio
-from armvcpu.devices.virtio.queue import QueueError, Virtqueue
+from armvcpu.devices.virtio.queue import Virtqueue
 
 if TYPE_CHECKING:
+    from armvcpu.devices.device import Wires
     from armvcpu.devices.virtio.device import VirtioDevice
-    from armvcpu.devices.virtio.queue import GuestMemory
 
 CONFIG = 0x100
 """Where the device-specific configuration space begins."""
@@ -46,7 +47,7 @@ class INTERRUPT:
 
 
 class VirtioTransport(VirtioMmio):
-    """A slot with a device in it, whose interrupt is on `irq` as long as InterruptStatus is not zero.
+    """A slot with a device in it, whose interrupt line is asserted as long as InterruptStatus is not zero.
 
     The legacy interface calls DeviceFeatures HostFeatures and DriverFeatures GuestFeatures (4.2.4).
     """
@@ -71,17 +72,19 @@ class VirtioTransport(VirtioMmio):
     SERVED: ClassVar[int]
     """Status bits that must be set before queues are served."""
 
-    def __init__(self, device: VirtioDevice, memory: GuestMemory, irq: SignalLine = unconnected) -> None:
+    def __init__(self, device: VirtioDevice, wires: Wires | None = None) -> None:
         self.device = device
-        self.irq = irq
-        self.queues = [Virtqueue(memory, maximum) for maximum in device.QUEUE_SIZES]
         self.fault: str | None = None
         """Why the device needs a reset, for whoever debugs the driver."""
         self._level = False
         self._generation = 0
-        device.kick = self.kick
-        device.config_changed = self._config_changed
-        super().__init__(self.VERSION)
+        device.attach(self)
+        super().__init__(self.VERSION, wires)
+
+    def connect(self, wires: Wires) -> None:
+        """An interrupt line, and memory for the queues."""
+        self.irq = wires.irq
+        self.queues = [Virtqueue(wires.memory, maximum) for maximum in self.device.QUEUE_SIZES]
 
     def reset(self) -> None:
         """Return to the state after power-on reset."""
@@ -117,7 +120,8 @@ class VirtioTransport(VirtioMmio):
 
     def _negotiate(self, driver_features: int) -> None:
         self.driver_features = driver_features
-        negotiated = self.device.negotiated = driver_features & self.offered
+        negotiated = driver_features & self.offered
+        self.device.negotiate(negotiated)
         for queue in self.queues:
             queue.event_index = bool(negotiated & VIRTIO_F_EVENT_IDX)
             queue.indirect = bool(negotiated & VIRTIO_F_INDIRECT_DESC)
@@ -174,7 +178,7 @@ class VirtioTransport(VirtioMmio):
         """Start using a queue's rings, or need a reset when they cannot be."""
         try:
             queue.enable()
-        except QueueError as error:
+        except DmaError as error:
             self.needs_reset(str(error))
 
     def write_QueueNotify(self, value: int) -> None:
@@ -190,7 +194,7 @@ class VirtioTransport(VirtioMmio):
             return
         try:
             self.device.serve(index, queue)
-        except QueueError as error:
+        except DmaError as error:
             self.needs_reset(f"queue {index}: {error}")
         if queue.wants_interrupt():
             self._interrupt(INTERRUPT.USED_BUFFER)
@@ -225,7 +229,8 @@ class VirtioTransport(VirtioMmio):
         if offset >= CONFIG:
             self.device.write_config(offset - CONFIG, value.to_bytes(width, "little"))
 
-    def _config_changed(self) -> None:
+    def config_changed(self) -> None:
+        """Tell the driver that the device's configuration space differs, once it is ready."""
         self._generation = self._generation + 1 & 0xFFFF_FFFF
         if self.Status & STATUS.DRIVER_OK:
             self._interrupt(INTERRUPT.CONFIGURATION_CHANGE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.devices.virtio.queue import BadAddress
+from armvcpu.devices.dma import BadAddress
 from armvcpu.errors import UsageError
 from armvcpu.machine.board.flash_banks import HOST_BASE, FlashBank, erased_block
 from armvcpu.machine.board.virt import INPUT_BITS, MIB, RAM_BASE

@@ -67,7 +67,7 @@ class Network:
         if spec.peer == "user":
             self.backend = StreamBackend(self._start_passt(spec))
         else:
-            self.backend = StreamBackend.connect(spec.peer)
+            self.backend = StreamBackend.dial(spec.peer)
 
     def _start_passt(self, spec: NetworkSpec) -> socket.socket:
         program = shutil.which("passt")

@@ -9,6 +9,7 @@ from armvcpu.arch.static import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from armvcpu.devices.stream import Stream
     from armvcpu.devices.virtio.console import VirtioConsole
     from armvcpu.devices.virtio.device import VirtioDevice
     from armvcpu.devices.virtio.disk import DiskImage
@@ -26,7 +27,7 @@ class Peripherals:
         UsageError, ImageError: one of them can't be had; nothing is left open.
     """
 
-    def __init__(self, config: MachineConfig, output: Callable[[int], None], entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, config: MachineConfig, stream: Stream, entropy: Callable[[int], bytes]) -> None:
         from armvcpu.devices.virtio.entropy import VirtioEntropy  # noqa: PLC0415  for a fast start, as those below
 
         self.disks = open_disks(config.disks)
@@ -38,7 +39,7 @@ class Peripherals:
             if config.networks:
                 self._add_networks(config.networks)
             if config.virtio_console:
-                self._add_console(output)
+                self._add_console(stream)
         except BaseException:
             self.close()
             raise
@@ -68,14 +69,10 @@ class Peripherals:
         for network, spec in zip(self._networks, specs, strict=True):
             self.virtio.append(VirtioNet(network.backend, NetworkSpec.parse(spec).mac))
 
-    def _add_console(self, output: Callable[[int], None]) -> None:
+    def _add_console(self, stream: Stream) -> None:
         from armvcpu.devices.virtio.console import VirtioConsole  # noqa: PLC0415
 
-        def write(data: bytes) -> None:
-            for byte in data:
-                output(byte)
-
-        self.console = VirtioConsole(write)
+        self.console = VirtioConsole(stream)
         self.virtio.append(self.console)
 
 

@@ -34,20 +34,22 @@ from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.pl031 import Pl031
 from armvcpu.devices.pl061 import Pl061
+from armvcpu.devices.stream import Stream
 from armvcpu.devices.virtio.mmio import VirtioMmio
-from armvcpu.machine.board.clock import Clock, HostClock
+from armvcpu.devices.wires import StoppedClock, Wires, unconnected
 from armvcpu.machine.board.interrupts import Lines
 from armvcpu.machine.board.memory_map import MemoryMap, Region
 from armvcpu.machine.board.tree import board_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from armvcpu.devices.device import Device
+    from armvcpu.devices.dma import DmaMemory
     from armvcpu.devices.flash import Contents
     from armvcpu.devices.gic.gicv2 import Gicv2
     from armvcpu.devices.virtio.device import VirtioDevice
-    from armvcpu.devices.virtio.queue import GuestMemory as DmaMemory
+    from armvcpu.devices.wires import DeviceClock
     from armvcpu.machine.board.devicetree import DeviceTree
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -128,17 +130,22 @@ def affinity(index: int) -> int:
 
 
 class Wiring(Row):
-    """What a board is connected to: its console's output, flash contents, CPUs, memory for DMA, virtio devices."""
+    """What a board is connected to: its console, flash contents, CPUs, memory for DMA, virtio devices, time."""
 
-    output: Callable[[int], None]
+    stream: Stream
     flash: tuple[Contents, Contents]
     lines: Lines
+    schedule: Schedule
+    clock: DeviceClock
     memory: DmaMemory | None = None
     virtio: Sequence[VirtioDevice] = ()
     virtio_version: Literal[1, 2] = 1
-    clock: Clock = HostClock()  # its time is the host's
-    schedule: Schedule = Schedule()
     gic: Literal[2, 3] = 3
+
+    def wires(self, gic: Gicv2 | Gicv3, spi: int | None = None) -> Wires:
+        """The wires of one device with this SPI, or with no interrupt."""
+        line = unconnected if spi is None else gic.spi_line(spi)
+        return Wires(line, schedule=self.schedule, clock=self.clock, memory=self.memory)
 
 
 def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
@@ -146,11 +153,11 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.inputs)))
     gic, gic_slots = _gicv3(mpidrs, wiring.lines) if wiring.gic == 3 else _gicv2(wiring.lines)
     flash = (Flash(wiring.flash[0], banks_in_node=2), Flash(wiring.flash[1], banks_in_node=0))
-    fw_cfg = FwCfg(wiring.memory, len(mpidrs))
+    fw_cfg = FwCfg(len(mpidrs), wiring.wires(gic))
     slots = [Slot(f"flash{i}", base, flash[i]) for i, base in enumerate(FLASH_BASES)]
     slots += gic_slots
-    uart = Pl011(wiring.output, gic.spi_line(UART_SPI))
-    rtc, gpio = Pl031(wiring.clock.unix, gic.spi_line(RTC_SPI)), Pl061(gic.spi_line(GPIO_SPI))
+    uart = Pl011(wiring.stream, wiring.wires(gic, UART_SPI))
+    rtc, gpio = Pl031(wiring.wires(gic, RTC_SPI)), Pl061(wiring.wires(gic, GPIO_SPI))
     slots.append(Slot("pl011", UART_BASE, uart, (UART_SPI,)))
     slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
     slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
@@ -187,9 +194,8 @@ def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
 def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3) -> Slot:
     from armvcpu.devices.virtio.layouts import virtio_slot  # noqa: PLC0415  most machines have none
 
-    assert wiring.memory is not None
-    line = gic.spi_line(VIRTIO_SPI + index)
-    return _slot(index, virtio_slot(wiring.virtio_version, wiring.virtio[index], wiring.memory, line))
+    wires = wiring.wires(gic, VIRTIO_SPI + index)
+    return _slot(index, virtio_slot(wiring.virtio_version, wiring.virtio[index], wires))
 
 
 @cache
@@ -205,7 +211,12 @@ def _slot(index: int, device: Device) -> Slot:
 
 def empty_board(ram_size: int, cpu_model: str = "a72", cpus: int = 1) -> Board:
     """The board with nothing in flash and a console that leads nowhere: for looking at."""
-    return virt_board(ram_size, Wiring(lambda _byte: None, (_Erased(), _Erased()), Lines(cpus)), cpu_model)
+    wiring = Wiring(Stream(_discard), (_Erased(), _Erased()), Lines(cpus), Schedule(), StoppedClock())
+    return virt_board(ram_size, wiring, cpu_model)
+
+
+def _discard(_byte: int) -> None:
+    """Nobody reads the console."""
 
 
 class _Erased:
@@ -227,3 +238,6 @@ class _Erased:
 
     def load_changes(self, changes: dict[int, bytes]) -> None:
         """None."""
+
+    def show(self, shown: bool) -> None:
+        """To nobody."""

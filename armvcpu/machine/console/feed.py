@@ -28,9 +28,9 @@ class ConsoleFeed:
 
     def __init__(self, inputs: Input, uart: Pl011, console: VirtioConsole | None, schedule: Schedule) -> None:
         self._inputs, self._uart, self._console = inputs, uart, console
-        uart.on_space = self.feed
-        if console is not None:
-            console.on_space = self.feed
+        for port in (uart, console):
+            if port is not None:
+                port.stream.watch(self.feed)
         self._readers: dict[int, Callable[[], bool]] = {}
         self._has_news = False
         self._next = schedule.add(self.note)  # where it is known when the next input comes

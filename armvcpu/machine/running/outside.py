@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.deadline import NEVER
-from armvcpu.devices.pl011_registers import INT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,7 @@ class Outside:
         """A run begins: the guest may have what has come, and the loop hears of what will."""
         self._waker = waker
         for source in self.sources:
-            source.on_interest = waker.listen
+            source.watch(waker.listen)
         self._console.call_on_input(self._on_input)
         self._feed.note()
         self._feed.attend()
@@ -44,7 +43,7 @@ class Outside:
         """The run has ended."""
         self._waker = None
         for source in self.sources:
-            source.on_interest = _nobody
+            source.watch(_nobody)
         self._console.call_on_input(None)
         self._console.flush()
 
@@ -81,9 +80,7 @@ class Outside:
     def can_interrupt(self) -> bool:
         """Could what a user types, or a frame, end a WFI?"""
         console = self._virtio_console
-        return bool(
-            self._uart.UARTIMSC & (INT.RX | INT.RT) or (console is not None and console.is_in_use) or self.sources
-        )
+        return bool(self._uart.can_interrupt() or (console is not None and console.can_interrupt()) or self.sources)
 
     @property
     def is_replayed(self) -> bool:
