@@ -12,7 +12,7 @@ of it goes through `run_loop.py`.
 
 from __future__ import annotations
 
-from armvcpu.arch.static import TYPE_CHECKING, Any, Self
+from armvcpu.arch.static import TYPE_CHECKING, Self
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.machine.board.bus import Bus
 from armvcpu.machine.board.flash_banks import FlashBank
@@ -41,8 +41,11 @@ from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
+    from armvcpu.machine.config import PathLike
     from armvcpu.machine.console.port import Console
+    from armvcpu.machine.option_types import MachineOptions
     from armvcpu.machine.running.clock import Clock
     from armvcpu.machine.running.outcome import Outcome
     from armvcpu.machine.running.turns import Turns
@@ -53,18 +56,21 @@ if TYPE_CHECKING:
 
 
 class Machine(Host, Watched, Handlers):
-    """One `virt` machine. `Machine(image, **options)`: the options are MachineConfig's fields."""
+    """One `virt` machine. `Machine(image, **options)`: the options are MachineConfig's fields.
+
+    Raises:
+        UsageError, ImageError: an option or a file can't be used; nothing is left open.
+    """
 
     def __init__(
         self,
-        image: Any = None,
+        image: PathLike | None = None,
         *,
         console: Console | None = None,
         engine_factory: EngineFactory = unicorn_engine,
-        **options: Any,
+        **options: Unpack[MachineOptions],
     ) -> None:
-        self.config = MachineConfig(image=image, **options)
-        self.config.check()
+        self.config = MachineConfig.of(image, **options)
         self.console: Console = console if console is not None else MemoryConsole()
         self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
         lines = Lines(self.config.cpus)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from armvcpu.machine.board.memory import PAGE, page_pieces
@@ -70,9 +71,10 @@ def attach_semihosting(machine: Machine) -> Semihosting:
         for byte in data:
             machine.console.write(byte)
 
+    directory = None if config.semihosting_directory is None else Path(config.semihosting_directory)
     semihosting = Semihosting(
         VirtualMemory(machine), write_console, machine.console_input.read, _command_line(config),
-        config.semihosting_directory, machine.clock.unix, heap=free_memory(machine.plan, config.memory),
+        directory, machine.clock.unix, heap=free_memory(machine.plan, config.memory),
     )  # fmt: skip
 
     def call(cpu: Cpu, vcpu: Aarch64VCpu) -> None:
