@@ -5,9 +5,34 @@ What the guest did wrong is none of these: it becomes an architectural exception
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MARK = "\ufdd0"
+"""Unicode keeps this for a program's own use: no text of a user has it."""
+
+
+def named(option: str) -> str:
+    """The name of an option in the words of an error, which is shown as the reader writes it: `memory`, `--memory`."""
+    return f"{_MARK}{option}{_MARK}"
+
+
+def spell_names(words: str, spell: Callable[[str], str]) -> str:
+    """The words with each `named` option as `spell` writes it."""
+    return "".join(spell(part) if number % 2 else part for number, part in enumerate(words.split(_MARK)))
+
 
 class ArmvcpuError(Exception):
     """Base of every error armvcpu raises on purpose. `str()` of it is one line for the user."""
+
+    def __str__(self) -> str:
+        """The words, with options as Python and suites write them."""
+        return self.said(str)
+
+    def said(self, spell: Callable[[str], str]) -> str:
+        """The words, with each option's name as `spell` writes it."""
+        return spell_names(super().__str__(), spell)
 
 
 class UsageError(ArmvcpuError):

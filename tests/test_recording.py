@@ -111,8 +111,8 @@ def test_another_image_is_another_machine(session):
     ("options", "words"),
     [
         ({"record": "a", "replay": "b", "clock": "instructions"}, "exclude each other"),
-        ({"record": "a"}, "needs --clock instructions"),
-        ({"replay": "a", "clock": "instructions", "networks": ("user",)}, "--net can't be recorded"),
+        ({"record": "a"}, "needs clock instructions"),
+        ({"replay": "a", "clock": "instructions", "networks": ("user",)}, "networks can't be recorded"),
     ],
 )
 def test_what_cannot_be_recorded(options, words):

@@ -62,7 +62,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         logging.getLogger("armvcpu").debug("internal error", exc_info=True)
         fail(f"internal error, please report it: {error}", INTERNAL_STATUS)
     except ArmvcpuError as error:
-        fail(str(error), USAGE_STATUS)
+        from armvcpu.cli.run_options import spelled  # noqa: PLC0415
+
+        fail(error.said(spelled), USAGE_STATUS)
     gc.freeze()  # the process ends: looking through all there is for garbage would take a fifth of a small guest's run
     sys.exit(status)
 

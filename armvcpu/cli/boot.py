@@ -8,8 +8,9 @@ import sys
 from contextlib import ExitStack
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.cli.run_options import initial_values
+from armvcpu.cli.run_options import RunConfig
 from armvcpu.cli.snapshots import SnapshotFiles
+from armvcpu.machine.config import MachineConfig
 
 if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
@@ -23,19 +24,15 @@ TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def boot(options: dict[str, Any]) -> int:
-    """Run a machine with these options, the others as they are when not given; the exit status."""
-    options = {**initial_values(), **_implied(options), **options}
-    trace, as_json = options.pop("trace"), options.pop("as_json")
+    """Run a machine with the options that are given, by their names in Python; the exit status."""
+    config = RunConfig(**{name: value for name, value in options.items() if name in RunConfig.options})
+    described = {name: value for name, value in options.items() if name not in RunConfig.options}
+    if "record" in described or "replay" in described:
+        described.setdefault("clock", "instructions")
     with ExitStack() as stack:
-        machine, outcome = _run(stack, trace, options)
+        machine, outcome = _run(stack, config, described)
         _log(INFO, "%s; status %d", outcome.reason, outcome.status)
-        return _report(machine, outcome, as_json=as_json)
-
-
-def _implied(options: dict[str, Any]) -> dict[str, Any]:
-    """What follows from the options that are given, unless the contrary is."""
-    is_recording = any(options.get(name) is not None for name in ("record", "replay"))
-    return {"clock": "instructions"} if is_recording else {}
+        return _report(machine, outcome, as_json=config.as_json)
 
 
 def _log(level: int, message: str, *values: object) -> None:
@@ -44,29 +41,25 @@ def _log(level: int, message: str, *values: object) -> None:
         logging.getLogger("armvcpu.run").log(level, message, *values)
 
 
-def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> tuple[Machine, Outcome]:
+def _run(stack: ExitStack, config: RunConfig, described: dict[str, Any]) -> tuple[Machine, Outcome]:
     from armvcpu.machine.console.stdio import StdioConsole  # noqa: PLC0415  for a fast start: usage errors come first
     from armvcpu.machine.machine import Machine  # noqa: PLC0415
 
-    if trace or options["record"] or options["snapshot_save"]:
+    if config.trace or config.snapshot_save or "record" in described:
         from armvcpu.cli.outputs import check_outputs  # noqa: PLC0415  most runs write nothing
 
-        check_outputs(options, [path for _, _, path in (text.partition(":") for text in trace) if path])
-    timeout, limit = options.pop("timeout"), options.pop("max_instructions")
-    snapshots = SnapshotFiles(*(options.pop(f"snapshot_{name}") for name in ("save", "at")))
+        traced = [path for _, _, path in (text.partition(":") for text in config.trace) if path]
+        check_outputs({**described, "snapshot_save": config.snapshot_save}, traced)
+    snapshots = SnapshotFiles(config.snapshot_save, config.snapshot_at)
     snapshots.check()
-    options["snapshot"] = options.pop("snapshot_load")
-    options["virtio_version"] = 1 if options.pop("virtio") == "legacy" else 2
-    options["reboot"] = not options.pop("no_reboot")
     tracing = None
-    if trace:
+    if config.trace:
         from armvcpu.cli.tracing import open_traces  # noqa: PLC0415  most runs have none
 
-        tracing = open_traces(stack, trace)
+        tracing = open_traces(stack, config.trace)
+        described["exact_mmio"] = tracing.needs_exact_mmio(MachineConfig.of(**described).gic)
     console = StdioConsole()
-    machine = stack.enter_context(
-        Machine(console=console, exact_mmio=tracing is not None and tracing.needs_exact_mmio(options["gic"]), **options)
-    )
+    machine = stack.enter_context(Machine(console=console, **described))
     if tracing is not None:
         tracing.attach(machine)
     for line in machine.plan.description:
@@ -80,10 +73,10 @@ def _run(stack: ExitStack, trace: tuple[str, ...], options: dict[str, Any]) -> t
             continue
         stack.callback(signal.signal, number, signal.signal(number, lambda n, _frame: machine.interrupt(n)))
     with console:
-        repeats = options["clock"] == "instructions" and options["record"] is None and options["replay"] is None
+        repeats = machine.repeats and not {"record", "replay"} & described.keys()
         if repeats and not console.read_to_end(PATIENCE):
             _log(INFO, "the input does not end: what comes later is not repeatable, unless it is recorded (--record)")
-        outcome = machine.run(timeout=timeout, max_instructions=limit or 0)
+        outcome = machine.run(timeout=config.timeout, max_instructions=config.max_instructions or 0)
     return machine, snapshots.save_from(machine, outcome)
 
 

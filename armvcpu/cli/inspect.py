@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from armvcpu.cli.run_options import spelled
+from armvcpu.errors import spell_names
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -62,7 +65,7 @@ def gather(file: str) -> dict[str, Any]:
     if kind in (ImageKind.DEVICE_TREE, ImageKind.FIT):
         facts["device_tree"] = _device_tree(file, inner)
     if kind in REMEDIES:
-        return facts | {"loads": False, "remedy": REMEDIES[kind]}
+        return facts | {"loads": False, "remedy": spell_names(REMEDIES[kind], spelled)}
     board = _largest_board()
     facts |= _loading(decode_image(file, inner, board))
     return facts | {"firmware": outer is ImageKind.RAW and len(data) <= board.flash[0].size}

@@ -7,26 +7,25 @@ from typing import Any
 
 import click
 
-from armvcpu.cli.options import Size
+from armvcpu.cli.options import parameter
 from armvcpu.errors import UsageError
+from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.kinds import format_size
 
 
-@click.command()
-@click.option("--memory", type=Size(), default="256M", show_default=True, help="RAM.")
-@click.option("--cpu-model", metavar="NAME", default="a72", show_default=True, help="a53, a57, a72 or max.")
-@click.option("--dts", is_flag=True, help="Print the device tree as source.")
-@click.option("--json", "as_json", is_flag=True, help="Print the slots for machines.")
+@click.command(params=[
+    parameter(MachineConfig.options["memory"]),
+    parameter(MachineConfig.options["cpu_model"]),
+    click.Option(["--dts"], is_flag=True, help="Print the device tree as source."),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print the slots for machines."),
+])  # fmt: skip
 def machine(memory: int, cpu_model: str, dts: bool, as_json: bool) -> None:
     """Show the memory map and the interrupts."""
-    from armvcpu.arch.idregs import model  # noqa: PLC0415  for a fast start
-    from armvcpu.machine.board.devicetree import render, to_dts, with_boot  # noqa: PLC0415
+    from armvcpu.machine.board.devicetree import render, to_dts, with_boot  # noqa: PLC0415  for a fast start
     from armvcpu.machine.board.virt import RAM_BASE, empty_board  # noqa: PLC0415
-    from armvcpu.machine.config import check_ram_size  # noqa: PLC0415
 
     if dts and as_json:
         raise UsageError("--dts and --json contradict each other: leave one out")
-    model(cpu_model)
-    check_ram_size(memory)
     board = empty_board(memory, cpu_model)
     if dts:
         click.echo(to_dts(render(with_boot(board.device_tree(), memory=(RAM_BASE, memory)))))
@@ -44,11 +43,4 @@ def machine(memory: int, cpu_model: str, dts: bool, as_json: bool) -> None:
     click.echo(f"{'base':>14}  {'end':>14}  {'size':>8}  {'SPI':<10} device")
     for name, base, size, spis in rows:
         numbers = f"{spis[0]}-{spis[-1]}" if len(spis) > 1 else "".join(map(str, spis))
-        click.echo(f"{base:#14x}  {base + size - 1:#14x}  {_human(size):>8}  {numbers:<10} {name}")
-
-
-def _human(size: int) -> str:
-    for shift, unit in ((30, "G"), (20, "M"), (10, "K")):
-        if size >= 1 << shift and size % (1 << shift) == 0:
-            return f"{size >> shift}{unit}"
-    return str(size)
+        click.echo(f"{base:#14x}  {base + size - 1:#14x}  {format_size(size):>8}  {numbers:<10} {name}")

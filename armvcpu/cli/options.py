@@ -1,57 +1,48 @@
-"""Option types that several commands share."""
+"""Options of machines and runs as click has them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from armvcpu.cli.values import parse_address, parse_seconds
-from armvcpu.errors import UsageError
-from armvcpu.machine.board.sizes import parse_size
+from armvcpu.machine.kinds import DIRECTORY, FILE, FLAG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
+    from armvcpu.machine.option import Option
 
 
-class Size(click.ParamType[int]):
-    """A number of bytes with K, M or G (powers of 1024)."""
+class Value(click.ParamType[Any]):
+    """What is given for an option; what it can't be is the same line as anywhere else."""
 
-    name = "SIZE"
+    def __init__(self, option: Option) -> None:
+        self._option = option
+        self.name = option.name
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of bytes."""
-        return value if isinstance(value, int) else _read(self, parse_size, str(value), param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The option's value; UsageError for a text that stands for none."""
+        del param, ctx
+        return self._option.read(str(value))
 
-
-class Seconds(click.ParamType[float]):
-    """A time, more than zero."""
-
-    name = "SECONDS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number of seconds."""
-        return _read(self, parse_seconds, str(value), param, ctx)
-
-
-class Address(click.ParamType[int]):
-    """A number, decimal or 0x hexadecimal."""
-
-    name = "ADDRESS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
-        return _read(self, parse_address, str(value), param, ctx)
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The words that there are, or files."""
+        del ctx, param
+        if self._option.choices:
+            return [CompletionItem(word) for word, _ in self._option.choices if word.startswith(incomplete)]
+        kinds = {FILE: "file", DIRECTORY: "dir"}
+        return [CompletionItem(incomplete, type=kinds[self._option.kind])] if self._option.kind in kinds else []
 
 
-def _read(
-    kind: click.ParamType[T], parse: Callable[[str], T], text: str, param: click.Parameter | None,
-    ctx: click.Context | None,
-) -> T:  # fmt: skip
-    """What `parse` makes of the text, its error as click's."""
-    try:
-        return parse(text)
-    except UsageError as error:
-        kind.fail(str(error), param, ctx)
+def parameter(option: Option) -> click.Parameter:
+    """The option for a command; what it hands on is the field's value."""
+    assert option.flag
+    if not option.flag.startswith("-"):
+        return click.Argument([option.name], metavar=f"[{option.flag}]", required=False, type=Value(option))
+    declared = [option.flag, option.name]
+    if option.kind is FLAG:
+        return click.Option(declared, is_flag=True, help=option.help)
+    return click.Option(
+        declared, type=Value(option), metavar=option.shown_metavar, multiple=option.is_several, help=option.help,
+        default=option.shown_default, show_default=True,
+    )  # fmt: skip

@@ -5,32 +5,37 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.errors import UsageError
+from armvcpu.cli.run_options import OPTIONS
+from armvcpu.errors import UsageError, named
+from armvcpu.machine.board.peripherals import READ_ONLY
+from armvcpu.machine.kinds import FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
-_READ = ("image", "firmware", "vars", "initrd", "dtb", "replay", "snapshot_load")
-_ANEW = frozenset({("snapshot_save", "snapshot_load")})
+    from armvcpu.machine.option import Option
+
+_ANEW = frozenset({("snapshot_save", "snapshot")})
 """What is read to its end before it is replaced."""
 
 
-def check_outputs(options: dict[str, Any], traces: Iterable[str]) -> None:
+def check_outputs(options: Mapping[str, Any], traces: Iterable[str]) -> None:
     """UsageError, before anything is written, for a file that would be overwritten while it is needed."""
-    used = [(name, options[name]) for name in _READ if options[name]]
-    used += [("disk", disk.removesuffix(",ro")) for disk in options["disks"]]
-    written = [(name, options[name]) for name in ("record", "snapshot_save") if options[name]]
+    files = [option for option in OPTIONS.values() if option.kind is FILE]
+    used = [(option.name, path) for option in files if not option.is_output for path in _paths(option, options)]
+    written = [(option.name, path) for option in files if option.is_output for path in _paths(option, options)]
     written += [("trace", path) for path in traces]
     for name, path in written:
         for other, taken in used:
             if (name, other) not in _ANEW and _is_same(path, taken):
-                what = "IMAGE" if other == "image" else _option(other)
-                raise UsageError(f"{_option(name)} {path}: that is the file of {what}; name another")
+                raise UsageError(f"{named(name)} {path}: that is the file of {named(other)}; name another")
         used.append((name, path))
 
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def _paths(option: Option, options: Mapping[str, Any]) -> Iterator[str]:
+    given = options.get(option.name) or ()
+    for path in given if option.is_several else (given,) if given else ():
+        yield str(path).removesuffix(READ_ONLY) if option.is_several else str(path)
 
 
 def _is_same(one: str, other: str) -> bool:

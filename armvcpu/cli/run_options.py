@@ -1,4 +1,4 @@
-"""The options of `armvcpu run`, as rows: of them click makes the command, and `read_plainly` reads most command lines.
+"""The options of `armvcpu run`: those of the machine, and its own; `read_plainly` reads most command lines.
 
 Importing click takes a fifth of the time that a small guest needs from the shell to its end. So what is plain is read
 here: whole names, each with a good value. All else, and above all every mistake, is left to click.
@@ -8,119 +8,48 @@ from __future__ import annotations
 
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.cli.values import parse_address, parse_seconds
 from armvcpu.errors import UsageError
-from armvcpu.machine.board.sizes import parse_size
+from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.kinds import FILE, FLAG, NUMBER, SECONDS, TEXT
+from armvcpu.machine.option import Option, OptionsType, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
-class RunOption(Row):
-    """One option; `kind` names what its value is, "flag" that it has none."""
+class RunConfig(Row, metaclass=OptionsType):
+    """What a run is to do beside running the machine."""
 
-    flag: str
-    kind: str
-    help: str
-    default: Any = None
-    metavar: str | None = None
-    destination: str = ""
-    """The name of its value, where that is not the option's own."""
-    choices: tuple[str, ...] = ()
-    smallest: int | None = None
-    largest: int | None = None
-    is_multiple: bool = False
-
-    @property
-    def name(self) -> str:
-        """What its value is called."""
-        return self.destination or self.flag.removeprefix("--").replace("-", "_")
-
-    @property
-    def initial(self) -> Any:
-        """Its value where it is not given."""
-        if self.is_multiple:
-            return ()
-        return self.read(self.default) if isinstance(self.default, str) else self.default
-
-    def read(self, text: str) -> Any:
-        """The value that a text stands for.
-
-        Raises:
-            UsageError, ValueError: the text is none of this kind.
-        """
-        value = _READERS[self.kind](text)
-        if self.choices and value not in self.choices:
-            raise ValueError
-        if (self.smallest is not None and value < self.smallest) or (self.largest is not None and value > self.largest):
-            raise ValueError
-        return value
-
-
-def _path(text: str) -> Any:
-    from pathlib import Path  # noqa: PLC0415  for a fast start
-
-    return Path(text)
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "file": str, "directory": _path, "text": str, "choice": str,
-    "number": int, "size": parse_size, "address": parse_address, "seconds": parse_seconds,
-}  # fmt: skip
-
-RUN_OPTIONS = (
-    RunOption("--firmware", "file", "Start from flash bank 0 with this in it.", metavar="F"),
-    RunOption("--vars", "file", "File that is flash bank 1; created where there is none.", metavar="F"),
-    RunOption("--cpus", "number", "CPUs, up to 32.", 1, metavar="N"),
-    RunOption("--gic", "number", "Version of the GIC, 2 or 3.", 3, smallest=2, largest=3),
-    RunOption(
-        "--disk", "text", "Raw image as a virtio block device; may be repeated.",
-        metavar="F[,ro]", destination="disks", is_multiple=True,
-    ),
-    RunOption(
-        "--net", "text", "Network interface: user[,tcp=PORTS], unix:PATH or HOST:PORT; may be repeated.",
-        metavar="SPEC", destination="networks", is_multiple=True,
-    ),
-    RunOption("--virtio-console", "flag", "A virtio console (hvc0) beside the UART."),
-    RunOption(
-        "--virtio", "choice", "Register layout of the virtio-mmio slots.", "legacy", choices=("legacy", "modern")
-    ),
-    RunOption("--memory", "size", "RAM.", "256M"),
-    RunOption("--cpu-model", "text", "a53, a57, a72 or max.", "a72", metavar="NAME"),
-    RunOption("--append", "text", "Boot arguments, in /chosen of the device tree.", metavar="STR"),
-    RunOption("--initrd", "file", "Initial RAM disk, in /chosen of the device tree.", metavar="F"),
-    RunOption("--dtb", "file", "Device tree in place of the board's own.", metavar="F"),
-    RunOption("--load-address", "address", "Where a raw image goes. [default: RAM + 0x80000]"),
-    RunOption(
-        "--clock", "choice", "What time is for the guest and how the engine runs: promptly, or repeatably.",
-        "host", choices=("host", "instructions"),
-    ),
-    RunOption("--timeout", "seconds", "End after S seconds.", metavar="S"),
-    RunOption("--max-instructions", "number", "End after exactly N instructions.", metavar="N", smallest=1),
-    RunOption(
-        "--trace", "text",
+    timeout: float | None = option(None, SECONDS, "End after S seconds.", metavar="S")
+    max_instructions: int | None = option(None, NUMBER, "End after exactly N instructions.", metavar="N", smallest=1)
+    trace: tuple[str, ...] = option(
+        (), TEXT,
         "Write a line for each event, to stderr or FILE: exits, irq, mmio, sysreg, psci, exception, insn, mem.",
-        metavar="KIND,...[:FILE]", is_multiple=True,
-    ),
-    RunOption("--semihosting", "flag", "Answer HLT #0xF000: console, exit, clock, command line."),
-    RunOption("--semihosting-directory", "directory", "Let semihosting use files in DIR.", metavar="DIR"),
-    RunOption("--snapshot-load", "file", "Go on from a snapshot of the same machine.", metavar="F"),
-    RunOption("--snapshot-save", "file", "Write a snapshot when the run ends.", metavar="F"),
-    RunOption(
-        "--snapshot-at", "text", "End the run once the guest has printed TEXT, for --snapshot-save.", metavar="TEXT"
-    ),
-    RunOption("--record", "file", "Keep what is typed in F, for --replay.", metavar="F"),
-    RunOption("--replay", "file", "Type what F has, at the same moments of the guest.", metavar="F"),
-    RunOption("--no-reboot", "flag", "End when the guest asks for a reset."),
-    RunOption("--json", "flag", "Print the outcome as JSON, on the last line of stdout.", destination="as_json"),
-)  # fmt: skip
+        metavar="KIND,...[:FILE]", is_several=True,
+    )  # fmt: skip
+    snapshot_save: str | None = option(None, FILE, "Write a snapshot when the run ends.", metavar="F", is_output=True)
+    snapshot_at: str | None = option(
+        None, TEXT, "End the run once the guest has printed TEXT, for --snapshot-save.", metavar="TEXT"
+    )
+    as_json: bool = option(False, FLAG, "Print the outcome as JSON, on the last line of stdout.", flag="--json")
+
+
+OPTIONS: Mapping[str, Option] = {
+    name: known for name, known in (MachineConfig.options | RunConfig.options).items() if known.flag
+}
+"""All of them by their names in Python; what IMAGE is goes by itself on a command line."""
+
+
+def spelled(name: str) -> str:
+    """An option's name as it is written on a command line."""
+    return (OPTIONS[name].flag or name) if name in OPTIONS else name
 
 
 def read_plainly(words: Sequence[str]) -> dict[str, Any] | None:
     """The options that are given in the words of a command line behind `run`; None where click is to be asked."""
     try:
         return _read(iter(words))
-    except (_NotPlain, UsageError, ValueError):
+    except (_NotPlain, UsageError):
         return None
 
 
@@ -129,7 +58,7 @@ class _NotPlain(Exception):
 
 
 def _read(words: Iterable[str]) -> dict[str, Any]:
-    known = {option.flag: option for option in RUN_OPTIONS}
+    known = {option.flag: option for option in OPTIONS.values()}
     values: dict[str, Any] = {}
     rest = iter(words)
     for word in rest:
@@ -140,23 +69,17 @@ def _read(words: Iterable[str]) -> dict[str, Any]:
             continue
         flag, equals, text = word.partition("=")
         option = known.get(flag)
-        if option is None or (option.name in values and not option.is_multiple):
+        if option is None or (option.name in values and not option.is_several):
             raise _NotPlain
-        if option.kind == "flag":
+        if option.kind is FLAG:
             if equals:
                 raise _NotPlain
-            values[option.name] = True
+            values[option.name] = option.value_of_flag
             continue
         if not equals:
             text = next(rest, "-")
             if text.startswith("-"):
                 raise _NotPlain
         value = option.read(text)
-        values[option.name] = (*values.get(option.name, ()), value) if option.is_multiple else value
+        values[option.name] = (*values.get(option.name, ()), value) if option.is_several else value
     return values
-
-
-def initial_values() -> dict[str, Any]:
-    """Every option's value where it is not given."""
-    values = {option.name: False if option.kind == "flag" else option.initial for option in RUN_OPTIONS}
-    return {"image": None, **values}

@@ -1,18 +1,21 @@
-"""What a machine is made of, and what of that cannot be."""
+"""What a machine is made of: one field for each option, with all that is known of it, and what of that cannot be."""
 
 from __future__ import annotations
 
 import os
 
-from armvcpu.arch.idregs import model
 from armvcpu.arch.rows import Row
-from armvcpu.arch.static import TYPE_CHECKING, Literal
-from armvcpu.errors import UsageError
+from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
+from armvcpu.errors import UsageError, named
+from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, NUMBER, SIZE, TEXT
+from armvcpu.machine.option import OptionsType, check_names, option
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from typing import Unpack
 
-    PathLike = str | os.PathLike[str]
+    from armvcpu.machine.option_types import MachineOptions
+
+PathLike = str | os.PathLike[str]
 
 MIB = 1 << 20
 MAX_CPUS = {2: 8, 3: 32}
@@ -23,108 +26,153 @@ MAX_PLUGGED = 31
 """Virtio slots, less that of the entropy source."""
 
 
-_FILE = ((str, os.PathLike), "the name of a file")
-_TEXT = ((str,), "text")
-_NUMBER = ((int,), "a number")
-_CHOICE = ((bool,), "true or false")
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("image", "firmware", "vars", "initrd", "dtb", "record", "replay", "snapshot"), _FILE),
-    "append": _TEXT, "cpu_model": _TEXT, "clock": _TEXT,
-    "load_address": _NUMBER, "cpus": _NUMBER, "gic": _NUMBER, "virtio_version": _NUMBER,
-    "memory": ((int,), "a number of bytes"),
-    **dict.fromkeys(("virtio_console", "reboot", "semihosting", "exact_mmio"), _CHOICE),
-    "semihosting_directory": ((str, os.PathLike), "the name of a directory"),
-}  # fmt: skip
-"""What the options may be, and how that is said; of those that are not several."""
+def check_ram_size(size: int) -> None:
+    """UsageError for RAM that the board can't have."""
+    if size % MIB or not MIB <= size <= RAM_LIMIT:
+        allowed = f"a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB"
+        raise UsageError(f"{named('memory')} of {size} bytes: {allowed}")
 
 
-class MachineConfig(Row):
-    """One `virt` machine. Sizes are bytes; the rest is named as on the command line."""
+def _check_cpu_model(name: str) -> None:
+    from armvcpu.arch.idregs import model  # noqa: PLC0415  who only looks at the options needs none of its registers
 
-    image: PathLike | None = None
-    firmware: PathLike | None = None
-    vars: PathLike | None = None
-    """The file that is flash bank 1, where firmware keeps its variables; created, erased, where there is none."""
-    initrd: PathLike | None = None
-    dtb: PathLike | None = None
-    append: str | None = None
-    load_address: int | None = None
-    memory: int = 256 * MIB
-    cpu_model: str = "a72"
-    cpus: int = 1
-    gic: Literal[2, 3] = 3
-    disks: tuple[PathLike, ...] = ()
-    """Raw images as virtio block devices; with `,ro` behind the name, and where it can't be written, read-only."""
-    networks: tuple[str, ...] = ()
-    """Network interfaces: `user`, `unix:PATH` or `HOST:PORT`; machine/board/network.py has their options."""
-    virtio_console: bool = False
-    """A virtio console beside the UART, which gets the input once the guest has used it."""
-    virtio_version: Literal[1, 2] = 1
-    """The register layout of the virtio-mmio slots: 1 legacy, as on QEMU's board, or 2."""
-    clock: Literal["host", "instructions"] = "host"
-    record: PathLike | None = None
-    """Keep what is typed, and when, in this file; for `replay`. Needs the instruction clock."""
-    replay: PathLike | None = None
-    """Take the input from a recording of the same machine, at the same moments. Needs the instruction clock."""
-    reboot: bool = True
-    semihosting: bool = False
-    semihosting_directory: Path | None = None
-    snapshot: PathLike | None = None
-    """A snapshot file of the same machine, to go on from instead of power-on."""
-    exact_mmio: bool = False
-    """Have every device access come out with its exact PC: for tracing; some ten times slower."""
+    model(name)
+
+
+def _check_load_address(address: int) -> None:
+    if address % 4:
+        raise UsageError(f"{named('load_address')} {address:#x} is no multiple of 4, where instructions are")
+
+
+def _check_directory(path: PathLike) -> None:
+    if not os.path.isdir(path):
+        raise UsageError(f"{named('semihosting_directory')} {path}: not a directory; name one")
+
+
+class MachineConfig(Row, metaclass=OptionsType):
+    """One `virt` machine: what `MachineConfig.of` makes of options. Sizes are bytes.
+
+    Whoever reads options, shows them or compares them walks `MachineConfig.options`. A new one is a field here, and
+    its type for callers in option_types.py.
+    """
+
+    image: PathLike | None = option(
+        None, FILE, "Image to boot.", flag="IMAGE", metavar="F", is_recorded=True, is_in_pytest=True
+    )
+    firmware: PathLike | None = option(
+        None, FILE, "Start from flash bank 0 with this in it.", metavar="F", is_recorded=True, is_in_pytest=True
+    )
+    vars: PathLike | None = option(
+        None, FILE, "File that is flash bank 1; created where there is none.",
+        metavar="F", is_recorded=True, is_written=True, is_created=True,
+    )  # fmt: skip
+    """Where firmware keeps its variables; created, erased."""
+    cpus: int = option(
+        1, NUMBER, "CPUs, up to 32.", metavar="N", is_recorded=True, is_snapshotted=True, is_in_pytest=True
+    )
+    gic: Literal[2, 3] = option(
+        3, NUMBER, "Version of the GIC, 2 or 3.", choices=(("2", 2), ("3", 3)),
+        is_recorded=True, is_snapshotted=True, is_in_pytest=True,
+    )  # fmt: skip
+    disks: tuple[PathLike, ...] = option(
+        (), FILE, "Raw image as a virtio block device; may be repeated.",
+        flag="--disk", metavar="F[,ro]", is_several=True, is_recorded=True, is_written=True,
+    )  # fmt: skip
+    """With `,ro` behind the name, and where it can't be written, read-only."""
+    networks: tuple[str, ...] = option(
+        (), TEXT, "Network interface: user[,tcp=PORTS], unix:PATH or HOST:PORT; may be repeated.",
+        flag="--net", metavar="SPEC", is_several=True,
+    )  # fmt: skip
+    """machine/board/network.py has their options."""
+    virtio_console: bool = option(False, FLAG, "A virtio console (hvc0) beside the UART.", is_recorded=True)
+    """It gets the input once the guest has used it."""
+    virtio_version: Literal[1, 2] = option(
+        1, NUMBER, "Register layout of the virtio-mmio slots.",
+        flag="--virtio", choices=(("legacy", 1), ("modern", 2)), is_recorded=True, is_snapshotted=True,
+    )  # fmt: skip
+    """Legacy is that of QEMU's board."""
+    memory: int = option(
+        256 * MIB, SIZE, "RAM.", metavar="SIZE", check=check_ram_size,
+        is_recorded=True, is_snapshotted=True, is_in_pytest=True,
+    )  # fmt: skip
+    cpu_model: str = option(
+        "a72", TEXT, "a53, a57, a72 or max.", metavar="NAME", check=_check_cpu_model,
+        is_recorded=True, is_snapshotted=True, is_in_pytest=True,
+    )  # fmt: skip
+    append: str | None = option(
+        None, TEXT, "Boot arguments, in /chosen of the device tree.", metavar="STR", is_recorded=True
+    )
+    initrd: PathLike | None = option(
+        None, FILE, "Initial RAM disk, in /chosen of the device tree.", metavar="F", is_recorded=True
+    )
+    dtb: PathLike | None = option(
+        None, FILE, "Device tree in place of the board's own.", metavar="F", is_recorded=True
+    )  # fmt: skip
+    load_address: int | None = option(
+        None, ADDRESS, "Where a raw image goes. [default: RAM + 0x80000]",
+        metavar="ADDRESS", smallest=0, check=_check_load_address, is_recorded=True,
+    )  # fmt: skip
+    clock: Literal["host", "instructions"] = option(
+        "host", TEXT, "What time is for the guest and how the engine runs: promptly, or repeatably.",
+        choices=(("host", "host"), ("instructions", "instructions")), is_snapshotted=True,
+    )  # fmt: skip
+    semihosting: bool = option(
+        False, FLAG, "Answer HLT #0xF000: console, exit, clock, command line.", is_recorded=True
+    )  # fmt: skip
+    semihosting_directory: PathLike | None = option(
+        None, DIRECTORY, "Let semihosting use files in DIR.", metavar="DIR", check=_check_directory
+    )
+    snapshot: PathLike | None = option(
+        None, FILE, "Go on from a snapshot of the same machine.", flag="--snapshot-load", metavar="F", is_recorded=True
+    )
+    record: PathLike | None = option(
+        None, FILE, "Keep what is typed in F, for --replay.", metavar="F", is_in_suites=False, is_output=True
+    )  # fmt: skip
+    """With the moments of it. Needs the instruction clock."""
+    replay: PathLike | None = option(None, FILE, "Type what F has, at the same moments of the guest.", metavar="F")
+    """Needs the instruction clock."""
+    reboot: bool = option(True, FLAG, "End when the guest asks for a reset.", is_recorded=True)
+    """SYSTEM_RESET starts the machine anew; the help is that of `--no-reboot`."""
+    exact_mmio: bool = option(False, FLAG, "Device accesses with their exact PCs.", flag="", is_recorded=True)
+    """For tracing; some ten times slower."""
+
+    @classmethod
+    def of(cls, image: PathLike | None = None, **given: Unpack[MachineOptions]) -> MachineConfig:
+        """The machine that these options describe.
+
+        Raises:
+            UsageError: there is no such option, a value can't be, or two contradict each other.
+        """
+        options: dict[str, Any] = {"image": image, **given}
+        check_names(options, cls.options)
+        config = cls(**{name: cls.options[name].accept(value) for name, value in options.items()})
+        config.check()
+        return config
 
     def check(self) -> None:
-        """UsageError for what contradicts itself."""
-        self._check_types()
-        model(self.cpu_model)
-        check_ram_size(self.memory)
+        """UsageError for options that contradict each other."""
         if self.image is None and self.firmware is None:
-            raise UsageError("nothing to run: give an IMAGE or --firmware")
-        if self.load_address is not None and self.load_address % 4:
-            raise UsageError(f"--load-address {self.load_address:#x} is no multiple of 4, where instructions are")
+            raise UsageError(f"nothing to run: give an {named('image')} or {named('firmware')}")
         plugged = len(self.disks) + len(self.networks) + self.virtio_console
         if plugged > MAX_PLUGGED:
             raise UsageError(f"{plugged} disks, networks and consoles: the board has room for {MAX_PLUGGED}")
-        if self.gic not in MAX_CPUS:
-            raise UsageError(f"no GICv{self.gic}: 2 or 3")
-        if self.virtio_version not in {1, 2}:
-            raise UsageError(f"no virtio version {self.virtio_version}: 1 (legacy) or 2 (modern)")
         if not 1 <= self.cpus <= MAX_CPUS[self.gic]:
-            raise UsageError(f"--cpus {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
-        if self.clock not in {"host", "instructions"}:
-            raise UsageError(f"no clock {self.clock!r}: host or instructions")
+            raise UsageError(f"{named('cpus')} {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
         self._check_recording()
         if self.semihosting_directory is not None and not self.semihosting:
-            raise UsageError("--semihosting-directory without --semihosting has no effect: add --semihosting")
-        if self.semihosting_directory is not None and not os.path.isdir(self.semihosting_directory):
-            raise UsageError(f"{self.semihosting_directory}: not a directory; name one for --semihosting-directory")
-
-    def _check_types(self) -> None:
-        for name, (kinds, words) in _KINDS.items():
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-                raise UsageError(f"{name} = {value!r}: give {words}")
-        self._check_each("disks", _FILE)
-        self._check_each("networks", _TEXT)
-
-    def _check_each(self, name: str, kind: tuple[tuple[type, ...], str]) -> None:
-        values = getattr(self, name)
-        if not isinstance(values, tuple | list) or not all(isinstance(value, kind[0]) for value in values):
-            raise UsageError(f"{name} = {values!r}: give a tuple, each of it {kind[1]}")
+            directory, semihosting = named("semihosting_directory"), named("semihosting")
+            raise UsageError(f"{directory} without {semihosting} has no effect: add {semihosting}")
 
     def _check_recording(self) -> None:
         if self.record is None and self.replay is None:
             return
         if self.record is not None and self.replay is not None:
-            raise UsageError("--record and --replay exclude each other: a replay is its own recording")
+            raise UsageError(
+                f"{named('record')} and {named('replay')} exclude each other: a replay is its own recording"
+            )
         if self.clock != "instructions":
-            raise UsageError("a recording needs --clock instructions: by the host's clock no run repeats another")
+            raise UsageError(
+                f"a recording needs {named('clock')} instructions: by the host's clock no run repeats another"
+            )
         if self.networks:
-            raise UsageError("--net can't be recorded or replayed: only what is typed is kept")
-
-
-def check_ram_size(size: int) -> None:
-    """UsageError for RAM that the board can't have."""
-    if size % MIB or not MIB <= size <= RAM_LIMIT:
-        raise UsageError(f"--memory of {size} bytes: a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB")
+            raise UsageError(f"{named('networks')} can't be recorded or replayed: only what is typed is kept")

@@ -12,7 +12,7 @@ of it goes through `running/run_loop.py`.
 
 from __future__ import annotations
 
-from armvcpu.arch.static import TYPE_CHECKING, Any, Self
+from armvcpu.arch.static import TYPE_CHECKING, Self
 from armvcpu.errors import StateError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
@@ -27,12 +27,15 @@ from armvcpu.vcpu.pcpu import unicorn_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Unpack
 
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.machine.boot.loader import BootPlan
     from armvcpu.machine.boot.symbols import Symbols
+    from armvcpu.machine.config import PathLike
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.handlers import F
+    from armvcpu.machine.option_types import MachineOptions
     from armvcpu.machine.running.cpu import Cpu
     from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.vcpu.exits import Exit
@@ -43,18 +46,21 @@ if TYPE_CHECKING:
 
 
 class Machine:
-    """One `virt` machine. `Machine(image, **options)`: the options are MachineConfig's fields."""
+    """One `virt` machine. `Machine(image, **options)`: the options are MachineConfig's fields.
+
+    Raises:
+        UsageError, ImageError: an option or a file can't be used; nothing is left open.
+    """
 
     def __init__(
         self,
-        image: Any = None,
+        image: PathLike | None = None,
         *,
         console: Console | None = None,
         engine_factory: EngineFactory = unicorn_engine,
-        **options: Any,
+        **options: Unpack[MachineOptions],
     ) -> None:
-        self.config = MachineConfig(image=image, **options)
-        self.config.check()
+        self.config = MachineConfig.of(image, **options)
         self.console: Console = console if console is not None else MemoryConsole()
         self.parts = parts = assemble(self.config, self.console, engine_factory)
         self.board, self.memory, self.bus, self.space = parts.board, parts.memory, parts.bus, parts.space

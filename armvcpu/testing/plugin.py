@@ -1,6 +1,6 @@
 """The pytest plugin: a machine for each test, and what it did with each failure. docs/testing.md tells how to use it.
 
-Nothing of armvcpu is imported before a test asks for a machine, since pytest loads this in every project.
+pytest loads this in every project: so before a test asks for a machine, only the options that there are are imported.
 """
 
 from __future__ import annotations
@@ -8,51 +8,62 @@ from __future__ import annotations
 import os
 from argparse import ArgumentTypeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from armvcpu.errors import UsageError
+from armvcpu.machine.config import MachineConfig, PathLike
+from armvcpu.machine.kinds import parse_seconds
+from armvcpu.machine.option import check_names
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Unpack
 
+    from armvcpu.machine.option_types import TargetOptions
     from armvcpu.testing.target.target import Target
 
-    Boot = Callable[..., Target]
+
+class Boot(Protocol):
+    """What the fixture `boot` is: a Target's constructor, with defaults from pytest's command line."""
+
+    def __call__(
+        self, image: PathLike | None = None, *, record: bool | PathLike = True, timeout: float = ...,
+        **options: Unpack[TargetOptions],
+    ) -> Target:  # fmt: skip
+        """Make a machine."""
+
 
 _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
-_OWN_OPTIONS = frozenset({"record", "timeout"})
-_COMMAND_LINE = ("image", "firmware", "cpu_model", "gic", "cpus", "memory")
+_COMMAND_LINE = [option for option in MachineConfig.options.values() if option.is_in_pytest]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options' defaults for every machine; a test's own go first."""
     group = parser.getgroup("armvcpu", "armvcpu: machines under test")
-    group.addoption("--armvcpu-image", metavar="F", help="image of machines that name none")
-    group.addoption("--armvcpu-firmware", metavar="F", help="firmware of machines that name none")
-    group.addoption("--armvcpu-cpu-model", metavar="NAME", help="a53, a57, a72 or max")
-    group.addoption("--armvcpu-gic", type=int, choices=(2, 3), help="version of the interrupt controller")
-    group.addoption("--armvcpu-cpus", type=int, metavar="N", help="CPUs of machines that name no number")
-    group.addoption("--armvcpu-memory", metavar="SIZE", type=_size, help="RAM, as 256M")
-    group.addoption("--armvcpu-timeout", type=_seconds, metavar="S", help="patience of expect and run_until [30]")
+    for option in _COMMAND_LINE:
+        flag = "--armvcpu-" + option.name.replace("_", "-")
+        metavar = option.shown_metavar
+        group.addoption(
+            flag, metavar=metavar, type=_reader(option.read), help=f"where a test says nothing else: {option.help}"
+        )
+    group.addoption(
+        "--armvcpu-timeout", type=_reader(parse_seconds), metavar="S", help="patience of expect and run_until [30]"
+    )
     group.addoption("--armvcpu-log-dir", metavar="DIR", type=Path, help="write every test's console there")
 
 
-def _seconds(text: str) -> float:
-    """A time; ValueError, which pytest tells, for what is none."""
-    seconds = float(text)
-    if not 0 < seconds <= 1e9:
-        raise ValueError(text)
-    return seconds
+def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`read` with its errors as pytest tells them."""
 
+    def reader(text: str) -> Any:
+        try:
+            return read(text)
+        except UsageError as error:
+            raise ArgumentTypeError(str(error)) from error
 
-def _size(text: str) -> int:
-    from armvcpu.errors import UsageError  # noqa: PLC0415
-    from armvcpu.machine.board.sizes import parse_size  # noqa: PLC0415
-
-    try:
-        return parse_size(text)
-    except UsageError as error:
-        raise ArgumentTypeError(str(error)) from error
+    return reader
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -79,12 +90,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _check(options: dict[str, Any], where: str) -> None:
-    from armvcpu.machine.config import MachineConfig  # noqa: PLC0415
-
-    known = {*MachineConfig.__match_args__} | _OWN_OPTIONS
-    for name in options:
-        if name not in known:
-            raise pytest.UsageError(f"{where}: no option {name!r} of a machine; there are {', '.join(sorted(known))}")
+    try:
+        check_names(options, {*MachineConfig.options, "timeout"}, " of a machine")
+    except UsageError as error:
+        raise pytest.UsageError(f"{where}: {error}") from error
 
 
 # --- fixtures -------------------------------------------------------------------------------------------------
@@ -144,7 +153,7 @@ def machine(request: pytest.FixtureRequest, boot: Boot) -> Target:
 
 def _defaults(config: pytest.Config) -> dict[str, Any]:
     """What the command line says of every machine."""
-    given = {name: config.getoption(f"armvcpu_{name}") for name in _COMMAND_LINE}
+    given = {option.name: config.getoption(f"armvcpu_{option.name}") for option in _COMMAND_LINE}
     defaults = {name: value for name, value in given.items() if value is not None}
     if (timeout := config.getoption("armvcpu_timeout")) is not None:
         defaults["timeout"] = timeout

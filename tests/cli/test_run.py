@@ -407,7 +407,7 @@ def check_usage_error(done: subprocess.CompletedProcess[bytes], *parts: str) -> 
 ELF = HELLO
 FIRMWARE = "FIRMWARE"
 BAD_OPTIONS = {
-    "nothing to run": ((), "give an IMAGE or --firmware"),
+    "nothing to run": ((), "nothing to run: give an IMAGE or --firmware"),
     "missing image": (("/nowhere/x",), "/nowhere/x: no such file"),
     "directory": (("/tmp",), "is a directory"),
     "device file": (("/dev/zero",), "not a regular file"),
@@ -418,7 +418,7 @@ BAD_OPTIONS = {
     "memory huge": ((ELF, "--memory", "100000G"), "255 GiB"),
     "memory words": ((ELF, "--memory", "much"), "write 256M or 1G"),
     "cpu model": ((ELF, "--cpu-model", "m1"), "a53, a57, a72, max"),
-    "clock": ((ELF, "--clock", "sun"), "'host', 'instructions'"),
+    "clock": ((ELF, "--clock", "sun"), "--clock sun: give host or instructions"),
     "firmware is an ELF": (("--firmware", ELF), "run it without --firmware"),
     "firmware with load address": (("--firmware", ELF, "--load-address", "0"), "contradict"),
     "load address of an ELF": ((ELF, "--load-address", "0x40000000"), "leave --load-address out"),
@@ -434,7 +434,7 @@ BAD_OPTIONS = {
     "trace file unwritable": ((ELF, "--trace", "exits:/nowhere/x"), "/nowhere/x"),
     "time-out 0": ((ELF, "--timeout", "0"), "write 10 or 0.5"),
     "time-out nan": ((ELF, "--timeout", "nan"), "write 10 or 0.5"),
-    "limit 0": ((ELF, "--max-instructions", "0"), "x>=1"),
+    "limit 0": ((ELF, "--max-instructions", "0"), "--max-instructions 0: give 1 or more"),
     "unknown option": ((ELF, "--turbo"), "armvcpu run --help"),
     "option without value": ((ELF, "--memory"), "--memory"),
 }

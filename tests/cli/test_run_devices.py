@@ -85,12 +85,12 @@ def test_more_devices_than_slots(tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--net", "nobody"), "write user[,tcp=PORTS]"),
+        (("--net", "nobody"), "--net nobody: write user[,tcp=PORTS]"),
         (("--net", "user,port=1"), "no option 'port=1'"),
         (("--net", "user,tcp=99999"), "passt ended with status 1: Invalid port specifier 99999"),
         (("--net", "unix:/nowhere/socket"), "network unix:/nowhere/socket: No such file"),
         (("--net", "127.0.0.1:1"), "network 127.0.0.1:1: Connection refused"),
-        (("--virtio", "pci"), "'legacy', 'modern'"),
+        (("--virtio", "pci"), "--virtio pci: give legacy or modern"),
         (("--gic", "2", "--cpus", "9"), "--cpus 9: 1 to 8 with a GICv2"),
         (("--gic", "3", "--cpus", "33"), "--cpus 33: 1 to 32 with a GICv3"),
     ],

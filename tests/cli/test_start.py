@@ -13,8 +13,9 @@ import pytest
 
 from armvcpu.cli import cli
 from armvcpu.cli.boot import boot
-from armvcpu.cli.run import run
-from armvcpu.cli.run_options import RUN_OPTIONS, read_plainly
+from armvcpu.cli.run_options import OPTIONS, RunConfig, read_plainly
+from armvcpu.errors import UsageError
+from armvcpu.machine.config import MachineConfig
 
 ABSENT = {
     "argparse", "asyncio", "capstone", "click", "elftools", "fdt", "hashlib", "importlib.metadata", "json", "logging",
@@ -75,15 +76,14 @@ def test_what_is_slow_to_import_is_for_the_layers_below_only(imported):
 
 
 def as_click_reads(words: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, object] | None:
-    """The options that click hands on, without those that are as they are when not given; None for a mistake."""
+    """The options that click hands on; None for a mistake."""
     seen: list[dict[str, object]] = []
     monkeypatch.setattr("armvcpu.cli.run.boot", lambda options: seen.append(options) or 0)
     try:
         cli.main(args=["run", *words], prog_name="armvcpu", standalone_mode=False)
-    except click.ClickException:
+    except (click.ClickException, UsageError):
         return None
-    context = run.make_context("run", [])
-    return {name: value for name, value in seen[0].items() if name == "clock" or value != context.params[name]}
+    return seen[0]
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,7 @@ def as_click_reads(words: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[st
 def test_plain_words_are_read_as_click_reads_them(words, monkeypatch):
     plain = read_plainly(words)
     assert plain is not None
-    initial = {option.name: option.initial for option in RUN_OPTIONS if option.name != "clock"}
-    told = {name: value for name, value in plain.items() if name not in initial or value != initial[name]}
-    assert told == as_click_reads(words, monkeypatch)
+    assert plain == as_click_reads(words, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -125,14 +123,18 @@ def test_all_else_is_left_to_click(words):
 
 def test_a_recording_is_by_instructions_unless_told_otherwise(monkeypatch):
     seen = []
-    monkeypatch.setattr("armvcpu.cli.boot._run", lambda _stack, _trace, options: seen.append(options["clock"]) or 1 / 0)
-    for options in ({}, {"record": "r"}, {"replay": "r"}, {"record": "r", "clock": "host"}, {"record": None}):
+    monkeypatch.setattr("armvcpu.cli.boot._run", lambda _stack, _run, given: seen.append(given.get("clock")) or 1 / 0)
+    for options in ({}, {"record": "r"}, {"replay": "r"}, {"record": "r", "clock": "host"}):
         with pytest.raises(ZeroDivisionError):
             boot(options)
-    assert seen == ["host", "instructions", "instructions", "host", "host"]
+    assert seen == [None, "instructions", "instructions", "host"]
 
 
-def test_every_option_has_a_value_where_it_is_not_given():
-    context = run.make_context("run", [])
-    initial = {option.name: option.initial for option in RUN_OPTIONS if option.kind != "flag"}
-    assert {name: context.params[name] for name in initial} == initial
+def test_the_default_in_the_help_is_the_fields_own():
+    shown = [option for option in OPTIONS.values() if option.shown_default is not None]
+    assert {"cpus", "gic", "virtio_version", "memory", "cpu_model", "clock"} == {option.name for option in shown}
+    assert all(option.read(option.shown_default) == option.default for option in shown)
+
+
+def test_every_field_is_an_option_of_the_command_line_but_those_that_say_otherwise():
+    assert {*OPTIONS} == {*MachineConfig.__match_args__, *RunConfig.__match_args__} - {"exact_mmio"}

@@ -62,7 +62,7 @@ def test_every_kind_is_run_or_has_a_remedy():
         (0x0900_0800, 4, "overlaps the device pl011"),
         (0x08FF_FFFF, 2, "overlaps the device pl011"),
         (RAM - 1, 4, "outside RAM"),
-        (RAM + BOARD.ram.size - 1, 2, "raise --memory"),
+        (RAM + BOARD.ram.size - 1, 2, "raise memory"),
         (0xFFFF_8000_0800_0000, 4, "virtual address"),
         (0x0800_0000 - 1, 2, "outside RAM"),
     ],

@@ -40,7 +40,7 @@ def test_load_address_must_keep_text_offset():
     """A given address is used if text_offset behind a 2 MiB boundary, and refused otherwise."""
     image = make_linux(0x80000)
     assert load_linux("f", image, BOARD, RAM + 4 * MIB + 0x80000).entry == RAM + 4 * MIB + 0x80000
-    with pytest.raises(UsageError, match="--load-address"):
+    with pytest.raises(UsageError, match="load_address 0x40400000: a Linux"):
         load_linux("f", image, BOARD, RAM + 4 * MIB)
 
 
@@ -66,7 +66,7 @@ def test_a_kernel_shorter_than_its_sections_is_truncated():
     [
         (make_linux()[:60], "truncated"),
         (make_linux(flags=1), "big-endian"),
-        (make_linux(image_size=1 << 40), "raise --memory"),
+        (make_linux(image_size=1 << 40), "raise memory"),
         (make_linux(text_offset=1 << 62), "outside RAM"),
     ],
 )

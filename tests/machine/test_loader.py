@@ -153,11 +153,11 @@ def test_description_says_what_went_where(plan):
     [
         ({}, "nothing to run"),
         ({"firmware": CODE, "load_address": RAM}, "contradict"),
-        ({"image": make_elf(load(RAM)), "load_address": RAM}, "leave --load-address out"),
+        ({"image": make_elf(load(RAM)), "load_address": RAM}, "leave load_address out"),
         ({"image": b""}, "is empty"),
         ({"image": CODE, "load_address": 0x0900_0000}, "overlaps the device pl011"),
         ({"image": CODE, "load_address": RAM + 64 * MIB - 4}, "outside RAM"),
-        ({"image": b"\xd0\x0d\xfe\xed" + bytes(40)}, "device tree blob, nothing to run; pass it with --dtb"),
+        ({"image": b"\xd0\x0d\xfe\xed" + bytes(40)}, "device tree blob, nothing to run; pass it with dtb"),
         ({"image": CODE, "dtb": CODE}, "not a device tree blob"),
         ({"image": CODE, "dtb": b"\xd0\x0d\xfe\xed" + bytes(9)}, "damaged device tree"),
         ({"image": CODE, "dtb": b"\xd0\x0d\xfe\xed" + bytes(2 * MIB)}, "more than a device tree may be"),

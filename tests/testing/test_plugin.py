@@ -95,8 +95,9 @@ def test_a_second_image_fails_at_collection(project):
     ("option", "words"),
     [
         ("--armvcpu-memory=12Q", "'12Q' is no size: write 256M or 1G"),
-        ("--armvcpu-timeout=nan", "--armvcpu-timeout: invalid"),
-        ("--armvcpu-timeout=-1", "--armvcpu-timeout: invalid"),
+        ("--armvcpu-timeout=nan", "--armvcpu-timeout: 'nan' is no time in seconds"),
+        ("--armvcpu-timeout=-1", "--armvcpu-timeout: '-1' is no time in seconds"),
+        ("--armvcpu-gic=4", "--armvcpu-gic: gic 4: give 2 or 3"),
         ("--armvcpu-log-dir=hello.elf", "--armvcpu-log-dir hello.elf: File exists"),
     ],
 )

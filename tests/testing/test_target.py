@@ -152,7 +152,7 @@ def test_a_register_has_64_bits(boot, bit):
     ("options", "words"),
     [
         ({"image": 3}, "image = 3: give the name of a file"),
-        ({"memory": "128M"}, "memory = '128M': give a number of bytes"),
+        ({"memory": 0.5}, "memory = 0.5: give a number of bytes"),
         ({"cpus": True}, "cpus = True: give a number"),
         ({"reboot": "no"}, "reboot = 'no': give true or false"),
         ({"append": 3}, "append = 3: give text"),

@@ -11,7 +11,7 @@ import mmap
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.dma import BadAddress
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, named
 from armvcpu.machine.board.flash_banks import HOST_BASE, FlashBank, erased_block
 from armvcpu.machine.board.virt import INPUT_BITS, MIB, RAM_BASE
 from armvcpu.machine.config import check_ram_size
@@ -36,7 +36,9 @@ def reserve(size: int) -> memoryview:
     try:
         return memoryview(mmap.mmap(-1, size, flags=flags))
     except (OSError, ValueError, OverflowError) as error:
-        raise UsageError(f"cannot reserve {size // MIB} MiB for the guest's memory: {error}; lower --memory") from error
+        raise UsageError(
+            f"cannot reserve {size // MIB} MiB for the guest's memory: {error}; lower {named('memory')}"
+        ) from error
 
 
 def page_pieces(address: int, size: int) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from armvcpu.arch.rows import Row
-from armvcpu.errors import ImageError
+from armvcpu.errors import ImageError, named
 
 
 class Region(Row):
@@ -56,5 +56,5 @@ class MemoryMap(Row):
                 f"{spot} has a virtual address as its load address",
                 f"link its segments into {self.ram}; of a Linux kernel, use arch/arm64/boot/Image",
             )
-        more = " or raise --memory" if self.ram.base <= base else ""
+        more = f" or raise {named('memory')}" if self.ram.base <= base else ""
         raise ImageError(path, f"{spot} is outside {self.ram}", f"link it into RAM{more}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from armvcpu.arch.rows import Row
 from armvcpu.devices.virtio.net import DEFAULT_MAC
 from armvcpu.devices.virtio.stream import StreamBackend
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +42,10 @@ class NetworkSpec(Row):
         for option in options:
             name, _, value = option.partition("=")
             if name not in {"mac", "tcp", "udp"} or not value or (name != "mac" and peer != "user"):
-                raise UsageError(f"--net {text}: no option {option!r}; write {_FORMS}")
+                raise UsageError(f"{named('networks')} {text}: no option {option!r}; write {_FORMS}")
             known[name] = value
         if peer != "user" and ":" not in peer:
-            raise UsageError(f"--net {text}: write {_FORMS}")
+            raise UsageError(f"{named('networks')} {text}: write {_FORMS}")
         return cls(peer, _mac(known.get("mac")), known.get("tcp", ""), known.get("udp", ""))
 
 
@@ -72,7 +72,7 @@ class Network:
     def _start_passt(self, spec: NetworkSpec) -> socket.socket:
         program = shutil.which("passt")
         if program is None:
-            raise UsageError("--net user needs passt, which is not installed: apt-get install passt")
+            raise UsageError(f"{named('networks')} user needs passt, which is not installed: apt-get install passt")
         ours, theirs = socket.socketpair()
         arguments = [program, "--foreground", "--quiet", "--fd", str(theirs.fileno())]
         arguments += ["--address", GUEST, "--netmask", PREFIX, "--gateway", GATEWAY]

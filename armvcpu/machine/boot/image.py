@@ -10,7 +10,7 @@ from enum import Enum
 
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import ImageError
+from armvcpu.errors import ImageError, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,15 +50,15 @@ REMEDIES = {
     ImageKind.LINUX_ARM32: "use the Image of an arm64 kernel",
     ImageKind.LINUX_X86: "use the Image of an arm64 kernel",
     ImageKind.LINUX_RISCV: "use the Image of an arm64 kernel",
-    ImageKind.PE: "start it from UEFI: --firmware with EDK2, and the file on a --disk",
-    ImageKind.DEVICE_TREE: "pass it with --dtb beside an image",
+    ImageKind.PE: f"start it from UEFI: {named('firmware')} with EDK2, and the file on one of {named('disks')}",
+    ImageKind.DEVICE_TREE: f"pass it with {named('dtb')} beside an image",
     ImageKind.FIT: "extract the kernel from it (dumpimage) and run that",
     ImageKind.UIMAGE: "extract the kernel from it (dumpimage) and run that",
     ImageKind.ANDROID_BOOT: "extract the kernel from it and run that",
-    ImageKind.CPIO: "pass it with --initrd beside a kernel",
+    ImageKind.CPIO: f"pass it with {named('initrd')} beside a kernel",
     ImageKind.COMPRESSED: "unpack it first",
     ImageKind.ARCHIVE: "unpack it first and run the image inside",
-    ImageKind.DISK: "pass it with --disk beside a kernel or firmware",
+    ImageKind.DISK: f"pass it with {named('disks')} beside a kernel or firmware",
     ImageKind.MACH_O: "build for aarch64-none-elf",
 }
 """Every kind that cannot be run, and what to do instead."""

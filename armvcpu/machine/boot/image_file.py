@@ -10,7 +10,7 @@ import os
 import stat
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import ImageError, UsageError
+from armvcpu.errors import ImageError, UsageError, named
 from armvcpu.machine.boot.image import GIB, LINUX_KINDS, MIB, REMEDIES, ImageKind, LoadedImage, Segment, identify
 from armvcpu.machine.boot.image_elf import load_elf
 
@@ -49,7 +49,7 @@ def decode_image(path: object, data: bytes, memory: MemoryMap, load_address: int
         raise ImageError(path, f"{kind.value}, nothing to run", REMEDIES[kind])
     if kind is ImageKind.ELF:
         if load_address is not None:
-            raise UsageError(f"{path}: an ELF file says itself where it goes; leave --load-address out")
+            raise UsageError(f"{path}: an ELF file says itself where it goes; leave {named('load_address')} out")
         return load_elf(path, data, memory)
     addr = memory.ram.base + RAW_OFFSET if load_address is None else load_address
     memory.place(path, "the raw image", addr, len(data))
@@ -65,7 +65,7 @@ def load_firmware(path: Path, bank: Region) -> Segment:
     data = read_file(path, bank.size, bank.name)
     kind = identify(data)
     if kind is ImageKind.ELF or kind is ImageKind.GZIP or kind in REMEDIES:
-        remedy = "run it without --firmware" if kind is ImageKind.ELF else "give the plain flash contents"
+        remedy = f"run it without {named('firmware')}" if kind is ImageKind.ELF else "give the plain flash contents"
         raise ImageError(path, f"{kind.value}, not a flash image", remedy)
     return Segment(bank.base, data, len(data))
 
@@ -103,4 +103,4 @@ def _check_status(path: Path, status: os.stat_result, limit: int, limit_is: str)
         raise ImageError(path, "is not a regular file", "copy its contents to one")
     if status.st_size > limit:
         problem = f"its {status.st_size} bytes are more than {limit_is} ({limit} bytes)"
-        raise ImageError(path, problem, "use a smaller file, or raise --memory if it is to be in RAM")
+        raise ImageError(path, problem, f"use a smaller file, or raise {named('memory')} if it is to be in RAM")

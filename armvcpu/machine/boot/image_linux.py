@@ -12,7 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Protocol
 
 from armvcpu.arch.rows import Row
-from armvcpu.errors import ImageError, UsageError
+from armvcpu.errors import ImageError, UsageError, named
 from armvcpu.machine.boot.image import KIB, MIB, ImageKind, LoadedImage, Segment, identify
 
 if TYPE_CHECKING:
@@ -101,12 +101,14 @@ def load_linux(path: object, data: bytes, memory: MemoryMap, load_address: int |
         addr = base + header.text_offset + (BASE_ALIGNMENT if header.text_offset < 4 * KIB else 0)
     elif (addr - header.text_offset) % BASE_ALIGNMENT:
         raise UsageError(
-            f"--load-address {addr:#x}: a Linux Image goes text_offset {header.text_offset:#x} behind a "
+            f"{named('load_address')} {addr:#x}: a Linux Image goes text_offset {header.text_offset:#x} behind a "
             f"2 MiB boundary; leave the option out"
         )
     size = max(len(data), header.image_size)
     if not memory.ram.contains(addr, size):
-        raise ImageError(path, f"the kernel takes {size} bytes at {addr:#x}, outside {memory.ram}", "raise --memory")
+        raise ImageError(
+            path, f"the kernel takes {size} bytes at {addr:#x}, outside {memory.ram}", f"raise {named('memory')}"
+        )
     return LoadedImage(ImageKind.LINUX_IMAGE, addr, (Segment(addr, data, size),), linux=header)
 
 
@@ -171,7 +173,9 @@ def _decompress(path: object, compression: _Compression, data: bytes, limit: int
     except damaged as error:
         raise ImageError(path, f"its compressed data are damaged ({error})", "copy or build it again") from None
     if len(unpacked) > limit:
-        raise ImageError(path, f"unpacks to more than the guest's {limit // MIB} MiB of RAM", "raise --memory")
+        raise ImageError(
+            path, f"unpacks to more than the guest's {limit // MIB} MiB of RAM", f"raise {named('memory')}"
+        )
     if not decompressor.eof:
         raise ImageError(path, "its compressed data are truncated", "copy or build it again")
     return unpacked

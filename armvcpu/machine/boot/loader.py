@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.errors import ImageError, UsageError
+from armvcpu.errors import ImageError, UsageError, named
 from armvcpu.machine.board.devicetree import DeviceTree, render, with_boot
 from armvcpu.machine.board.devicetree_cache import rendered
 from armvcpu.machine.boot.image import KIB, LINUX_KINDS, MIB, ImageKind, LoadedImage, Segment, identify
@@ -93,10 +93,11 @@ def plan_boot(request: BootRequest) -> BootPlan:
 
 def _check_options(request: BootRequest) -> None:
     if request.image is None and request.firmware is None:
-        raise UsageError("nothing to run: give an IMAGE or --firmware")
+        raise UsageError(f"nothing to run: give an {named('image')} or {named('firmware')}")
     if request.load_address is not None and request.firmware is not None:
         raise UsageError(
-            "--load-address and --firmware contradict each other: firmware starts from flash; leave one out"
+            f"{named('load_address')} and {named('firmware')} contradict each other: "
+            "firmware starts from flash; leave one out"
         )
 
 
@@ -154,7 +155,7 @@ def _place_initrd(request: BootRequest, segments: list[Segment]) -> Segment | No
     start = ram.base + min(ram.size // 2, 128 * MIB)
     addr = first_fit(ram, segments, start, len(data), INITRD_ALIGNMENT)
     if addr is None:
-        raise ImageError(request.initrd, f"no room for its {len(data)} bytes in {ram}", "raise --memory")
+        raise ImageError(request.initrd, f"no room for its {len(data)} bytes in {ram}", f"raise {named('memory')}")
     initrd = Segment(addr, data, len(data))
     segments.append(initrd)
     return initrd
@@ -180,7 +181,7 @@ def _place_device_tree(
     if addr != ram.base and not is_linux:  # behind an image its heap begins: rather where RAM ends
         addr = first_fit(ram, segments, ram.base + ram.size - DTB_MAX_SIZE & -DTB_ALIGNMENT, len(blob), 8) or addr
     if addr is None or len(blob) > DTB_MAX_SIZE:
-        raise ImageError(path, f"no room for its {len(blob)} bytes in {ram}", "raise --memory")
+        raise ImageError(path, f"no room for its {len(blob)} bytes in {ram}", f"raise {named('memory')}")
     segments.append(Segment(addr, blob, len(blob)))
     return addr
 

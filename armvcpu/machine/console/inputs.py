@@ -14,20 +14,21 @@ import os
 
 from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.deadline import NEVER
-from armvcpu.errors import ImageError
+from armvcpu.errors import ImageError, named
+from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.files import sha256
+from armvcpu.machine.kinds import FILE
 from armvcpu.machine.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
     from armvcpu.machine.board.clock import Clock
-    from armvcpu.machine.config import MachineConfig, PathLike
+    from armvcpu.machine.config import PathLike
     from armvcpu.machine.console.port import Console
+    from armvcpu.machine.option import Option
 
 VERSION = 1
 _KIND = "armvcpu recording"
 _ADMITTED_AT_ONCE = 1 << 20
-_FILES = ("image", "firmware", "vars", "initrd", "dtb", "snapshot", "disks")
-"""What a recording compares by its contents."""
 
 
 class Input(Protocol):
@@ -213,13 +214,15 @@ def open_input(config: MachineConfig, console: Console, clock: Clock) -> Input:
 
 def _header(config: MachineConfig) -> dict[str, Any]:
     """What a recording and a machine must have in common."""
-    options = {name: getattr(config, name) for name in (
-        "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console", "virtio_version",
-        "reboot", "semihosting", "exact_mmio",
-    )}  # fmt: skip
-    files = {name: _digest(getattr(config, name)) for name in _FILES if name != "disks"}
-    disks = [_digest(str(disk).removesuffix(",ro")) for disk in config.disks]
-    return {_KIND: VERSION, **options, **files, "disks": disks}
+    recorded = [option for option in MachineConfig.options.values() if option.is_recorded]
+    return {_KIND: VERSION, **{option.name: _common(option, getattr(config, option.name)) for option in recorded}}
+
+
+def _common(option: Option, value: Any) -> Any:
+    """A value, of files the sums of their contents."""
+    if option.kind is not FILE:
+        return value
+    return [_digest(str(disk).removesuffix(",ro")) for disk in value] if option.is_several else _digest(value)
 
 
 def _digest(path: PathLike | None) -> str | None:
@@ -231,7 +234,7 @@ def _digest(path: PathLike | None) -> str | None:
 def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Outcome]]:
     import json  # noqa: PLC0415
 
-    remedy = "record it anew with --record"
+    remedy = f"record it anew with {named('record')}"
     try:
         if not os.path.isfile(path) and os.path.exists(path):
             raise ImageError(path, "is not a regular file", remedy)
@@ -252,10 +255,11 @@ def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Out
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         what = "is no recording" if number == 1 else f"line {number}: is damaged"
         raise ImageError(path, what, remedy) from error
+    files = {option.name for option in MachineConfig.options.values() if option.kind is FILE}
     for name, here in wanted.items():
         there = header.get(name)
         if there != here:
-            differs = "is not the same" if name in _FILES else f"is {there}, here it is {here}"
+            differs = "is not the same" if name in files else f"is {there}, here it is {here}"
             raise ImageError(
                 path, f"is a recording of another machine: its {name} {differs}",
                 "start with the same options and unchanged files",

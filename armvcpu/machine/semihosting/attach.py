@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from armvcpu.machine.board.memory import PAGE, page_pieces
@@ -72,9 +73,10 @@ def attach_semihosting(parts: Parts) -> Semihosting:
         for byte in data:
             parts.console.write(byte)
 
+    directory = None if config.semihosting_directory is None else Path(config.semihosting_directory)
     semihosting = Semihosting(
         VirtualMemory(parts.engine, parts.memory), write_console, parts.feed.read, _command_line(config),
-        config.semihosting_directory, parts.clock.unix, heap=free_memory(parts.boot.plan, config.memory),
+        directory, parts.clock.unix, heap=free_memory(parts.boot.plan, config.memory),
     )  # fmt: skip
 
     def call(cpu: Cpu, vcpu: Aarch64VCpu) -> None:

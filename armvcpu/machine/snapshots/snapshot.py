@@ -15,6 +15,7 @@ from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
 from armvcpu.errors import UsageError
+from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.snapshots import copy_on_write
 
 if TYPE_CHECKING:
@@ -67,16 +68,11 @@ class Snapshot:
 
 def describe(parts: Parts) -> dict[str, Any]:
     """What a snapshot and a machine must have in common."""
-    config = parts.config
+    options = MachineConfig.options.values()
     return {
-        "memory": config.memory,
-        "cpus": config.cpus,
-        "cpu-model": config.cpu_model,
-        "gic": config.gic,
+        **{each.name.replace("_", "-"): getattr(parts.config, each.name) for each in options if each.is_snapshotted},
         "virtio": [type(device).__name__ for device in parts.peripherals.virtio],
-        "virtio-version": config.virtio_version,
         "disks": [disk.size for disk in parts.peripherals.disks],
-        "clock": config.clock,
         "engine": parts.engine.state_format,
     }
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.board.flash_banks import check_flash_file
@@ -14,24 +13,22 @@ from armvcpu.machine.board.peripherals import READ_ONLY
 from armvcpu.testing.firmware import store
 from armvcpu.testing.firmware.disk import directories_of, fat_image
 from armvcpu.testing.firmware.initramfs import busybox_initramfs
-from armvcpu.testing.suite.suite import map_files
+from armvcpu.testing.suite.suite import FILES, map_files, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from armvcpu.machine.option import Option
     from armvcpu.testing.suite.suite import Case
 
 INITRAMFS = "@initramfs"
-_WRITABLE = ("disks", "vars")
 
 
-def real_files(options: dict[str, object], directory: Path) -> dict[str, object]:
+def real_files(options: dict[str, Any], directory: Path) -> dict[str, Any]:
     """The options of a test with `@...` and disks as paths; what is made, or the guest may write, is in `directory`."""
 
-    def real(option: str, value: object) -> object:
+    def real(option: str, value: Any) -> Any:
         file = real_file(value, directory)
         is_fetched = isinstance(value, str) and value.startswith("@")
-        return copyfile(str(file), _new(directory)) if is_fetched and option in _WRITABLE else file
+        return copyfile(str(file), _new(directory)) if is_fetched and FILES[option].is_written else file
 
     return map_files(options, real)
 
@@ -41,34 +38,26 @@ def check_files(case: Case, where: str) -> None:
 
     def check(option: str, value: object) -> object:
         if isinstance(value, dict):
-            with _placed(f"{where}: test {case.name}: {option}"):
+            with placed(f"{where}: test {case.name}: {option}"):
                 directories_of(value)
         for name, file in value.items() if isinstance(value, dict) else [(option, value)]:
-            with _placed(f"{where}: test {case.name}: {name}"):
-                _check_file(option, str(file).removesuffix(READ_ONLY) if option == "disks" else str(file))
+            with placed(f"{where}: test {case.name}: {name}"):
+                _check_file(FILES[option], str(file).removesuffix(READ_ONLY) if option == "disks" else str(file))
         return value
 
     map_files(case.options, check)
 
 
-@contextmanager
-def _placed(place: str) -> Iterator[None]:
-    try:
-        yield
-    except UsageError as error:
-        raise UsageError(f"{place}: {error}") from error
-
-
-def _check_file(option: str, file: str) -> None:
+def _check_file(option: Option, file: str) -> None:
     if file.startswith("@"):
         name, _, wanted = file[1:].partition("/")
         if file != INITRAMFS and wanted not in {"", *(files := store.entry(name).files)}:
             raise UsageError(f"{name} has no file {wanted!r}; it has {', '.join(files)}")
-    elif "\0" in file or (option != "vars" and not Path(file).exists()):
+    elif "\0" in file or (not option.is_created and not Path(file).exists()):
         raise ImageError(file, "no such file", "check the path, which begins beside the suite")
     elif Path(file).is_dir():
         raise ImageError(file, "is a directory", "name a file in it")
-    elif option == "vars" and Path(file).exists():
+    elif option.name == "vars" and Path(file).exists():
         check_flash_file(file, file)
 
 

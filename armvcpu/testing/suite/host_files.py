@@ -13,7 +13,7 @@ from armvcpu.errors import ImageError
 from armvcpu.machine.board.peripherals import READ_ONLY
 from armvcpu.machine.files import sha256
 from armvcpu.testing.suite.files import real_file
-from armvcpu.testing.suite.suite import map_files
+from armvcpu.testing.suite.suite import FILES, map_files
 from armvcpu.testing.suite.worker_files import PIECE, SentFile
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class HostFiles:
             if name not in self._sums:
                 self._sums[name] = self._sum(Path(str(real_file(plain, self._made))))
             found, path = self._sums[name]
-        writable = option == "vars" or (is_disk and plain == value and os.access(path, os.W_OK))
+        writable = FILES[option].is_written and (not is_disk or (plain == value and os.access(path, os.W_OK)))
         return SentFile(str(path), found, writable, read_only_disk=is_disk and bool(found) and not writable)
 
     def _sum(self, path: Path) -> tuple[str, Path]:

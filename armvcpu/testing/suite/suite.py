@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.board.sizes import parse_size
 from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.kinds import DIRECTORY, FILE
+from armvcpu.machine.option import check_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
 STEPS = ("expect", "expect_exact", "send", "sendline", "wait")
 VERDICTS = ("off", "running")
 DISK = "@disk/"
-FILES = ("image", "firmware", "initrd", "dtb", "vars", "replay", "snapshot", "disks")
-"""The options that name files of the host; disks has several."""
 _OWN = {"name", "script", "timeout", "end", "status"}
-_OPTIONS = set(MachineConfig.__match_args__) - {"record"}
+_OPTIONS = {name: option for name, option in MachineConfig.options.items() if option.is_in_suites}
+FILES = {name: option for name, option in _OPTIONS.items() if option.kind is FILE}
+"""The options that name files of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,8 @@ def _cases(
     where = f"{path}: test {name or number}"
     if not isinstance(name, str) or not name:
         raise UsageError(f"{where}: it needs a name")
-    for key in test:
-        if key not in _OWN | _OPTIONS:
-            raise UsageError(f"{where}: no option {key!r}; there are {', '.join(sorted(_OWN | _OPTIONS))}")
+    with placed(where):
+        check_names(test, _OWN | _OPTIONS.keys())
     options = {key: _option(key, value, path.parent, where) for key, value in test.items() if key in _OPTIONS}
     if "disks" in options:
         options["disks"] = tuple(_disk(each, disks, where) for each in options["disks"])
@@ -152,18 +153,16 @@ def _counts(cpus: Any, where: str) -> list[int]:
 
 
 def _option(key: str, value: Any, directory: Path, where: str) -> Any:
-    if key == "disks":
-        return tuple(_file(each, directory, where) for each in (value if isinstance(value, list) else [value]))
-    if key in FILES:
-        return _file(value, directory, where)
-    if key == "networks":
-        return tuple(value) if isinstance(value, list) else (value,)
-    if key == "memory" and isinstance(value, str):
-        try:
-            return parse_size(value)
-        except UsageError as error:
-            raise UsageError(f"{where}: memory: {error}") from error
-    return value
+    """The option's value, except that what is looked for where the test runs stays as it is written."""
+    option = _OPTIONS[key]
+    if option.kind is FILE:
+        several = value if option.is_several and isinstance(value, list) else [value]
+        files = tuple(_file(each, directory, where) for each in several)
+        return files if option.is_several else files[0]
+    if option.kind is DIRECTORY or key == "cpus":
+        return value
+    with placed(where):
+        return option.accept([value] if option.is_several and not isinstance(value, list) else value)
 
 
 def _check_machine(options: dict[str, Any], where: str) -> None:
@@ -171,9 +170,16 @@ def _check_machine(options: dict[str, Any], where: str) -> None:
 
     A directory is looked for where the test runs, and the names of disks have been looked at.
     """
-    later = {"semihosting_directory", "disks"}
+    later = {name for name, option in _OPTIONS.items() if option.kind is DIRECTORY or name == "disks"}
+    with placed(where):
+        MachineConfig.of(**{key: value for key, value in options.items() if key not in later})
+
+
+@contextmanager
+def placed(where: str) -> Iterator[None]:
+    """What is wrong is said with its place."""
     try:
-        MachineConfig(**{key: value for key, value in options.items() if key not in later}).check()
+        yield
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 

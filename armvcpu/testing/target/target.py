@@ -9,7 +9,7 @@ with Target("image.elf") as target:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from armvcpu.debug.crash import crash_report
 from armvcpu.errors import UsageError
@@ -20,7 +20,10 @@ from armvcpu.testing.target.places import NotReachedError, Places
 from armvcpu.testing.target.recorder import Access, Call, Recorder, Taken
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from armvcpu.machine.config import PathLike
+    from armvcpu.machine.option_types import TargetOptions
     from armvcpu.machine.snapshots.snapshot import Snapshot
 
 __all__ = ["NotReachedError", "Target"]
@@ -36,12 +39,16 @@ class Target(Places, Faults):
     """
 
     def __init__(
-        self, image: Any = None, *, record: bool | PathLike = True, timeout: float = TIMEOUT, **options: Any
+        self,
+        image: PathLike | None = None,
+        *,
+        record: bool | PathLike = True,
+        timeout: float = TIMEOUT,
+        **options: Unpack[TargetOptions],
     ) -> None:
         self.typed = ExpectConsole()
-        if not isinstance(record, bool):
-            options["record"] = record
-        super().__init__(image, console=self.typed, **options)
+        file = None if isinstance(record, bool) else record
+        super().__init__(image, console=self.typed, record=file, **options)
         self.timeout = timeout
         self._start_talk()
         self.recorder = Recorder(self.name_of, self._hear_exit)
