@@ -71,7 +71,9 @@ class CpuTime:
     def answer_counts(self, note: Callable[[int], None]) -> None:
         """Answer for the counts by the machine's clock, not the host's; `note` hears of each read's PC first."""
         for name in COUNTS:
-            self.vcpu.answer_sysreg(by_name[name].encoding, partial(self._read_noted, name, note), None)
+            encoding = by_name[name].encoding
+            self.vcpu.answer_sysreg(encoding, partial(self._read_noted, name, note), None)
+            self.vcpu.sysregs.looks[encoding] = partial(self.read_count, name)
 
     def _read_noted(self, name: str, note: Callable[[int], None]) -> int:
         note(self.vcpu.state.pc)
@@ -105,7 +107,7 @@ class CpuTime:
 
     def _show_user_access(self, value: int) -> None:
         """The engine checks accesses from EL0 by its own PMUSERENR_EL0, before anybody is asked for a register."""
-        self.vcpu.engine.registers.write(_PMUSERENR, value)
+        self.vcpu.system_registers.write(_PMUSERENR, value)
 
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
         """Return to a state of the timers while not bound: the virtual count goes on from what it was."""
