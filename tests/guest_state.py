@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from struct import pack
 
-from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState, Layout, Views
+from armvcpu.engine.state import FRAME_PC, FRAME_SP, VECTOR_STRIDE, CpuState, Layout, Views
 
 GUESTS = Path(__file__).parents[1] / "guests" / "bin"
 
 _LAYOUT = Layout(
-    size=512,
+    size=512 + 32 * VECTOR_STRIDE,
     frame=0,
     pstate=264,
     aarch64=268,
@@ -18,6 +18,8 @@ _LAYOUT = Layout(
     daif=288,
     sp_el=328,
     hpfar_el2=424,
+    exclusive=432,
+    vectors=512,
 )
 
 

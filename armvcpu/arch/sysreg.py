@@ -65,6 +65,19 @@ class SysReg(Row):
     access: Access
     home: Home
     reset: int | None = None
+    pstate: int = 0
+    """The bits of PSTATE, in the layout of SPSR_ELx, that it is a window on (C5.2); 0: it is none."""
+    is_window: bool = False
+    """Does it show what other registers keep, as TVAL does, which is CVAL less the count?"""
+    acts: bool = False
+    """Does reading it do something, as ICC_IAR1_EL1 does, which acknowledges an interrupt?"""
+    is_settable: bool = False
+    """Does it keep something that MSR of another register changes, so that software below EL1 may set it?"""
+
+    @property
+    def is_alias(self) -> bool:
+        """Is it only another name of a register of EL1 or EL0, for EL2 with HCR_EL2.E2H (op1 is 5, C5.1.2)?"""
+        return Encoding(self.encoding).Op1 == 5
 
     @property
     def min_el(self) -> int:

@@ -28,14 +28,14 @@ DEBUG_REGISTERS: tuple[SysReg, ...] = (
     *_numbered("DBGBCR", 5, BREAKPOINTS),
     *_numbered("DBGWVR", 6, WATCHPOINTS),
     *_numbered("DBGWCR", 7, WATCHPOINTS),
-    _debug("MDCCINT_EL1", 0, 2, 0),
+    _debug("MDCCINT_EL1", 0, 2, 0, home=RAZ),
     _debug("MDSCR_EL1", 0, 2, 2),
     _debug("OSDTRTX_EL1", 0, 3, 2, home=RAZ),
     _debug("OSECCR_EL1", 0, 6, 2, home=RAZ),
     _debug("MDRAR_EL1", 1, 0, 0, RO),
     _debug("OSLAR_EL1", 1, 0, 4, WO),
-    _debug("OSLSR_EL1", 1, 1, 4, RO),
-    _debug("OSDLR_EL1", 1, 3, 4),
+    SysReg("OSLSR_EL1", op(2, 0, 1, 1, 4), RO, NATIVE, is_settable=True),  # OSLK, which OSLAR_EL1 sets
+    _debug("OSDLR_EL1", 1, 3, 4, home=RAZ),
     _debug("DBGPRCR_EL1", 1, 4, 4, home=RAZ),
     _debug("DBGCLAIMSET_EL1", 7, 8, 6, home=RAZ),
     _debug("DBGCLAIMCLR_EL1", 7, 9, 6, home=RAZ),
@@ -43,5 +43,5 @@ DEBUG_REGISTERS: tuple[SysReg, ...] = (
     SysReg("MDCCSR_EL0", op(2, 3, 0, 1, 0), RO, RAZ),
     SysReg("DBGDTR_EL0", op(2, 3, 0, 4, 0), RW, RAZ),
     SysReg("DBGDTRRX_EL0", op(2, 3, 0, 5, 0), RW, RAZ),  # DBGDTRTX_EL0 when written
-    SysReg("DBGVCR32_EL2", op(2, 4, 0, 7, 0), RW, NATIVE),
+    SysReg("DBGVCR32_EL2", op(2, 4, 0, 7, 0), RW, RAZ),
 )

@@ -5,6 +5,7 @@ DDI 0487 D17.2 (general), D17.5 (Performance Monitors), D17.11 (Generic Timer).
 
 from __future__ import annotations
 
+from armvcpu.arch.pstate import DAIF, PState
 from armvcpu.arch.sysreg import ABSENT, NATIVE, RO, RW, TRAPPED, WO, Access, Home, SysReg, op
 
 
@@ -14,6 +15,14 @@ def _el1(name: str, crn: int, crm: int, op2: int, access: Access = RW, *, reset:
 
 def _absent(name: str, crn: int, crm: int, op2: int) -> SysReg:
     return SysReg(name, op(3, 0, crn, crm, op2), RW, ABSENT)
+
+
+def _pstate(name: str, op1: int, op2: int, bits: int, access: Access = RW) -> SysReg:
+    return SysReg(name, op(3, op1, 4, 2, op2), access, NATIVE, pstate=int(bits))
+
+
+def _tval(name: str, crm: int) -> SysReg:
+    return SysReg(name, op(3, 3, 14, crm, 0), RW, NATIVE, is_window=True)
 
 
 def _el0(name: str, crn: int, crm: int, op2: int, access: Access = RW, *, home: Home = NATIVE) -> SysReg:
@@ -30,10 +39,10 @@ _EL1 = (
     _el1("SPSR_EL1", 4, 0, 0),
     _el1("ELR_EL1", 4, 0, 1),
     _el1("SP_EL0", 4, 1, 0),
-    _el1("SPSel", 4, 2, 0),
-    _el1("CurrentEL", 4, 2, 2, RO),
-    _el1("PAN", 4, 2, 3),
-    _el1("UAO", 4, 2, 4),
+    _pstate("SPSel", 0, 0, 1),
+    _pstate("CurrentEL", 0, 2, 0b1100, RO),
+    _pstate("PAN", 0, 3, PState.of(PAN=1)),
+    _pstate("UAO", 0, 4, PState.of(UAO=1)),
     _el1("AFSR0_EL1", 5, 1, 0),
     _el1("AFSR1_EL1", 5, 1, 1),
     _el1("ESR_EL1", 5, 2, 0),
@@ -54,8 +63,8 @@ _EL1 = (
 )
 
 _EL0 = (
-    _el0("NZCV", 4, 2, 0),
-    _el0("DAIF", 4, 2, 1),
+    _pstate("NZCV", 3, 0, PState.of(N=1, Z=1, C=1, V=1)),
+    _pstate("DAIF", 3, 1, DAIF),
     _el0("FPCR", 4, 4, 0),
     _el0("FPSR", 4, 4, 1),
     _el0("TPIDR_EL0", 13, 0, 2),
@@ -63,10 +72,10 @@ _EL0 = (
     _el0("CNTFRQ_EL0", 14, 0, 0),  # only the highest implemented Exception level may write it
     _el0("CNTPCT_EL0", 14, 0, 1, RO),
     _el0("CNTVCT_EL0", 14, 0, 2, RO),
-    _el0("CNTP_TVAL_EL0", 14, 2, 0),
+    _tval("CNTP_TVAL_EL0", 2),
     _el0("CNTP_CTL_EL0", 14, 2, 1),
     _el0("CNTP_CVAL_EL0", 14, 2, 2),
-    _el0("CNTV_TVAL_EL0", 14, 3, 0),
+    _tval("CNTV_TVAL_EL0", 3),
     _el0("CNTV_CTL_EL0", 14, 3, 1),
     _el0("CNTV_CVAL_EL0", 14, 3, 2),
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from armvcpu.arch.sysreg import RO, RW, TRAPPED, WO, Access, SysReg, op
 
 
-def _icc(name: str, crm: int, op2: int, access: Access = RW) -> SysReg:
-    return SysReg(f"{name}_EL1", op(3, 0, 12, crm, op2), access, TRAPPED)
+def _icc(name: str, crm: int, op2: int, access: Access = RW, *, acts: bool = False) -> SysReg:
+    return SysReg(f"{name}_EL1", op(3, 0, 12, crm, op2), access, TRAPPED, acts=acts)
 
 
 def _ich(name: str, crm: int, op2: int, access: Access = RW) -> SysReg:
@@ -18,7 +18,7 @@ def _ich(name: str, crm: int, op2: int, access: Access = RW) -> SysReg:
 
 GIC_REGISTERS: tuple[SysReg, ...] = (
     SysReg("ICC_PMR_EL1", op(3, 0, 4, 6, 0), RW, TRAPPED),
-    _icc("ICC_IAR0", 8, 0, RO),
+    _icc("ICC_IAR0", 8, 0, RO, acts=True),
     _icc("ICC_EOIR0", 8, 1, WO),
     _icc("ICC_HPPIR0", 8, 2, RO),
     _icc("ICC_BPR0", 8, 3),
@@ -29,7 +29,7 @@ GIC_REGISTERS: tuple[SysReg, ...] = (
     _icc("ICC_SGI1R", 11, 5, WO),
     _icc("ICC_ASGI1R", 11, 6, WO),
     _icc("ICC_SGI0R", 11, 7, WO),
-    _icc("ICC_IAR1", 12, 0, RO),
+    _icc("ICC_IAR1", 12, 0, RO, acts=True),
     _icc("ICC_EOIR1", 12, 1, WO),
     _icc("ICC_HPPIR1", 12, 2, RO),
     _icc("ICC_BPR1", 12, 3),

@@ -129,6 +129,10 @@ class Registers(Protocol):
         """Write one; in a trap handler as outside."""
         ...
 
+    def write_pstate(self, value: int) -> None:
+        """Write PSTATE, in the layout of SPSR_ELx; the SP banks are the caller's affair (`CpuState.set_pstate`)."""
+        ...
+
     def use(self, rows: RegisterRows) -> None:
         """Have `rows` answer the guest's MRS and MSR from now on, before the engine's own registers."""
         ...
@@ -258,11 +262,6 @@ class Engine(Protocol):
 
     def new_state(self) -> CpuState:
         """A state for another vCPU, as after reset; any engine of the process can load it."""
-        ...
-
-    @property
-    def state_format(self) -> str:
-        """What the bytes of a state mean: engines with the same format can load each other's states."""
         ...
 
     def reset_state(self, state: CpuState) -> None:

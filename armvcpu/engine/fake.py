@@ -78,11 +78,6 @@ class ScriptedEngine:
         """Install the one trap handler."""
         self._handler, self._on_entry = handler, on_entry or _ignore
 
-    @property
-    def state_format(self) -> str:
-        """That of no other engine."""
-        return "script"
-
     # --- running ----------------------------------------------------------------------------------------------
 
     def run(self, limit: int = 0) -> RunEnd:

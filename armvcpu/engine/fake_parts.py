@@ -32,6 +32,10 @@ class FakeRegisters:
         self.written.append((register_name(encoding), value))
         self._states.write_sysreg(self._loaded(), encoding, value)
 
+    def write_pstate(self, value: int) -> None:
+        """Write PSTATE of the loaded state."""
+        self._states.set_pstate(self._loaded(), value)
+
     def of(self, name: str) -> int:
         """One by its name."""
         return self.read(by_name[name].encoding)

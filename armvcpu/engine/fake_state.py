@@ -6,7 +6,7 @@ import struct
 
 from armvcpu.arch.pstate import DAIF, EL1h
 from armvcpu.arch.registers import SYSREGS, by_name
-from armvcpu.engine.state import FRAME_SIZE, CpuState, Layout, Views
+from armvcpu.engine.state import FRAME_SIZE, VECTOR_STRIDE, CpuState, Layout, Views
 
 LAYOUT = Layout(
     frame=0,
@@ -16,7 +16,9 @@ LAYOUT = Layout(
     daif=0x120,
     sp_el=0x128,
     hpfar_el2=0x148,
-    size=0x150,
+    exclusive=0x150,
+    vectors=0x168,
+    size=0x168 + 32 * VECTOR_STRIDE,
 )
 """Any offsets would do that keep PSTATE's parts in the order in which `CpuState` reads them."""
 

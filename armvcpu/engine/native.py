@@ -17,6 +17,8 @@ from armvcpu.errors import EngineUnsupported
  STORM_ESR, STORM_ELR, LAST_ESR, LAST_FAR, LAST_ELR, TRANSLATIONS) = range(19)  # fmt: skip
 """Indices of `struct shared` (shim/shim.h): 64 bits each."""
 SHARED_WORDS = 19
+LAYOUT_WORDS = 10
+"""Of `shim_layout` (shim/engines.c), as `state.Layout` has fields."""
 LONGEST_BLOCK = 512
 """Instructions: TCG_MAX_INSNS of the translator."""
 NEVER = (1 << 63) - 1 >> 1
@@ -94,7 +96,7 @@ class Shim:
             C.cast(getattr(functions, f"shim_{name}"), C.c_void_p) for name in ("trap", "code", "device")
         )
         """Addresses that are handed to Unicorn."""
-        self.layout: tuple[int, ...] = tuple((C.c_uint32 * 8).in_dll(functions, "shim_layout"))
+        self.layout: tuple[int, ...] = tuple((C.c_uint32 * LAYOUT_WORDS).in_dll(functions, "shim_layout"))
 
     def __getattr__(self, name: str) -> C._NamedFuncPointer:
         raise AttributeError(f"the shim has no function {name}")

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IRQ_VECTOR = VECTORS + 0x280
+ONE, TWO = 0x3FF0 << 48, 0x4000 << 48
+"""In double precision."""
 """IRQ from the current Exception level with SP_ELx (DDI 0487 D1.3.1)."""
 IRQ_LINE, VIRQ = HCR_EL2.of(IMO=1), HCR_EL2.of(IMO=1, VI=1)
 STOPS, STOP_AFTER = 20, 0.0005
@@ -151,7 +153,7 @@ def check_stop(bench: Bench) -> None:
 
 SLICES, TOTAL = (1, 2, 3, 5, 7), 210
 BRK_7, FADD, WFE, YIELD = 0xD420_00E0, 0x1E61_2800, 0xD503_205F, 0xD503_203F
-WORST_WORD, LDSMAXB_X3_X4_X2 = 0x0EC8_261B, 0x3823_4044
+WORST_WORD, LDSMAXB_X3_X4_X2, LDXR_X5_X2 = 0x0EC8_261B, 0x3823_4044, 0xC85F_7C45
 """An unallocated word of Advanced SIMD "three same (FP16)" (C4.1.96); LDSMAXB W3, W4, [X2]."""
 DEVICE = 0x0A00_0000
 _MIDR, _REVIDR, _VBAR = (by_name[name].encoding for name in ("MIDR_EL1", "REVIDR_EL1", "VBAR_EL1"))
@@ -252,7 +254,10 @@ def check_fp(bench: Bench) -> None:
     expect("ESR of an FP trap", seen.esr, 0x1FE0_0000)
     expect("PC of an FP trap", seen.pc, CODE)
     bench.write("CPACR_EL1", 3 << 20)
+    bench.engine.state.set_vector(0, ONE | ONE << 64)
+    bench.engine.state.set_vector(1, ONE)
     expect("PC with FP on", bench.run_to_trap().pc, CODE + 12)
+    expect("V0 after FADD D0, D0, D1", bench.engine.state.vector(0), TWO)
 
 
 def check_lines(bench: Bench) -> None:
@@ -295,14 +300,16 @@ def check_words(bench: Bench) -> None:
 
 
 def check_atomics(bench: Bench) -> None:
-    """LDSMAXB compares signed, and zero-extends what was in memory."""
-    bench.start(LDSMAXB_X3_X4_X2, hvc(0))
+    """LDSMAXB compares signed, and zero-extends what was in memory; LDXR sets the exclusive monitor."""
+    bench.start(LDSMAXB_X3_X4_X2, LDXR_X5_X2, hvc(0))
     bench.put_u64(DATA, 0x80)
     bench.set_gpr(2, DATA)
     bench.set_gpr(3, 1)
     bench.run_to_trap()
     expect("LDSMAXB's result", bench.gpr(4), 0x80)
     expect("memory after LDSMAXB", bench.ram[DATA - RAM], 1)
+    expect("the monitor's address after LDXR", bench.engine.state.exclusive[0], DATA)
+    expect("the monitor's value after LDXR", bench.engine.state.exclusive[1], 1)
 
 
 def check_devices(bench: Bench) -> None:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 FRAME_SP, FRAME_PC, FRAME_SIZE = 31, 32, 33
 """Indices in `CpuState.frame`: x0 to x30, then the current SP and PC."""
 
+VECTOR_STRIDE = 256
+"""Bytes from one V register to the next: the engine has room for SVE, which no presented CPU has."""
+
 _KEPT_AS_IS = 0x0FFF_F03F  # all but NZCV, BTYPE and DAIF
+_DAIF = 0x3C0
 
 
 class Layout(NamedTuple):
@@ -28,6 +32,8 @@ class Layout(NamedTuple):
     daif: int
     sp_el: int  # four u64, by Exception level
     hpfar_el2: int
+    vectors: int  # V0 to V31, VECTOR_STRIDE bytes each
+    exclusive: int  # three u64
 
 
 class Views:
@@ -44,7 +50,8 @@ class CpuState:
     """One CPU. `frame` is a window of 33 u64: x0 to x30, SP, PC; the guest goes on with what is written there."""
 
     __slots__ = (
-        "_aarch64", "_cv", "_daif", "_hpfar", "_nz", "_pstate", "_sp", "frame", "give_up", "own", "raw", "words"
+        "_aarch64", "_cv", "_daif", "_exclusive", "_hpfar", "_nz", "_pstate", "_sp", "_vectors",
+        "frame", "give_up", "own", "raw", "words",
     )  # fmt: skip
 
     def __init__(self, layout: Layout, own: Views) -> None:
@@ -55,6 +62,7 @@ class CpuState:
         self._pstate, self._daif, self._hpfar = layout.pstate // 8, layout.daif // 8, layout.hpfar_el2 // 8
         self._cv, self._nz, self._sp = layout.flags // 8, layout.flags // 8 + 1, layout.sp_el // 8
         self._aarch64 = layout.aarch64
+        self._vectors, self._exclusive = layout.vectors // 8, layout.exclusive // 8
 
     def look_at(self, views: Views, give_up: Callable[[], None] | None = None) -> None:
         """For engines: have the registers in other memory from now on, which has the same values.
@@ -102,6 +110,28 @@ class CpuState:
         flags = nz & 0x8000_0000 | (nz >> 32 == 0) << 30 | (cv & 1) << 29 | cv >> 63 << 28
         return words[self._pstate] & _KEPT_AS_IS | flags | words[self._daif]
 
+    def set_pstate(self, value: int) -> None:
+        """Write PSTATE of AArch64 state; `sp` is then the stack pointer that it selects (DDI 0487 D1.2.2).
+
+        An engine that has the state loaded has to be told (`Registers.write_pstate`): it derives flags from it.
+        """
+        self.set_sp_el(self._selected, self.frame[FRAME_SP])
+        self._put_u32(self._aarch64, 1)
+        self._put_u32(8 * self._pstate, value & _KEPT_AS_IS)
+        self.words[self._cv] = value >> 29 & 1 | (value >> 28 & 1) << 63
+        self.words[self._nz] = value & 0x8000_0000 | (value >> 30 & 1 ^ 1) << 32
+        self.words[self._daif] = value & _DAIF
+        self.frame[FRAME_SP] = self.words[self._sp + self._selected]
+
+    def _put_u32(self, offset: int, value: int) -> None:
+        self.raw[offset : offset + 4] = value.to_bytes(4, "little")
+
+    @property
+    def _selected(self) -> int:
+        """Which SP_ELx PSTATE selects."""
+        pstate = self.words[self._pstate]
+        return pstate >> 2 & 3 if pstate & 1 else 0
+
     @property
     def aarch32(self) -> bool:
         """Is the CPU in AArch32 state, PSTATE.nRW? `pstate` and `frame` then mean nothing."""
@@ -110,6 +140,45 @@ class CpuState:
     def sp_el(self, el: int) -> int:
         """The banked SP_ELx; not the live one of the level and selection that is running."""
         return self.words[self._sp + el]
+
+    def set_sp_el(self, el: int, value: int) -> None:
+        """Write the banked SP_ELx, 64 bits."""
+        self.words[self._sp + el] = value
+
+    def stack_pointer(self, el: int) -> int:
+        """SP_ELx, wherever PSTATE has put it."""
+        return self.frame[FRAME_SP] if el == self._selected else self.words[self._sp + el]
+
+    def set_stack_pointer(self, el: int, value: int) -> None:
+        """Write SP_ELx, 64 bits, wherever PSTATE has put it."""
+        if el == self._selected:
+            self.frame[FRAME_SP] = value
+        else:
+            self.words[self._sp + el] = value
+
+    def vector(self, index: int) -> int:
+        """Vn, 128 bits."""
+        at = self._vectors + VECTOR_STRIDE // 8 * index
+        return self.words[at] | self.words[at + 1] << 64
+
+    def set_vector(self, index: int, value: int) -> None:
+        """Write Vn, 128 bits."""
+        at = self._vectors + VECTOR_STRIDE // 8 * index
+        self.words[at], self.words[at + 1] = value & 0xFFFF_FFFF_FFFF_FFFF, value >> 64
+
+    @property
+    def exclusive(self) -> tuple[int, int, int]:
+        """The local exclusive monitor (B2.12): the address it watches, all ones for none, and what LDXR read there.
+
+        The engine compares with that: a store of the same value in between goes unnoticed.
+        """
+        at = self._exclusive
+        return self.words[at], self.words[at + 1], self.words[at + 2]
+
+    def set_exclusive(self, address: int, low: int, high: int) -> None:
+        """Have the monitor watch an address, with the doublewords that were read there."""
+        at = self._exclusive
+        self.words[at], self.words[at + 1], self.words[at + 2] = address, low, high
 
     @property
     def hpfar_el2(self) -> int:

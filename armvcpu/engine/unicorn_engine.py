@@ -247,11 +247,6 @@ class UnicornEngine:
         views = Views(self._layout, memoryview(memory).cast("B"), C.addressof(memory))
         return CpuState(self._layout, views)
 
-    @property
-    def state_format(self) -> str:
-        """Two engines with the same format can load each other's states, also in another process."""
-        return f"unicorn {self._unicorn.version} {tuple(self._layout)}"
-
     def reset_state(self, state: CpuState) -> None:
         """Put a state back to what it is after reset."""
         if state is self.state:

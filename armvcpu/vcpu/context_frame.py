@@ -7,14 +7,15 @@ from then on they show the engine's saved state, so reading a register in a trap
 from __future__ import annotations
 
 from armvcpu.arch.pstate import DAIF, EL1h, describe_pstate
-from armvcpu.arch.registers import by_name
+from armvcpu.arch.registers import by_encoding, by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.state import FRAME_SP
-from armvcpu.errors import UsageError
+from armvcpu.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
 
@@ -148,6 +149,20 @@ class GuestSystemRegisters:
         for encoding, value in self._early.items():
             self.write(encoding, value)
 
+    @property
+    def engine(self) -> Engine | None:
+        """The engine that has them in place now; None where they lie in memory of their own."""
+        if self._state is None:
+            return None
+        engine = self._pcpu.engine
+        return engine if engine.state is self._state else None
+
+    def loaded(self) -> _visiting:
+        """Have them in the engine for a `with` block, which gives the engine: many accesses for one visit."""
+        if self._state is None:
+            raise StateError("a vCPU that has not been bound yet has no registers")
+        return _visiting(self._pcpu, self._state)
+
     def configuration(self) -> list[tuple[int, int]]:
         """(encoding, value) of EL2's registers: what a reset of the guest leaves as it is."""
         return [(row.encoding, self.read(row.encoding)) for row in SWITCHED if row.name in _CONFIGURATION]
@@ -155,7 +170,7 @@ class GuestSystemRegisters:
     def read(self, encoding: int) -> int:
         """A register by its packed encoding."""
         if self._state is None:
-            return self._early.get(encoding, 0)
+            return self._early.get(encoding, by_encoding[encoding].reset or 0)
         if encoding == _SP_EL1 and self._runs_on_sp_el1(self._state):
             return self._state.frame[FRAME_SP]
         engine = self._pcpu.engine
@@ -207,10 +222,11 @@ class _visiting:  # noqa: N801  used as a function
         self._engine, self._bound, self._state = pcpu.engine, pcpu.bound, state
         self._before = self._engine.state
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Engine:
         if self._bound is not None:
             self._bound.keep_last_exception()
         self._engine.load(self._state)
+        return self._engine
 
     def __exit__(self, *_: object) -> None:
         self._engine.load(self._before)

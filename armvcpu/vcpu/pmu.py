@@ -91,6 +91,7 @@ class Pmu:
         self._raised = bool(state[6])
         self._counts, self._types = list(state[7:39]), list(state[39:71])
         self._since = self._now()
+        self._show_user(self._user)
         self._on_change()
 
     # --- counting ---------------------------------------------------------------------------------------------

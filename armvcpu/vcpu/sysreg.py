@@ -67,6 +67,10 @@ class SysRegTable:
         constants, readers, writers, undefined = _fixed(model, gicv3=gicv3, pmu=pmu)
         self._constants = dict(constants)
         self.readers, self.writers, self.undefined = dict(readers), dict(writers), set(undefined)
+        self.looks: dict[int, ReadRegister] = {}
+        """How a register is looked at, where a read of the guest's changes something beside it."""
+        self.kept = frozenset((CSSELR_EL1,))
+        """The registers whose value is nowhere but here."""
         self._listeners: dict[int, Listener] = {}
         self._native: dict[int, Access] = {}
         """Registers of the engine's own that somebody answers for here, and which directions they have there."""

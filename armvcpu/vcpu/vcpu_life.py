@@ -20,11 +20,14 @@ from armvcpu.errors import StateError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.icv import VirtualCpuInterface
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
+    from armvcpu.vcpu.registers import Registers
     from armvcpu.vcpu.sysreg import SysRegTable
     from armvcpu.vcpu.traps.exception import ExceptionLayer, TrapHandlers
 
@@ -59,6 +62,7 @@ class VCpuLife:
         self.interrupts: VirtualCpuInterface | None = None
         self.state: CpuState
         """The saved CPU behind the trap frame, from the first `bind` on."""
+        self._registers: Registers | None = None
         self._pcpu: Aarch64PerCpu | None = None
         self._virtual = self._shown_virtual = 0
         self._last_exception: tuple[int, int | None, int] | None = None
@@ -83,6 +87,8 @@ class VCpuLife:
         if fresh:
             self.system_registers.configure()
             self.trap_frame.configure()
+            if self._registers is not None:
+                self._registers.configure()
         if self._virtual != self._shown_virtual:
             self._show_virtual_interrupts()
         self.life = VCpuState.READY
@@ -136,13 +142,27 @@ class VCpuLife:
         if self.interrupts is not None:
             self.interrupts.reset()
 
-    def load_registers(self, registers: bytes) -> None:
-        """Return to registers that `state.raw` had; FREE before and after."""
+    @property
+    def has_state(self) -> bool:
+        """Has it been bound, and has a saved CPU since?"""
+        return hasattr(self, "state")
+
+    @property
+    def registers(self) -> Registers:
+        """Every register by its name."""
+        if self._registers is None:
+            from armvcpu.vcpu.registers import Registers  # noqa: PLC0415  most runs name none
+
+            self._registers = Registers(self)
+        return self._registers
+
+    def load_registers(self, registers: Mapping[str, int]) -> None:
+        """Return to what `registers.save()` gave; FREE before and after."""
         self._require("load_registers", VCpuState.FREE)
-        if not hasattr(self, "state"):
+        if not self.has_state:
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
-        self.state.settle()
-        self.state.raw[:] = registers
+        self.registers.check(registers)
+        self.registers.load(registers)
         self._shown_virtual = -1  # they have their own HCR_EL2.VI
         self._last_exception = None
 

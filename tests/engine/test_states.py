@@ -52,8 +52,7 @@ def test_the_same_work_leaves_the_same_bytes_in_two_engines(bench, second):
 
 
 def test_a_state_goes_from_engine_to_engine(bench, second):
-    """Also while the other has it loaded; its format says that it may."""
-    assert bench.engine.state_format == second.engine.state_format
+    """Also while the other has it loaded."""
     bench.start(ADD_X0_1, branch(-1))
     second.ram[:] = bench.ram
     state = bench.engine.state

@@ -321,7 +321,7 @@ def test_looking_at_another_vcpu_keeps_the_last_exception():
 def test_vcpu_that_starts_anew_has_no_last_exception(how):
     """Its registers are those of a CPU that has not taken it."""
     bench = Bench()
-    registers = bytes(bench.vcpu.state.raw)
+    registers = bench.vcpu.registers.save()
     bench.play(ABORT)
     bench.vcpu.unbind()
     if how == "reset":

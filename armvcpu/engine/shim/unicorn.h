@@ -75,6 +75,8 @@ enum { /* from env */
     ENV_SYNDROME = 3024, /* u32 syndrome, u32 fsr, u64 vaddress, u32 target EL */
     ENV_VADDRESS = 3032,
     ENV_TARGET_EL = 3040,
+    ENV_ZREGS = 3088, /* 256 bytes for each of V0 to V31 */
+    ENV_EXCLUSIVE = 12032, /* u64 each: the address of the exclusive monitor, and the two doublewords that were there */
     ENV_END_OF_STATE = 12336, /* what lies below is all that a reset clears: registers, and no pointer */
     ENV_UC = 12728,
 };

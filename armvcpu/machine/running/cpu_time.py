@@ -67,7 +67,9 @@ class CpuTime:
     def _answer_counts(self) -> None:
         """Answer for the counts by the machine's clock, not the host's."""
         for name in COUNTS:
-            self._vcpu.answer_sysreg(by_name[name].encoding, partial(self._read_noted, name), None)
+            encoding = by_name[name].encoding
+            self._vcpu.answer_sysreg(encoding, partial(self._read_noted, name), None)
+            self._vcpu.sysregs.looks[encoding] = partial(self.read_count, name)
 
     def _read_noted(self, name: str) -> int:
         """The clock hears of each read: where the guest only waits for time to pass, some does."""
@@ -97,7 +99,7 @@ class CpuTime:
 
     def _show_user_access(self, value: int) -> None:
         """The engine checks accesses from EL0 by its own PMUSERENR_EL0, before anybody is asked for a register."""
-        self._vcpu.engine.registers.write(_PMUSERENR, value)
+        self._vcpu.system_registers.write(_PMUSERENR, value)
 
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
         """Return to a state of the timers while not bound: the virtual count goes on from what it was."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.psci import AffinityState
-from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
-from armvcpu.errors import UsageError
+from armvcpu.errors import StateError, UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.snapshots import copy_on_write
 
@@ -26,20 +25,23 @@ if TYPE_CHECKING:
     from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.cpu import Cpu
 
-_CSSELR = by_name["CSSELR_EL1"].encoding
+
+NO_MONITOR = (0xFFFF_FFFF_FFFF_FFFF, 0, 0)
+"""An exclusive monitor that watches nothing."""
 
 
 class CpuSnapshot(Row):
-    """One CPU: its registers (None where it was never on), what it does, its timers as (CTL, CVAL, level)."""
+    """One CPU: its registers by name (None where it was never on), what it does, its timers as (CTL, CVAL, level)."""
 
-    registers: bytes | None
+    registers: dict[str, int] | None
+    exclusive: tuple[int, int, int]
+    """Its exclusive monitor: the address that it watches, and what LDXR read there."""
     power: int
     waiting: bool
     start: tuple[int, int] | None
     virtual_count: int
     timers: dict[str, tuple[int, int, bool]]
     uses_stage2: bool
-    csselr: int
     pmu: list[int]
 
 
@@ -73,7 +75,6 @@ def describe(parts: Parts) -> dict[str, Any]:
         **{each.name.replace("_", "-"): getattr(parts.config, each.name) for each in options if each.is_snapshotted},
         "virtio": [type(device).__name__ for device in parts.peripherals.virtio],
         "disks": [disk.size for disk in parts.peripherals.disks],
-        "engine": parts.engine.state_format,
     }
 
 
@@ -98,16 +99,18 @@ def _devices(board: Board) -> Iterator[Slot]:
 
 
 def _take_cpu(cpu: Cpu) -> CpuSnapshot:
-    state = getattr(cpu.vcpu, "state", None)
+    vcpu = cpu.vcpu
+    if vcpu.has_state and vcpu.state.aarch32:
+        raise StateError(f"CPU {cpu.index} is in AArch32 state, which nothing goes on from: there is no snapshot of it")
     return CpuSnapshot(
-        None if state is None else bytes(state.raw),
+        vcpu.registers.save() if vcpu.has_state else None,
+        vcpu.state.exclusive if vcpu.has_state else NO_MONITOR,
         int(cpu.power),
         cpu.waiting and not cpu.reads_console,  # it asks for the character again
         cpu.pending_start,
         cpu.time.virtual_count(),
         {name: (timer.ctl, timer.cval, timer.level) for name, timer in cpu.time.timers.items()},
-        cpu.vcpu.uses_stage2,
-        cpu.vcpu.sysregs.readers[_CSSELR](),
+        vcpu.uses_stage2,
         cpu.time.pmu.state(),
     )
 
@@ -149,8 +152,8 @@ def restore(parts: Parts, snapshot: Snapshot) -> None:
 def _restore_cpu(cpu: Cpu, saved: CpuSnapshot) -> None:
     cpu.end_read()
     cpu.power, cpu.waiting, cpu.pending_start = AffinityState(saved.power), saved.waiting, saved.start
-    cpu.vcpu.uses_stage2 = saved.uses_stage2
-    cpu.vcpu.sysregs.writers[_CSSELR](saved.csselr)
     if saved.registers is not None:
         cpu.prepare()
         cpu.vcpu.load_registers(saved.registers)
+        cpu.vcpu.state.set_exclusive(*saved.exclusive)
+    cpu.vcpu.use_stage2(saved.uses_stage2)

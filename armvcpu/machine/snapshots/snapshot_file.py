@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.parts import Parts
 
 MAGIC = b"armvcpu snapshot"
-VERSION = 4
+VERSION = 5
 HEADER = struct.Struct("<16sIIQIIQQ")  # magic, version, 0, length, CRC, 0, RAM's offset and size
 PAGE = 4096
 _REMEDY = "make it anew with --snapshot-save"
@@ -109,7 +109,10 @@ def _load(ram: Image, path: PathLike) -> Snapshot:
     ram.offset, ram.size = ram_at, ram_size
     if _blocks(ram) != {int(block): crc for block, crc in facts["blocks"].items()}:
         raise ImageError(path, "is a damaged snapshot: the contents of its RAM have changed", _REMEDY)
-    cpus = [CpuSnapshot(**{**cpu, "start": cpu["start"] and tuple(cpu["start"])}) for cpu in facts["cpus"]]
+    cpus = [
+        CpuSnapshot(**{**cpu, "start": cpu["start"] and tuple(cpu["start"]), "exclusive": tuple(cpu["exclusive"])})
+        for cpu in facts["cpus"]
+    ]
     return Snapshot(
         facts["machine"], ram, cpus, facts["current"], facts["devices"], facts["gic"], facts["instructions"],
         facts["time"],

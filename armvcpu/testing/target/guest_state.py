@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from armvcpu.arch.registers import by_name
-from armvcpu.errors import UsageError
 from armvcpu.machine.machine import Machine
 from armvcpu.testing.target.memory_view import GuestValue
 from armvcpu.testing.target.watch import Watch
@@ -21,27 +19,15 @@ class GuestState(Machine):
         return GuestValue(self, address)
 
     def register(self, name: str) -> int:
-        """x0 to x30, sp, pc, pstate, or a system register by its Arm name, 64 bits."""
-        state = self.vcpu.state
-        if (index := _gpr_index(name)) is not None:
-            return state.frame[index]
-        if name in {"sp", "pc", "pstate"}:
-            return {"sp": state.frame[31], "pc": state.pc, "pstate": state.pstate}[name]
-        row = by_name.get(name.upper())
-        if row is None:
-            raise UsageError(f"no register {name!r}: x0 to x30, sp, pc, pstate, or a system register's Arm name")
-        return self.engine.registers.read(row.encoding)
+        """X0 to X30, SP, PC, PSTATE, V0 to V31 and their parts (W0, Q0, D0, S0), or a system register by its Arm name.
+
+        Names are in any case. UsageError where this CPU has no such register.
+        """
+        return self.vcpu.registers[name]
 
     def set_register(self, name: str, value: int) -> None:
-        """Write x0 to x30, pc, or a system register."""
-        if (index := _gpr_index(name)) is not None:
-            self.vcpu.state.set_gpr(index, value)
-        elif name == "pc":
-            self.vcpu.state.set_pc(value)
-        elif name.upper() in by_name:
-            self.engine.registers.write(by_name[name.upper()].encoding, value)
-        else:
-            raise UsageError(f"no register {name!r} that can be written: x0 to x30, pc, or a system register")
+        """Write one; UsageError, with nothing changed, where it can't be written or the value does not fit."""
+        self.vcpu.registers[name] = value
 
     def watch(self, where: str | int, size: int = 0, *, read: bool = True, write: bool = True) -> Watch:
         """Keep the guest's accesses to `size` bytes at a symbol or address, until the watch is closed.
@@ -53,8 +39,3 @@ class GuestState(Machine):
         if isinstance(where, str) and not size:
             size = self.symbols.size(where)
         return Watch(self, address, max(size, 1), read=read, write=write)
-
-
-def _gpr_index(name: str) -> int | None:
-    """The number of x0 to x30, None for any other name."""
-    return int(name[1:]) if name[:1] == "x" and name[1:].isdecimal() and int(name[1:]) < 31 else None

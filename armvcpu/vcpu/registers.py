@@ -1,0 +1,188 @@
+"""The registers of one vCPU by their Arm names: what a script, a debugger and a snapshot read and write.
+
+    vcpu.registers["x0"] = 1; vcpu.registers["TTBR0_EL1"]; vcpu.registers["q3"]
+    for register in vcpu.registers: print(register.name, register.bits, register.is_writable)
+
+There is one row for each: X0 to X30, PC, PSTATE and V0 to V31 here, the system registers in `arch/registers.py`. Who
+answers for a system register when the guest reads it answers here too: the vCPU's own table (`sysreg.py`), else the
+engine. A vCPU that is not bound has the same registers; before its first binding they hold what was written to them.
+
+`save` and `load` are about the rows that *keep* something of the guest's, and together are all that a CPU goes on from:
+
+- What shows other registers is left out: fields of PSTATE, TVAL, the EL12 aliases.
+- What another part of the machine keeps is left to that: timers, Performance Monitors, ICC_* and ICH_*.
+- EL2's and EL3's registers are the hypervisor's configuration, and stay as they are in the vCPU that is loaded. So does
+  HCR_EL2.VI, a virtual interrupt that is pending: its level is the virtual interface's, and shown again at `bind`.
+- AArch32's registers (SPSR_abt, DACR32_EL2, ...) mean nothing to a guest that can't leave AArch64 state.
+- The local exclusive monitor is no register. It could be dropped, since it may be cleared at any time (DDI 0487
+  B2.12.1), but then STXR would fail once where it had not. So it is kept beside them, as `CpuState.exclusive`.
+"""
+
+from __future__ import annotations
+
+from armvcpu.arch.pstate import uses_spx
+from armvcpu.arch.registers import (
+    NATIVE,
+    RO,
+    SYSREGS,
+    WO,
+    Access,
+    Encoding,
+    SysReg,
+    by_encoding,
+    encoding_of,
+    register_name,
+)
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import UsageError
+from armvcpu.vcpu.register_rows import (
+    MPIDR,
+    STACK_POINTERS,
+    Register,
+    check_pstate,
+    check_width,
+    general_registers,
+    names,
+    read_pstate,
+    system_access,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from armvcpu.engine.api import RegisterRows
+    from armvcpu.vcpu.vcpu_life import VCpuLife
+
+
+class Registers:
+    """All of one vCPU. A name is an Arm name, or `sp`, `lr`, `fp`, W0, Q0, D0, S0 and so on, in any case."""
+
+    def __init__(self, vcpu: VCpuLife) -> None:
+        self._vcpu = vcpu
+        self._early: dict[str, int] = {}
+        """By name: what was written before there was a state, and neither of the vCPU's windows holds."""
+        self._kept: tuple[RegisterRows, list[Register]] | None = None
+
+    def __getitem__(self, name: str) -> int:
+        """The value; UsageError where there is no such register."""
+        register, bits = self._find(name)
+        return register.read(self) & (1 << bits) - 1
+
+    def __setitem__(self, name: str, value: int) -> None:
+        """Write it, zero-extended; UsageError, with nothing changed, where that can't be or the value does not fit."""
+        register, bits = self._find(name)
+        if not register.is_writable:
+            raise UsageError(f"{register.name} can't be written")
+        check_width(name, bits, value)
+        if register.name == "PSTATE":
+            check_pstate(value)
+        register.write(self, value)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self._find(str(name))
+        except UsageError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[Register]:
+        """Every register that has a row, the general ones first."""
+        yield from general_registers()
+        for row in SYSREGS:
+            if self._access(row.encoding, row) & RO:
+                yield self._of(row.encoding, row)
+
+    def kept(self) -> list[Register]:
+        """Those that `save` gives."""
+        rows = self._vcpu.sysregs.rows  # another object after each change of who answers
+        if self._kept is None or self._kept[0] is not rows:
+            self._kept = rows, [register for register in self if register.is_kept]
+        return self._kept[1]
+
+    def save(self) -> dict[str, int]:
+        """By name: all that the vCPU goes on from."""
+        with self._vcpu.system_registers.loaded():
+            return {register.name: register.read(self) for register in self.kept()}
+
+    def check(self, values: Mapping[str, object]) -> None:
+        """UsageError where `values` is nothing that `save` gives: a name, a type, a width, a value that can't be."""
+        widths = {register.name: register.bits for register in self.kept()}
+        if different := values.keys() ^ widths.keys():
+            name = min(different)
+            raise UsageError(f"there is no register {name!r}" if name in values else f"{name} is missing")
+        for name, value in values.items():
+            check_width(name, widths[name], value)
+        check_pstate(values["PSTATE"])
+
+    def load(self, values: Mapping[str, int]) -> None:
+        """Go on from what `save` gave, everything else as after reset, but for EL2's configuration."""
+        vcpu, system = self._vcpu, self._vcpu.system_registers
+        with system.loaded() as engine:
+            configuration = system.configuration()
+            engine.reset_state(vcpu.state)
+            for encoding, value in configuration:
+                engine.registers.write(encoding, value)
+            for register in self.kept():  # PSTATE before the stack pointers, which it selects
+                register.write(self, values[register.name])
+
+    def configure(self) -> None:
+        """The vCPU has its state, and is bound: write what was written before."""
+        early, self._early = self._early, {}
+        for name, value in early.items():
+            self[name] = value
+
+    # --- one by its name --------------------------------------------------------------------------------------
+
+    def _find(self, name: str) -> tuple[Register, int]:
+        """The register of a name, and how many of its bits the name is about."""
+        upper = name.upper()
+        if (general := names().get(upper)) is not None:
+            return general
+        if upper == "SP":
+            upper = f"SP_EL{1 if uses_spx(read_pstate(self)) else 0}"
+        encoding = encoding_of(upper)
+        row = None if encoding is None else by_encoding.get(encoding)
+        if encoding is None or not (access := self._access(encoding, row)):
+            raise UsageError(f"this CPU has no register {name!r}: X0 to X30, SP, PC, PSTATE, V0 to V31, or an Arm name")
+        if not access & RO:
+            raise UsageError(f"{register_name(encoding)} holds nothing: what the guest does with it is an action")
+        return self._of(encoding, row), 64
+
+    def _access(self, encoding: int, row: SysReg | None) -> Access:
+        """Can it be read and written from here? Neither where the vCPU has none, and not read where that acts."""
+        table = self._vcpu.sysregs
+        reads, writes = encoding in table.readers, encoding in table.writers
+        if row is not None and row.acts:
+            return WO if reads else Access(0)
+        if reads or writes:
+            return (RO if reads else Access(0)) | (WO if writes else Access(0))
+        if encoding == MPIDR:
+            return RO
+        if row is None or row.home is not NATIVE or row.is_alias or encoding in table.undefined:
+            return Access(0)
+        return row.access | (WO if row.is_settable else Access(0))
+
+    def _of(self, encoding: int, row: SysReg | None) -> Register:
+        table = self._vcpu.sysregs
+        is_writable = bool(self._access(encoding, row) & WO)
+        is_kept = False
+        if row is not None and is_writable and row.home is NATIVE and not row.is_window and not row.pstate:
+            is_guests = Encoding(encoding).Op1 <= 3 or encoding in STACK_POINTERS
+            is_kept = is_guests and (encoding in table.kept or encoding not in table.writers)
+        read, write = system_access(encoding)
+        return Register(register_name(encoding), 64, is_writable, is_kept, read, write)
+
+    # --- what rows read and write -----------------------------------------------------------------------------
+
+    @property
+    def vcpu(self) -> VCpuLife:
+        """Whose they are."""
+        return self._vcpu
+
+    def early(self, name: str, reset: int = 0) -> int:
+        """Before there is a state: what was written, or the value after reset."""
+        return self._early.get(name, reset)
+
+    def set_early(self, name: str, value: int) -> None:
+        """Keep it until there is a state."""
+        self._early[name] = value
