@@ -9,7 +9,6 @@ import pytest
 
 from armvcpu.arch.idregs import model, presented
 from armvcpu.arch.registers import by_name
-from armvcpu.debug.crash import crash_report
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 from armvcpu.machine.outcome import Ending, Outcome
@@ -177,7 +176,7 @@ def test_crash_ends_in_a_report_that_names_the_functions():
     """A call through a null pointer without vectors: the exception in words, and who called whom."""
     with Machine(GUESTS / "crash.elf") as machine:
         outcome = machine.run(timeout=TIMEOUT)
-        report = crash_report(machine, outcome.reason)
+        report = machine.crash_report(outcome.reason)
     assert (outcome.ending, outcome.status) == (Ending.CRASHED, 3)
     names = [frame.symbol.partition("+")[0] for frame in report.backtrace]
     assert names == ["", "call_probe", "start_driver", "start_drivers", "main", "_start"]

@@ -40,7 +40,6 @@ from raw_guest import (
     store,
 )  # fmt: skip
 
-from armvcpu.debug.crash import crash_report
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 
@@ -124,7 +123,7 @@ def test_crash_ends_with_a_reason_and_a_report(boot, data, reason):
     machine = boot(data)
     outcome = machine.run(timeout=20)
     assert (outcome.status, reason in outcome.reason) == (3, True), outcome
-    report = crash_report(machine, outcome.reason)
+    report = machine.crash_report(outcome.reason)
     assert reason in report.render()
     assert report.as_dict()["pc"] == f"{machine.vcpu.state.pc:#x}"
 

@@ -85,12 +85,9 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
     from armvcpu.machine.console.output import BufferedOutput  # noqa: PLC0415
     from armvcpu.machine.outcome import Ending  # noqa: PLC0415
 
-    crash = None
-    if outcome.ending is Ending.CRASHED:
-        from armvcpu.debug.crash import crash_report  # noqa: PLC0415
-
-        crash = crash_report(machine, outcome.reason)
-        _print_error("\n" + crash.render())
+    crashed = outcome.ending is Ending.CRASHED
+    if crashed:
+        _print_error("\n" + outcome.report)
     elif outcome.ending is Ending.LIMIT and outcome.status != 128 + signal.SIGPIPE:  # `| head` is no mishap
         pc = machine.vcpu.state.pc
         name = machine.symbols.format(pc)
@@ -104,7 +101,7 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
             "reason": outcome.reason,
             "pc": f"{machine.vcpu.state.pc:#x}",
             "instructions": machine.instructions,
-            "crash": None if crash is None else crash.as_dict(),
+            "crash": machine.crash_report(outcome.reason).as_dict() if crashed else None,
         }
         assert isinstance(machine.console, BufferedOutput)
         _print_last(("" if machine.console.is_at_line_start else "\n") + json.dumps(facts))

@@ -168,9 +168,6 @@ def build_report(
     code_at, address = _where_code_is(state, system_registers["ELR_EL1"], read_memory)
     # x29 and x30 are those of the code the exception came from, so the walk starts there.
     start = address if code_at == "ELR_EL1" else state.pc
-    callers = backtrace(start, state.gpr(29), state.gpr(30), read_memory, symbols)[1:]
-    frames = [_frame(pc, symbols) for pc in ([state.pc] if start == state.pc else [state.pc, start])]
-    frames += (_frame(pc, symbols, is_return=True) for pc in callers)
     return CrashReport(
         reason=reason,
         vcpu_id=vcpu_id,
@@ -182,11 +179,21 @@ def build_report(
         system_registers=system_registers,
         code_at=code_at,
         code=list(_code(address, read_memory)) if code_at else [],
-        backtrace=frames,
+        backtrace=frames(state, read_memory, symbols, start),
         last_exits=list(last_exits),
         hint=hint(state, esr, system_registers, read_memory),
         instructions=instructions,
     )
+
+
+def frames(
+    state: CpuState, read: Callable[[int, int], bytes | None], symbols: Symbols, start: int | None = None
+) -> list[Frame]:
+    """The PC and those who called it, innermost first; `start` is where the chain begins, if not at PC."""
+    start = state.pc if start is None else start
+    callers = backtrace(start, state.gpr(29), state.gpr(30), read, symbols)[1:]
+    found = [_frame(pc, symbols) for pc in ([state.pc] if start == state.pc else [state.pc, start])]
+    return found + [_frame(pc, symbols, is_return=True) for pc in callers]
 
 
 def _where_code_is(state: CpuState, elr: int, read: Callable[[int, int], bytes | None]) -> tuple[str, int]:

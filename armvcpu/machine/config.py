@@ -13,9 +13,8 @@ from armvcpu.machine.option import OptionsType, check_names, option
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option_types import MachineOptions
-
-PathLike = str | os.PathLike[str]
 
 MIB = 1 << 20
 MAX_CPUS = {2: 8, 3: 32}

@@ -64,15 +64,20 @@ class Handlers:
 
         self._bus.add(base, size, read_now, write_now)
 
-    def on_symbol(self, name: str) -> Callable[[F], F]:
-        """Code at a symbol."""
-        address = self.symbols.address(name)
+    def on_address(self, address: int) -> Callable[[F], F]:
+        """Code at an address."""
+        if address % 4 or not 0 <= address < 1 << 64:
+            raise UsageError(f"{address:#x} is no address of an instruction: a multiple of 4")
 
         def add(function: F) -> F:
             self._engine.listen.on_code(address, address, lambda _pc: function(self._turns.cpu.vcpu))
             return function
 
         return add
+
+    def on_symbol(self, name: str) -> Callable[[F], F]:
+        """Code at a symbol."""
+        return self.on_address(self.symbols.address(name))
 
     @property
     def symbols(self) -> Symbols:

@@ -19,6 +19,9 @@ LONGEST = 1e9
 """Seconds that may be waited for: more than thirty years, and less than what the host's calls can't take."""
 
 
+PathLike = str | os.PathLike[str]
+
+
 class Kind(Row):
     """A kind of values."""
 

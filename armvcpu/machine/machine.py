@@ -13,7 +13,7 @@ of it goes through `running/run_loop.py`.
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
-from armvcpu.errors import StateError
+from armvcpu.errors import StateError, UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.handlers import Handlers
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Unpack
 
+    from armvcpu.debug.report import CrashReport, Frame
+    from armvcpu.devices.device import Device
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.machine.boot.loader import BootPlan
     from armvcpu.machine.boot.symbols import Symbols
-    from armvcpu.machine.config import PathLike
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.handlers import F
+    from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option_types import MachineOptions
     from armvcpu.machine.running.cpu import Cpu
     from armvcpu.machine.snapshots.snapshot import Snapshot
@@ -78,6 +80,7 @@ class Machine:
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
             (parts.guards, parts.self_debug),
         )  # fmt: skip
+        self._has_run = False
         try:
             self._begin()
         except BaseException:  # else files, programs and the engine would live as long as the traceback
@@ -114,7 +117,27 @@ class Machine:
 
     def run(self, timeout: float | None = None, max_instructions: int = 0) -> Outcome:
         """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`."""
-        return self._loop.run(timeout, max_instructions)
+        self._has_run = True
+        outcome = self._loop.run(timeout, max_instructions)
+        if outcome.ending is Ending.CRASHED:
+            outcome = outcome.replace(report=self.crash_report(outcome.reason).render())
+        return outcome
+
+    def call(self, function: str | int, *arguments: int, timeout: float = 10.0) -> int:
+        """Call a function of the guest's by its symbol or virtual address, between two runs; what it returned in x0.
+
+        Arguments are integers and addresses, at most eight; a negative one is passed as 64 bits. The CPU that is loaded
+        runs it on the guest's own stack, and has its registers back after: what the function did to memory stays.
+
+        Raises:
+            UsageError: there is no such symbol, an argument can't be passed, or the guest is not in RAM.
+            GuestCrash: it did not return within `timeout` seconds; the guest is where it got to.
+        """
+        from armvcpu.machine.running.call import GuestCall  # noqa: PLC0415  for a fast start
+
+        address = self.symbols.address(function) if isinstance(function, str) else function
+        calls = GuestCall(self.parts.turns, self.memory, self.run, self.end)
+        return calls.call(address, arguments, timeout)
 
     def step(self) -> Outcome | None:
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
@@ -204,6 +227,18 @@ class Machine:
         """The image's symbols; empty for an image without any."""
         return self.handlers.symbols
 
+    def crash_report(self, reason: str) -> CrashReport:
+        """What a developer wants to know where the guest can go no further; `reason` is one line."""
+        from armvcpu.debug.crash import crash_report  # noqa: PLC0415  for a fast start, as below
+
+        return crash_report(self.vcpu, self.symbols, self.last_exits, self.instructions, reason)
+
+    def backtrace(self) -> list[Frame]:
+        """Where the CPU is and who called whom, innermost first: (PC, symbol), by the chain of frame records."""
+        from armvcpu.debug.report import frames  # noqa: PLC0415
+
+        return frames(self.vcpu.state, self.read_virtual, self.symbols)
+
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes of guest-physical memory; UsageError where there is none."""
         return self.memory.read(address, size)
@@ -267,9 +302,31 @@ class Machine:
         """
         self.handlers.on_mmio(base, size, read, write)
 
+    def on_address(self, address: int) -> Callable[[F], F]:
+        """Call the function with the vCPU each time the guest reaches a virtual address, before it executes."""
+        return self.handlers.on_address(address)
+
     def on_symbol(self, name: str) -> Callable[[F], F]:
         """Call the function with the vCPU each time the guest reaches the symbol `name`, before it executes."""
         return self.handlers.on_symbol(name)
+
+    def add_device(self, device: Device, base: int, spi: int | None = None, name: str | None = None) -> None:
+        """Put a device at a guest-physical address, before the first run: its interrupt line is SPI `spi`.
+
+        It gets its wires, is named in listings and traces after its class unless `name` says otherwise, is in the
+        device tree, is reset with the board, and snapshots have its state. An image's device tree may move by it.
+
+        Raises:
+            UsageError: the address, the SPI or the name is taken, the address is no multiple of 4096, or there was a
+                run.
+        """
+        if self._has_run:
+            raise UsageError("add_device comes before the first run: a guest looks for devices when it starts")
+        self.bus.check_free(base, device.size)
+        slot = self.board.add(device, base, spi, name)
+        self.bus.attach([slot])
+        self.parts.boot.board_changed()
+        self._power.start_image()
 
     # --- the power key ----------------------------------------------------------------------------------------
 

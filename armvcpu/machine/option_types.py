@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
-    from armvcpu.machine.config import PathLike
+    from armvcpu.machine.kinds import PathLike
 
 
 class TargetOptions(TypedDict, total=False):

@@ -19,11 +19,13 @@ class Ending(Enum):
 
 
 class Outcome(Row):
-    """How a run ended: the kind, one line of reason, the exit status, what a semihosting exit said."""
+    """How a run ended: the kind, one line of reason, the exit status, and of a crash the report."""
 
     ending: Ending
     reason: str
     status: int
+    report: str = ""
+    """What a developer wants to know of a crash, in some 40 lines; empty for every other end."""
 
     @classmethod
     def of(cls, ending: Ending, reason: str, status: int | None = None) -> Outcome:

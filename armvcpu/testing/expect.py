@@ -100,6 +100,14 @@ class Conversation(SpawnBase):  # type: ignore[misc]
         """How the guest ended, once it has."""
         self.linesep = "\r"
 
+    def start_over(self) -> None:
+        """What has been said is past: the guest has returned to another state, in which it has not ended."""
+        self.outcome = None
+        self.before = self.after = self.match = None
+        self.buffer = ""
+        self._before = self.buffer_type()
+        self._decoder.reset()
+
     # --- pexpect's transport
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:

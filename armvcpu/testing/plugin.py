@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.config import MachineConfig, PathLike
-from armvcpu.machine.kinds import parse_seconds
+from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.kinds import PathLike, parse_seconds
 from armvcpu.machine.option import check_names
 
 if TYPE_CHECKING:

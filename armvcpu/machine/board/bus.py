@@ -70,12 +70,9 @@ class Bus:
         Raises:
             UsageError: base or size is no multiple of 4096 bytes, or the range is taken.
         """
-        if base % PAGE or size % PAGE or size <= 0:
+        if size % PAGE:
             raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
-        if any(base < w.base + w.size and w.base < base + size for w in self.windows):
-            raise UsageError(f"device at {base:#x} of {size:#x} bytes overlaps another one")
-        if io:
-            self._space.check_free(base, size)
+        self.check_free(base, size, io=io)
         if self._watch is not None:
             read, write = _watched(self._watch, base, read, write)
         window = Window(base, size, read, write, io)
@@ -84,6 +81,16 @@ class Bus:
             self.map(window)
             if self._watch is None:
                 self._show_first(window)
+
+    def check_free(self, base: int, size: int, *, io: bool = True) -> None:
+        """UsageError unless a device of that size, in whole pages, may come there."""
+        if base % PAGE or size <= 0:
+            raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
+        size = -(-size // PAGE) * PAGE
+        if any(base < w.base + w.size and w.base < base + size for w in self.windows):
+            raise UsageError(f"device at {base:#x} of {size:#x} bytes overlaps another one")
+        if io:
+            self._space.check_free(base, size)
 
     def reveal(self, address: int) -> bool:
         """After a stage-2 fault: was it the first access of a device, which the guest reaches from now on?"""

@@ -18,7 +18,7 @@ from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
-    from armvcpu.machine.config import PathLike
+    from armvcpu.machine.kinds import PathLike
     from armvcpu.vcpu.addrspace import AddressSpace
 
 ROM = MappingFlags.READ | MappingFlags.EXECUTE

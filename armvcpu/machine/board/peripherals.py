@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from armvcpu.devices.virtio.disk import DiskImage
     from armvcpu.devices.virtio.stream import StreamBackend
     from armvcpu.machine.board.network import Network
-    from armvcpu.machine.config import MachineConfig, PathLike
+    from armvcpu.machine.config import MachineConfig
+    from armvcpu.machine.kinds import PathLike
 
 READ_ONLY = ",ro"
 

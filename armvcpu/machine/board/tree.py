@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from armvcpu.arch.psci import psci_by_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref
+from armvcpu.devices.dtnode import IRQ_TYPE_LEVEL_HIGH, DtNode, DtValue, Ref, reg_cells, spi_cells
 from armvcpu.devices.gic.gicv3 import Gicv3
 from armvcpu.machine.board.devicetree import DeviceTree
 
 if TYPE_CHECKING:
-    from armvcpu.machine.board.virt import Board
+    from armvcpu.machine.board.virt import Board, Slot
 
 TIMER_PPIS, PMU_PPI, GIC_PPI = (13, 14, 11, 10), 7, 1
 """PPI numbers start at INTID 16; GIC_PPI is the first cell of their interrupt specifiers (binding `arm,gic-v3`)."""
@@ -20,6 +20,8 @@ _TREES: dict[tuple[int, type, str], DeviceTree] = {}
 
 def board_tree(board: Board) -> DeviceTree:
     """The tree of a board, one object for all boards like it; memory and boot arguments come with the image."""
+    if board.added:
+        return _make_tree(board)
     kind = (len(board.mpidrs), type(board.gic), board.cpu_compatible)
     tree = _TREES.get(kind)
     if tree is None:
@@ -28,8 +30,7 @@ def board_tree(board: Board) -> DeviceTree:
 
 
 def _make_tree(board: Board) -> DeviceTree:
-    nodes = (slot.device.dt_node(slot.base, slot.spis) for slot in board.slots)
-    devices = tuple(node for node in nodes if node is not None)
+    devices = tuple(node for slot in board.slots if (node := _node(slot, is_added=slot in board.added)) is not None)
     uart = next(slot for slot in board.slots if slot.device is board.uart)
     props: dict[str, DtValue] = {
         "compatible": "linux,dummy-virt",
@@ -41,6 +42,17 @@ def _make_tree(board: Board) -> DeviceTree:
     chosen = DtNode("chosen", {"stdout-path": f"/pl011@{uart.base:x}"})
     own = (chosen, _cpus(board), _psci(), _timer(board), _pmu(board), _clock())
     return DeviceTree(DtNode("", props, (*own, *devices, board.gpio.keys_node())))
+
+
+def _node(slot: Slot, *, is_added: bool) -> DtNode | None:
+    """What a device says of itself; of one that a user has added and that says nothing, where it is."""
+    node = slot.device.dt_node(slot.base, slot.spis)
+    if node is not None or not is_added:
+        return node
+    props: dict[str, DtValue] = {"compatible": f"armvcpu,{slot.name}", "reg": reg_cells((slot.base, slot.size))}
+    if slot.spis:
+        props["interrupts"] = spi_cells(slot.spis)
+    return DtNode(f"{slot.name}@{slot.base:x}", props)
 
 
 def _cpus(board: Board) -> DtNode:

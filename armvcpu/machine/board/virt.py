@@ -37,6 +37,7 @@ from armvcpu.devices.pl061 import Pl061
 from armvcpu.devices.stream import Stream
 from armvcpu.devices.virtio.mmio import VirtioMmio
 from armvcpu.devices.wires import StoppedClock, Wires, unconnected
+from armvcpu.errors import UsageError
 from armvcpu.machine.board.interrupts import Lines
 from armvcpu.machine.board.memory_map import MemoryMap, Region
 from armvcpu.machine.board.tree import board_tree
@@ -89,16 +90,36 @@ class Slot(Row):
 class Board(Row):
     """The slots of one machine, its RAM and its CPUs."""
 
-    slots: tuple[Slot, ...]
+    slots: list[Slot]
     ram_size: int
+    wiring: Wiring
     gic: Gicv2 | Gicv3
     uart: Pl011
     rtc: Pl031
     gpio: Pl061
     flash: tuple[Flash, Flash]
     fw_cfg: FwCfg
-    cpu_compatible: str = "arm,cortex-a72"
-    mpidrs: Sequence[int] = (0,)
+    cpu_compatible: str
+    mpidrs: Sequence[int]
+    added: list[Slot]
+    """Those of the slots that a user has added."""
+
+    def add(self, device: Device, base: int, spi: int | None = None, name: str | None = None) -> Slot:
+        """Put one more device on the board, connected to its wires; its slot, named after its class by default.
+
+        Raises:
+            UsageError: there is no such SPI, or the name or the SPI is another device's.
+        """
+        name = type(device).__name__.lower() if name is None else name
+        if any(slot.name == name for slot in self.slots):
+            raise UsageError(f"there is a device {name!r} already: give another name")
+        if spi is not None and (taken := next((slot for slot in self.slots if spi in slot.spis), None)):
+            raise UsageError(f"SPI {spi} is that of {taken.name}: give another one")
+        device.connect(self.wiring.wires(self.gic, spi))
+        slot = Slot(name, base, device, () if spi is None else (spi,))
+        self.slots.append(slot)
+        self.added.append(slot)
+        return slot
 
     def find(self, address: int) -> Slot | None:
         """The slot that decodes an address."""
@@ -167,7 +188,7 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     msi = Ref("v2m") if wiring.gic == 2 else None
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
-    return Board(tuple(slots), ram_size, gic, uart, rtc, gpio, flash, fw_cfg, compatible, mpidrs)
+    return Board(slots, ram_size, wiring, gic, uart, rtc, gpio, flash, fw_cfg, compatible, mpidrs, [])
 
 
 def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:

@@ -22,8 +22,8 @@ from armvcpu.machine.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
     from armvcpu.machine.board.clock import Clock
-    from armvcpu.machine.config import PathLike
     from armvcpu.machine.console.port import Console
+    from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option import Option
 
 VERSION = 1

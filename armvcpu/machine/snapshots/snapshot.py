@@ -75,6 +75,7 @@ def describe(parts: Parts) -> dict[str, Any]:
         **{each.name.replace("_", "-"): getattr(parts.config, each.name) for each in options if each.is_snapshotted},
         "virtio": [type(device).__name__ for device in parts.peripherals.virtio],
         "disks": [disk.size for disk in parts.peripherals.disks],
+        "devices": [f"{slot.name} at {slot.base:#x}" for slot in parts.board.added],
     }
 
 

@@ -27,7 +27,7 @@ from armvcpu.machine.snapshots.snapshot import CpuSnapshot, Snapshot, check
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from armvcpu.machine.config import PathLike
+    from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.parts import Parts
 
 MAGIC = b"armvcpu snapshot"

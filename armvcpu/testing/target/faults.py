@@ -10,13 +10,14 @@ from armvcpu.devices.virtio.block import REQUEST, VirtioBlock
 from armvcpu.errors import UsageError
 from armvcpu.machine.board.memory import PAGE, RWX
 from armvcpu.machine.watching.guards import Guard
-from armvcpu.testing.target.guest_state import GuestState
 from armvcpu.testing.target.places import NotReachedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.devices.gic.state import InterruptBank
+    from armvcpu.machine.machine import Machine
+    from armvcpu.testing.target.guest_state import GuestState
 
 PSTATE_A = 1 << 8
 
@@ -52,34 +53,36 @@ class DiskFailure:
         self.left = 0
 
 
-class Faults(GuestState):
-    """The part of `Target` that injects faults."""
+class Faults:
+    """The faults that are injected into a machine, until they are healed."""
 
-    _healers: list[Callable[[], None]]
+    def __init__(self, machine: Machine, state: GuestState) -> None:
+        self._machine, self._state = machine, state
+        self._healers: list[Callable[[], None]] = []
 
     def inject_serror(self, iss: int = 0, timeout: float = 1.0) -> None:
         """A physical SError (EC 0x2F), taken as soon as PSTATE.A is clear; NotReachedError where it stays set."""
         end = time.monotonic() + timeout
-        while self.vcpu.state.pstate & PSTATE_A:
+        while self._machine.vcpu.state.pstate & PSTATE_A:
             if time.monotonic() > end:
                 raise NotReachedError(f"PSTATE.A has been set for {timeout} s: the SError stays pending")
-            self.run(timeout=0.001)
-        self.vcpu.take_serror(iss)
+            self._machine.run(timeout=0.001)
+        self._machine.vcpu.take_serror(iss)
 
     def flip_register_bit(self, name: str, bit: int) -> None:
         """A fault in a register."""
         if not 0 <= bit < 64:
             raise UsageError(f"flip_register_bit({name!r}, {bit}): a register has the bits 0 to 63")
-        self.set_register(name, self.register(name) ^ 1 << bit)
+        self._state.set_register(name, self._state.register(name) ^ 1 << bit)
 
     def poison(self, address: int) -> Callable[[], None]:
         """Have accesses of a page of RAM end in external aborts, until the function that is returned is called.
 
         The address is virtual where the guest's MMU maps it, else physical.
         """
-        guard = Guard(frozenset({self.physical(address) & -PAGE}), RWX, None)
-        self.parts.guards.add(guard)
-        return self._healed_by(lambda: self.parts.guards.remove(guard))
+        guard = Guard(frozenset({self._machine.physical(address) & -PAGE}), RWX, None)
+        self._machine.parts.guards.add(guard)
+        return self._healed_by(lambda: self._machine.parts.guards.remove(guard))
 
     # --- interrupts
 
@@ -90,15 +93,15 @@ class Faults(GuestState):
         """
         if count < 1:
             raise UsageError(f"lose_interrupt(count={count}): give 1 or more")
-        bank = self.board.gic.line_of(cpu, intid)
+        bank = self._machine.board.gic.line_of(cpu, intid)
         bank.lose(intid, count)
         return self._healed_by(lambda: bank.lose(intid, 0))
 
     def raise_interrupt(self, intid: int, cpu: int = 0) -> None:
         """A spurious interrupt: an SPI, or a CPU's PPI, is pending once, whatever its device says."""
-        bank: InterruptBank = self.board.gic.line_of(cpu, intid)
+        bank: InterruptBank = self._machine.board.gic.line_of(cpu, intid)
         bank.set_pending(1 << intid)
-        self.board.gic.update()
+        self._machine.board.gic.update()
 
     # --- disks
 
@@ -113,7 +116,7 @@ class Faults(GuestState):
         count: int | None = None,
     ) -> DiskFailure:
         """Have requests of a disk fail (VIRTIO_BLK_S_IOERR): those that touch `sectors`, the next `count` of them."""
-        disks = [device for device in self.parts.peripherals.virtio if isinstance(device, VirtioBlock)]
+        disks = [device for device in self._machine.parts.peripherals.virtio if isinstance(device, VirtioBlock)]
         if not 0 <= index < len(disks):
             raise UsageError(f"there is no disk {index}: this machine has {len(disks)}")
         chosen = ((REQUEST.IN, reads), (REQUEST.OUT, writes), (REQUEST.FLUSH, flushes))
@@ -124,7 +127,7 @@ class Faults(GuestState):
 
     def power_cut(self) -> None:
         """The end without any warning: disks keep exactly what the guest has written."""
-        self.close()
+        self._machine.close()
 
     def heal(self) -> None:
         """End every fault that has been injected."""

@@ -11,14 +11,15 @@ from pexpect import EOF, TIMEOUT
 from armvcpu.errors import UsageError
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.target.breakpoints import IMMEDIATE, Breakpoint
-from armvcpu.testing.target.guest_state import GuestState
 from armvcpu.vcpu import exits
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable
 
+    from armvcpu.machine.machine import Machine
     from armvcpu.testing.expect import Conversation
+    from armvcpu.testing.target.guest_state import GuestState
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 REACHED, EXITED = "reached", "made the exit that was waited for"
@@ -29,13 +30,15 @@ class NotReachedError(AssertionError):
     """The guest did not get where it was wanted."""
 
 
-class Places(GuestState):
-    """The part of `Target` that runs the guest to a place."""
+class Places:
+    """Runs a machine to a place; `timeout` is the patience in seconds, unless another is given."""
 
-    talk: Conversation
-    timeout: float
-    _stops: set[int]
-    _awaited: str | None
+    def __init__(self, machine: Machine, state: GuestState, talk: Conversation, timeout: float) -> None:
+        self._machine, self._state, self._talk, self._timeout = machine, state, talk, timeout
+        self._stops: set[int] = set()
+        self._awaited: str | None = None
+        for cpu in machine.cpus:
+            cpu.vcpu.hear_breakpoints(self._on_breakpoint)
 
     def run_until(
         self,
@@ -58,7 +61,7 @@ class Places(GuestState):
         found as `expect_exact` and `expect` find it. `instructions` is how many more are executed, exactly.
         """
         places: list[tuple[object, Callable[[float], None]]] = [
-            (symbol, lambda end: self._run_to(self.symbols.address(str(symbol)), end, str(symbol))),
+            (symbol, lambda end: self._run_to(self._machine.symbols.address(str(symbol)), end, str(symbol))),
             (address, lambda end: self._run_to(address or 0, end, f"{address:#x}")),
             (exit, lambda end: self._run_to_exit(str(exit), end)),
             (read, lambda end: self._run_to_access(read or 0, end, is_read=True)),
@@ -69,7 +72,7 @@ class Places(GuestState):
         given = [run for place, run in places if place is not None]
         if len(given) != 1:
             raise UsageError(f"run_until needs one of {PLACES}")
-        end = time.monotonic() + (self.timeout if timeout is None else timeout)
+        end = time.monotonic() + (self._timeout if timeout is None else timeout)
         for _ in range(count):
             given[0](end)
 
@@ -78,19 +81,19 @@ class Places(GuestState):
 
         All CPUs' count. The machine counts from then on, which costs it a fifth.
         """
-        self.engine.count_instructions()
+        self._machine.engine.count_instructions()
         self.run_until(symbol=start, timeout=timeout)
-        before = self.engine.instructions
+        before = self._machine.engine.instructions
         self.run_until(symbol=end, timeout=timeout)
-        return self.engine.instructions - before - 1  # the BRK that ended it
+        return self._machine.engine.instructions - before - 1  # the BRK that ended it
 
     # --- private ----------------------------------------------------------------------------------------------
 
     def _run_to(self, address: int, end: float, name: str) -> None:
-        if self.vcpu.state.pc == address and (outcome := self.step()) is not None:
+        if self._machine.vcpu.state.pc == address and (outcome := self._machine.step()) is not None:
             self._arrive(outcome, Ending.STOPPED, REACHED, name)
         with ExitStack() as stack:
-            stack.enter_context(Breakpoint(self, address))
+            stack.enter_context(Breakpoint(self._machine, address))
             self._stops.add(address)
             stack.callback(self._stops.discard, address)
             self._run_to_end(end, Ending.STOPPED, REACHED, name)
@@ -106,8 +109,8 @@ class Places(GuestState):
 
     def _run_to_access(self, where: str | int, end: float, *, is_read: bool) -> None:
         what = f"a {'read' if is_read else 'write'} of {where if isinstance(where, str) else hex(where)}"
-        with self.watch(where, read=is_read, write=not is_read) as watch:
-            watch.on_access = lambda _access: self.end(Outcome.of(Ending.STOPPED, REACHED))
+        with self._state.watch(where, read=is_read, write=not is_read) as watch:
+            watch.on_access = lambda _access: self._machine.end(Outcome.of(Ending.STOPPED, REACHED))
             self._run_to_end(end, Ending.STOPPED, REACHED, what)
 
     def _run_to_text(self, pattern: str | re.Pattern[str], end: float) -> None:
@@ -115,41 +118,41 @@ class Places(GuestState):
         is_text = isinstance(pattern, str)
         try:
             if is_text:
-                self.talk.expect_exact(pattern, timeout=left)
+                self._talk.expect_exact(pattern, timeout=left)
             else:
-                self.talk.expect(pattern, timeout=left)
+                self._talk.expect(pattern, timeout=left)
         except (EOF, TIMEOUT) as why:
-            reason = "time-out" if isinstance(why, TIMEOUT) or self.talk.outcome is None else self.talk.outcome.reason
+            reason = "time-out" if isinstance(why, TIMEOUT) or self._talk.outcome is None else self._talk.outcome.reason
             shown = repr(pattern if isinstance(pattern, str) else pattern.pattern)
-            raise NotReachedError(f"{shown} was not reached: {reason}\n{self.talk}") from None
+            raise NotReachedError(f"{shown} was not reached: {reason}\n{self._talk}") from None
 
     def _run_on(self, instructions: int, end: float) -> None:
         if instructions < 1:
             raise UsageError(f"run_until(instructions={instructions}): give 1 or more")
-        self.engine.count_instructions()
-        last = self.engine.instructions + instructions
-        outcome = self.run(timeout=max(0.001, end - time.monotonic()), max_instructions=instructions)
-        if outcome.ending is not Ending.LIMIT or self.engine.instructions != last:
+        self._machine.engine.count_instructions()
+        last = self._machine.engine.instructions + instructions
+        outcome = self._machine.run(timeout=max(0.001, end - time.monotonic()), max_instructions=instructions)
+        if outcome.ending is not Ending.LIMIT or self._machine.engine.instructions != last:
             self._arrive(outcome, None, "", f"the end of {instructions} instructions")
 
     def _run_to_end(self, end: float, ending: Ending, reason: str, name: str) -> None:
-        self._arrive(self.run(timeout=max(0.001, end - time.monotonic())), ending, reason, name)
+        self._arrive(self._machine.run(timeout=max(0.001, end - time.monotonic())), ending, reason, name)
 
     def _arrive(self, outcome: Outcome, ending: Ending | None, reason: str, name: str) -> None:
         """NotReachedError unless the run has ended so."""
         if (outcome.ending, outcome.reason) == (ending, reason):
             return
         if outcome.ending is not Ending.LIMIT:
-            self.talk.outcome = outcome
-        raise NotReachedError(f"{name} was not reached: {outcome.reason}\n{self.talk}")
+            self._talk.outcome = outcome
+        raise NotReachedError(f"{name} was not reached: {outcome.reason}\n{self._talk}")
 
     def _on_breakpoint(self, vcpu: Aarch64VCpu, immediate: int) -> bool:
         if immediate != IMMEDIATE or vcpu.state.pc not in self._stops:
             return False
-        self.end(Outcome.of(Ending.STOPPED, REACHED))
-        self.engine.leave()
+        self._machine.end(Outcome.of(Ending.STOPPED, REACHED))
         return True
 
-    def _hear_exit(self, reason: exits.Exit) -> None:
+    def on_exit(self, reason: exits.Exit) -> None:
+        """An exit has been made: is it the one that is waited for?"""
         if self._awaited == type(reason).__name__:
-            self.quit(EXITED)
+            self._machine.quit(EXITED)

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.debug.crash import crash_report
 from armvcpu.errors import UsageError
+from armvcpu.machine.machine import Machine
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.expect import TIMER_HZ, Conversation, ExpectConsole
 from armvcpu.testing.target.faults import Faults
+from armvcpu.testing.target.guest_state import GuestState
 from armvcpu.testing.target.places import NotReachedError, Places
 from armvcpu.testing.target.recorder import Access, Call, Recorder, Taken
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from armvcpu.machine.config import PathLike
+    from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option_types import TargetOptions
     from armvcpu.machine.snapshots.snapshot import Snapshot
 
@@ -31,7 +32,7 @@ __all__ = ["NotReachedError", "Target"]
 TIMEOUT = 30.0
 
 
-class Target(Places, Faults):
+class Target(Machine):
     """The machine; `timeout` is the patience of `expect` and `run_until`, seconds, unless they are given another.
 
     `record` keeps exits, calls and exceptions for assertions; a guest pays a few per cent for it. Where it is the name
@@ -50,20 +51,27 @@ class Target(Places, Faults):
         file = None if isinstance(record, bool) else record
         super().__init__(image, console=self.typed, record=file, **options)
         self.timeout = timeout
-        self._start_talk()
-        self.recorder = Recorder(self.name_of, self._hear_exit)
+        self.talk = talk = Conversation(self, self.typed, timeout)
+        self.expect, self.expect_exact, self.ask = talk.expect, talk.expect_exact, talk.ask
+        self.send, self.sendline, self.sendcontrol = talk.send, talk.sendline, talk.sendcontrol
+
+        state = GuestState(self)
+        self.symbol, self.at, self.watch = state.symbol, state.at, state.watch
+        self.register, self.set_register = state.register, state.set_register
+
+        places = Places(self, state, talk, timeout)
+        self.run_until, self.count_instructions = places.run_until, places.count_instructions
+
+        self._faults = faults = Faults(self, state)
+        self.inject_serror, self.flip_register_bit, self.poison = (
+            faults.inject_serror, faults.flip_register_bit, faults.poison,
+        )  # fmt: skip
+        self.lose_interrupt, self.raise_interrupt = faults.lose_interrupt, faults.raise_interrupt
+        self.fail_disk, self.power_cut, self.heal = faults.fail_disk, faults.power_cut, faults.heal
+
+        self.recorder = Recorder(self.name_of, places.on_exit)
         if record is not False:
             self.observe(self.recorder)
-        self._stops = set()
-        self._awaited = None
-        self._healers = []
-        for cpu in self.cpus:
-            cpu.vcpu.hear_breakpoints(self._on_breakpoint)
-
-    def _start_talk(self) -> None:
-        self.talk = Conversation(self, self.typed, self.timeout)
-        self.expect, self.expect_exact, self.ask = self.talk.expect, self.talk.expect_exact, self.talk.ask
-        self.send, self.sendline, self.sendcontrol = self.talk.send, self.talk.sendline, self.talk.sendcontrol
 
     # --- what the guest says
 
@@ -93,7 +101,7 @@ class Target(Places, Faults):
     def describe_end(self, outcome: Outcome) -> str:
         """How the guest ended, with the crash report where it crashed."""
         if outcome.ending is Ending.CRASHED:
-            return f"{outcome.reason}\n{crash_report(self, outcome.reason).render()}"
+            return f"{outcome.reason}\n{outcome.report}"
         return outcome.reason
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -101,7 +109,7 @@ class Target(Places, Faults):
         self.heal()
         super().restore(snapshot)
         self.typed.new_output()
-        self._start_talk()
+        self.talk.start_over()
 
     # --- what it did
 
