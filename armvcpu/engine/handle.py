@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes as C  # noqa: N812
+from _weakref import ref  # `weakref.finalize` is this with more to import
+from functools import partial
 
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.engine import native
 from armvcpu.engine.library import (
     ARCH_ARM64,
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_open: dict[int, ref[Handle]] = {}
+"""By its uc_engine: every handle that is not closed. One that is dropped is closed when it is collected: callbacks from
+C make each engine a circle of references."""
+
+
 class Handle:
     """An open uc_engine with the MAX model; `attach` makes it the shim's."""
 
@@ -31,6 +38,7 @@ class Handle:
         unicorn.check(unicorn.quick.uc_open(ARCH_ARM64, MODE_ARM, C.byref(pointer)), "uc_open")
         assert pointer.value is not None
         self.uc: int = pointer.value
+        _open[self.uc] = ref(self, partial(_free, unicorn, self.shim, self.uc, 0))
         unicorn.control(self.uc, CTL_CPU_MODEL, C.c_int(CPU_ARM64_MAX))
         unicorn.control(self.uc, CTL_PAGE_SIZE, C.c_uint32(4096))
         unicorn.control(self.uc, CTL_USE_EXITS, C.c_int(1))  # there are none: `until` costs a look at each run's end
@@ -53,6 +61,7 @@ class Handle:
                 f"the installed Unicorn {self.unicorn.version} keeps its CPU in another place than release 2.1.4"
             )
         self.engine = engine
+        _open[self.uc] = ref(self, partial(_free, self.unicorn, self.shim, self.uc, engine))
         words = (C.c_int64 * native.SHARED_WORDS).from_address(engine)
         self.shared = memoryview(words).cast("B").cast("q")
         self.env = self.shim.env(engine)
@@ -66,9 +75,16 @@ class Handle:
     def close(self) -> None:
         """Free the engine and what the shim has of it."""
         self.shared = memoryview(b"")
-        if self.engine:
-            self.shim.detach(self.engine)
-        self.unicorn.quick.uc_close(self.uc)
-        if self.engine:
-            self.shim.free(self.engine)
+        _free(self.unicorn, self.shim, self.uc, self.engine)
         self.engine = 0
+
+
+def _free(unicorn: Any, shim: Any, uc: int, engine: int, _dropped: ref[Handle] | None = None) -> None:
+    """Close a uc_engine, and what the shim has of it, where it has it already."""
+    if _open.pop(uc, None) is None:
+        return
+    if engine:
+        shim.detach(engine)
+    unicorn.quick.uc_close(uc)
+    if engine:
+        shim.free(engine)

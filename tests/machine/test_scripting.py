@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+from typing import TYPE_CHECKING
+
 import pytest
 import raw_guest as raw
 
 from armvcpu import Machine
 from armvcpu.devices.deadline import NEVER
 from armvcpu.devices.device import Device, Register
-from armvcpu.devices.wires import Wires
+from armvcpu.engine import handle
 from armvcpu.errors import GuestCrash, UsageError
 from armvcpu.machine.board.devicetree_reader import parse
 from armvcpu.machine.outcome import Ending
+
+if TYPE_CHECKING:
+    from armvcpu.devices.wires import Wires
 
 HELLO, ECHO, CRASH = (f"guests/bin/{name}.elf" for name in ("hello", "echo", "crash"))
 BASE, SPI = 0x0B00_0000, 100
@@ -194,3 +200,15 @@ def test_the_outcome_of_a_crash_has_its_report():
         assert outcome.report.startswith(f"armvcpu: cpu0 stopped: {outcome.reason}")
     with Machine(HELLO) as machine:
         assert machine.run(timeout=10).report == ""
+
+
+def test_a_machine_that_is_dropped_is_freed():
+    """Without `close`, when Python collects it: engine, memory and all."""
+    gc.collect()
+    before = len(handle._open)
+    machine = Machine(HELLO)
+    assert len(handle._open) == before + 1
+    machine.run(timeout=10)
+    del machine
+    gc.collect()
+    assert len(handle._open) == before
