@@ -118,7 +118,7 @@ class Memory(Protocol):
         ...
 
 
-class Registers(Protocol):
+class SystemRegisters(Protocol):
     """System registers of the loaded state."""
 
     def read(self, encoding: int) -> int:
@@ -188,7 +188,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def registers(self) -> Registers:
+    def registers(self) -> SystemRegisters:
         """Its system registers."""
         ...
 

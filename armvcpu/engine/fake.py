@@ -19,7 +19,7 @@ from armvcpu.arch.vectors import VectorKind, vector_offset
 from armvcpu.engine.api import STORM_LIMIT, LastException, RunEnd
 from armvcpu.engine.fake_memory import FakeMemory
 from armvcpu.engine.fake_parts import FakeCode, FakeListen, FakeRegisters
-from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, LimitReached, MemoryAccess, StopRequested, Trap
+from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, LimitReached, ScriptedAccess, StopRequested, Trap
 from armvcpu.engine.fake_state import FakeStates
 from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState
 from armvcpu.errors import InternalError
@@ -34,7 +34,7 @@ __all__ = [
     "Entry",
     "ExceptionEntry",
     "LimitReached",
-    "MemoryAccess",
+    "ScriptedAccess",
     "ScriptedEngine",
     "StopRequested",
     "Trap",
@@ -94,14 +94,14 @@ class ScriptedEngine:
         self._stopping = False
         return RunEnd.STOPPED
 
-    def _play(self, entry: Trap | AtCode | MemoryAccess | StopRequested) -> None:
+    def _play(self, entry: Trap | AtCode | ScriptedAccess | StopRequested) -> None:
         match entry:
             case Trap():
                 self._deliver(entry)
             case AtCode(pc):
                 self.state.frame[FRAME_PC] = pc
                 self.listen.reach(pc)
-            case MemoryAccess(is_read, address, width, value):
+            case ScriptedAccess(is_read, address, width, value):
                 for handler in self.listen.memory_handlers:
                     handler(is_read, address, width, value)
             case StopRequested():

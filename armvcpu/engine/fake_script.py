@@ -41,7 +41,7 @@ class AtCode:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryAccess:
+class ScriptedAccess:
     """The guest reads, or writes `value`, at a virtual address: the `on_memory` handlers are called."""
 
     is_read: bool
@@ -50,7 +50,7 @@ class MemoryAccess:
     value: int | None = None
 
 
-Entry = Trap | AtCode | MemoryAccess | StopRequested | LimitReached
+Entry = Trap | AtCode | ScriptedAccess | StopRequested | LimitReached
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class CpReg(C.Structure):
         return cls(e.CRn, e.CRm, e.Op0, e.Op1, e.Op2, value)
 
 
-class Registers:
+class SystemRegisters:
     """Those of the CPU that is loaded."""
 
     def __init__(self, handle: Handle, forget_code: Callable[[], None]) -> None:

@@ -113,7 +113,7 @@ class CpuState:
     def set_pstate(self, value: int) -> None:
         """Write PSTATE of AArch64 state; `sp` is then the stack pointer that it selects (DDI 0487 D1.2.2).
 
-        An engine that has the state loaded has to be told (`Registers.write_pstate`): it derives flags from it.
+        An engine that has the state loaded has to be told (`SystemRegisters.write_pstate`): it derives flags from it.
         """
         self.set_sp_el(self._selected, self.frame[FRAME_SP])
         self._put_u32(self._aarch64, 1)

@@ -18,7 +18,7 @@ from armvcpu.engine.library import ERR_FETCH_PROT, HOOK_INTR
 from armvcpu.engine.listen import Listen
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.native import COUNTING, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
-from armvcpu.engine.registers import Registers
+from armvcpu.engine.registers import SystemRegisters
 from armvcpu.engine.state import CpuState, Layout, Views
 from armvcpu.errors import InternalError
 
@@ -45,7 +45,7 @@ class UnicornEngine:
         self._go = self._shim.run
         self.memory, self.code = EngineMemory(handle), Code(handle)
         self.listen = Listen(handle, self.code, self.memory, lambda: self.state)
-        self.registers = Registers(handle, self.code.invalidate)
+        self.registers = SystemRegisters(handle, self.code.invalidate)
         self._on_trap: TrapHandler = _no_handler
         self._on_entry: EntryHandler = _ignore
         handle.attach(

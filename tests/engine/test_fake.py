@@ -6,7 +6,15 @@ import pytest
 
 from armvcpu.arch.registers import by_name
 from armvcpu.engine.api import Engine, RegisterRows, RunEnd
-from armvcpu.engine.fake import AtCode, ExceptionEntry, LimitReached, MemoryAccess, ScriptedEngine, StopRequested, Trap
+from armvcpu.engine.fake import (
+    AtCode,
+    ExceptionEntry,
+    LimitReached,
+    ScriptedAccess,
+    ScriptedEngine,
+    StopRequested,
+    Trap,
+)
 from armvcpu.errors import InternalError
 
 VBAR = by_name["VBAR_EL1"].encoding
@@ -138,7 +146,7 @@ def test_code_handlers_are_called_where_they_were_asked_for():
 
 def test_memory_handlers_are_called_for_accesses():
     """With the arguments that `on_memory` promises."""
-    engine, seen = ScriptedEngine([MemoryAccess(False, 0x10, 4, 7), StopRequested()]), []
+    engine, seen = ScriptedEngine([ScriptedAccess(False, 0x10, 4, 7), StopRequested()]), []
     engine.listen.on_memory(lambda *access: seen.append(access))
     assert (engine.run(), seen) == (RunEnd.STOPPED, [(False, 0x10, 4, 7)])
 

@@ -19,7 +19,8 @@ class EndRequest:
 
     def __init__(self, attention: Attention) -> None:
         self._attention = attention
-        self._by_guest: Outcome | None = None
+        self.wanted: Outcome | None = None
+        """What a handler has asked for in this run."""
         self._by_host: Outcome | None = None
         self.last: Outcome | None = None
         """How the last run ended; None before the first end."""
@@ -28,11 +29,11 @@ class EndRequest:
 
     def begin(self) -> None:
         """A run begins. What a handler asked for in an earlier one is void; what the host asked for ends this one."""
-        self._by_guest = None
+        self.wanted = None
 
     def by_guest(self, outcome: Outcome) -> None:
         """From a handler in the guest's trap, which makes an exit or calls for attention: so the run ends then."""
-        self._by_guest = outcome
+        self.wanted = outcome
 
     def by_host(self, outcome: Outcome) -> None:
         """From any thread, or a signal handler: end the run soon, or the next one where none is at work.
@@ -43,15 +44,10 @@ class EndRequest:
             self._by_host = outcome
         self._attention.call()
 
-    @property
-    def wanted(self) -> Outcome | None:
-        """What a handler has asked for in this run."""
-        return self._by_guest
-
     def take(self) -> Outcome | None:
         """How the run is to end now, if it is; what the host asked for is done with then."""
-        if self._by_guest is not None:
-            return self._by_guest
+        if self.wanted is not None:
+            return self.wanted
         outcome, self._by_host = self._by_host, None
         if outcome is not None:
             self.can_go_on = True

@@ -57,7 +57,7 @@ class OpenFile:
         """Give back what the host holds for it."""
 
 
-class ConsoleInput(OpenFile):
+class TtyInput(OpenFile):
     """`:tt` opened for reading."""
 
     is_tty = True
@@ -79,7 +79,7 @@ class ConsoleInput(OpenFile):
         return bytes(line)
 
 
-class ConsoleOutput(OpenFile):
+class TtyOutput(OpenFile):
     """`:tt` opened for writing (stdout) or appending (stderr): one console shows both."""
 
     is_tty = True
@@ -141,9 +141,9 @@ class FileTable:
     def _new_file(self, path: str, mode: int) -> OpenFile:
         match path:
             case ":tt" if mode in _CONSOLE_INPUT_MODES:
-                return ConsoleInput(self._read_console)
+                return TtyInput(self._read_console)
             case ":tt" if mode in MODES:
-                return ConsoleOutput(self._write_console)
+                return TtyOutput(self._write_console)
             case ":semihosting-features" if mode in _READ_MODES:
                 return FeatureFile()
             case ":semihosting-features":

@@ -38,7 +38,7 @@ class BadGuestAddress(Exception):
     """An address range that the guest gave is not memory."""
 
 
-class GuestMemory(Protocol):
+class CallerMemory(Protocol):
     """The memory that the guest's pointers name. Both raise BadGuestAddress where there is none."""
 
     def read(self, address: int, size: int) -> bytes:
@@ -79,7 +79,7 @@ class Semihosting:
 
     def __init__(
         self,
-        memory: GuestMemory,
+        memory: CallerMemory,
         write_console: Callable[[bytes], None],
         read_console: Callable[[], int | None],
         command_line: str,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _DCZID = by_name["DCZID_EL0"].encoding
 
 
-class Access(Row):
+class GuardedAccess(Row):
     """One that has been made: virtual address and bytes; `value`, little-endian, None where memory can't be read."""
 
     pc: int
@@ -48,7 +48,7 @@ class Guard(Row):
 
     pages: frozenset[int]
     denied: MappingFlags
-    hear: Callable[[Access], None] | None
+    hear: Callable[[GuardedAccess], None] | None
     forbid: Callable[[MemoryAccess], bool] | None = None
     """Asked before an access is made; True where the guest has taken an exception in its place."""
 
@@ -176,19 +176,19 @@ class Guards:
         pc, access, pieces, value = before.pc, before.access, before.pieces, before.value
         heard = []
         if access.reads:
-            heard.append(Access(pc, True, access.address, access.width, value, pieces))
+            heard.append(GuardedAccess(pc, True, access.address, access.width, value, pieces))
         if (
             access.writes
             and (access.status is None or not vcpu.state.gpr(access.status) & 0xFFFF_FFFF)
             and (access.expected is None or access.expected == value)
         ):
-            heard.append(Access(pc, False, access.address, access.width, self._value(access), pieces))
+            heard.append(GuardedAccess(pc, False, access.address, access.width, self._value(access), pieces))
         pages = {address & -PAGE for address, _ in pieces}
         for one in heard:
             self._tell_one(one, [g for g in self._guards if g.pages & pages])
 
     @staticmethod
-    def _tell_one(access: Access, guards: Sequence[Guard]) -> None:
+    def _tell_one(access: GuardedAccess, guards: Sequence[Guard]) -> None:
         kind = MappingFlags.READ if access.is_read else MappingFlags.WRITE
         for guard in guards:
             if guard.hear is not None and kind in guard.denied:

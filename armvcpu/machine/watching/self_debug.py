@@ -18,7 +18,7 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.sysregs_debug import WATCHPOINTS
 from armvcpu.errors import UsageError
 from armvcpu.machine.board.memory import PAGE
-from armvcpu.machine.watching.guards import Access, Guard, Guards
+from armvcpu.machine.watching.guards import Guard, GuardedAccess, Guards
 from armvcpu.vcpu.exits import Nothing
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
@@ -152,7 +152,7 @@ class SelfDebug:
         index: int,
         address: int,
         denied: MappingFlags,
-        hear: Callable[[Access], None],
+        hear: Callable[[GuardedAccess], None],
         forbid: Callable[[MemoryAccess], bool] | None,
     ) -> None:
         page = address & -PAGE
@@ -166,7 +166,7 @@ class SelfDebug:
             return
         self._guards[index][key] = guard
 
-    def _on_table_write(self, index: int, _access: Access) -> None:
+    def _on_table_write(self, index: int, _access: GuardedAccess) -> None:
         self._moved.add(index)
 
     def _reader(self, index: int) -> Callable[[int], int]:

@@ -24,7 +24,7 @@ class Call(NamedTuple):
     result: object
 
 
-class Access(NamedTuple):
+class DeviceAccess(NamedTuple):
     """An access to a device: its name and register, as `pl011.UARTDR`."""
 
     name: str
@@ -52,7 +52,7 @@ class Recorder:
         """How often the guest did "acknowledge" or "end" to an INTID."""
         self.calls: deque[Call] = deque(maxlen=KEPT)
         self.exceptions: deque[Taken] = deque(maxlen=KEPT)
-        self.accesses: deque[Access] = deque(maxlen=KEPT)
+        self.accesses: deque[DeviceAccess] = deque(maxlen=KEPT)
 
     def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
         """Keep it."""
@@ -70,7 +70,7 @@ class Recorder:
 
     def mmio(self, _vcpu_id: int, _state: CpuState, is_read: bool, address: int, width: int, value: int) -> None:
         """Keep it; heard of machines with `exact_mmio` only."""
-        self.accesses.append(Access(self._name_of(address), is_read, address, width, value))
+        self.accesses.append(DeviceAccess(self._name_of(address), is_read, address, width, value))
 
     def irq(self, _vcpu_id: int, _state: CpuState, what: str, intid: int) -> None:
         """Count it."""

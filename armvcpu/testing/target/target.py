@@ -18,7 +18,7 @@ from armvcpu.testing.expect import TIMER_HZ, Conversation, ExpectConsole
 from armvcpu.testing.target.faults import Faults
 from armvcpu.testing.target.guest_state import GuestState
 from armvcpu.testing.target.places import NotReachedError, Places
-from armvcpu.testing.target.recorder import Access, Call, Recorder, Taken
+from armvcpu.testing.target.recorder import Call, DeviceAccess, Recorder, Taken
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -121,7 +121,7 @@ class Target(Machine):
         """The HVCs and SMCs with this function identifier."""
         return [call for call in self.recorder.calls if call.function_id == function_id]
 
-    def mmio(self, device: str) -> list[Access]:
+    def mmio(self, device: str) -> list[DeviceAccess]:
         """The accesses of a device, as `pl011`; of a machine with `exact_mmio`."""
         if not self.config.exact_mmio:
             raise UsageError("device accesses are heard of with exact_mmio=True only, since they cost much")

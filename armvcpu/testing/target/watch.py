@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.machine.machine import Machine
-    from armvcpu.machine.watching.guards import Access
+    from armvcpu.machine.watching.guards import GuardedAccess
 
 
 class Touched(NamedTuple):
@@ -79,7 +79,7 @@ class Watch:
         """The writes."""
         return [access for access in self.accesses if not access.is_read]
 
-    def _hear(self, access: Access) -> None:
+    def _hear(self, access: GuardedAccess) -> None:
         if not any(at < end and start < at + size for at, size in access.pieces for start, end in self._ranges):
             return
         found = self._machine.symbols.find(access.pc)
