@@ -136,10 +136,10 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
 
 def test_a_snapshot_tells_machines_apart_by_these():
     with Machine(HELLO, memory="32M") as machine:
-        facts = describe(machine)
+        facts = describe(machine.parts)
     options = {"memory": 32 << 20, "cpus": 1, "cpu-model": "a72", "gic": 3, "virtio-version": 1, "clock": "host"}
     assert facts == {**facts, **options}
-    assert facts.keys() - options.keys() == {"virtio", "disks", "engine"}
+    assert facts.keys() - options.keys() == {"virtio", "disks", "devices"}
 
 
 def test_suites_have_every_option_but_those_that_say_otherwise(tmp_path):
