@@ -102,8 +102,9 @@ class InterruptBank:
 
     def deactivate(self, intid: int) -> None:
         """Active becomes inactive; active and pending becomes pending."""
-        self.active &= ~(1 << intid)
-        self.settle()
+        bit = 1 << intid
+        self.active &= ~bit
+        self.ready |= (self.latched | self.line & ~self.edge) & self.enabled & bit
 
     def set_pending(self, intids: int) -> None:
         """Software sets these pending."""
