@@ -1,23 +1,27 @@
 """What a machine connects a device to: an interrupt line, time, memory.
 
     class Countdown(Device):
-        \"\"\"COUNT interrupts after so many microseconds, until it is written 0.\"\"\"
-
-        COUNT = Register(0x0)
+        COUNT = Register(0x0)                      # microseconds until it interrupts; writing it takes that back
 
         def connect(self, wires: Wires) -> None:
             self.irq, self.clock = wires.irq, wires.clock
             self.deadline = wires.schedule.add(self.expire)
 
+        def reset(self) -> None:
+            super().reset()
+            self.deadline.clear()
+            self.irq(False)
+
         def write_COUNT(self, value: int) -> None:
             self.irq(False)
-            self.deadline.set(self.clock.ns() + value * 1000 if value else NEVER)
+            self.deadline.set(self.clock.ns() + value * 1000)
 
         def expire(self) -> None:
             self.irq(True)
 
 A device takes what it needs in `connect` and nothing else. Whether it has an interrupt, a deadline or DMA is said there
-and nowhere else, so no machine has to know a device by name.
+and nowhere else, so no machine has to know a device by name. A snapshot keeps no wires: a deadline that is to outlast
+it is part of the device's `state()`, as what is left of it by `clock.ns()`, and set again by `load_state`.
 """
 
 from __future__ import annotations

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.devices.gic.gicv3 import Gicv3
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from armvcpu.arch.psci import AffinityState
     from armvcpu.devices.gic.gicv2 import Gicv2
+    from armvcpu.devices.gic.gicv3 import Gicv3
     from armvcpu.machine.board.memory import GuestMemory
     from armvcpu.machine.running.cpu import Cpu
     from armvcpu.vcpu.addrspace import AddressSpace
     from armvcpu.vcpu.vcpu import Aarch64VCpu
-
-ISPENDR, SGI_BASE = 0x200, 0x1_0000
 
 
 class MachineHal:
@@ -37,14 +35,8 @@ class MachineHal:
         """Nothing: the run loop looks after what there is (`RunLoop.attend`)."""
 
     def inject(self, vcpu: Aarch64VCpu, vector: int) -> bool:
-        """Make an interrupt pending, as a write of GICD_ISPENDR or GICR_ISPENDR0 does (IHI 0069 12.9.22)."""
-        gic, bit = self._gic, 1 << vector % 32
-        if vector >= 32:
-            gic.distributor.write(ISPENDR + vector // 32 * 4, 4, bit)
-        elif isinstance(gic, Gicv3):
-            gic.redistributor(vcpu.vcpu_id).write(SGI_BASE + ISPENDR, 4, bit)
-        else:
-            gic.distributor.write(ISPENDR, 4, bit)
+        """Make an interrupt pending, UsageError where the machine has none of that number."""
+        self._gic.pend(vector, vcpu.vcpu_id)
         return True
 
 

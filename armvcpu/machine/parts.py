@@ -15,7 +15,6 @@ from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.deadline import Schedule
 from armvcpu.devices.gic.gicv3 import Gicv3
-from armvcpu.devices.gic.gicv3_icc import READERS, WRITERS
 from armvcpu.devices.stream import Stream
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
 from armvcpu.machine.board.bus import Bus
@@ -144,7 +143,7 @@ def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFac
         self_debug.attach(vcpu)
         psci.register(vcpu.services)
         if isinstance(board.gic, Gicv3):
-            vcpu.sysregs.add_interface(board.gic.interface(index), READERS, WRITERS)
+            vcpu.sysregs.add_all(board.gic.interface(index).registers())
         ppis = [board.gic.ppi_line(index, n) for n in (VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID)]
         time = CpuTime(vcpu, clock, schedule, (ppis[0], ppis[1], ppis[2]))
         turns.add(Cpu(index, vcpu, pcpu, time, lines, turns))

@@ -45,13 +45,16 @@ class ListRegisters:
         self._fill()
 
     def highest_pending(self) -> ListRegister | None:
-        """The most urgent that can be signalled."""
-        return min((entry for entry in self._lrs if entry.pending), key=lambda entry: entry.priority, default=None)
+        """The most urgent that can be signalled: one that is active too waits for its end (4.1)."""
+        signallable = (entry for entry in self._lrs if entry.pending and not entry.active)
+        return min(signallable, key=lambda entry: entry.priority, default=None)
 
-    def acknowledge(self, entry: ListRegister) -> None:
+    def acknowledge(self, intid: int) -> None:
         """From pending to active; an LPI has no active state (4.1)."""
-        entry.pending = False
-        entry.active = entry.intid < FIRST_LPI
+        for entry in self._lrs:
+            if entry.intid == intid:
+                entry.pending = False
+                entry.active = intid < FIRST_LPI
         self._fill()
 
     def deactivate(self, intid: int) -> None:

@@ -8,13 +8,13 @@ timer) and a user's handlers are added to the same table. What is in no table le
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 
 from armvcpu.arch.idregs import absent_registers, presented
 from armvcpu.arch.instructions import IC_IALLU, IC_IALLUIS, IC_IVAU
 from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, Access, by_encoding, by_name
 from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
-from armvcpu.arch.static import TYPE_CHECKING, Protocol, TypeVar
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import (
     BEFORE_NATIVE,
     CONSTANT,
@@ -28,7 +28,7 @@ from armvcpu.engine.api import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from armvcpu.arch.idregs import CpuModel
     from armvcpu.engine.api import RowShape
@@ -42,15 +42,6 @@ Listener = Callable[[int], int]
 NONE = Access(0)
 Observe = Callable[[int, bool, int], None]
 
-
-class CpuInterface(Protocol):
-    """A GICv3 CPU interface."""
-
-    def write(self, encoding: int, value: int) -> bool:
-        """MSR of one of its registers."""
-
-
-Interface = TypeVar("Interface", bound=CpuInterface)
 
 CSSELR_EL1 = by_name["CSSELR_EL1"].encoding
 CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
@@ -152,14 +143,10 @@ class SysRegTable:
                 return CONSTANT, write, self._constants[encoding]
         return read, write, 0
 
-    def add_interface(
-        self, interface: Interface, readers: Mapping[int, Callable[[Interface], int]], writers: Iterable[int]
-    ) -> None:
-        """Answer for the registers of a GICv3 CPU interface, emulated or virtual, that are read and written so."""
-        for encoding, reader in readers.items():
-            self.add(encoding, partial(reader, interface), None)
-        for encoding in writers:
-            self.add(encoding, None, partial(interface.write, encoding))
+    def add_all(self, registers: Iterable[tuple[int, ReadRegister | None, WriteRegister | None]]) -> None:
+        """Answer for a group of registers, as `add` does for each: those of a GICv3 CPU interface, for example."""
+        for encoding, read, write in registers:
+            self.add(encoding, read, write)
 
     def add_physical_timer(self, timer: PhysicalTimer) -> None:
         """Answer for CNTP_* and CNTPCT_EL0 in place of the engine."""
@@ -171,8 +158,7 @@ class SysRegTable:
     def add_pmu(self, pmu: Pmu) -> None:
         """Answer for the Performance Monitors; what of them it does not have is UNDEFINED."""
         self.undefined |= PMU_REGISTERS
-        for encoding, read, write in pmu.registers():
-            self.add(encoding, read, write)
+        self.add_all(pmu.registers())
 
     def is_undefined(self, encoding: int, *, is_read: bool) -> bool:
         """Is the access UNDEFINED by the architecture or the CPU model?"""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.registers import by_name
+from icc_access import IccAccess
+
 from armvcpu.devices.gic.gicv2 import Gicv2
 from armvcpu.devices.gic.gicv3 import Gicv3
 
@@ -47,6 +48,7 @@ class V3:
         self.irq, self.fiq = Lines(len(mpidrs)), Lines(len(mpidrs))
         self.gic = Gicv3(mpidrs, self.irq.lines, self.fiq.lines, spis=spis)
         self.gicd = self.gic.distributor
+        self.registers = [IccAccess(self.gic.interface(cpu).registers()) for cpu in range(len(mpidrs))]
         if ready:
             self.gicd.write(CTLR, 4, 3)
             for cpu in range(len(mpidrs)):
@@ -57,10 +59,10 @@ class V3:
                 self.configure(intid)
 
     def get(self, name: str, cpu: int = 0) -> int | None:
-        return self.gic.interface(cpu).read(by_name[f"ICC_{name}_EL1"].encoding)
+        return self.registers[cpu].get(name)
 
     def set(self, name: str, value: int, cpu: int = 0) -> bool:
-        return self.gic.interface(cpu).write(by_name[f"ICC_{name}_EL1"].encoding, value)
+        return self.registers[cpu].set(name, value)
 
     def configure(self, intid: int, *, priority: int = PRIORITY, group: int = 1, edge: bool | None = None) -> None:
         """Enable an interrupt, of every CPU if it is private."""

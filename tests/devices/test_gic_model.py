@@ -26,7 +26,6 @@ from gic_guest import (
 )
 
 from armvcpu.devices.gic.gicv2 import Gicv2
-from armvcpu.devices.gic.gicv3_icc import READERS, WRITERS
 
 if TYPE_CHECKING:
     from armvcpu.devices.device import Device
@@ -298,9 +297,8 @@ def test_no_system_register_access_raises() -> None:
     """Any value in any ICC_* register; what is read has 64 bits."""
     rng, guest = random.Random(4), V3((0, 1))
     for _ in range(20_000):
-        interface = guest.gic.interface(rng.randrange(2))
+        read, write = rng.choice(list(guest.registers[rng.randrange(2)].rows.values()))
         guest.gic.set_spi(rng.randrange(64), rng.random() < 0.5)
-        interface.write(rng.choice(list(WRITERS)), rng.getrandbits(rng.choice((4, 8, 64))))
-        value = interface.read(rng.choice(list(READERS)))
-        assert value is not None
-        assert 0 <= value < 1 << 64
+        if write is not None:
+            write(rng.getrandbits(rng.choice((4, 8, 64))))
+        assert read is None or 0 <= read() < 1 << 64

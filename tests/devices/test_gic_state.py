@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from armvcpu.devices.gic.state import NOTHING, InterruptBank, InterruptState
+from armvcpu.arch.gic_cpu_interface import INTID_AT, NOTHING, PRIORITY_AT
+from armvcpu.devices.gic.state import InterruptBank, InterruptState
 
 INACTIVE, PENDING, ACTIVE, BOTH = InterruptState
 N = 40
 LEVEL, EDGE = False, True
+
+
+def rank(priority: int, intid: int, group: int = 0) -> int:
+    return priority << PRIORITY_AT | intid << INTID_AT | group
 
 
 @pytest.fixture
@@ -78,15 +83,16 @@ def test_a_bank_ignores_interrupts_of_others(bank: InterruptBank) -> None:
     ("priorities", "highest"),
     [
         ({}, NOTHING),
-        ({33: 0x80}, 0x80 << 10 | 33),
-        ({33: 0x80, 34: 0x78}, 0x78 << 10 | 34),
-        ({34: 0x80, 33: 0x80, 35: 0x80}, 0x80 << 10 | 33),
-        ({34: 0x07, 33: 0x08}, 34),  # the lower three bits do not exist
-        ({63: 0, 32: 0xF8}, 63),
+        ({33: 0x80}, rank(0x80, 33, group=1)),
+        ({33: 0x80, 34: 0x78}, rank(0x78, 34)),
+        ({34: 0x80, 33: 0x80, 35: 0x80}, rank(0x80, 33, group=1)),
+        ({34: 0x07, 33: 0x08}, rank(0, 34)),  # the lower three bits do not exist
+        ({63: 0, 32: 0xF8}, rank(0, 63, group=1)),
     ],
 )
 def test_the_most_urgent_goes_first(bank: InterruptBank, priorities: dict[int, int], highest: int) -> None:
-    """The smallest priority, then the lowest INTID (4.8)."""
+    """The smallest priority, then the lowest INTID, whatever its group (4.8): here those with odd numbers are of 1."""
+    bank.group1 = 0xAAAA_AAAA << 32
     for intid in bank.intids:
         bank.set_priority(intid, priorities.get(intid, 0x10))
     assert bank.highest(sum(1 << intid for intid in priorities)) == highest
@@ -112,7 +118,7 @@ def test_a_snapshot_brings_priorities_back(bank: InterruptBank) -> None:
     other = InterruptBank(range(32, 64))
     other.load_state(bank.state())
     assert other.ready == bank.ready == 0b11 << 40
-    assert other.highest(other.ready) == 0x10 << 10 | 41
+    assert other.highest(other.ready) == rank(0x10, 41)
 
 
 @pytest.mark.parametrize("edge", [LEVEL, EDGE])

@@ -313,3 +313,14 @@ def test_reset_is_that_of_a_new_gic(guest: V2) -> None:
     guest.gic.reset()
     assert guest.gic.state() == V2(2, ready=False).gic.state()
     assert interrupted(guest) == []
+
+
+def test_an_interrupt_can_be_made_pending_without_a_register() -> None:
+    """An SPI, and another CPU's PPI; of SGIs software can't say who sent them (4.3.7)."""
+    guest = V2(2)
+    guest.gic.pend(3)
+    assert (guest.irq[0], guest.irq[1]) == (False, False)
+    guest.gic.pend(27, cpu=1)
+    assert (guest.irq[0], guest.irq[1], guest.on(1).get(IAR)) == (False, True, 27)
+    guest.gic.pend(40)
+    assert (guest.irq[0], guest.on(0).get(IAR)) == (True, 40)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from gic_guest import PRIORITY, V3
 
+from armvcpu.errors import UsageError
+
 SPURIOUS, IDLE = 1023, 0xFF
 
 
@@ -212,3 +214,43 @@ def test_reset_of_a_cpu_keeps_its_pending_interrupts(guest: V3) -> None:
     pend(guest, 40)
     guest.gic.interface(0).reset()
     assert (guest.irq[0], guest.get("PMR"), guest.gicd.read(0x204, 4)) == (False, 0, 1 << 8)
+
+
+def test_an_interrupt_can_be_made_pending_without_a_register(guest: V3) -> None:
+    """An SPI, and a CPU's own, as by GICD_ISPENDR and GICR_ISPENDR0: a level-sensitive one until acknowledged."""
+    for intid in (40, 27, 3):
+        guest.gic.pend(intid)
+        assert (guest.irq[0], guest.get("IAR1")) == (True, intid)
+        guest.set("EOIR1", intid)
+        assert guest.irq[0] is False
+
+
+def test_a_private_interrupt_is_made_pending_for_its_cpu_alone() -> None:
+    """The second one's; the first one's line stays."""
+    guest = V3((0, 1))
+    guest.gic.pend(27, cpu=1)
+    assert (guest.irq[0], guest.irq[1], guest.get("IAR1", cpu=1)) == (False, True, 27)
+
+
+@pytest.mark.parametrize(("intid", "cpu"), [(96, 0), (1023, 0), (-1, 0), (27, 1), (40, -1)])
+def test_what_is_not_there_cannot_be_made_pending(guest: V3, intid: int, cpu: int) -> None:
+    """One line says what there is, and nothing is pending."""
+    with pytest.raises(UsageError, match=r"^there is no (CPU|interrupt) .* this GIC has "):
+        guest.gic.pend(intid, cpu)
+    assert (guest.irq[0], guest.get("HPPIR1")) == (False, SPURIOUS)
+
+
+def test_an_observer_hears_of_acknowledging_and_ending(guest: V3) -> None:
+    """Until there is none any more; spurious reads and ends of nothing are no news."""
+    heard: list[tuple[str, int]] = []
+    guest.gic.interface(0).observe(lambda what, intid: heard.append((what, intid)))
+    guest.get("IAR1")
+    guest.set("EOIR1", 40)
+    guest.gic.pend(40)
+    guest.get("IAR1")
+    guest.set("EOIR1", 40)
+    assert heard == [("acknowledge", 40), ("end", 40)]
+    guest.gic.interface(0).observe(None)
+    guest.gic.pend(40)
+    guest.get("IAR1")
+    assert len(heard) == 2

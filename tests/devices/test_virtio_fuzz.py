@@ -15,7 +15,7 @@ from armvcpu.devices.virtio.console import VirtioConsole
 from armvcpu.devices.virtio.disk import DiskImage
 from armvcpu.devices.virtio.entropy import VirtioEntropy
 from armvcpu.devices.virtio.net import VirtioNet
-from armvcpu.devices.virtio.stream import StreamBackend
+from armvcpu.devices.virtio.socket_backend import SocketBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ def test_rings_and_buffers_over_each_other(disk: DiskImage) -> None:
 def test_a_closed_network_is_no_trouble() -> None:
     """Frames go nowhere when the other side has left."""
     ours, peer = socket.socketpair()
-    backend = StreamBackend(ours)
+    backend = SocketBackend(ours)
     driver = Driver(VirtioNet(backend)).start(sizes=(8, 8))
     peer.close()
     driver.queues[1].add((BASE + 0x1_0000, 100, 0))

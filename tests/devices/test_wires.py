@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
+from typing import Any
+
 import pytest
 
+from armvcpu.devices import wires as wires_module
 from armvcpu.devices.deadline import NEVER, Schedule
 from armvcpu.devices.device import Device, Register, Wires
 from armvcpu.devices.dma import BadAddress, DmaMemory
@@ -44,6 +48,14 @@ class Countdown(Device):
     def expire(self) -> None:
         self.TOTAL += 1
         self.irq(True)
+
+    def state(self) -> dict[str, Any]:
+        left = None if self.deadline.moment == NEVER else self.deadline.moment - self.clock.ns()
+        return {**super().state(), "left": left}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.deadline.set(NEVER if state["left"] is None else self.clock.ns() + state["left"])
 
 
 class Machine:
@@ -94,6 +106,34 @@ def test_a_device_with_an_interrupt_a_deadline_and_memory(late: bool) -> None:
     assert (machine.levels, device.read(COUNT, 4), machine.schedule.next()) == ([False, True], 0, NEVER)
     device.write(STORE, 8, 4)
     assert machine.bytes.hex() == "00000000" + "01000000" + "00" * 8
+
+
+def test_the_example_in_the_documentation_works() -> None:
+    """It interrupts when its time is up, and a reset leaves nothing to come."""
+    example = (wires_module.__doc__ or "").split("\n\n", 1)[1].rsplit("\n\n", 1)[0]
+    names: dict[str, Any] = {"Device": Device, "Register": Register, "Wires": Wires}
+    exec("from __future__ import annotations\n" + dedent(example), names)
+    machine = Machine()
+    device: Device = names["Countdown"]()
+    device.connect(machine.wires)
+    device.write(COUNT, 4, 50)
+    machine.sleep()
+    assert (machine.now, machine.levels) == (51_000, [False, True])
+    device.write(COUNT, 4, 50)
+    device.reset()
+    assert (machine.schedule.next(), machine.levels[-1]) == (NEVER, False)
+
+
+def test_a_deadline_outlasts_a_snapshot() -> None:
+    """What is left of it goes on in another machine, whose time is another."""
+    machine, other = Machine(), Machine()
+    device, restored = Countdown(machine.wires), Countdown(other.wires)
+    device.write(COUNT, 4, 50)
+    other.now = 7_000_000
+    restored.load_state(device.state())
+    assert (restored.read(COUNT, 4), other.schedule.next()) == (50, 7_050_000)
+    other.sleep()
+    assert other.levels[-1] is True
 
 
 def test_a_device_without_a_machine_works_alone() -> None:

@@ -17,7 +17,7 @@ from armvcpu.engine.api import (
     UNDEFINED,
     WHOLE_INSTRUCTION_CACHE,
 )
-from armvcpu.vcpu.icv import READERS, WRITERS, VirtualCpuInterface
+from armvcpu.vcpu.icv import VirtualCpuInterface
 from armvcpu.vcpu.sysreg import SysRegTable
 from armvcpu.vcpu.timer import PhysicalTimer
 
@@ -133,7 +133,7 @@ def test_instruction_cache_maintenance_is_the_engines(table, instruction, action
 
 def test_interface_registers_have_their_directions(table):
     """IAR is read-only, EOIR and SGI1R write-only, PMR both (IHI 0069 12.2)."""
-    table.add_interface(VirtualCpuInterface(lambda _level: None), READERS, WRITERS)
+    table.add_all(VirtualCpuInterface(lambda _level: None).registers())
     for name in ("IAR1", "EOIR1", "SGI1R", "PMR", "RPR", "DIR", "CTLR", "SRE", "IGRPEN1", "BPR1", "HPPIR1"):
         row = by_name[f"ICC_{name}_EL1"]
         assert table.is_undefined(row.encoding, is_read=True) is not bool(row.access.value & 1)
@@ -144,7 +144,7 @@ def test_interface_registers_work_on_the_interface(table):
     """A write goes through the interface's rules, and moves its line."""
     lines: list[bool] = []
     icv = VirtualCpuInterface(lines.append)
-    table.add_interface(icv, READERS, WRITERS)
+    table.add_all(icv.registers())
     icv.inject(40)
     table.writers[encoding("ICC_IGRPEN1_EL1")](1)
     table.writers[encoding("ICC_PMR_EL1")](0xFF)

@@ -6,7 +6,7 @@ from functools import partial
 
 from armvcpu.arch.gic_registers import FIRST_PPI, FIRST_SPI, MAX_SPIS
 from armvcpu.arch.static import TYPE_CHECKING, Generic, TypeVar
-from armvcpu.devices.gic.cpu_interface import CpuInterface
+from armvcpu.devices.gic.cpu_interface import PhysicalCpuInterface
 from armvcpu.devices.gic.state import InterruptBank
 from armvcpu.errors import UsageError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.device import SignalLine
 
-Interface = TypeVar("Interface", bound=CpuInterface)
+Interface = TypeVar("Interface", bound=PhysicalCpuInterface)
 
 
 class Gic(Generic[Interface]):
@@ -43,15 +43,29 @@ class Gic(Generic[Interface]):
     def set_spi(self, n: int, level: bool) -> None:
         """SPI `n` (INTID 32 + n) goes to a level."""
         intid = FIRST_SPI + n
-        self.shared.set_level(intid, level)
-        for interface in self._targets[intid]:
-            interface.update()
+        if self.shared.set_level(intid, level):
+            for interface in self._targets[intid]:
+                interface.update()
 
     def set_ppi(self, cpu: int, intid: int, level: bool) -> None:
         """A CPU's private interrupt, INTID 16 to 31, goes to a level."""
         interface = self.interfaces[cpu]
-        interface.private.set_level(intid, level)
-        interface.update()
+        if interface.private.set_level(intid, level):
+            interface.update()
+
+    def pend(self, intid: int, cpu: int = 0) -> None:
+        """Make an interrupt pending, as a write of GICD_ISPENDR or, of a CPU's own, GICR_ISPENDR0 does (12.9, 12.11).
+
+        Of a GICv2's SGIs software can't (IHI 0048 4.3.7, GICD_ISPENDR), so nothing happens. UsageError where there is
+        no such interrupt or CPU.
+        """
+        if not 0 <= cpu < len(self.interfaces):
+            raise UsageError(f"there is no CPU {cpu}; this GIC has CPUs 0 to {len(self.interfaces) - 1}")
+        bank = self.shared if intid >= FIRST_SPI else self.interfaces[cpu].private
+        if intid not in bank.intids:
+            raise UsageError(f"there is no interrupt {intid}; this GIC has INTIDs 0 to {self.shared.intids.stop - 1}")
+        bank.set_pending(1 << intid)
+        self.update()
 
     def spi_line(self, n: int) -> SignalLine:
         """The line of SPI `n`. UsageError where there is no such SPI."""
@@ -103,7 +117,7 @@ class Gic(Generic[Interface]):
         for interface in self.interfaces:
             interface.update()
 
-    def spi_changed(self, by: CpuInterface, intid: int) -> None:
+    def spi_changed(self, by: PhysicalCpuInterface, intid: int) -> None:
         """A CPU, already up to date, acknowledged or ended an SPI that others may be waiting for."""
         for interface in self._targets[intid]:
             if interface is not by:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.gic_registers import GICC_CTLR, IMPLEMENTER, OTHER_GROUP, SPURIOUS
 from armvcpu.devices.device import Device, Register
-from armvcpu.devices.gic.cpu_interface import CpuInterface
+from armvcpu.devices.gic.cpu_interface import PhysicalCpuInterface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _INTID_MASK = 0x3FF
 _CTLR_BYPASS = 0x1E0  # nothing is wired to the bypass inputs; the disable bits are only stored
 
 
-class MappedInterface(CpuInterface):
+class MappedInterface(PhysicalCpuInterface):
     """One CPU's interface, as `CpuInterfaceRegisters` shows it."""
 
     private: PrivateInterrupts
@@ -34,7 +34,7 @@ class MappedInterface(CpuInterface):
         shared: InterruptBank,
         irq: SignalLine,
         fiq: SignalLine,
-        spi_changed: Callable[[CpuInterface, int], None],
+        spi_changed: Callable[[PhysicalCpuInterface, int], None],
     ) -> None:
         self.ctlr = GICC_CTLR(0)
         super().__init__(private, shared, irq, fiq, spi_changed)
@@ -47,10 +47,8 @@ class MappedInterface(CpuInterface):
         """GICC_CTLR."""
         self.ctlr = GICC_CTLR(value)
         self.enabled_groups = self.ctlr.EnableGrp0 | self.ctlr.EnableGrp1 << 1
-        self.cbpr, self.eoi_mode = self.ctlr.CBPR, self.ctlr.EOImode
         self.group0_is_fiq = bool(self.ctlr.FIQEn)
-        self.settle()
-        self.update()
+        self.set_modes(self.ctlr.CBPR, self.ctlr.EOImode)
 
     def highest_pending(self) -> int:
         """GICC_HPPIR: the INTID, for an SGI with the CPU that sent it; 1022 for one of the other group (4.4.7)."""
@@ -75,9 +73,8 @@ class MappedInterface(CpuInterface):
 
     def end(self, value: int) -> None:
         """GICC_EOIR: whichever group is the active one."""
-        group = self.active_group()
-        if group is not None:
-            self.end_of_interrupt(value & _INTID_MASK, group)
+        if self.active_group is not None:
+            self.end_of_interrupt(value & _INTID_MASK, self.active_group)
 
     def state(self) -> dict[str, Any]:
         """Everything that a snapshot must keep."""

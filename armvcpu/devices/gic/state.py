@@ -19,12 +19,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from armvcpu.arch.gic_cpu_interface import BOTH_GROUPS, GROUP1, INTID_AT, NOTHING, PRIORITY_AT, PRIORITY_MASK
 from armvcpu.arch.static import Any
-
-PRIORITY_MASK = 0xF8
-"""Five bits of priority are implemented: 32 levels, a smaller number is more urgent."""
-NOTHING = 0xFF << 10 | 1023
-"""The rank of no interrupt at all: idle priority and the spurious INTID."""
 
 _STORED = ("line", "latched", "active", "enabled", "edge", "group1")
 
@@ -80,29 +76,35 @@ class InterruptBank:
 
     # --- events
 
-    def set_level(self, intid: int, level: bool) -> None:
-        """The interrupt's line changes, or is driven to what it was."""
+    def set_level(self, intid: int, level: bool) -> bool:
+        """The interrupt's line changes, or is driven to what it was; does that change what could be signalled?
+
+        Mostly not: a handler has its device take the level back while the interrupt is active.
+        """
         bit = 1 << intid & self.valid
         if self._to_lose and self._is_lost(intid, bit, level):
-            return
+            return False
         if level:
             self.latched |= bit & self.edge & ~self.line
             self.line |= bit
         else:
             self.line &= ~bit
-        self.settle()
+        before = self.ready
+        self.ready = ready = (self.latched | self.line & ~self.edge) & self.enabled & ~self.active  # as in `settle`
+        return ready != before
 
     def acknowledge(self, intid: int) -> None:
         """Pending becomes active, and stays pending if the line is still asserted."""
         bit = 1 << intid
         self.latched &= ~bit
         self.active |= bit
-        self.settle()
+        self.ready &= ~bit
 
     def deactivate(self, intid: int) -> None:
         """Active becomes inactive; active and pending becomes pending."""
-        self.active &= ~(1 << intid)
-        self.settle()
+        bit = 1 << intid
+        self.active &= ~bit
+        self.ready |= (self.latched | self.line & ~self.edge) & self.enabled & bit
 
     def set_pending(self, intids: int) -> None:
         """Software sets these pending."""
@@ -141,20 +143,23 @@ class InterruptBank:
 
     # --- priority
 
-    def highest(self, candidates: int) -> int:
-        """The most urgent of the interrupts in a bitmap: its rank, `priority << 10 | INTID`, or NOTHING.
+    def highest(self, candidates: int, groups: int = BOTH_GROUPS) -> int:
+        """The rank of the most urgent interrupt of these groups in a bitmap, or NOTHING (`arch/gic_cpu_interface.py`).
 
         Of equal priorities the lowest INTID goes first, which the architecture leaves open (4.8).
         """
+        if groups != BOTH_GROUPS:
+            candidates &= self.group1 if groups == GROUP1 else ~self.group1 if groups else 0
         if not candidates:
             return NOTHING
         if not candidates & (candidates - 1):
             intid = candidates.bit_length() - 1
-            return self.priorities[intid] << 10 | intid
+            return self.priorities[intid] << PRIORITY_AT | intid << INTID_AT | self.group1 >> intid & 1
         for priority, intids in self._at.items():
             hit = candidates & intids
             if hit:
-                return priority << 10 | (hit & -hit).bit_length() - 1
+                intid = (hit & -hit).bit_length() - 1
+                return priority << PRIORITY_AT | intid << INTID_AT | self.group1 >> intid & 1
         return NOTHING
 
     def set_priority(self, intid: int, priority: int) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.rows import Row
 from armvcpu.devices.virtio.net import DEFAULT_MAC
-from armvcpu.devices.virtio.stream import StreamBackend
+from armvcpu.devices.virtio.socket_backend import SocketBackend
 from armvcpu.errors import UsageError, named
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class Network:
     def __init__(self, spec: NetworkSpec) -> None:
         self._passt: subprocess.Popen[bytes] | None = None
         if spec.peer == "user":
-            self.backend = StreamBackend(self._start_passt(spec))
+            self.backend = SocketBackend(self._start_passt(spec))
         else:
-            self.backend = StreamBackend.dial(spec.peer)
+            self.backend = SocketBackend.dial(spec.peer)
 
     def _start_passt(self, spec: NetworkSpec) -> socket.socket:
         program = shutil.which("passt")

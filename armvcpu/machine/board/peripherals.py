@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.virtio.console import VirtioConsole
     from armvcpu.devices.virtio.device import VirtioDevice
     from armvcpu.devices.virtio.disk import DiskImage
-    from armvcpu.devices.virtio.stream import StreamBackend
+    from armvcpu.devices.virtio.socket_backend import SocketBackend
     from armvcpu.machine.board.network import Network
     from armvcpu.machine.config import MachineConfig
     from armvcpu.machine.kinds import PathLike
@@ -46,7 +46,7 @@ class Peripherals:
             raise
 
     @property
-    def sources(self) -> list[StreamBackend]:
+    def sources(self) -> list[SocketBackend]:
         """What wants attention when its descriptor is ready."""
         return [network.backend for network in self._networks]
 

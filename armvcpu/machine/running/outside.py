@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.pl011 import Pl011
     from armvcpu.devices.virtio.console import VirtioConsole
-    from armvcpu.devices.virtio.stream import StreamBackend
+    from armvcpu.devices.virtio.socket_backend import SocketBackend
     from armvcpu.machine.console.feed import ConsoleFeed
     from armvcpu.machine.console.inputs import Input
     from armvcpu.machine.console.port import Console
@@ -24,7 +24,7 @@ class Outside:
 
     def __init__(
         self, console: Console, inputs: Input, feed: ConsoleFeed, uart: Pl011, virtio_console: VirtioConsole | None,
-        sources: Sequence[StreamBackend], attention: Attention, end: EndRequest,
+        sources: Sequence[SocketBackend], attention: Attention, end: EndRequest,
     ) -> None:  # fmt: skip
         self._console, self._inputs, self._feed, self._uart = console, inputs, feed, uart
         self._virtio_console, self.sources, self._attention, self._end = virtio_console, sources, attention, end

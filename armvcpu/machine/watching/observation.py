@@ -30,7 +30,7 @@ class Observation:
         self._observer = observer if self._observer is None else Observers(self._observer, observer)
         for cpu in self._turns.cpus:
             cpu.vcpu.observer = self._observer
-            gic.interface(cpu.index).on_interrupt = partial(self._on_interrupt, cpu, self._observer)
+            gic.interface(cpu.index).observe(partial(self._on_interrupt, cpu, self._observer))
 
     @staticmethod
     def _on_interrupt(cpu: Cpu, observer: Observer, what: str, intid: int) -> None:

@@ -11,7 +11,7 @@ from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.exits import SendIPI
-from armvcpu.vcpu.icv import READERS, WRITERS, VirtualCpuInterface
+from armvcpu.vcpu.icv import VirtualCpuInterface
 from armvcpu.vcpu.timer import PhysicalTimer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig) -> None:
         vcpu.interrupts = VirtualCpuInterface(
             lambda level: vcpu.set_virtual_interrupts(irq=level), lambda value: vcpu.exit(_sgi(value))
         )
-        table.add_interface(vcpu.interrupts, READERS, WRITERS)
+        table.add_all(vcpu.interrupts.registers())
     if not config.passthrough_timer:
         table.add_physical_timer(PhysicalTimer(lambda: vcpu.engine.registers.read(_CNTPCT)))
 

@@ -63,7 +63,7 @@ class NoStation:
         """Nobody sends."""
 
 
-class StreamBackend:
+class SocketBackend:
     """Frames to and from a connected stream socket, which it owns."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -77,7 +77,7 @@ class StreamBackend:
         self._on_interest: Callable[[], object] = _nobody_watches
 
     @classmethod
-    def dial(cls, address: str) -> StreamBackend:
+    def dial(cls, address: str) -> SocketBackend:
         """Connect to `unix:PATH` or to `HOST:PORT`.
 
         Raises:

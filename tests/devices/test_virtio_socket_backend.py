@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from armvcpu.devices.virtio.stream import BACKLOG, StreamBackend
+from armvcpu.devices.virtio.socket_backend import BACKLOG, SocketBackend
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Bench:
 
     def __init__(self) -> None:
         ours, self.peer = socket.socketpair()
-        self.backend = StreamBackend(ours)
+        self.backend = SocketBackend(ours)
         self.room = 1 << 30
         self.frames: list[bytes] = []
         self.links: list[bool] = []
@@ -138,7 +138,7 @@ def test_connecting_to_a_unix_socket(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "net"))
         server.listen()
-        backend = StreamBackend.dial(f"unix:{tmp_path}/net")
+        backend = SocketBackend.dial(f"unix:{tmp_path}/net")
         backend.send(FRAME)
         with server.accept()[0] as peer:
             assert peer.recv(100) == framed(FRAME)
@@ -149,7 +149,7 @@ def test_connecting_to_a_unix_socket(tmp_path: Path) -> None:
 def test_connecting_to_a_port(host: str) -> None:
     """HOST:PORT."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        backend = StreamBackend.dial(f"{host}:{server.getsockname()[1]}")
+        backend = SocketBackend.dial(f"{host}:{server.getsockname()[1]}")
         backend.send(FRAME)
         with server.accept()[0] as peer:
             assert peer.recv(100) == framed(FRAME)
@@ -160,7 +160,7 @@ def test_connecting_to_a_port(host: str) -> None:
 def test_an_address_without_a_listener_is_a_clear_error(address: str) -> None:
     """One line that says what to do."""
     with pytest.raises(UsageError, match=r"^network .*; give unix:PATH or HOST:PORT, and start"):
-        StreamBackend.dial(address)
+        SocketBackend.dial(address)
 
 
 def test_what_the_guest_has_no_room_for_stays_in_the_socket(bench: Bench) -> None:
