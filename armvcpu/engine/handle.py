@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes as C  # noqa: N812
 
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, NoReturn
 from armvcpu.engine import native
 from armvcpu.engine.library import (
     ARCH_ARM64,
@@ -16,10 +16,21 @@ from armvcpu.engine.library import (
     REG_PC,
     library,
 )
-from armvcpu.errors import EngineUnsupported
+from armvcpu.errors import EngineUnsupported, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+def closed(name: str) -> NoReturn:
+    """Refuse what an engine had before it was closed.
+
+    Raises:
+        StateError: it had it; AttributeError: no engine has.
+    """
+    if name in {"engine", "uc", "shim", "unicorn", "registers", "_shim", "_go", "_shared"}:
+        raise StateError("the engine is closed: make another one")
+    raise AttributeError(f"an engine has no attribute {name!r}")
 
 
 class Handle:
@@ -71,4 +82,10 @@ class Handle:
         self.unicorn.quick.uc_close(self.uc)
         if self.engine:
             self.shim.free(self.engine)
-        self.engine = 0
+        del self.engine, self.uc, self.shim, self.unicorn
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            """What `close` has taken away, before C would look into memory that is gone."""
+            return closed(name)

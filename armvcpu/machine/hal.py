@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.gic.gicv3 import Gicv3
+from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 ISPENDR, SGI_BASE = 0x200, 0x1_0000
+SPECIAL_INTIDS = 1020
+"""From here on a number says something else than which interrupt it is (IHI 0069 2.2.1)."""
 
 
 class MachineHal:
@@ -37,7 +40,12 @@ class MachineHal:
         """Nothing: the run loop looks after what there is (`RunLoop.attend`)."""
 
     def inject(self, vcpu: Aarch64VCpu, vector: int) -> bool:
-        """Make an interrupt pending, as a write of GICD_ISPENDR or GICR_ISPENDR0 does (IHI 0069 12.9.22)."""
+        """Make an interrupt pending, as a write of GICD_ISPENDR or GICR_ISPENDR0 does (IHI 0069 12.9.22).
+
+        UsageError for a number that is none of an SGI, PPI or SPI (2.2.1).
+        """
+        if not 0 <= vector < SPECIAL_INTIDS:
+            raise UsageError(f"no interrupt {vector}: 0 to {SPECIAL_INTIDS - 1}")
         gic, bit = self._gic, 1 << vector % 32
         if vector >= 32:
             gic.distributor.write(ISPENDR + vector // 32 * 4, 4, bit)

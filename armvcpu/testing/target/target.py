@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.debug.crash import crash_report
 from armvcpu.errors import UsageError
+from armvcpu.machine.kinds import check_limits
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.expect import TIMER_HZ, Conversation, ExpectConsole
 from armvcpu.testing.target.faults import Faults
@@ -46,6 +47,7 @@ class Target(Places, Faults):
         timeout: float = TIMEOUT,
         **options: Unpack[TargetOptions],
     ) -> None:
+        check_limits(timeout)
         self.typed = ExpectConsole()
         file = None if isinstance(record, bool) else record
         super().__init__(image, console=self.typed, record=file, **options)
