@@ -35,7 +35,7 @@ class SnapshotFiles(Row):
         """Listen to what the guest prints, where a text is waited for."""
         if self.at is None:
             return
-        wanted, heard = self.at.encode(), bytearray()
+        wanted, heard = os.fsencode(self.at), bytearray()
 
         def hear(byte: int) -> None:
             heard.append(byte)

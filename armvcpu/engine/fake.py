@@ -22,7 +22,7 @@ from armvcpu.engine.fake_parts import FakeCode, FakeListen, FakeRegisters
 from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, LimitReached, ScriptedAccess, StopRequested, Trap
 from armvcpu.engine.fake_state import FakeStates
 from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState
-from armvcpu.errors import InternalError
+from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +81,7 @@ class ScriptedEngine:
     # --- running ----------------------------------------------------------------------------------------------
 
     def run(self, limit: int = 0) -> RunEnd:
-        """Play entries until one ends the run; InternalError when the script is used up before that."""
+        """Play entries until one ends the run; UsageError when the script is used up before that."""
         self.limits.append(limit)
         self._left = False
         while not self._stopping:
@@ -119,7 +119,7 @@ class ScriptedEngine:
 
     def _next(self) -> Entry:
         if not self.script:
-            raise InternalError("the script of the fake engine is used up: end it with what ends the run")
+            raise UsageError("the script of the fake engine is used up: end it with what ends the run")
         return self.script.popleft()
 
     def _deliver(self, trap: Trap) -> None:
@@ -215,7 +215,7 @@ class ScriptedEngine:
 
 
 def _no_handler(target_el: int, esr: int, _far: int) -> None:
-    raise InternalError(f"no trap handler is installed (target EL{target_el}, ESR {esr:#x})")
+    raise UsageError(f"no trap handler is installed (target EL{target_el}, ESR {esr:#x})")
 
 
 def _ignore() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import PRIVATE_SIZE, TABLES_OFFSET
-from armvcpu.errors import InternalError
+from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from armvcpu.engine.api import IoRead, IoWrite
@@ -45,7 +45,7 @@ class FakeMemory:
     def unmap(self, address: int, size: int) -> None:
         """Remove what was mapped at `address`."""
         if self.ram.pop(address, None) is None and self.io.pop(address, None) is None:
-            raise InternalError(f"nothing is mapped at {address:#x} ({size:#x} bytes)")
+            raise UsageError(f"nothing is mapped at {address:#x} ({size:#x} bytes)")
 
     def io_read(self, address: int, width: int) -> int:
         """What a guest's load of `width` bytes from a device at this physical address gets."""
@@ -61,7 +61,7 @@ class FakeMemory:
         for base, region in self.io.items():
             if base <= address < base + region.size:
                 return base, region
-        raise InternalError(f"no device is mapped at {address:#x}")
+        raise UsageError(f"no device is mapped at {address:#x}")
 
     def translate(self, address: int) -> int | None:
         """The address itself where RAM is mapped: the fake guest's MMU is off."""

@@ -6,7 +6,7 @@ import ctypes as C  # noqa: N812
 from _weakref import ref  # `weakref.finalize` is this with more to import
 from functools import partial
 
-from armvcpu.arch.static import TYPE_CHECKING, Any
+from armvcpu.arch.static import TYPE_CHECKING, Any, NoReturn
 from armvcpu.engine import native
 from armvcpu.engine.library import (
     ARCH_ARM64,
@@ -18,7 +18,7 @@ from armvcpu.engine.library import (
     REG_PC,
     library,
 )
-from armvcpu.errors import EngineUnsupported
+from armvcpu.errors import EngineUnsupported, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 _open: dict[int, ref[Handle]] = {}
 """By its uc_engine: every handle that is not closed. One that is dropped is closed when it is collected: callbacks from
 C make each engine a circle of references."""
+
+
+def closed(name: str) -> NoReturn:
+    """Refuse what an engine had before it was closed.
+
+    Raises:
+        StateError: it had it; AttributeError: no engine has.
+    """
+    if name in {"engine", "uc", "shim", "unicorn", "registers", "_shim", "_go", "_shared"}:
+        raise StateError("the engine is closed: make another one")
+    raise AttributeError(f"an engine has no attribute {name!r}")
 
 
 class Handle:
@@ -76,7 +87,13 @@ class Handle:
         """Free the engine and what the shim has of it."""
         self.shared = memoryview(b"")
         _free(self.unicorn, self.shim, self.uc, self.engine)
-        self.engine = 0
+        del self.engine, self.uc, self.shim, self.unicorn
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            """What `close` has taken away, before C would look into memory that is gone."""
+            return closed(name)
 
 
 def _free(unicorn: Any, shim: Any, uc: int, engine: int, _dropped: ref[Handle] | None = None) -> None:

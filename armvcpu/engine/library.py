@@ -13,7 +13,7 @@ import sys
 from functools import cache
 
 from armvcpu.arch.static import Any
-from armvcpu.errors import EngineUnsupported, InternalError
+from armvcpu.errors import EngineUnsupported, InternalError, UsageError
 
 KNOWN_RELEASES = ("2.1.4",)
 """The releases of Unicorn whose structures the shim knows (shim/unicorn.h); pyproject.toml pins the newest."""
@@ -74,6 +74,11 @@ class Library:
         """InternalError naming `what` unless `error` is 0: used where only a bug of ours can fail."""
         if error:
             raise InternalError(f"{what}: {self.quick.uc_strerror(error).decode()}")
+
+    def require(self, error: int, what: str) -> None:
+        """UsageError naming `what` unless `error` is 0: used where what the caller gave can be wrong."""
+        if error:
+            raise UsageError(f"{what}: {self.quick.uc_strerror(error).decode()}")
 
     def control(self, handle: int, kind: int, *arguments: Any) -> None:
         """`uc_ctl` in its write direction; the arguments are ctypes values."""

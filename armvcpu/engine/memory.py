@@ -44,7 +44,7 @@ class EngineMemory:
         """Map a writable buffer; execution and write permission are stage 2's affair. Multiples of 4096 bytes."""
         buffer = (C.c_char * len(memory)).from_buffer(memory)
         error = self._unicorn.quick.uc_mem_map_ptr(self._handle.uc, address, len(memory), PROT_ALL, C.addressof(buffer))
-        self._unicorn.check(error, f"mapping RAM at {address:#x}")
+        self._unicorn.require(error, f"mapping RAM at {address:#x}")
         self._regions[address] = buffer
         self._ram[address] = memory
 
@@ -54,12 +54,13 @@ class EngineMemory:
         self._devices[number] = read, write
         device = self._handle.shim.device
         error = self._unicorn.quick.uc_mmio_map(self._handle.uc, address, size, device, number, device, number)
-        self._unicorn.check(error, f"mapping a device at {address:#x}")
+        self._unicorn.require(error, f"mapping a device at {address:#x}")
         self._regions[address] = number
 
     def unmap(self, address: int, size: int) -> None:
         """Unmap what `map_ram` or `map_io` put there; not while running."""
-        self._unicorn.check(self._unicorn.quick.uc_mem_unmap(self._handle.uc, address, size), f"unmapping {address:#x}")
+        error = self._unicorn.quick.uc_mem_unmap(self._handle.uc, address, size)
+        self._unicorn.require(error, f"unmapping {address:#x}")
         self._devices.pop(self._regions.pop(address, None), None)
         self._ram.pop(address, None)
 

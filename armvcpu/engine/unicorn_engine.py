@@ -13,14 +13,14 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.api import LastException, RunEnd
 from armvcpu.engine.code import Code
-from armvcpu.engine.handle import Handle
+from armvcpu.engine.handle import Handle, closed
 from armvcpu.engine.library import ERR_FETCH_PROT, HOOK_INTR
 from armvcpu.engine.listen import Listen
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.native import COUNTING, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
 from armvcpu.engine.registers import SystemRegisters
 from armvcpu.engine.state import CpuState, Layout, Views
-from armvcpu.errors import InternalError
+from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from armvcpu.engine.api import EntryHandler, TrapHandler
@@ -278,10 +278,17 @@ class UnicornEngine:
             self.state.look_at(self.state.own)
             self._engine = 0
             self._handle.close()
+            del self._shim, self._go, self._shared, self.registers
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            """What `close` has taken away."""
+            return closed(name)
 
 
 def _no_handler(target: int, syndrome: int, _far: int) -> None:
-    raise InternalError(f"no trap handler is installed (target EL{target}, ESR {syndrome:#x})")
+    raise UsageError(f"no trap handler is installed (target EL{target}, ESR {syndrome:#x}): set_trap_handler() first")
 
 
 def _ignore() -> None:

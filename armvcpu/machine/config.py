@@ -43,6 +43,13 @@ def _check_load_address(address: int) -> None:
         raise UsageError(f"{named('load_address')} {address:#x} is no multiple of 4, where instructions are")
 
 
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{named('append')} {text!r}: the guest gets UTF-8, which has no such characters") from None
+
+
 def _check_directory(path: PathLike) -> None:
     if not os.path.isdir(path):
         raise UsageError(f"{named('semihosting_directory')} {path}: not a directory; name one")
@@ -99,7 +106,7 @@ class MachineConfig(Row, metaclass=OptionsType):
         is_recorded=True, is_snapshotted=True, is_in_pytest=True,
     )  # fmt: skip
     append: str | None = option(
-        None, TEXT, "Boot arguments, in /chosen of the device tree.", metavar="STR", is_recorded=True
+        None, TEXT, "Boot arguments, in /chosen of the device tree.", metavar="STR", check=_check_text, is_recorded=True
     )
     initrd: PathLike | None = option(
         None, FILE, "Initial RAM disk, in /chosen of the device tree.", metavar="F", is_recorded=True

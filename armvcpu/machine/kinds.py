@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+LONGEST_NUMBER = 20
+"""Digits of a number of 64 bits."""
+_FOREVER = float("inf")
 LONGEST = 1e9
 """Seconds that may be waited for: more than thirty years, and less than what the host's calls can't take."""
 
@@ -34,9 +37,13 @@ class Kind(Row):
     """The contrary of `parse`."""
     is_read_in_python: bool = False
     """Is the text of a command line as good in Python?"""
+    is_name: bool = False
+    """Does it name something on the host, where no name has a NUL character?"""
 
     def includes(self, value: object) -> bool:
         """Is this value, of Python, one of the kind? A bool is no number here."""
+        if self.is_name and "\0" in str(value):
+            return False
         return isinstance(value, self.types) and (not isinstance(value, bool) or bool in self.types)
 
 
@@ -44,7 +51,7 @@ def parse_size(given: str) -> int:
     """A number of bytes with K, M or G (powers of 1024); UsageError for what is none."""
     text = given.upper().removesuffix("IB").removesuffix("B")
     digits, unit = (text[:-1], text[-1]) if text[-1:] in {"K", "M", "G"} else (text, "")
-    if not digits.isdecimal():
+    if not digits.isdecimal() or len(digits) > LONGEST_NUMBER:
         raise UsageError(f"{given!r} is no size: write 256M or 1G")
     return int(digits) * _UNITS[unit]
 
@@ -79,6 +86,14 @@ def parse_address(text: str) -> int:
     return number
 
 
+def check_limits(timeout: float | None, max_instructions: int = 0) -> None:
+    """UsageError for limits of a run that are none: a time-out in seconds, and a count, where 0 is no limit."""
+    if timeout is not None and not (SECONDS.includes(timeout) and timeout <= _FOREVER):  # which NaN is not
+        raise UsageError(f"timeout = {timeout!r}: give seconds, or None")
+    if type(max_instructions) is not int or max_instructions < 0:
+        raise UsageError(f"max_instructions = {max_instructions!r}: give a number, or 0 for no limit")
+
+
 def _parse_number(text: str) -> int:
     try:
         return int(text)
@@ -90,8 +105,8 @@ def _parse_nothing(text: str) -> bool:
     raise UsageError(f"it takes no value, and {text!r} is one")
 
 
-FILE = Kind("the name of a file", (str, os.PathLike), str)
-DIRECTORY = Kind("the name of a directory", (str, os.PathLike), str)
+FILE = Kind("the name of a file", (str, os.PathLike), str, is_name=True)
+DIRECTORY = Kind("the name of a directory", (str, os.PathLike), str, is_name=True)
 TEXT = Kind("text", (str,), str)
 NUMBER = Kind("a number", (int,), _parse_number)
 SIZE = Kind("a number of bytes, or text as 256M", (int,), parse_size, format_size, is_read_in_python=True)

@@ -17,6 +17,7 @@ from armvcpu.errors import StateError, UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.handlers import Handlers
+from armvcpu.machine.kinds import check_limits
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.parts import assemble
 from armvcpu.machine.running.actions import Actions
@@ -116,7 +117,8 @@ class Machine:
     # --- running ----------------------------------------------------------------------------------------------
 
     def run(self, timeout: float | None = None, max_instructions: int = 0) -> Outcome:
-        """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`."""
+        """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`; 0: no limit."""
+        check_limits(timeout, max_instructions)
         self._has_run = True
         outcome = self._loop.run(timeout, max_instructions)
         if outcome.ending is Ending.CRASHED:

@@ -416,6 +416,8 @@ BAD_OPTIONS = {
     "memory 0": ((ELF, "--memory", "0"), "--memory"),
     "memory odd": ((ELF, "--memory", "1000001"), "multiple of 1 MiB"),
     "memory huge": ((ELF, "--memory", "100000G"), "255 GiB"),
+    "memory of many digits": ((ELF, "--memory", "9" * 5000), "is no size"),
+    "append is no text": ((ELF, "--append", "\udcff"), "--append '\\udcff': the guest gets UTF-8"),
     "memory words": ((ELF, "--memory", "much"), "write 256M or 1G"),
     "cpu model": ((ELF, "--cpu-model", "m1"), "a53, a57, a72, max"),
     "clock": ((ELF, "--clock", "sun"), "--clock sun: give host or instructions"),

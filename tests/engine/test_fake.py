@@ -15,7 +15,7 @@ from armvcpu.engine.fake import (
     StopRequested,
     Trap,
 )
-from armvcpu.errors import InternalError
+from armvcpu.errors import UsageError
 
 VBAR = by_name["VBAR_EL1"].encoding
 
@@ -124,7 +124,7 @@ def test_devices_can_be_accessed_as_the_guest_would():
     engine.memory.io_write(0x1008, 4, 9)
     assert (engine.memory.io_read(0x1010, 2), written) == (0x12, [(8, 4, 9)])
     engine.memory.unmap(0x1000, 0x1000)
-    with pytest.raises(InternalError, match="no device"):
+    with pytest.raises(UsageError, match="no device"):
         engine.memory.io_read(0x1010, 2)
 
 
@@ -185,7 +185,7 @@ def test_script_that_is_used_up_is_an_error():
     """A run that nothing ends would hang a real engine."""
     engine = ScriptedEngine([Trap(2, 0)])
     engine.set_trap_handler(lambda *_: None)
-    with pytest.raises(InternalError, match="used up"):
+    with pytest.raises(UsageError, match="used up"):
         engine.run()
 
 
@@ -193,5 +193,5 @@ def test_misuse_is_refused_as_by_the_real_engine():
     """A trap without a handler, unmapping what is not there."""
     engine = ScriptedEngine([Trap(2, 0x5A00_0003)])
     for misuse in (engine.run, lambda: engine.memory.unmap(0, 4096)):
-        with pytest.raises(InternalError):
+        with pytest.raises(UsageError):
             misuse()

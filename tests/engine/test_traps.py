@@ -7,7 +7,7 @@ import pytest
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.engine.selftest_bench import CODE, DATA, ERET, NOWHERE, PAGE, RAM, VECTORS, WFI, hvc, svc
 from armvcpu.engine.selftest_checks import TRAPS, check_stage2, check_syndrome
-from armvcpu.errors import InternalError
+from armvcpu.errors import UsageError
 
 EL0t_MASKED = 0x3C0
 
@@ -122,7 +122,7 @@ def test_exception_in_the_handler_ends_the_run(bench):
     assert bench.run_to_trap().esr & 0xFFFF == 2
 
 
-def test_a_trap_without_a_handler_is_our_bug(bench):
+def test_a_trap_without_a_handler_is_told(bench):
     """An engine that nobody listens to says which exception it had."""
     from armvcpu.engine.unicorn_engine import UnicornEngine
 
@@ -130,7 +130,7 @@ def test_a_trap_without_a_handler_is_our_bug(bench):
     engine.memory.map_ram(RAM, bench.ram)
     bench.ram[:4] = hvc(3).to_bytes(4, "little")
     engine.state.set_pc(CODE)
-    with pytest.raises(InternalError, match="0x5a000003"):
+    with pytest.raises(UsageError, match="0x5a000003"):
         engine.run()
     engine.close()
 

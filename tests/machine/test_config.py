@@ -16,7 +16,6 @@ from armvcpu.machine.console.inputs import _header
 from armvcpu.machine.kinds import FILE, FLAG, NUMBER, format_size, parse_size
 from armvcpu.machine.option import option
 from armvcpu.machine.option_types import MachineOptions
-from armvcpu.machine.snapshots.snapshot import describe
 from armvcpu.testing.suite.suite import load_suite
 from armvcpu.testing.target.target import Target
 
@@ -136,7 +135,7 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
 
 def test_a_snapshot_tells_machines_apart_by_these():
     with Machine(HELLO, memory="32M") as machine:
-        facts = describe(machine.parts)
+        facts = machine.snapshot().machine
     options = {"memory": 32 << 20, "cpus": 1, "cpu-model": "a72", "gic": 3, "virtio-version": 1, "clock": "host"}
     assert facts == {**facts, **options}
     assert facts.keys() - options.keys() == {"virtio", "disks", "devices"}

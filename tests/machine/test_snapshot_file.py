@@ -105,6 +105,16 @@ def test_any_bit_of_the_header_counts(saved, tmp_path):
             file.write(data[bit // 8 : bit // 8 + 1])
 
 
+def test_ram_of_another_size_than_it_says_is_refused(tmp_path):
+    """A whole file, whose sums are right."""
+    with Machine(IMAGE, memory=32 * MIB) as machine:
+        snapshot = machine.snapshot()
+        snapshot.machine["memory"] = 64 * MIB
+        snapshot_file.save(snapshot, tmp_path / "wrong.snap")
+    with pytest.raises(ImageError, match="more or less RAM than it has"):
+        Machine(IMAGE, memory=64 * MIB, snapshot=tmp_path / "wrong.snap")
+
+
 def test_a_named_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ImageError, match="is no snapshot"):

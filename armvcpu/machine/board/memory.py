@@ -113,7 +113,7 @@ class GuestMemory:
 
     def is_ram(self, address: int, size: int) -> bool:
         """Are all these bytes RAM?"""
-        return address >= RAM_BASE and address + size <= RAM_BASE + len(self.ram)
+        return address >= RAM_BASE and 0 <= size <= RAM_BASE + len(self.ram) - address
 
     def write(self, address: int, data: bytes) -> None:
         """Write RAM; code that was translated from it is forgotten."""
@@ -126,7 +126,7 @@ class GuestMemory:
         if self.is_ram(address, size):
             return self.ram[address - RAM_BASE : address - RAM_BASE + size]
         for bank in self.flash:
-            if bank.base <= address and address + size <= bank.base + len(bank):
+            if bank.base <= address and 0 <= size <= bank.base + len(bank) - address:
                 return bank[address - bank.base : address - bank.base + size]
         raise UsageError(f"no memory for {size} bytes at {address:#x}")
 

@@ -106,6 +106,8 @@ def _load(ram: Image, path: PathLike) -> Snapshot:
     if zlib.crc32(description) != crc:
         raise ImageError(path, "is a damaged snapshot: its description has changed", _REMEDY)
     facts = _decode(json.loads(description))
+    if facts["machine"]["memory"] != ram_size:
+        raise ImageError(path, "is a damaged snapshot: it is of more or less RAM than it has", _REMEDY)
     ram.offset, ram.size = ram_at, ram_size
     if _blocks(ram) != {int(block): crc for block, crc in facts["blocks"].items()}:
         raise ImageError(path, "is a damaged snapshot: the contents of its RAM have changed", _REMEDY)

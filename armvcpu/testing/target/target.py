@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
+from armvcpu.machine.kinds import check_limits
 from armvcpu.machine.machine import Machine
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.expect import TIMER_HZ, Conversation, ExpectConsole
@@ -47,6 +48,7 @@ class Target(Machine):
         timeout: float = TIMEOUT,
         **options: Unpack[TargetOptions],
     ) -> None:
+        check_limits(timeout)
         self.typed = ExpectConsole()
         file = None if isinstance(record, bool) else record
         super().__init__(image, console=self.typed, record=file, **options)

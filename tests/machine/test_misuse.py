@@ -1,0 +1,139 @@
+"""What a script may do wrong with a machine: one line, and never a bug of ours or a crash of Python."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from armvcpu import Machine
+from armvcpu.errors import StateError, UsageError
+from armvcpu.testing.target.target import Target
+
+HELLO = Path(__file__).parents[2] / "guests" / "bin" / "hello.elf"
+
+
+@pytest.fixture
+def machine():
+    with Machine(HELLO, memory="32M") as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"timeout": "1"}, "timeout = '1': give seconds, or None"),
+        ({"timeout": math.nan}, "timeout = nan: give seconds"),
+        ({"timeout": True}, "timeout = True: give seconds"),
+        ({"max_instructions": -1}, "max_instructions = -1: give a number, or 0"),
+        ({"max_instructions": 1.5}, "max_instructions = 1.5: give a number"),
+        ({"max_instructions": None}, "max_instructions = None: give a number"),
+    ],
+)
+def test_limits_that_are_none(machine, limits, words):
+    """Nothing has run then, and the machine can."""
+    with pytest.raises(UsageError, match=words):
+        machine.run(**limits)
+    assert machine.run(timeout=60).ok
+
+
+def test_a_patience_that_is_none():
+    with pytest.raises(UsageError, match="timeout = 'long': give seconds"):
+        Target(HELLO, timeout="long")
+
+
+@pytest.mark.parametrize("vector", [-1, 1020, 5000])
+def test_an_interrupt_that_there_is_not(machine, vector):
+    """IHI 0069 2.2.1: SGIs, PPIs and SPIs are 0 to 1019."""
+    with pytest.raises(UsageError, match=f"no interrupt {vector}: 0 to 1019"):
+        machine.vcpu.inject_interrupt(vector)
+
+
+def test_memory_of_a_negative_size(machine):
+    """In RAM and in flash."""
+    for address in (0, 0x4000_0000):
+        assert machine.memory.read(address, 0) == b""
+        with pytest.raises(UsageError, match="no memory for -4 bytes"):
+            machine.memory.read(address, -4)
+
+
+@pytest.mark.parametrize("option", ["image", "firmware", "vars", "initrd", "dtb", "snapshot"])
+def test_a_nul_in_the_name_of_a_file(option):
+    with pytest.raises(UsageError, match=rf"{option} = 'a\\x00b': give the name of a file"):
+        Machine(**{"image": HELLO, option: "a\0b"})
+
+
+def test_a_nul_in_the_names_of_other_files():
+    with pytest.raises(UsageError, match=r"disks = .*, each of it the name of a file"):
+        Machine(HELLO, disks=["a\0b"])
+    for option in ("record", "replay"):
+        with pytest.raises(UsageError, match=f"{option} = .*: give the name of a file"):
+            Machine(HELLO, clock="instructions", **{option: "a\0b"})
+
+
+def test_boot_arguments_that_are_no_text():
+    """As bytes of a command line that are no UTF-8 come."""
+    with pytest.raises(UsageError, match=r"append .*: the guest gets UTF-8"):
+        Machine(HELLO, append="a\udcff")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        Machine.run,
+        Machine.step,
+        Machine.snapshot,
+        Machine.reset,
+        lambda machine: machine.instructions,
+        lambda machine: machine.read_virtual(0x4000_0000, 4),
+        lambda machine: machine.on_symbol("_start")(print),
+        lambda machine: machine.engine.registers.read(0xC600),
+        lambda machine: machine.engine.memory.translate(0),
+        lambda machine: machine.memory.write(0x4000_0000, b"x"),
+        lambda machine: machine.vcpu.system_registers.read(0xC600),
+        lambda machine: machine.vcpu.unbind(),
+        lambda machine: machine.engine.run(),
+        lambda machine: machine.engine.set_lines(irq=True, fiq=False),
+    ],
+)
+def test_a_closed_machine_refuses_what_it_can_no_more(use):
+    """What it would be done with is memory that C has freed."""
+    with Machine(HELLO, memory="32M") as machine:
+        machine.run(max_instructions=10)
+    with pytest.raises(StateError):
+        use(machine)
+
+
+def test_a_closed_machine_still_shows_what_it_was():
+    """Its registers and its memory; and it can be closed again, stopped, or left alone."""
+    with Machine(HELLO, memory="32M") as machine:
+        machine.run(max_instructions=10)
+        pc, word = machine.vcpu.state.pc, machine.memory.read(0x4008_0000, 4)
+    assert (machine.vcpu.state.pc, machine.memory.read(0x4008_0000, 4)) == (pc, word)
+    machine.close()
+    machine.interrupt(2)
+    machine.quit()
+
+
+def test_a_closed_machine_cannot_return_to_a_snapshot():
+    with Machine(HELLO, memory="32M") as machine:
+        snapshot = machine.snapshot()
+    with pytest.raises(StateError):
+        machine.restore(snapshot)
+    snapshot.close()
+
+
+def test_an_engine_refuses_memory_where_some_is():
+    """RAM that overlaps, that is of no whole pages, and what is not there to be taken away."""
+    with Machine(HELLO, memory="32M") as machine:
+        memory = machine.engine.memory
+        for misuse in (
+            lambda: memory.map_ram(0x4000_0000, memoryview(bytearray(4096))),
+            lambda: memory.map_ram(0x2000_0001, memoryview(bytearray(4096))),
+            lambda: memory.map_io(0x4000_0000, 4096, lambda *_: 0, lambda *_: None),
+            lambda: memory.unmap(0x2000_0000, 4096),
+        ):
+            with pytest.raises(UsageError, match=r"0x[24]00000"):
+                misuse()
+        assert machine.run(timeout=60).ok
