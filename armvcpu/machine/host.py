@@ -8,7 +8,7 @@ from armvcpu.devices.pl011_registers import INT
 from armvcpu.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from armvcpu.arch.psci import AffinityState
     from armvcpu.machine.board.memory import GuestMemory
@@ -53,6 +53,10 @@ class Host:
         else:
             gic.distributor.write(ISPENDR, 4, bit)
         return True
+
+    def set_timer(self, moment: int | None, ring: Callable[[], None]) -> None:
+        """Not for this machine: its CPUs' timers are its own (`cpu_time.py`)."""
+        raise InternalError(f"a vCPU asked for a timer of its own: {moment}, {ring}")
 
     def input_can_interrupt(self) -> bool:
         """Could what a user types, or a frame, end a WFI?"""

@@ -36,6 +36,7 @@ from armvcpu.machine.watching.guards import Guards
 from armvcpu.machine.watching.self_debug import SelfDebug
 from armvcpu.vcpu.exits import Nothing
 from armvcpu.vcpu.pcpu import Aarch64PerCpu, unicorn_engine
+from armvcpu.vcpu.percpu import PerCpu
 from armvcpu.vcpu.psci import Psci
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 
@@ -69,7 +70,8 @@ class Machine(Host, Watched, Handlers):
         self.memory = GuestMemory(self.config.memory, (FlashBank(0), FlashBank(1, self.config.vars)))
         lines = Lines(self.config.cpus)
         self.clock: Clock = InstructionClock() if self.config.clock == "instructions" else HostClock()
-        self.pcpu, self.cpus = Aarch64PerCpu(0, engine_factory), list[Cpu]()
+        self.percpu, self.cpus = PerCpu(), list[Cpu]()
+        (self.pcpu,) = Aarch64PerCpu.register(self.percpu, engine_factory)
         self._semihosting: Semihosting | None = None
         self.peripherals = Peripherals(self.config, self.console.write, self.clock.random)
         try:

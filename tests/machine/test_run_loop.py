@@ -15,7 +15,7 @@ from armvcpu.arch.registers import by_name
 from armvcpu.machine.running.clock import NO_DEADLINE
 from armvcpu.machine.running.cpus import Cpu
 from armvcpu.machine.running.turns import TURN_NS
-from armvcpu.vcpu.vcpu_life import VCpuState
+from armvcpu.vcpu.life import VCpuState
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_a_cpu_that_is_interrupted_gets_its_turn_soon(two, monkeypatch, takes, b
     monkeypatch.setattr(turns, "_busy", itertools.count(step=TURN_NS).__next__)
     assert turns.choose()
     monkeypatch.setattr(Cpu, "takes_interrupts", bool(takes))
-    first.vcpu.life = VCpuState.RUNNING if by_the_other else VCpuState.READY
+    first.vcpu._life.state = VCpuState.RUNNING if by_the_other else VCpuState.READY
     other.set_irq(True)
-    first.vcpu.life = VCpuState.READY
+    first.vcpu._life.state = VCpuState.READY
     assert (turns._ends < TURN_NS // 2) == soon
     turns.look(turns._ends)
     assert turns.choose()

@@ -7,7 +7,6 @@ from armvcpu.arch.static import TYPE_CHECKING, assert_never
 from armvcpu.machine.running.outcome import Ending, Outcome
 from armvcpu.machine.running.turns import TURN_NS
 from armvcpu.vcpu.exits import (
-    AccessFlags,
     CpuDown,
     CpuUp,
     Exit,
@@ -25,6 +24,7 @@ from armvcpu.vcpu.exits import (
     SystemDown,
     SystemReset,
 )
+from armvcpu.vcpu.stage2.mapping import MappingFlags
 from armvcpu.vcpu.traps.aborts import read_result
 
 if TYPE_CHECKING:
@@ -89,14 +89,14 @@ class Actions:
         else:
             window.write(reason.addr - window.base, reason.width, reason.data)
 
-    def _deal_with_fault(self, address: int, access: AccessFlags) -> None:
+    def _deal_with_fault(self, address: int, access: MappingFlags) -> None:
         """A stage-2 abort without a register to serve: the device is shown for one instruction."""
         machine = self._machine
         window = machine.bus.find(address)
         flash = None if window is None else machine.board.flash_at(window.base)
-        if flash is not None and access is not AccessFlags.WRITE and flash.show_array():
+        if flash is not None and access is not MappingFlags.WRITE and flash.show_array():
             return  # the guest tries again, and reads memory
-        if window is None or access is AccessFlags.EXECUTE or not (flash or machine.config.exact_mmio):
+        if window is None or access is MappingFlags.EXECUTE or not (flash or machine.config.exact_mmio):
             self._turns.cpu.vcpu.inject_external_abort()
             return
         if flash is not None:

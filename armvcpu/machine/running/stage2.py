@@ -6,7 +6,6 @@ from armvcpu.arch.controls import SCTLR_EL1
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.board.virt import INPUT_BITS, RAM_BASE
-from armvcpu.vcpu.exits import AccessFlags
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
@@ -30,18 +29,18 @@ class Stage2:
         if not self._is_kept:
             machine.bus.show_everything([(RAM_BASE, machine.config.memory)], 1 << INPUT_BITS)
 
-    def handle_fault(self, address: int, access: AccessFlags) -> bool:
+    def handle_fault(self, address: int, access: MappingFlags) -> bool:
         """Is the access allowed now?"""
         machine = self._machine
         if machine.guards and machine.guards.claims(address):
             return True
-        if access is AccessFlags.EXECUTE:
+        if access is MappingFlags.EXECUTE:
             machine.memory.note_execution(address)
-        if access is not AccessFlags.WRITE and machine.memory.populate(address):
+        if access is not MappingFlags.WRITE and machine.memory.populate(address):
             return True
-        if access is not AccessFlags.EXECUTE and machine.bus.reveal(address):
+        if access is not MappingFlags.EXECUTE and machine.bus.reveal(address):
             return True
-        return machine.space.handle_page_fault(address, MappingFlags(access.value))
+        return machine.space.handle_page_fault(address, access)
 
     def attach(self, vcpu: Aarch64VCpu) -> None:
         """Hear of a vCPU's writes of SCTLR_EL1, where they switch its stage 2."""

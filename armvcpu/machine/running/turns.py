@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.running.clock import NO_DEADLINE
-from armvcpu.vcpu.vcpu_life import VCpuState
+from armvcpu.vcpu.life import VCpuState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
