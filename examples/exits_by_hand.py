@@ -2,14 +2,9 @@
 
 import struct
 
-from armvcpu import Aarch64PerCpu, Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, AddressSpace
-from armvcpu import MappingFlags as Flags
-from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
-from armvcpu.vcpu.addrspace import TablePool
-from armvcpu.vcpu.exits import Hypercall, MmioRead, MmioWrite
+from armvcpu import Aarch64PerCpu, Hypercall, MmioRead, MmioWrite, PerCpu, VirtualMachine
 
-RAM, DEVICE = 0x8000_0000, 0x1000_0000  # guest-physical; the RAM is at 0x2_0000_0000 of the "host"
-HOST = 0x2_0000_0000
+RAM = 0x8000_0000  # guest-physical; nothing is at 0x1000_0000, so this program is the device there
 CODE = (
     0xD2A2_0001,  # mov x1, #0x10000000
     0xB940_0022,  # ldr w2, [x1]
@@ -18,23 +13,21 @@ CODE = (
     0xD400_0002,  # hvc #0
 )
 
-memory = memoryview(bytearray(4096))
-memory[: 4 * len(CODE)] = struct.pack(f"<{len(CODE)}I", *CODE)
-pcpu = Aarch64PerCpu()
-pcpu.hardware_enable()
-pcpu.engine.memory.map_ram(HOST, memory)
-space = AddressSpace(TablePool(PRIVATE_BASE + TABLES_OFFSET, pcpu.engine.memory.tables), input_bits=40, pa_bits=44)
-space.map_linear(RAM, HOST, len(memory), Flags.READ | Flags.WRITE | Flags.EXECUTE)
-vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig())
-vcpu.setup(Aarch64VCpuSetupConfig())
-vcpu.set_ept_root(space.root, space.vtcr)
-vcpu.set_entry(RAM)
-vcpu.bind(pcpu)
-while not isinstance(reason := vcpu.run(), Hypercall):
-    print(reason)
-    match reason:
-        case MmioRead(reg=register):
-            vcpu.set_gpr(register, 41)
-        case MmioWrite(data=data):
-            print(f"the device got {data}")
-print(f"hypercall {reason.nr:#x} at {vcpu.trap_frame.exception_pc:#x}")
+percpu = PerCpu()
+Aarch64PerCpu.register(percpu)
+percpu.enable_all()
+with VirtualMachine(vm_id=1, memory=1 << 20) as vm, percpu.on(0):
+    vm.add_memory(RAM, 4096)
+    vm.write(RAM, struct.pack(f"<{len(CODE)}I", *CODE))
+    vcpu = vm.add_vcpu()
+    vcpu.set_entry(RAM)
+    vcpu.bind(percpu.this_cpu())
+    while not isinstance(reason := vcpu.run(), Hypercall):
+        print(reason)
+        match reason:
+            case MmioRead(reg=register):
+                vcpu.set_gpr(register, 41)
+            case MmioWrite(data=data):
+                print(f"the device got {data}")
+    print(f"hypercall {reason.nr:#x} at {vcpu.trap_frame.exception_pc:#x}")
+percpu.disable_all()

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from armvcpu.arch.psci import AffinityState
     from armvcpu.devices.gic.gicv2 import Gicv2
     from armvcpu.devices.gic.gicv3 import Gicv3
     from armvcpu.machine.board.memory import GuestMemory
     from armvcpu.machine.running.cpu import Cpu
-    from armvcpu.vcpu.addrspace import AddressSpace
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
 class MachineHal:
-    """Interrupts go through the board's interrupt controller, guest memory by the machine's stage 2."""
+    """Interrupts go through the board's interrupt controller, and time is the machine's."""
 
-    def __init__(self, space: AddressSpace, gic: Gicv2 | Gicv3) -> None:
-        self._space, self._gic = space, gic
-
-    def translate(self, guest_physical: int) -> int | None:
-        """Host-physical address by the stage-2 tables."""
-        found = self._space.translate(guest_physical)
-        return None if found is None else found.hpa
+    def __init__(self, gic: Gicv2 | Gicv3) -> None:
+        self._gic = gic
 
     def irq_fetch(self) -> int:
         """The one interrupt of the host's: a call for the run loop's attention."""
@@ -38,6 +33,10 @@ class MachineHal:
         """Make an interrupt pending, UsageError where the machine has none of that number."""
         self._gic.pend(vector, vcpu.vcpu_id)
         return True
+
+    def set_timer(self, moment: int | None, ring: Callable[[], None]) -> None:
+        """Not for this machine: its CPUs' timers are the board's (`running/cpu_time.py`)."""
+        raise InternalError(f"a vCPU asked for a timer of its own: {moment}, {ring}")
 
 
 class MachinePower:

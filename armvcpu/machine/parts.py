@@ -39,6 +39,7 @@ from armvcpu.machine.watching.guards import Guards
 from armvcpu.machine.watching.observation import Observation
 from armvcpu.machine.watching.self_debug import SelfDebug
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
+from armvcpu.vcpu.percpu import PerCpu
 from armvcpu.vcpu.psci import Psci
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 
@@ -113,7 +114,7 @@ def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFac
         if address < RAM_BASE:
             memory.flash[0].load(data)
 
-    pcpu = Aarch64PerCpu(0, engine_factory)
+    (pcpu,) = Aarch64PerCpu.register(PerCpu(), engine_factory)
     pcpu.hardware_enable()
     held.callback(pcpu.hardware_disable)
     engine = pcpu.engine
@@ -135,7 +136,7 @@ def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFac
     self_debug = SelfDebug(config.cpus, engine, memory, guards, turns)
 
     faults = Stage2Faults(guards.claims, memory, bus, space)
-    hal, psci = MachineHal(space, board.gic), Psci(MachinePower(turns.cpus, memory))
+    hal, psci = MachineHal(board.gic), Psci(MachinePower(turns.cpus, memory))
     for index, mpidr in enumerate(board.mpidrs):
         vcpu = _new_vcpu(index, mpidr, boot.plan.x0, config, hal)
         vcpu.set_ept_root(space.root, space.vtcr, faults.handle)

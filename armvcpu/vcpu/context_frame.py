@@ -63,6 +63,11 @@ class TrapFrame:
         elif index != 31:
             self._early[index] = value & _U64
 
+    @property
+    def has_entry(self) -> bool:
+        """Has anybody said where the guest starts, or goes on?"""
+        return self._early_pc is not None or (self._state is not None and self._state.pc != 0)
+
     def set_argument(self, value: int) -> None:
         """Write x0, the first argument of what runs next."""
         self.set_gpr(0, value)

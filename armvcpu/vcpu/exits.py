@@ -7,17 +7,11 @@ the exit, except for NestedPageFault, after which it is tried again.
 
 from __future__ import annotations
 
-from enum import Flag
-
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 
-
-class AccessFlags(Flag):
-    """What an access wanted to do to the page."""
-
-    READ = 1
-    WRITE = 2
-    EXECUTE = 4
+if TYPE_CHECKING:
+    from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 
 class Hypercall(Row):
@@ -75,7 +69,7 @@ class NestedPageFault(Row):
     """Stage 2 has no translation, or not the permission, for `access_flags` at `addr`."""
 
     addr: int
-    access_flags: AccessFlags
+    access_flags: MappingFlags
 
 
 class Halt(Row):

@@ -1,39 +1,43 @@
-"""What the program around a vCPU supplies: its side of interrupts and of guest memory."""
+"""What the program around a vCPU supplies: its side of interrupts and of time."""
 
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
 class Hal(Protocol):
     """The host integration of a vCPU layer. `armvcpu.machine` is one implementation, a script's class another."""
 
-    def translate(self, guest_physical: int) -> int | None:
-        """The host-physical address behind a guest-physical one, or None where nothing is mapped."""
-        ...
-
     def irq_fetch(self) -> int:
-        """The number of the physical interrupt that ended a run: `ExternalInterrupt.vector`."""
+        """The INTID of the physical interrupt that ended a run: `ExternalInterrupt.vector`."""
         ...
 
     def irq_handler(self, vector: int) -> None:
-        """Handle a physical interrupt that was fetched."""
+        """Handle a physical interrupt that was fetched, on a CPU that has no `Aarch64PerCpu.irq_handler` of its own.
+
+        Called before `run` returns the ExternalInterrupt.
+        """
         ...
 
     def inject(self, vcpu: Aarch64VCpu, vector: int) -> bool:
         """Deliver a virtual interrupt through the machine's interrupt controller; False: the vCPU's own interface."""
         ...
 
+    def set_timer(self, moment: int | None, ring: Callable[[], None]) -> None:
+        """Call `ring` once, from any thread, at `moment` (ns of CLOCK_MONOTONIC) in place of the moment before.
+
+        None: no longer. Asked of hosts that leave a vCPU's timers to the vCPU (`passthrough_interrupt` false).
+        """
+        ...
+
 
 class BareHal:
-    """A host without interrupts of its own and with guest memory at the same addresses."""
-
-    def translate(self, guest_physical: int) -> int | None:
-        """Identity."""
-        return guest_physical
+    """A host without interrupts of its own."""
 
     def irq_fetch(self) -> int:
         """The one interrupt there is: a request to stop."""
@@ -46,3 +50,9 @@ class BareHal:
         """No interrupt controller."""
         del vcpu, vector
         return False
+
+    def set_timer(self, moment: int | None, ring: Callable[[], None]) -> None:
+        """By the process's own alarms."""
+        from armvcpu.vcpu.alarms import ALARMS  # noqa: PLC0415  only of a vCPU whose guest sets a timer
+
+        ALARMS.set(moment, ring)

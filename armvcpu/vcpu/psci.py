@@ -1,4 +1,4 @@
-"""PSCI 1.1 as a pure state machine over what the machine tells of its CPUs: Arm DEN 0022.
+"""PSCI, 0.2 to 1.1, as a pure state machine over what the machine tells of its CPUs: Arm DEN 0022.
 
 Each function answers a return code or an exit, on which whoever runs the vCPU acts. The table `_FUNCTIONS` says
 what is implemented; PSCI_FEATURES and the registration with `SmcServices` read it too.
@@ -13,6 +13,7 @@ from armvcpu.arch.psci import (
     VENDOR_RESET,
     AffinityState,
     PowerState,
+    PsciFunction,
     PsciStatus,
     psci_by_id,
 )
@@ -46,26 +47,45 @@ class PsciHost(Protocol):
         ...
 
 
-class Psci:
-    """The functions of one machine."""
+class ProtectedMemory(Protocol):
+    """What MEM_PROTECT asks of a machine that can overwrite its memory before a reset (5.21)."""
 
-    def __init__(self, host: PsciHost) -> None:
-        self._host = host
+    is_protected: bool
+    """Is it to be overwritten?"""
+
+    def can_protect(self, address: int, size: int) -> bool:
+        """Is all of this range memory that would be?"""
+        ...
+
+
+class Psci:
+    """The functions of one machine, as PSCI of `version` has them; MEM_PROTECT's with `memory` only."""
+
+    def __init__(self, host: PsciHost, version: int = PSCI_VERSION_1_1, memory: ProtectedMemory | None = None) -> None:
+        self._host, self._version, self._memory = host, version, memory
 
     def register(self, services: SmcServices) -> None:
         """Have `services` answer every implemented function."""
         for function_id, row in psci_by_id.items():
-            if row.name in _FUNCTIONS:
+            if self._has(row):
                 services.register(function_id, self.call)
         services.identify_owner(Owner.STANDARD_SECURE, STANDARD_SERVICE)
 
     def call(self, function_id: int, args: tuple[int, ...]) -> int | Exit:
         """The result of one function, or an exit. `args` are x1 to x6, cut to 32 bits for an SMC32 call."""
-        return _function(function_id)(self, args)
+        row = psci_by_id.get(function_id)
+        return _FUNCTIONS[row.name](self, args) if row and self._has(row) else PsciStatus.NOT_SUPPORTED
+
+    def _has(self, row: PsciFunction) -> bool:
+        """Is it implemented, by this version of PSCI, on this machine?"""
+        if row.name not in _FUNCTIONS or _VERSIONS[row.since] > self._version:
+            return False
+        return self._memory is not None or not row.name.startswith("MEM_PROTECT")
 
     def _features(self, args: tuple[int, ...]) -> int:
         """PSCI_FEATURES. No flags: CPU_SUSPEND has the original format and no OS-initiated mode."""
-        known = args[0] == SMCCC_VERSION or _function(args[0]) is not _not_supported
+        row = psci_by_id.get(args[0])
+        known = args[0] == SMCCC_VERSION or (row is not None and self._has(row))
         return PsciStatus.SUCCESS if known else PsciStatus.NOT_SUPPORTED
 
     def _cpu_on(self, args: tuple[int, ...]) -> int | Exit:
@@ -94,6 +114,29 @@ class Psci:
             return PsciStatus.INVALID_ADDRESS
         return Halt(entry_point, context_id)
 
+    def _system_suspend(self, args: tuple[int, ...]) -> int | Exit:
+        """SYSTEM_SUSPEND, 5.20: the deepest power-down state of the last CPU that is on."""
+        entry_point, context_id = args[:2]
+        if sum(state is not AffinityState.OFF for state in self._host.cpu_states().values()) > 1:
+            return PsciStatus.DENIED
+        if not self._is_entry_point(entry_point):
+            return PsciStatus.INVALID_ADDRESS
+        return Halt(entry_point, context_id)
+
+    def _mem_protect(self, args: tuple[int, ...]) -> int:
+        """MEM_PROTECT, 5.21: the setting before, 0 or 1."""
+        assert self._memory is not None
+        if args[0] > 1:
+            return PsciStatus.INVALID_PARAMETERS
+        before, self._memory.is_protected = self._memory.is_protected, bool(args[0])
+        return int(before)
+
+    def _mem_protect_check_range(self, args: tuple[int, ...]) -> int:
+        """MEM_PROTECT_CHECK_RANGE, 5.22."""
+        assert self._memory is not None
+        base, length = args[:2]
+        return PsciStatus.SUCCESS if self._memory.can_protect(base, length) else PsciStatus.DENIED
+
     def _affinity_info(self, args: tuple[int, ...]) -> int:
         """AFFINITY_INFO, 5.7: an instance is on when any CPU in it is."""
         target, level = args[:2]
@@ -117,18 +160,12 @@ class Psci:
         return address % 4 == 0 and self._host.is_entry_point(address)
 
 
-def _not_supported(_psci: Psci, _args: tuple[int, ...]) -> int:
-    return PsciStatus.NOT_SUPPORTED
-
-
-def _function(function_id: int) -> Callable[[Psci, tuple[int, ...]], int | Exit]:
-    row = psci_by_id.get(function_id)
-    return _FUNCTIONS.get(row.name, _not_supported) if row else _not_supported
-
+_VERSIONS = {"0.2": 0x0_0002, "1.0": 0x1_0000, "1.1": PSCI_VERSION_1_1}
+"""The versions that functions came with, as PSCI_VERSION answers them."""
 
 # MIGRATE and MIGRATE_INFO_UP_CPU are not here: they exist only with a Trusted OS (5.8, 5.10)
 _FUNCTIONS: dict[str, Callable[[Psci, tuple[int, ...]], int | Exit]] = {
-    "PSCI_VERSION": lambda _psci, _args: PSCI_VERSION_1_1,
+    "PSCI_VERSION": lambda psci, _args: psci._version,
     "CPU_SUSPEND": Psci._cpu_suspend,
     "CPU_OFF": lambda _psci, _args: CpuDown(),
     "CPU_ON": Psci._cpu_on,
@@ -137,5 +174,8 @@ _FUNCTIONS: dict[str, Callable[[Psci, tuple[int, ...]], int | Exit]] = {
     "SYSTEM_OFF": lambda _psci, _args: SystemDown(),
     "SYSTEM_RESET": lambda _psci, _args: SystemReset(),
     "PSCI_FEATURES": Psci._features,
+    "SYSTEM_SUSPEND": Psci._system_suspend,
     "SYSTEM_RESET2": Psci._system_reset2,
+    "MEM_PROTECT": Psci._mem_protect,
+    "MEM_PROTECT_CHECK_RANGE": Psci._mem_protect_check_range,
 }

@@ -51,13 +51,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from armvcpu.engine.api import RegisterRows
-    from armvcpu.vcpu.vcpu_life import VCpuLife
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
 class Registers:
     """All of one vCPU. A name is an Arm name, or `sp`, `lr`, `fp`, W0, Q0, D0, S0 and so on, in any case."""
 
-    def __init__(self, vcpu: VCpuLife) -> None:
+    def __init__(self, vcpu: Aarch64VCpu) -> None:
         self._vcpu = vcpu
         self._early: dict[str, int] = {}
         """By name: what was written before there was a state, and neither of the vCPU's windows holds."""
@@ -175,7 +175,7 @@ class Registers:
     # --- what rows read and write -----------------------------------------------------------------------------
 
     @property
-    def vcpu(self) -> VCpuLife:
+    def vcpu(self) -> Aarch64VCpu:
         """Whose they are."""
         return self._vcpu
 

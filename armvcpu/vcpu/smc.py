@@ -40,6 +40,7 @@ Handler = Callable[[int, tuple[int, ...]], SmcResult]
 
 _ARGUMENTS = 6
 _REMEMBERED = 4096
+SMCCC_VERSION_1_0 = 0x1_0000
 
 
 class Uid(Row):
@@ -59,14 +60,15 @@ class OwnerInfo(Row):
 class SmcServices:
     """The registered firmware services; the Arm Architecture Calls are there from the start."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = SMCCC_VERSION_1_2) -> None:
         self._functions: dict[int, Handler] = {}
         self._ranges: list[tuple[range, Handler]] = []
         self._owners: dict[int, Handler] = {}
         self._infos: dict[int, OwnerInfo] = {}
         self._claims: dict[int, bool] = {}
-        self.register(SMCCC_VERSION, lambda _id, _args: SMCCC_VERSION_1_2)
-        self.register(SMCCC_ARCH_FEATURES, self._arch_features)
+        if version > SMCCC_VERSION_1_0:  # which had neither of them
+            self.register(SMCCC_VERSION, lambda _id, _args: version)
+            self.register(SMCCC_ARCH_FEATURES, self._arch_features)
 
     def register(self, function_id: int, handler: Handler) -> None:
         """Answer one function; UsageError where the identifier is malformed or already claimed."""

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from armvcpu.arch.idregs import CpuModel
     from armvcpu.engine.api import RowShape
     from armvcpu.vcpu.pmu import Pmu
-    from armvcpu.vcpu.timer import PhysicalTimer
 
 ReadRegister = Callable[[], int]
 WriteRegister = Callable[[int], object]
@@ -148,13 +147,6 @@ class SysRegTable:
         for encoding, read, write in registers:
             self.add(encoding, read, write)
 
-    def add_physical_timer(self, timer: PhysicalTimer) -> None:
-        """Answer for CNTP_* and CNTPCT_EL0 in place of the engine."""
-        self.add(by_name["CNTPCT_EL0"].encoding, lambda: timer.count, None)
-        for name in ("ctl", "cval", "tval"):
-            row = by_name[f"CNTP_{name.upper()}_EL0"]
-            self.add(row.encoding, _attribute_reader(timer, name), _attribute_writer(timer, name))
-
     def add_pmu(self, pmu: Pmu) -> None:
         """Answer for the Performance Monitors; what of them it does not have is UNDEFINED."""
         self.undefined |= PMU_REGISTERS
@@ -241,11 +233,3 @@ def _ignore(_value: int) -> None:
 
 def _constant(value: int) -> ReadRegister:
     return lambda: value
-
-
-def _attribute_reader(timer: PhysicalTimer, name: str) -> ReadRegister:
-    return lambda: int(getattr(timer, name))
-
-
-def _attribute_writer(timer: PhysicalTimer, name: str) -> WriteRegister:
-    return lambda value: setattr(timer, name, value)

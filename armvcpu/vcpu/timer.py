@@ -1,16 +1,22 @@
-"""The timers that the engine only stores: the guest's own, and the physical one where EL2 keeps that to itself.
+"""A timer of the Generic Timer that the engine only stores: DDI 0487 D11.2.
 
-DDI 0487 D11.2 (the Generic Timer). Counts come in as a function, so that the rules need no clock.
+Counts come in as a function, so that the rules need no clock.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
+from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ENABLE, IMASK, ISTATUS = 1, 2, 4
+NS_PER_COUNT = 16
+"""The engine's system counter is CLOCK_MONOTONIC in units of 16 ns, 62.5 MHz."""
+VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID = 27, 30
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -20,47 +26,18 @@ def _compare_value(count: int, tval: int) -> int:
     return (count + offset - (offset >> 31 << 32)) & _U64
 
 
-class PhysicalTimer:
-    """CNTP_CTL_EL0, CNTP_CVAL_EL0 and CNTP_TVAL_EL0 of one vCPU over a 64-bit count."""
-
-    def __init__(self, count: Callable[[], int]) -> None:
-        self._count = count
-        self._control = 0
-        self.cval = 0
-
-    @property
-    def count(self) -> int:
-        """CNTPCT_EL0."""
-        return self._count() & _U64
-
-    @property
-    def ctl(self) -> int:
-        """CNTP_CTL_EL0: ENABLE, IMASK, and ISTATUS where the timer is enabled and its time has come."""
-        expired = self._control & ENABLE and self.count >= self.cval
-        return self._control | (ISTATUS if expired else 0)
-
-    @ctl.setter
-    def ctl(self, value: int) -> None:
-        self._control = value & (ENABLE | IMASK)
-
-    @property
-    def tval(self) -> int:
-        """CNTP_TVAL_EL0: the low 32 bits of the time that is left, D11.2.4."""
-        return (self.cval - self.count) & 0xFFFF_FFFF
-
-    @tval.setter
-    def tval(self, value: int) -> None:
-        self.cval = _compare_value(self.count, value)
+def _unconnected(_level: bool) -> None:
+    """No interrupt."""
 
 
 class GuestTimer:
-    """A timer that the guest programs directly.
+    """One timer: CTL, CVAL and TVAL.
 
     `count` gives the count that the timer compares with (for the virtual timer, CNTVCT_EL0); `line` is the timer's
     interrupt, a level (D11.2.4).
     """
 
-    def __init__(self, count: Callable[[], int], line: Callable[[bool], None]) -> None:
+    def __init__(self, count: Callable[[], int], line: Callable[[bool], None] = _unconnected) -> None:
         self._count, self._line = count, line
         self.level = False
         """The interrupt line's level."""
@@ -88,10 +65,15 @@ class GuestTimer:
             return self.ctl
         return self.cval if part == "CVAL" else (self.cval - self._count()) & 0xFFFF_FFFF
 
+    def registers(self, letter: str) -> Iterator[tuple[int, Callable[[], int], Callable[[int], None]]]:
+        """(encoding, read, write) of each register of the timer "V" or "P"."""
+        for part in ("CTL", "CVAL", "TVAL"):
+            yield by_name[f"CNT{letter}_{part}_EL0"].encoding, partial(self.read, part), partial(self.write, part)
+
     def update(self) -> None:
         """Look at the count: ISTATUS, and the interrupt line."""
         self.ctl &= ~ISTATUS
-        if self.ctl & ENABLE and self._count() >= self.cval:
+        if self.ctl & ENABLE and self._count() & _U64 >= self.cval:
             self.ctl |= ISTATUS
         level = self.ctl & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
         if level != self.level:

@@ -1,100 +1,130 @@
 """A virtual CPU: what it is, `run()`, which gives one exit at a time, and what the caller does with the exit.
 
-pcpu = Aarch64PerCpu(); pcpu.hardware_enable()
+percpu = PerCpu(); (pcpu,) = Aarch64PerCpu.register(percpu); percpu.enable_all()
 vcpu = Aarch64VCpu(vm_id=0, vcpu_id=0, config=Aarch64VCpuCreateConfig(mpidr_el1=0, dtb_addr=0x4000_0000))
 vcpu.setup(Aarch64VCpuSetupConfig()); vcpu.set_entry(0x4008_0000); vcpu.bind(pcpu)
 match vcpu.run(): ...
+
+It is made of parts: `life.py` says what is allowed when, `context_frame.py` has its registers, `sysreg.py` who answers
+for them, `traps/` what EL2 does with a trap, `mailbox.py` what other threads want of it. This module is what they are
+together: a vCPU on a physical CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.esr import ExceptionClass, has_far
 from armvcpu.arch.idregs import model as cpu_model
 from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
-from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError
-from armvcpu.vcpu.exits import AccessFlags, Exit, ExternalInterrupt, Nothing
+from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
+from armvcpu.vcpu.exits import Exit, ExternalInterrupt, FailEntry, Nothing
 from armvcpu.vcpu.hal import BareHal
+from armvcpu.vcpu.interrupts import VCpuInterrupts
+from armvcpu.vcpu.life import LifeCycle, VCpuState
+from armvcpu.vcpu.mailbox import Mailbox
 from armvcpu.vcpu.smc import SmcServices
+from armvcpu.vcpu.stage2.mapping import MappingFlags
+from armvcpu.vcpu.stage2.root import vttbr_el2
 from armvcpu.vcpu.sysreg import SysRegTable
 from armvcpu.vcpu.traps.exception import ExceptionLayer, TrapHandlers
 from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
-from armvcpu.vcpu.traps.setup import Aarch64VCpuSetupConfig, set_up_traps
-from armvcpu.vcpu.vcpu_life import VCpuLife, VCpuState
+from armvcpu.vcpu.traps.setup import set_up_traps
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from armvcpu.engine.api import Engine
+    from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.hal import Hal
+    from armvcpu.vcpu.icv import VirtualCpuInterface
     from armvcpu.vcpu.observer import Observer
+    from armvcpu.vcpu.pcpu import Aarch64PerCpu
+    from armvcpu.vcpu.registers import Registers
     from armvcpu.vcpu.sysreg import ReadRegister, WriteRegister
+    from armvcpu.vcpu.vm import VirtualMachine
 
 __all__ = ["Aarch64VCpu", "Aarch64VCpuCreateConfig", "Aarch64VCpuSetupConfig", "VCpuState"]
 
-PageFaultHandler = Callable[[int, AccessFlags], bool]
+PageFaultHandler = Callable[[int, MappingFlags], bool]
 """Asked on every stage-2 fault with the IPA and the access: True when memory is there now, and to try again."""
 
 _HCR = by_name["HCR_EL2"].encoding
+_READY, _RUNNING = VCpuState.READY, VCpuState.RUNNING
 
 
-class Aarch64VCpuCreateConfig(Row):
-    """What a vCPU is: its affinity (MPIDR_EL1, 64 bits), where its device tree lies, which CPU it shows."""
-
-    mpidr_el1: int = 0
-    dtb_addr: int = 0
-    cpu_model: str = "a72"
-    gicv3: bool = True
-    """Does the CPU have the GICv3 system register interface (ID_AA64PFR0_EL1.GIC)?"""
-    pmu: bool = False
-    """Does it have Performance Monitors (ID_AA64DFR0_EL1.PMUVer)? Whoever says so adds a `Pmu` to `sysregs`."""
-
-
-class Aarch64VCpu(VCpuLife):
+class Aarch64VCpu:
     """One virtual CPU of a VM. Every method that is not allowed in the present state raises StateError."""
 
-    def __init__(self, vm_id: int, vcpu_id: int, config: Aarch64VCpuCreateConfig, hal: Hal | None = None) -> None:
-        super().__init__(vcpu_id)
-        self.vm_id, self.config = vm_id, config
+    def __init__(
+        self,
+        vm_id: int,
+        vcpu_id: int,
+        config: Aarch64VCpuCreateConfig,
+        hal: Hal | None = None,
+        vm: VirtualMachine | None = None,
+    ) -> None:
+        self.vm_id, self.vcpu_id, self.config, self.vm = vm_id, vcpu_id, config, vm
         self.hal: Hal = hal or BareHal()
         self.model = cpu_model(config.cpu_model)
-        self._features = translated_features(self.model)
-        self.handlers, self.services = TrapHandlers(), SmcServices()
+        self._features = translated_features(self.model)  # which instructions its model has
+        self._life = LifeCycle(vcpu_id)
+        self.trap_frame, self.system_registers = TrapFrame(), GuestSystemRegisters()
+        self.state: CpuState
+        """The saved CPU behind the trap frame, from the first `bind` on."""
+        self.handlers, self.services = TrapHandlers(), SmcServices(config.smccc_version)
         self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
         self.uses_stage2 = False
-        self._observer: Observer | None = None
         self.last_trap = (0, 0, 0)
         """(ESR, FAR, PC) of the last trap that became an exit."""
         self.yielded = False
         """Did the last run end because the guest waits for an event, or yields?"""
+        self._registers: Registers | None = None
+        self._pcpu: Aarch64PerCpu | None = None
+        self._mailbox = Mailbox(self._kick)
+        self._interrupts = VCpuInterrupts(self._mailbox, self._show_virtual_interrupts)
+        self._observer: Observer | None = None
+        self._last_exception: tuple[int, int | None, int] | None = None
         self._exceptions = ExceptionLayer(self)
         self._exit: Exit | None = None
+        self._can_enter = False
+        self._start: tuple[int, int] | None = None
         self.trap_frame.set_argument(config.dtb_addr)
 
     # --- set-up -----------------------------------------------------------------------------------------------
 
     def setup(self, config: Aarch64VCpuSetupConfig) -> None:
         """Choose what is trapped: HCR_EL2, CNTHCTL_EL2, VMPIDR_EL2, VPIDR_EL2. CREATED becomes FREE."""
-        self._require("setup", VCpuState.CREATED)
-        set_up_traps(self, config)
-        self.life = VCpuState.FREE
+        self._life.require("setup")
+        set_up_traps(self, config, self._interrupts)
+        self._life.take("setup")
 
     def set_entry(self, address: int) -> None:
         """Where the vCPU starts: a guest-physical address, a multiple of 4."""
-        self._forbid_running("set_entry")
+        self._life.forbid_running("set_entry")
         if address % 4 or not 0 <= address < 1 << 52:
             raise UsageError(f"entry {address:#x} is no address of an instruction: a multiple of 4 below 2^52")
         self.trap_frame.start_at(address)
 
-    def set_ept_root(self, root: int, vtcr: int, handle_page_fault: PageFaultHandler | None = None) -> None:
-        """Translate guest-physical addresses by the stage-2 tables at `root` (VTTBR_EL2), as `vtcr` describes them."""
-        self._forbid_running("set_ept_root")
+    def set_ept_root(
+        self, root: int, vtcr: int, handle_page_fault: PageFaultHandler | None = None, *, vmid: int = 0
+    ) -> None:
+        """Translate guest-physical addresses by the stage-2 tables at `root`, as `vtcr` describes them, for `vmid`.
+
+        UsageError for a root, VTCR_EL2 or VMID that can't be; `stage2/root.py` says which can.
+        """
+        self._life.forbid_running("set_ept_root")
+        vttbr = vttbr_el2(root, vtcr, vmid)
         registers = self.system_registers
-        registers.vtcr_el2, registers.vttbr_el2 = vtcr, root
+        registers.vtcr_el2, registers.vttbr_el2 = vtcr, vttbr
         registers.hcr_el2 |= HCR_EL2.VM.mask
         self.uses_stage2 = True
         if handle_page_fault is not None:
@@ -107,6 +137,130 @@ class Aarch64VCpu(VCpuLife):
         self.uses_stage2 = enabled
         if wanted != hcr:
             self.system_registers.write(_HCR, wanted)
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    @property
+    def life(self) -> VCpuState:
+        """Where it is in its life cycle (`life.py`)."""
+        return self._life.state
+
+    def bind(self, pcpu: Aarch64PerCpu) -> None:
+        """Load the vCPU onto a physical CPU, which belongs to the calling thread now: FREE becomes READY."""
+        self._life.require("bind")
+        engine = pcpu.engine
+        if pcpu.bound is not None:
+            raise StateError(f"physical CPU {pcpu.cpu_id} has another vCPU bound: unbind that first")
+        if self.vm is not None:
+            self.vm.show_on(pcpu)
+        self._mailbox.claim()
+        is_fresh = not self.has_state
+        if is_fresh:
+            self.state = engine.new_state()
+        engine.load(self.state)
+        self.system_registers.attach(pcpu, self.state)
+        self.trap_frame.attach(self.state)
+        engine.registers.present(self._features)
+        pcpu.bound = self
+        self._pcpu = pcpu
+        self.install_trap_handler()
+        self.settle_listeners()
+        if is_fresh:
+            self.system_registers.configure()
+            self.trap_frame.configure()
+            if self._registers is not None:
+                self._registers.configure()
+        if self._interrupts.are_stale:
+            self._show_virtual_interrupts()
+        self._life.take("bind")
+        if self._start is not None:
+            self.start(*self._start)
+
+    def unbind(self) -> None:
+        """Leave the physical CPU: READY becomes FREE. Its registers stay there until another vCPU needs the place."""
+        self._life.require("unbind")
+        assert self._pcpu is not None
+        if self._pcpu.engine.took_exception:
+            self.keep_last_exception()
+        self._pcpu.bound = None
+        self._pcpu = None
+        self._life.take("unbind")
+        self._mailbox.release()
+
+    def install_trap_handler(self) -> None:
+        """Have the engine call this vCPU's exception layer, by way of the CPU's counters where it has some."""
+        assert self._pcpu is not None
+        handler = self._pcpu.counting(self._exceptions.on_trap)
+        self._pcpu.engine.set_trap_handler(handler, self._exceptions.on_entry)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the physical CPU that this vCPU is bound to."""
+        if self._pcpu is None:
+            raise StateError(f"vCPU {self.vcpu_id} is not bound to a physical CPU")
+        return self._pcpu.engine
+
+    @property
+    def pcpu(self) -> Aarch64PerCpu | None:
+        """The physical CPU that it is bound to."""
+        return self._pcpu
+
+    def runs_on(self, thread: int) -> bool:
+        """Does it run now, in the thread with this identifier?"""
+        return self._life.state is _RUNNING and self._mailbox.owner == thread
+
+    def reset(self) -> None:
+        """Start anew as after `bind`: registers as after reset, configuration kept, x0 the device tree. READY stays."""
+        self._life.require("reset")
+        configuration = self.system_registers.configuration()
+        self.engine.reset_state(self.state)
+        self._last_exception = None
+        for encoding, value in configuration:
+            self.engine.registers.write(encoding, value)
+        self.trap_frame.configure()
+        self._interrupts.reset()
+
+    def start(self, entry: int, argument: int = 0) -> None:
+        """As PSCI CPU_ON does it: from its reset state at `entry`, x0 = `argument`; if unbound, at its next `bind`."""
+        self._life.forbid_running("start")
+        self.set_entry(entry)
+        self._start = (entry, argument)
+        if self._life.state is _READY:
+            self._start = None
+            self.reset()
+            self.trap_frame.set_argument(argument)
+
+    @property
+    def has_state(self) -> bool:
+        """Has it been bound, and has a saved CPU since?"""
+        return hasattr(self, "state")
+
+    @property
+    def registers(self) -> Registers:
+        """Every register by its name."""
+        if self._registers is None:
+            from armvcpu.vcpu.registers import Registers  # noqa: PLC0415  most runs name none
+
+            self._registers = Registers(self)
+        return self._registers
+
+    def load_registers(self, registers: Mapping[str, int]) -> None:
+        """Return to what `registers.save()` gave; FREE before and after."""
+        self._life.require("load_registers")
+        if not self.has_state:
+            raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
+        self.registers.check(registers)
+        self.registers.load(registers)
+        self._interrupts.forget_shown()  # they have their own HCR_EL2.VI
+        self._last_exception = None
+
+    def block(self) -> None:
+        """READY becomes BLOCKED: the vCPU waits (WFI, CPU_OFF) and may not run."""
+        self._life.take("block")
+
+    def unblock(self) -> None:
+        """BLOCKED becomes READY."""
+        self._life.take("unblock")
 
     # --- who hears ---------------------------------------------------------------------------------------------
 
@@ -140,6 +294,16 @@ class Aarch64VCpu(VCpuLife):
         self.sysregs.add(encoding, read, write)
         self.settle_listeners()
 
+    def settle_listeners(self) -> None:
+        """Who answers for registers and hears of exceptions may have changed: so it is in the engine."""
+        if self._pcpu is None:
+            return
+        engine = self._pcpu.engine
+        engine.registers.use(self.sysregs.rows)
+        engine.listen.hear_semihosting(self.handlers.semihosting is not None)
+        engine.listen.hear_exceptions(0 if self.handlers.breakpoint is None else 1 << ExceptionClass.BRK64)
+        engine.listen.observe_exceptions(self.observer is not None)
+
     @property
     def last_exception(self) -> tuple[int, int | None, int] | None:
         """(ESR, FAR where the exception has one, ELR) of the guest's own last exception; None where it took none."""
@@ -148,37 +312,52 @@ class Aarch64VCpu(VCpuLife):
             return self._last_exception
         return last.esr, last.far if has_far(last.esr) else None, last.elr
 
+    def keep_last_exception(self) -> None:
+        """The engine is about to have another state, and forgets it."""
+        self._last_exception = self.last_exception
+
     # --- running ----------------------------------------------------------------------------------------------
 
     def run(self, max_instructions: int = 0) -> Exit:
         """Run the guest until something needs the caller. READY before and after.
 
-        `max_instructions` ends in `Nothing`, `request_stop` of the engine in ExternalInterrupt. GuestCrash and
+        `max_instructions` ends in `Nothing`. ExternalInterrupt: `request_stop` of the engine, a timer (27, 30), or
+        another thread's `inject_interrupt`, which has been done. FailEntry: nothing was run. GuestCrash and
         Unmodelled are raised where the guest cannot go on.
         """
-        if self.life is not VCpuState.READY:
-            self._require("run", VCpuState.READY)
-        assert self._pcpu is not None
-        self.life, self._exit, self.yielded = VCpuState.RUNNING, None, False
+        life, pcpu = self._life, self._pcpu
+        if life.state is not _READY:
+            life.require("run")
+        assert pcpu is not None
+        if self._mailbox.owner != get_ident():
+            self._mailbox.claim()
+        if not self._can_enter and (problem := self._why_not_enter()):
+            return FailEntry(problem)
+        life.state, self._exit, self.yielded = _RUNNING, None, False
+        waiting = self._mailbox.waiting
         try:
-            end = self._pcpu.engine.run(max_instructions)
+            if waiting:
+                self._mailbox.collect()
+            end = pcpu.engine.run(max_instructions)
         finally:
-            self.life = VCpuState.READY
+            life.state = _READY
+            if waiting:
+                self._mailbox.collect()
         if end is RunEnd.LEFT:
             return self._taken_exit()
         if end is RunEnd.STOPPED:
-            return ExternalInterrupt(self.hal.irq_fetch())
+            return self._take_physical_interrupt(pcpu)
         self.yielded = end is RunEnd.YIELDED
         return Nothing()
 
     def step(self) -> Exit:
         """Run one instruction; `Nothing` unless it made an exit."""
-        self._require("step", VCpuState.READY)
-        self.life, self._exit = VCpuState.RUNNING, None
+        self._life.take("step")
+        self._exit = None
         try:
             self.engine.step()
         finally:
-            self.life = VCpuState.READY
+            self._life.state = _READY
         return self._taken_exit()
 
     def exit(self, reason: Exit) -> None:
@@ -187,6 +366,14 @@ class Aarch64VCpu(VCpuLife):
             self._observer.exit(self.vcpu_id, self.state, reason)
         self._exit = reason
         self.engine.leave()
+
+    def post(self, work: Callable[[], object]) -> None:
+        """From any thread: have `work` done by the thread that has this vCPU's CPU, at once or before it runs on."""
+        self._mailbox.post(work)
+
+    def serve(self) -> None:
+        """On the thread that runs it, in a handler that waits for another thread: do what has been posted."""
+        self._mailbox.collect()
 
     # --- what the caller does with an exit --------------------------------------------------------------------
 
@@ -202,15 +389,34 @@ class Aarch64VCpu(VCpuLife):
         """Write x0, the answer to a hypercall."""
         self.trap_frame.set_gpr(0, value)
 
-    def inject_interrupt(self, vector: int) -> None:
-        """Make interrupt `vector` (an INTID) pending: by the host's interrupt controller or the virtual interface."""
-        if self.life is VCpuState.CREATED:
+    @property
+    def interrupts(self) -> VirtualCpuInterface | None:
+        """The virtual CPU interface; None before `setup`, and where interrupts are passed through."""
+        return self._interrupts.interface
+
+    def inject_interrupt(self, vector: int, priority: int | None = None) -> None:
+        """From any thread: make interrupt `vector` (an INTID) pending; a vCPU that runs takes it soon.
+
+        By the host's interrupt controller, or else by the virtual interface, with `priority` (8 bits; lower is more
+        urgent).
+        """
+        if self._life.state is VCpuState.CREATED:
             raise StateError(f"vCPU {self.vcpu_id}: inject_interrupt is not allowed before setup")
-        if self.hal.inject(self, vector):
-            return
-        if self.interrupts is None:
-            raise StateError(f"vCPU {self.vcpu_id} has its interrupts passed through: there is nothing to inject into")
-        self.interrupts.inject(vector)
+        if not self.hal.inject(self, vector):
+            self._require_interface().inject(vector, priority)
+
+    def set_interrupt_line(self, vector: int, level: bool, priority: int | None = None) -> None:
+        """From any thread: the level of a level-triggered interrupt, pending again at each end while it is high."""
+        self._require_interface().set_line(vector, level, priority)
+
+    def wait_for_interrupt(self, timeout: float | None = None) -> bool:
+        """After Halt: sleep until an interrupt is pending for the vCPU; False after `timeout` seconds without one."""
+        self._life.forbid_running("wait_for_interrupt")
+        return self._require_interface().wait(timeout)
+
+    def set_virtual_interrupts(self, *, irq: bool, fiq: bool = False) -> None:
+        """The level of HCR_EL2.VI and VF; of a vCPU that is not bound, it holds from its next `bind` on."""
+        self._interrupts.drive(irq=irq, fiq=fiq)
 
     def inject_undefined(self) -> None:
         """Answer a SysRegRead or SysRegWrite exit: the register is UNDEFINED."""
@@ -223,17 +429,22 @@ class Aarch64VCpu(VCpuLife):
         self._require_exit("inject_external_abort", ExceptionClass.IABT_LOWER, ExceptionClass.DABT_LOWER)
         self._exceptions.aborts.take_external_abort()
 
+    def retry(self) -> None:
+        """Answer an MMIO exit: memory is there now, and the guest executes the instruction again."""
+        self._require_exit("retry", ExceptionClass.IABT_LOWER, ExceptionClass.DABT_LOWER)
+        self.state.set_pc(self.last_trap[2])
+
     def take_serror(self, iss: int = 0) -> None:
         """While it does not run: enter an SError interrupt at EL1, whatever PSTATE.A says (DDI 0487 D1.3.4).
 
         The engine delivers no virtual SError (HCR_EL2.VSE), so it is entered from here.
         """
-        self._require("take_serror", VCpuState.READY)
+        self._life.require("take_serror")
         self.engine.take_exception(int(ExceptionClass.SERROR) << 26 | 1 << 25 | iss & 0x1FF_FFFF, serror=True)
 
     def take_debug_exception(self, exception_class: ExceptionClass, iss: int, far: int) -> None:
         """While it does not run: enter a debug exception at EL1 (DDI 0487 D2.4); FAR_EL1 is a watchpoint's only."""
-        self._require("take_debug_exception", VCpuState.READY)
+        self._life.require("take_debug_exception")
         self.engine.take_exception(int(exception_class) << 26 | 1 << 25 | iss, far)
 
     def fetch_word(self) -> int | None:
@@ -244,6 +455,38 @@ class Aarch64VCpu(VCpuLife):
 
     def _taken_exit(self) -> Exit:
         return Nothing() if self._exit is None else self._exit
+
+    def _take_physical_interrupt(self, pcpu: Aarch64PerCpu) -> ExternalInterrupt:
+        """A run was stopped: by a timer of ours, or by what the host knows of; its handler comes first."""
+        fired = self._interrupts.take_fired()
+        vector = self.hal.irq_fetch() if fired is None else fired
+        (pcpu.irq_handler or self.hal.irq_handler)(vector)
+        return ExternalInterrupt(vector)
+
+    def _why_not_enter(self) -> str | None:
+        """Before the first run: what is missing."""
+        if not self.trap_frame.has_entry:
+            return "no entry point: call set_entry"
+        if self.uses_stage2 and not self.system_registers.vtcr_el2:
+            return "stage 2 is on without tables: call set_ept_root"
+        self._can_enter = True
+        return None
+
+    def _kick(self) -> None:
+        """From any thread: end the run, or the next one."""
+        pcpu = self._pcpu
+        if pcpu is not None and self._life.state is _RUNNING:
+            pcpu.engine.request_stop()
+
+    def _show_virtual_interrupts(self) -> None:
+        """HCR_EL2.VI and VF as they should be, once the vCPU is bound."""
+        if self._pcpu is not None:
+            self._interrupts.show(self._pcpu.engine.registers)
+
+    def _require_interface(self) -> VCpuInterrupts:
+        if self._interrupts.interface is None:
+            raise StateError(f"vCPU {self.vcpu_id} has its interrupts passed through: there is nothing to inject into")
+        return self._interrupts
 
     def _require_exit(self, what: str, *classes: ExceptionClass) -> None:
         """The vCPU is bound, and its last exit came from a trap of one of these classes."""

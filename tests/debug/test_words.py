@@ -8,7 +8,6 @@ from armvcpu.arch.registers import op
 from armvcpu.arch.sysreg import RW, TRAPPED, SysReg, iss_from_encoding
 from armvcpu.debug.words import describe_exit, row_to_add
 from armvcpu.vcpu.exits import (
-    AccessFlags,
     FailEntry,
     Halt,
     Hypercall,
@@ -19,6 +18,7 @@ from armvcpu.vcpu.exits import (
     SendIPI,
     SysRegWrite,
 )
+from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from armvcpu.vcpu.exits import (
         (Hypercall(7, (1, 2, 3, 4, 5, 0x10)), "Hypercall nr=0x7 args=0x1,0x2,0x3,0x4,0x5,0x10"),
         (SysRegWrite(iss_from_encoding(op(3, 0, 12, 12, 1)), 0x21), "SysRegWrite register=ICC_EOIR1_EL1 value=0x21"),
         (
-            NestedPageFault(0x1000, AccessFlags.READ | AccessFlags.EXECUTE),
+            NestedPageFault(0x1000, MappingFlags.READ | MappingFlags.EXECUTE),
             "NestedPageFault addr=0x1000 access_flags=READ|EXECUTE",
         ),
         (

@@ -15,7 +15,7 @@ from armvcpu.arch.registers import by_name
 from armvcpu.devices.deadline import NEVER
 from armvcpu.machine.running.cpu import Cpu
 from armvcpu.machine.running.turns import TURN_NS
-from armvcpu.vcpu.vcpu_life import VCpuState
+from armvcpu.vcpu.life import VCpuState
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_a_cpu_that_is_interrupted_gets_its_turn_soon(two, monkeypatch, takes, b
     monkeypatch.setattr(turns, "_busy", itertools.count(step=TURN_NS).__next__)
     assert turns.choose()
     monkeypatch.setattr(Cpu, "takes_interrupts", bool(takes))
-    first.vcpu.life = VCpuState.RUNNING if by_the_other else VCpuState.READY
+    first.vcpu._life.state = VCpuState.RUNNING if by_the_other else VCpuState.READY
     other._inputs.set_irq(True)
-    first.vcpu.life = VCpuState.READY
+    first.vcpu._life.state = VCpuState.READY
     assert (turns._end.moment < TURN_NS // 2) == soon
     two.parts.schedule.run_due(turns._end.moment)
     assert turns.choose()

@@ -15,7 +15,6 @@ from armvcpu.engine.api import STORM_LIMIT, TARGET_AARCH32
 from armvcpu.engine.fake import Trap
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.vcpu.exits import (
-    AccessFlags,
     CpuDown,
     Halt,
     Hypercall,
@@ -28,11 +27,12 @@ from armvcpu.vcpu.exits import (
     SystemDown,
     SystemReset,
 )
+from armvcpu.vcpu.stage2.mapping import MappingFlags
 from armvcpu.vcpu.traps.aborts import read_result
 from armvcpu.vcpu.traps.exception import HLT_SEMIHOSTING
 
 EC = ExceptionClass
-READ, WRITE, EXECUTE = AccessFlags.READ, AccessFlags.WRITE, AccessFlags.EXECUTE
+READ, WRITE, EXECUTE = MappingFlags.READ, MappingFlags.WRITE, MappingFlags.EXECUTE
 UNDEFINED = 0x0200_0000
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
 NOT_SUPPORTED = ALL_ONES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from armvcpu.errors import StateError, UsageError
@@ -33,6 +35,27 @@ def test_on_nests_and_restores_after_an_error() -> None:
         with pytest.raises(ZeroDivisionError), percpu.on(1):
             raise ZeroDivisionError
         assert percpu.current == 0
+
+
+def test_each_thread_has_its_own_current_cpu() -> None:
+    """One that is in another thread's `on` block has entered none; each sees what it has entered itself."""
+    percpu, met, seen = PerCpu(count=2), threading.Barrier(2), {}
+    name = percpu.declare("name", factory=lambda cpu_id: f"cpu{cpu_id}")
+
+    def enter(cpu_id: int) -> None:
+        with percpu.on(cpu_id):
+            met.wait(10)
+            seen[cpu_id] = (percpu.current, name.get())
+            met.wait(10)
+
+    threads = [threading.Thread(target=enter, args=(cpu_id,)) for cpu_id in range(2)]
+    for thread in threads:
+        thread.start()
+    with pytest.raises(StateError, match="no physical CPU is current"):
+        _ = percpu.current
+    for thread in threads:
+        thread.join()
+    assert seen == {0: (0, "cpu0"), 1: (1, "cpu1")}
 
 
 def test_no_current_cpu_is_a_state_error() -> None:
@@ -91,3 +114,9 @@ def test_a_registry_without_cpus_is_refused() -> None:
     """There is at least one physical CPU."""
     with pytest.raises(UsageError, match="at least one"):
         PerCpu(count=0)
+
+
+def test_the_name_of_the_cpus_themselves_is_taken() -> None:
+    """`this_cpu` looks there."""
+    with pytest.raises(UsageError, match="'aarch64_percpu' is declared already"):
+        PerCpu().declare("aarch64_percpu", initial=0)

@@ -123,12 +123,62 @@ def test_affinity_instance_is_off_when_all_its_cpus_are() -> None:
         ("SYSTEM_RESET2", (1, 5), PsciStatus.INVALID_PARAMETERS),
         ("MIGRATE_INFO_TYPE", (), 2),
         ("MIGRATE", (0,), PsciStatus.NOT_SUPPORTED),
-        ("SYSTEM_SUSPEND", (RAM, 0), PsciStatus.NOT_SUPPORTED),
+        ("SYSTEM_SUSPEND", (RAM, 0), PsciStatus.DENIED),
+        ("MEM_PROTECT", (1,), PsciStatus.NOT_SUPPORTED),
+        ("MEM_PROTECT_CHECK_RANGE", (RAM, 1), PsciStatus.NOT_SUPPORTED),
     ],
 )
 def test_system_functions(name: str, args: tuple[int, ...], answer: object) -> None:
     """Power-off and resets leave as exits; of SYSTEM_RESET2's types the warm and the vendor's exist."""
     assert call(name, *args) == answer
+
+
+@pytest.mark.parametrize(
+    ("entry", "answer"), [(RAM, Halt(RAM, 7)), (RAM + 2, PsciStatus.INVALID_ADDRESS), (0, PsciStatus.INVALID_ADDRESS)]
+)
+def test_system_suspend_is_the_last_cpus_deepest_wait(entry: int, answer: object) -> None:
+    """With all other CPUs off it is a power-down wait, whose end enters at the entry point (5.20)."""
+    host = FourCpus({0x000: AffinityState.ON, 0x100: AffinityState.OFF})
+    assert call("SYSTEM_SUSPEND", entry, 7, host=host) == answer
+
+
+class Protected:
+    """Memory from 0x1000 to 0x2000 that can be overwritten."""
+
+    is_protected = False
+
+    def can_protect(self, address: int, size: int) -> bool:
+        return address >= 0x1000 and address + size <= 0x2000
+
+
+def test_mem_protect_gives_the_setting_before() -> None:
+    """0 or 1, and a range is protected or not (5.21, 5.22)."""
+    memory = Protected()
+    psci = Psci(FourCpus(), memory=memory)
+    number = psci_by_name["MEM_PROTECT"].smc32
+    answers = [psci.call(number, (value, 0, 0)) for value in (1, 1, 0, 2)]
+    check = psci_by_name["MEM_PROTECT_CHECK_RANGE"].smc64
+    assert check is not None
+    ranges = [psci.call(check, (base, size, 0)) for base, size in ((0x1000, 0x1000), (0x1800, 0x1000))]
+    assert (answers, memory.is_protected) == ([0, 1, 1, PsciStatus.INVALID_PARAMETERS], False)
+    assert ranges == [PsciStatus.SUCCESS, PsciStatus.DENIED]
+
+
+@pytest.mark.parametrize(
+    ("version", "has", "lacks"),
+    [
+        (0x2, "CPU_ON", "PSCI_FEATURES"),
+        (0x1_0000, "PSCI_FEATURES", "SYSTEM_RESET2"),
+        (0x1_0001, "SYSTEM_RESET2", "MIGRATE"),
+    ],
+)
+def test_version_decides_what_there_is(version: int, has: str, lacks: str) -> None:
+    """PSCI_VERSION says it, and functions of later ones are not there (5.1, Table 5)."""
+    services = SmcServices()
+    Psci(FourCpus(), version).register(services)
+    assert services.call(psci_by_name["PSCI_VERSION"].smc32, ()) == (version,)
+    assert services.supports(psci_by_name[has].smc32)
+    assert not services.supports(psci_by_name[lacks].smc32)
 
 
 @pytest.mark.parametrize("function_id", [*psci_by_id, SMCCC_VERSION, 0x8400_001F])

@@ -121,11 +121,17 @@ def test_fields_of_pstate_are_windows_on_it():
 def test_what_cannot_be_is_said_and_changes_nothing(name, value, words):
     """One line."""
     vcpu = unbound()
-    before = [register.read(vcpu.registers) for register in vcpu.registers]
+    before = standing(vcpu)
     with pytest.raises(UsageError, match=words) as error:
         vcpu.registers[name] = value
     assert "\n" not in str(error.value)
-    assert [register.read(vcpu.registers) for register in vcpu.registers] == before
+    assert standing(vcpu) == before
+
+
+def standing(vcpu):
+    """Every register but those that go on by themselves."""
+    moving = ("CNTVCT_EL0", "CNTPCT_EL0", "CNTV_TVAL_EL0", "CNTP_TVAL_EL0")
+    return [register.read(vcpu.registers) for register in vcpu.registers if register.name not in moving]
 
 
 def test_the_list_has_each_register_once(machine):

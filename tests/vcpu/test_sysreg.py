@@ -19,7 +19,6 @@ from armvcpu.engine.api import (
 )
 from armvcpu.vcpu.icv import VirtualCpuInterface
 from armvcpu.vcpu.sysreg import SysRegTable
-from armvcpu.vcpu.timer import PhysicalTimer
 
 A72 = model("a72")
 UNLISTED = op(3, 1, 11, 7, 7)
@@ -149,19 +148,6 @@ def test_interface_registers_work_on_the_interface(table):
     table.writers[encoding("ICC_IGRPEN1_EL1")](1)
     table.writers[encoding("ICC_PMR_EL1")](0xFF)
     assert (read(table, "ICC_PMR_EL1"), lines, read(table, "ICC_IAR1_EL1"), lines) == (0xF8, [True, False], 40, lines)
-
-
-def test_physical_timer_registers_are_the_timers(table):
-    """CTL, CVAL and TVAL both ways; the count is read-only."""
-    timer = PhysicalTimer(lambda: 100)
-    table.add_physical_timer(timer)
-    table.writers[encoding("CNTP_CVAL_EL0")](90)
-    table.writers[encoding("CNTP_CTL_EL0")](1)
-    names = ("CNTP_CTL_EL0", "CNTP_CVAL_EL0", "CNTP_TVAL_EL0", "CNTPCT_EL0")
-    assert [read(table, name) for name in names] == [5, 90, 0xFFFF_FFF6, 100]
-    table.writers[encoding("CNTP_TVAL_EL0")](1)
-    assert timer.cval == 101
-    assert table.is_undefined(encoding("CNTPCT_EL0"), is_read=False)
 
 
 # --- rows for the engine ----------------------------------------------------------------------------------------

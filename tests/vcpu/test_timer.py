@@ -1,10 +1,11 @@
-"""The emulated physical timer, and a timer that the guest programs directly; DDI 0487 D11.2."""
+"""A timer of the Generic Timer; DDI 0487 D11.2."""
 
 from __future__ import annotations
 
 import pytest
 
-from armvcpu.vcpu.timer import ENABLE, IMASK, ISTATUS, GuestTimer, PhysicalTimer
+from armvcpu.arch.registers import by_name
+from armvcpu.vcpu.timer import ENABLE, IMASK, ISTATUS, GuestTimer
 
 TOP = 1 << 64
 
@@ -19,79 +20,6 @@ class Clock:
         return self.now
 
 
-def timer_at(now: int) -> PhysicalTimer:
-    return PhysicalTimer(Clock(now))
-
-
-def test_count_has_64_bits():
-    """CNTPCT_EL0 wraps (D11.1.2)."""
-    assert timer_at(TOP + 5).count == 5
-
-
-@pytest.mark.parametrize(("now", "met"), [(99, False), (100, True), (101, True), (TOP - 1, True)])
-def test_istatus_when_the_count_reaches_cval(now, met):
-    """The condition is count >= CVAL, both unsigned (D11.2.4, "Operation of the CompareValue views")."""
-    timer = timer_at(now)
-    timer.cval, timer.ctl = 100, ENABLE
-    assert timer.ctl == ENABLE | (ISTATUS if met else 0)
-
-
-@pytest.mark.parametrize("control", [0, IMASK])
-def test_disabled_timer_has_no_istatus(control):
-    """Without ENABLE nothing is signalled (D17.11.9, CNTP_CTL_EL0)."""
-    timer = timer_at(200)
-    timer.cval, timer.ctl = 100, control
-    assert timer.ctl == control
-
-
-def test_masked_timer_still_shows_istatus():
-    """IMASK stops the interrupt, not the status."""
-    timer = timer_at(200)
-    timer.cval, timer.ctl = 100, ENABLE | IMASK
-    assert timer.ctl == ENABLE | IMASK | ISTATUS
-
-
-def test_only_enable_and_imask_can_be_written():
-    """ISTATUS is read-only and the rest RES0."""
-    timer = timer_at(0)
-    timer.cval, timer.ctl = 1, 0xFFFF_FFFF_FFFF_FFFF
-    assert timer.ctl == ENABLE | IMASK
-
-
-@pytest.mark.parametrize(
-    ("now", "cval", "tval"),
-    [(100, 150, 50), (150, 100, 0xFFFF_FFCE), (100, 100, 0), (0, 0x1_2345_6789, 0x2345_6789)],
-)
-def test_tval_reads_the_low_half_of_what_is_left(now, cval, tval):
-    """CVAL less count, 32 bits, negative after the time has come (D11.2.4, "TimerValue views")."""
-    timer = timer_at(now)
-    timer.cval = cval
-    assert timer.tval == tval
-
-
-@pytest.mark.parametrize(
-    ("now", "tval", "cval"),
-    [(100, 50, 150), (100, 0xFFFF_FFCE, 50), (TOP - 1, 3, 2), (0, 0xFFFF_FFFF, TOP - 1), (7, 0xAB_0000_0001, 8)],
-)
-def test_tval_write_sets_cval_from_now(now, tval, cval):
-    """The count plus the signed low 32 bits of what is written, modulo 2^64."""
-    timer = timer_at(now)
-    timer.tval = tval
-    assert timer.cval == cval
-
-
-def test_time_moves_tval_but_not_cval():
-    """TVAL counts down as the count goes up."""
-    clock = Clock(1000)
-    timer = PhysicalTimer(clock)
-    timer.tval = 10
-    clock.now += 4
-    assert (timer.tval, timer.cval) == (6, 1010)
-
-
-# --- a timer that the guest programs directly -------------------------------------------------------------------
-
-
 class Guest:
     """A GuestTimer over a count, and its line's levels."""
 
@@ -104,6 +32,78 @@ class Guest:
     def shown(self) -> tuple[int, int]:
         """What the guest reads of CTL and CVAL."""
         return self.timer.read("CTL"), self.timer.read("CVAL")
+
+
+@pytest.mark.parametrize(("now", "met"), [(99, False), (100, True), (101, True), (TOP - 1, True), (TOP + 5, False)])
+def test_istatus_when_the_count_reaches_cval(now, met):
+    """The condition is count >= CVAL, both unsigned, 64 bits (D11.2.4, "Operation of the CompareValue views")."""
+    guest = Guest(now)
+    guest.timer.write("CVAL", 100)
+    guest.timer.write("CTL", ENABLE)
+    assert guest.timer.read("CTL") == ENABLE | (ISTATUS if met else 0)
+
+
+@pytest.mark.parametrize("control", [0, IMASK])
+def test_disabled_timer_has_no_istatus(control):
+    """Without ENABLE nothing is signalled (D17.11.9, CNTP_CTL_EL0)."""
+    guest = Guest(200)
+    guest.timer.write("CVAL", 100)
+    guest.timer.write("CTL", control)
+    assert (guest.timer.read("CTL"), guest.levels) == (control, [])
+
+
+def test_only_enable_and_imask_can_be_written():
+    """ISTATUS is read-only and the rest RES0."""
+    guest = Guest(0)
+    guest.timer.write("CVAL", 1)
+    guest.timer.write("CTL", 0xFFFF_FFFF_FFFF_FFFF)
+    assert guest.timer.read("CTL") == ENABLE | IMASK
+
+
+@pytest.mark.parametrize(
+    ("now", "cval", "tval"),
+    [(100, 150, 50), (150, 100, 0xFFFF_FFCE), (100, 100, 0), (0, 0x1_2345_6789, 0x2345_6789)],
+)
+def test_tval_reads_the_low_half_of_what_is_left(now, cval, tval):
+    """CVAL less count, 32 bits, negative after the time has come (D11.2.4, "TimerValue views")."""
+    guest = Guest(now)
+    guest.timer.write("CVAL", cval)
+    assert guest.timer.read("TVAL") == tval
+
+
+@pytest.mark.parametrize(
+    ("now", "tval", "cval"),
+    [(100, 50, 150), (100, 0xFFFF_FFCE, 50), (TOP - 1, 3, 2), (0, 0xFFFF_FFFF, TOP - 1), (7, 0xAB_0000_0001, 8)],
+)
+def test_tval_write_sets_cval_from_now(now, tval, cval):
+    """The count plus the signed low 32 bits of what is written, modulo 2^64."""
+    guest = Guest(now)
+    guest.timer.write("TVAL", tval)
+    assert guest.timer.cval == cval
+
+
+def test_time_moves_tval_but_not_cval():
+    """TVAL counts down as the count goes up."""
+    guest = Guest(1000)
+    guest.timer.write("TVAL", 10)
+    guest.clock.now += 4
+    assert (guest.timer.read("TVAL"), guest.timer.read("CVAL")) == (6, 1010)
+
+
+def test_timer_that_nobody_hears_keeps_time():
+    """Its interrupt goes nowhere."""
+    timer = GuestTimer(lambda: 5)
+    timer.write("CTL", ENABLE)
+    assert (timer.read("CTL"), timer.level) == (ENABLE | ISTATUS, True)
+
+
+def test_registers_of_a_timer_are_both_ways():
+    """CTL, CVAL and TVAL by their encodings."""
+    rows = {encoding: (read, write) for encoding, read, write in GuestTimer(lambda: 100).registers("P")}
+    rows[by_name["CNTP_CVAL_EL0"].encoding][1](90)
+    rows[by_name["CNTP_CTL_EL0"].encoding][1](1)
+    names = ("CNTP_CTL_EL0", "CNTP_CVAL_EL0", "CNTP_TVAL_EL0")
+    assert [rows[by_name[name].encoding][0]() for name in names] == [5, 90, 0xFFFF_FFF6]
 
 
 def test_guest_timer_fires_when_its_time_comes():

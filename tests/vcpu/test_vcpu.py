@@ -13,13 +13,16 @@ from armvcpu.arch.registers import by_name, iss_from_encoding
 from armvcpu.arch.sysreg import SysRegIss
 from armvcpu.engine.fake import LimitReached, ScriptedEngine, StopRequested, Trap
 from armvcpu.errors import GuestCrash, StateError, UsageError
-from armvcpu.vcpu.exits import AccessFlags, ExternalInterrupt, Hypercall, NestedPageFault, Nothing, SendIPI
+from armvcpu.vcpu.exits import ExternalInterrupt, Hypercall, NestedPageFault, Nothing, SendIPI
 from armvcpu.vcpu.hal import BareHal
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
+from armvcpu.vcpu.stage2.mapping import MappingFlags
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, VCpuState
 
 CREATED, FREE, READY, RUNNING, BLOCKED = VCpuState
 HVC = Trap(2, 0x5A00_0000, pc=RAM + 4, regs={0: 9})
+VTCR = 0x8002_3559
+"""3 levels of 4 KiB tables for 39 bits of IPA, 40 of PA."""
 HYPERCALL = Hypercall(9, (0, 0, 0, 0, 0, 0))
 LOAD_ABORT = Trap(2, 0x9383_0005, far=0x18, hpfar=0x9_0000, pc=RAM)
 
@@ -150,7 +153,8 @@ def test_setup_chooses_what_is_trapped(interrupt, timer):
     assert cnthctl == CNTHCTL_EL2.of(EL1PCTEN=1, EL1PCEN=1)
     assert (vcpu.interrupts is None) is interrupt
     assert (by_name["ICC_IAR1_EL1"].encoding in vcpu.sysregs.readers) is not interrupt
-    assert (by_name["CNTPCT_EL0"].encoding in vcpu.sysregs.readers) is not timer
+    assert (by_name["CNTP_CTL_EL0"].encoding in vcpu.sysregs.readers) is not interrupt
+    assert (by_name["CNTV_CVAL_EL0"].encoding in vcpu.sysregs.readers) is not interrupt
 
 
 def test_setup_identifies_the_cpu():
@@ -165,16 +169,6 @@ def test_unknown_cpu_model_is_refused():
     """When the vCPU is made."""
     with pytest.raises(UsageError, match="no CPU model 'a99'"):
         Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig(cpu_model="a99"))
-
-
-def test_physical_timer_counts_the_engines_count():
-    """CNTP_CTL_EL0's ISTATUS appears when CNTPCT_EL0 reaches CVAL."""
-    bench = Bench(passthrough_timer=False)
-    bench.engine.registers.write(by_name["CNTPCT_EL0"].encoding, 1000)
-    regs = bench.vcpu.sysregs
-    regs.writers[by_name["CNTP_TVAL_EL0"].encoding](0)
-    regs.writers[by_name["CNTP_CTL_EL0"].encoding](1)
-    assert regs.readers[by_name["CNTP_CTL_EL0"].encoding]() == 5
 
 
 @pytest.mark.parametrize("name", ["CPACR_EL1", "MPIDR_EL1", "VBAR_EL1", "TPIDR_EL0", "CNTVCT_EL0"])
@@ -208,21 +202,69 @@ def test_entry_and_stage2_can_be_set_whenever_the_vcpu_does_not_run(when):
     """Before set-up too; the vCPU starts there with its stage 2 on."""
     vcpu, pcpu = vcpu_in(when)
     vcpu.set_entry(0x8_0000)
-    vcpu.set_ept_root(0xF000, 0x8002_3559)
+    vcpu.set_ept_root(0xF000, VTCR)
     for step in {CREATED: ("setup", "bind"), FREE: ("bind",), READY: (), BLOCKED: ("unblock",)}[when]:
         STEPS[step][0](vcpu, pcpu)
     registers = vcpu.system_registers
-    assert (vcpu.state.pc, registers.vttbr_el2, registers.vtcr_el2) == (0x8_0000, 0xF000, 0x8002_3559)
+    assert (vcpu.state.pc, registers.vttbr_el2, registers.vtcr_el2) == (0x8_0000, 0xF000, VTCR)
     assert (HCR_EL2(registers.hcr_el2).VM, HCR_EL2(registers.hcr_el2).TSC) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("root", "vtcr", "vmid", "problem"),
+    [
+        (0x1800, VTCR, 0, "root 0x1800 is no address of 1 tables"),
+        (1 << 40, VTCR, 0, "below 2"),
+        (0x1000, VTCR & ~0x7_003F | 4 << 16 | 23, 0, "root 0x1000 is no address of 4 tables: a multiple of 0x4000"),
+        (0x1000, 0, 0, "VTCR_EL2 0x0 is none of 4 KiB tables"),
+        (0x1000, VTCR | 1 << 14, 0, "none of 4 KiB tables"),
+        (0x1000, VTCR | 1 << 19, 0, "none of 4 KiB tables"),
+        (0x1000, VTCR | 0xC0, 0, "none of 4 KiB tables"),
+        (0x1000, VTCR & ~0x3F | 40, 0, "3 levels of stage 2 take 31 to 43 address bits, not 24"),
+        (0x1000, VTCR, 256, "VMID 0x100 does not fit"),
+        (-4096, VTCR, 0, "no address of"),
+    ],
+)
+def test_stage2_that_cannot_be_is_refused(root, vtcr, vmid, problem):
+    """UsageError, and nothing has changed (D17.2.139, D17.2.140)."""
+    vcpu = fresh()
+    before = dict(vcpu.system_registers)
+    with pytest.raises(UsageError, match=problem):
+        vcpu.set_ept_root(root, vtcr, vmid=vmid)
+    assert (dict(vcpu.system_registers), vcpu.uses_stage2) == (before, False)
+
+
+def test_vmid_stands_above_the_root():
+    """VTTBR_EL2.VMID, bits 55 to 48."""
+    vcpu = fresh()
+    vcpu.set_ept_root(0x5000, VTCR, vmid=0xA5)
+    assert vcpu.system_registers.vttbr_el2 == 0xA5_0000_0000_5000
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"mpidr_el1": 1 << 24},
+        {"mpidr_el1": -1},
+        {"dtb_addr": 1 << 64},
+        {"psci_version": 3},
+        {"smccc_version": 5},
+    ],
+    ids=str,
+)
+def test_configuration_that_cannot_be_is_refused(config):
+    """When it is made."""
+    with pytest.raises(UsageError):
+        Aarch64VCpuCreateConfig(**config)
 
 
 def test_page_fault_handler_comes_with_the_stage2():
     """And a new root without one keeps it."""
     bench, asked = Bench(), []
-    bench.vcpu.set_ept_root(0, 0, lambda ipa, access: bool(asked.append((ipa, access))))
-    bench.vcpu.set_ept_root(0x1000, 0)
+    bench.vcpu.set_ept_root(0, VTCR, lambda ipa, access: bool(asked.append((ipa, access))))
+    bench.vcpu.set_ept_root(0x1000, VTCR)
     bench.play(Trap(2, 0x9200_0005, far=0x18, hpfar=0x9_0000, pc=RAM))
-    assert asked == [(0x900_0018, AccessFlags.READ)]
+    assert asked == [(0x900_0018, MappingFlags.READ)]
 
 
 # --- binding ----------------------------------------------------------------------------------------------------
@@ -260,6 +302,8 @@ def test_vcpu_moves_between_cpus_with_all_its_registers():
 def test_two_vcpus_take_turns_on_one_cpu():
     """Each finds its own registers, and its own traps."""
     pcpu, vcpus = enabled(), [fresh(), fresh()]
+    for vcpu in vcpus:
+        vcpu.set_entry(RAM)
     for turn in range(4):
         vcpu = vcpus[turn % 2]
         vcpu.bind(pcpu)
@@ -393,9 +437,9 @@ def test_reset_keeps_the_configuration(moved):
     marked(bench.vcpu, 0x5000_0000)
     bench.vcpu.system_registers.vttbr_el2 = configured["VTTBR_EL2"]
     if moved == "set up after bind":
-        bench.vcpu.set_ept_root(0xF000, 0x8002_3559)
+        bench.vcpu.set_ept_root(0xF000, VTCR)
         bench.vcpu.set_entry(RAM + 0x100)
-        configured |= {"VTTBR_EL2": 0xF000, "VTCR_EL2": 0x8002_3559, "HCR_EL2": configured["HCR_EL2"] | 1}
+        configured |= {"VTTBR_EL2": 0xF000, "VTCR_EL2": VTCR, "HCR_EL2": configured["HCR_EL2"] | 1}
     bench.play(HVC)
     bench.vcpu.reset()
     assert (bench.vcpu.gpr(0), bench.vcpu.gpr(1), bench.pc) == (DTB, 0, 0x100 if "after" in moved else 0)
@@ -512,17 +556,17 @@ def test_fetched_word_is_the_one_at_pc():
     assert (first, bench.vcpu.fetch_word()) == (0xD503_201F, None)
 
 
-def test_bare_host_has_memory_as_it_is_and_no_interrupts():
+def test_bare_host_has_no_interrupts():
     """What a script gets that supplies no Hal."""
     hal = BareHal()
     hal.irq_handler(3)
-    assert (hal.translate(0x1234), hal.irq_fetch(), hal.inject(fresh(), 40)) == (0x1234, 0, False)
+    assert (hal.irq_fetch(), hal.inject(fresh(), 40)) == (0, False)
 
 
 def test_page_fault_exit_can_be_tried_again():
     """NestedPageFault leaves PC on the instruction."""
     bench = Bench()
     fault = Trap(2, 0x9200_0045, far=0x18, hpfar=0x9_0000, pc=RAM)
-    assert (bench.play(fault), bench.pc) == (NestedPageFault(0x900_0018, AccessFlags.WRITE), 0)
+    assert (bench.play(fault), bench.pc) == (NestedPageFault(0x900_0018, MappingFlags.WRITE), 0)
     bench.vcpu.handle_page_fault = lambda _ipa, _access: True
     assert (bench.play(fault), bench.pc) == (Nothing(), 0)

@@ -25,7 +25,6 @@ from armvcpu.engine.selftest_bench import (
 )
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.vcpu.exits import (
-    AccessFlags,
     ExternalInterrupt,
     Halt,
     Hypercall,
@@ -37,6 +36,7 @@ from armvcpu.vcpu.exits import (
     SysRegWrite,
 )
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
+from armvcpu.vcpu.stage2.mapping import MappingFlags
 from armvcpu.vcpu.vcpu import Aarch64VCpu, VCpuState
 
 UNLISTED = op(3, 1, 11, 7, 7)
@@ -59,12 +59,12 @@ EXITS = [
     ("ldrsw xzr, [x2]", 0xB980_005F, MmioRead(NOWHERE, 4, 31, 8, True), 4),
     ("strh w3, [x2]", 0x7900_0043, MmioWrite(NOWHERE, 2, 0xFF85), 4),
     ("str xzr, [x2]", 0xF900_005F, MmioWrite(NOWHERE, 8, 0), 4),
-    ("ldp x4, x5, [x2]", 0xA940_1444, NestedPageFault(NOWHERE, AccessFlags.READ), 0),
-    ("stp x4, x5, [x2]", 0xA900_1444, NestedPageFault(NOWHERE, AccessFlags.WRITE), 0),
-    ("ldr x3, [x2], #8", 0xF840_8443, NestedPageFault(NOWHERE, AccessFlags.READ), 0),
-    ("strb w3, [x2, #-1]!", 0x381F_FC43, NestedPageFault(NOWHERE - 1, AccessFlags.WRITE), 0),
+    ("ldp x4, x5, [x2]", 0xA940_1444, NestedPageFault(NOWHERE, MappingFlags.READ), 0),
+    ("stp x4, x5, [x2]", 0xA900_1444, NestedPageFault(NOWHERE, MappingFlags.WRITE), 0),
+    ("ldr x3, [x2], #8", 0xF840_8443, NestedPageFault(NOWHERE, MappingFlags.READ), 0),
+    ("strb w3, [x2, #-1]!", 0x381F_FC43, NestedPageFault(NOWHERE - 1, MappingFlags.WRITE), 0),
     ("ldur x3, [x2, #-8]", 0xF85F_8043, MmioRead(NOWHERE - 8, 8, 3, 8, False), 4),
-    ("br x2", 0xD61F_0040, NestedPageFault(NOWHERE, AccessFlags.EXECUTE), NOWHERE - CODE),
+    ("br x2", 0xD61F_0040, NestedPageFault(NOWHERE, MappingFlags.EXECUTE), NOWHERE - CODE),
 ]
 
 

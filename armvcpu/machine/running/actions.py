@@ -8,7 +8,6 @@ from armvcpu.errors import InternalError
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.running.turns import TURN_NS
 from armvcpu.vcpu.exits import (
-    AccessFlags,
     CpuDown,
     CpuUp,
     Exit,
@@ -26,6 +25,7 @@ from armvcpu.vcpu.exits import (
     SystemDown,
     SystemReset,
 )
+from armvcpu.vcpu.stage2.mapping import MappingFlags
 from armvcpu.vcpu.traps.aborts import read_result
 
 if TYPE_CHECKING:
@@ -91,13 +91,13 @@ class Actions:
         else:
             window.write(reason.addr - window.base, reason.width, reason.data)
 
-    def _deal_with_fault(self, address: int, access: AccessFlags) -> None:
+    def _deal_with_fault(self, address: int, access: MappingFlags) -> None:
         """A stage-2 abort without a register to serve: the device is shown for one instruction."""
         window = self._bus.find(address)
         flash = None if window is None else self._board.flash_at(window.base)
-        if flash is not None and access is not AccessFlags.WRITE and flash.show_array():
+        if flash is not None and access is not MappingFlags.WRITE and flash.show_array():
             return  # the guest tries again, and reads memory
-        if window is None or access is AccessFlags.EXECUTE or not (flash or self._exact_mmio):
+        if window is None or access is MappingFlags.EXECUTE or not (flash or self._exact_mmio):
             self._turns.cpu.vcpu.inject_external_abort()
             return
         if flash is not None:

@@ -7,7 +7,6 @@ from functools import partial
 from armvcpu.arch.controls import SCTLR_EL1
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.vcpu.exits import AccessFlags
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
@@ -68,14 +67,14 @@ class Stage2Faults:
     def __init__(self, claims: Callable[[int], bool], memory: GuestMemory, bus: Bus, space: AddressSpace) -> None:
         self._claims, self._memory, self._bus, self._space = claims, memory, bus, space
 
-    def handle(self, address: int, access: AccessFlags) -> bool:
+    def handle(self, address: int, access: MappingFlags) -> bool:
         """Is the access allowed now?"""
         if self._claims(address):
             return True
-        if access is AccessFlags.EXECUTE:
+        if access is MappingFlags.EXECUTE:
             self._memory.note_execution(address)
-        if access is not AccessFlags.WRITE and self._memory.populate(address):
+        if access is not MappingFlags.WRITE and self._memory.populate(address):
             return True
-        if access is not AccessFlags.EXECUTE and self._bus.reveal(address):
+        if access is not MappingFlags.EXECUTE and self._bus.reveal(address):
             return True
-        return self._space.handle_page_fault(address, MappingFlags(access.value))
+        return self._space.handle_page_fault(address, access)

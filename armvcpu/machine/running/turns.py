@@ -20,7 +20,7 @@ from enum import Enum
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.deadline import NEVER
-from armvcpu.vcpu.vcpu_life import VCpuState
+from armvcpu.vcpu.life import VCpuState
 
 if TYPE_CHECKING:
     from armvcpu.devices.deadline import Schedule

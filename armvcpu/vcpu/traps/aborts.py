@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from armvcpu.arch.instructions import has_writeback
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.vcpu.exits import AccessFlags, MmioRead, MmioWrite, NestedPageFault
+from armvcpu.vcpu.exits import MmioRead, MmioWrite, NestedPageFault
+from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu
@@ -26,13 +27,13 @@ class Stage2Aborts:
 
     def instruction_abort(self, esr: int, far: int) -> None:
         """EC 0x20."""
-        self._page_fault(esr, far, AccessFlags.EXECUTE)
+        self._page_fault(esr, far, MappingFlags.EXECUTE)
 
     def data_abort(self, esr: int, far: int) -> None:
         """EC 0x24: lazily provided memory, an emulated device by ISS, or NestedPageFault without ISV."""
         vcpu = self._vcpu
         write = bool(esr & 1 << 6)
-        access = AccessFlags.WRITE if write else AccessFlags.READ
+        access = MappingFlags.WRITE if write else MappingFlags.READ
         if not esr & 1 << 24 or esr & S1PTW:  # no register to serve
             self._page_fault(esr, far, access)
             return
@@ -63,7 +64,7 @@ class Stage2Aborts:
         current = 1 if vcpu.state.pstate & 0xC else 0
         vcpu.engine.take_exception(esr & ~(0x1FF_FFFF & ~0x40) | current << 26 | status, far)  # keeps EC, IL and WnR
 
-    def _page_fault(self, esr: int, far: int, access: AccessFlags) -> None:
+    def _page_fault(self, esr: int, far: int, access: MappingFlags) -> None:
         """A stage-2 fault that memory management may cure; otherwise an exit. PC stays on the instruction.
 
         On a stage-1 table walk (S1PTW) it is the read of a descriptor, whatever the instruction does, and FAR_EL2
@@ -71,7 +72,7 @@ class Stage2Aborts:
         """
         vcpu = self._vcpu
         if esr & S1PTW:
-            ipa, access = self._ipa(0), AccessFlags.READ
+            ipa, access = self._ipa(0), MappingFlags.READ
         else:
             ipa = self._ipa(far)
         if not vcpu.handle_page_fault(ipa, access):

@@ -7,28 +7,18 @@ from __future__ import annotations
 
 from armvcpu.arch.controls import CNTHCTL_EL2, HCR_EL2
 from armvcpu.arch.gic_registers import ICC_SGIR
-from armvcpu.arch.registers import by_name
-from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.exits import SendIPI
-from armvcpu.vcpu.icv import VirtualCpuInterface
-from armvcpu.vcpu.timer import PhysicalTimer
 
 if TYPE_CHECKING:
+    from armvcpu.vcpu.config import Aarch64VCpuSetupConfig
+    from armvcpu.vcpu.interrupts import VCpuInterrupts
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _CPTR_RES1 = 0x32FF  # DDI 0487 D17.2.31, bits that are RES1 without SVE
-_CNTPCT = by_name["CNTPCT_EL0"].encoding
 
 
-class Aarch64VCpuSetupConfig(Row):
-    """What the guest has to itself: interrupts (HCR_EL2.IMO clear), the physical timer (CNTHCTL_EL2)."""
-
-    passthrough_interrupt: bool = False
-    passthrough_timer: bool = True
-
-
-def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig) -> None:
+def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig, interrupts: VCpuInterrupts) -> None:
     """Configure EL2 for a vCPU and fill its table of registers."""
     intercepts = not config.passthrough_interrupt
     registers = vcpu.system_registers
@@ -37,17 +27,13 @@ def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig) -> None:
     )
     registers.cnthctl_el2 = CNTHCTL_EL2.of(EL1PCTEN=1, EL1PCEN=1)
     registers.cptr_el2 = _CPTR_RES1
-    registers.cntvoff_el2 = 0
+    registers.cntvoff_el2 = offset = 0 if vcpu.vm is None else vcpu.vm.cntvoff_el2
     registers.vmpidr_el2 = 1 << 31 | vcpu.config.mpidr_el1
     registers.vpidr_el2 = vcpu.model.MIDR_EL1
-    table = vcpu.sysregs
     if vcpu.config.gicv3 and intercepts:
-        vcpu.interrupts = VirtualCpuInterface(
-            lambda level: vcpu.set_virtual_interrupts(irq=level), lambda value: vcpu.exit(_sgi(value))
-        )
-        table.add_all(vcpu.interrupts.registers())
-    if not config.passthrough_timer:
-        table.add_physical_timer(PhysicalTimer(lambda: vcpu.engine.registers.read(_CNTPCT)))
+        interrupts.intercept(vcpu.sysregs, lambda value: vcpu.exit(_sgi(value)))
+    if intercepts:
+        interrupts.add_timers(vcpu.sysregs, vcpu.hal, passthrough=config.passthrough_timer, offset=offset)
 
 
 def _sgi(value: int) -> SendIPI:

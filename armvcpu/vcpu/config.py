@@ -1,0 +1,51 @@
+"""What a vCPU is made and set up with."""
+
+from __future__ import annotations
+
+from armvcpu.arch.psci import PSCI_VERSION_1_1
+from armvcpu.arch.rows import Row
+from armvcpu.arch.smccc import SMCCC_VERSION_1_2
+from armvcpu.errors import UsageError
+
+AFFINITY_BITS = 0xFF_00FF_FFFF
+"""MPIDR_EL1's Aff3, Aff2, Aff1 and Aff0."""
+PSCI_VERSIONS = (0x0_0002, 0x1_0000, PSCI_VERSION_1_1)
+SMCCC_VERSIONS = (0x1_0000, 0x1_0001, SMCCC_VERSION_1_2)
+
+
+class Aarch64VCpuCreateConfig(Row):
+    """What a vCPU is: its affinity (MPIDR_EL1, 64 bits), where its device tree lies, which CPU it shows.
+
+    UsageError where a value can't be.
+    """
+
+    mpidr_el1: int = 0
+    dtb_addr: int = 0
+    cpu_model: str = "a72"
+    gicv3: bool = True
+    """Does the CPU have the GICv3 system register interface (ID_AA64PFR0_EL1.GIC)?"""
+    pmu: bool = False
+    """Does it have Performance Monitors (ID_AA64DFR0_EL1.PMUVer)? Whoever says so adds a `Pmu` to `sysregs`."""
+    psci_version: int = PSCI_VERSION_1_1
+    """As PSCI_VERSION answers it: 0x2, 0x10000 or 0x10001."""
+    smccc_version: int = SMCCC_VERSION_1_2
+    """As SMCCC_VERSION answers it: 0x10000 to 0x10002. With 1.0 there is no SMCCC_VERSION."""
+
+    def __post_init__(self) -> None:
+        if self.mpidr_el1 & ~AFFINITY_BITS or self.mpidr_el1 < 0:
+            raise UsageError(f"MPIDR_EL1 {self.mpidr_el1:#x} has bits besides its affinity, {AFFINITY_BITS:#x}")
+        if not 0 <= self.dtb_addr < 1 << 64:
+            raise UsageError(f"device tree address {self.dtb_addr:#x} does not fit x0's 64 bits")
+        if self.psci_version not in PSCI_VERSIONS:
+            raise UsageError(f"there is no PSCI {self.psci_version:#x}: {', '.join(map(hex, PSCI_VERSIONS))}")
+        if self.smccc_version not in SMCCC_VERSIONS:
+            raise UsageError(f"there is no SMCCC {self.smccc_version:#x}: {', '.join(map(hex, SMCCC_VERSIONS))}")
+
+
+class Aarch64VCpuSetupConfig(Row):
+    """What the guest has to itself."""
+
+    passthrough_interrupt: bool = False
+    """Interrupts are the host's (HCR_EL2.IMO clear), and so are the timers; else the vCPU has a virtual interface."""
+    passthrough_timer: bool = False
+    """The physical timer's interrupt is the host's, an ExternalInterrupt; else the vCPU's own, INTID 30."""

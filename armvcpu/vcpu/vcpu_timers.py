@@ -1,0 +1,105 @@
+"""The two timers of a vCPU whose host has none for it: registers, interrupts, and the moment of the next one.
+
+The registers are rows of the vCPU's own table, so the timers move with the vCPU from one physical CPU to another, and
+are there while it is bound to none. DDI 0487 D11.2; the counts are the engine's own, by the host's CLOCK_MONOTONIC.
+"""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+
+from armvcpu.arch.registers import by_name
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.vcpu.timer import NS_PER_COUNT, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID, GuestTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.vcpu.hal import Hal
+    from armvcpu.vcpu.mailbox import Mailbox
+    from armvcpu.vcpu.sysreg import SysRegTable
+
+    SetLine = Callable[[int, bool], None]
+
+
+def host_count() -> int:
+    """CNTPCT_EL0, as the engine has it."""
+    return monotonic_ns() // NS_PER_COUNT
+
+
+class VCpuTimers:
+    """Those of one vCPU.
+
+    `set_line` drives the level of an INTID into it. With `passthrough` the physical timer's interrupt is the host's, an
+    `ExternalInterrupt`, as that of a CPU's own timer is. The virtual count is `offset` (CNTVOFF_EL2) less than `count`.
+    """
+
+    def __init__(
+        self, hal: Hal, mailbox: Mailbox, set_line: SetLine, *, passthrough: bool, offset: int = 0,
+        count: Callable[[], int] = host_count,
+    ) -> None:  # fmt: skip
+        self._hal, self._mailbox, self._set_line = hal, mailbox, set_line
+        self._passthrough, self._offset = passthrough, offset
+        self._armed: int | None = None  # ns
+        self._fired: int | None = None
+        self.virtual = GuestTimer(lambda: count() - offset, self._virtual_line)
+        self.physical = GuestTimer(count, self._physical_line)
+
+    def add_to(self, table: SysRegTable) -> None:
+        """Answer for CNTV_* and CNTP_*; of the counts themselves the engine's are right."""
+        for letter, timer in (("V", self.virtual), ("P", self.physical)):
+            for encoding, read, write in timer.registers(letter):
+                table.add(encoding, read, self._then_arm(write))
+            table.kept |= {by_name[f"CNT{letter}_{part}_EL0"].encoding for part in ("CTL", "CVAL")}
+
+    def take_fired(self) -> int | None:
+        """The INTID of the timer whose time has come since the last look, if any."""
+        fired, self._fired = self._fired, None
+        return fired
+
+    def reset(self) -> None:
+        """As after reset: both disabled."""
+        self.virtual.reset()
+        self.physical.reset()
+        self._arm()
+
+    def look(self) -> None:
+        """Time has passed."""
+        self.virtual.update()
+        self.physical.update()
+        self._armed = None
+        self._arm()
+
+    def ring(self) -> None:
+        """From any thread: the moment that was asked for has come."""
+        self._mailbox.post(self.look)
+
+    def _then_arm(self, write: Callable[[int], None]) -> Callable[[int], None]:
+        def written(value: int) -> None:
+            write(value)
+            self._arm()
+
+        return written
+
+    def _arm(self) -> None:
+        """Be called at the next moment at which something changes."""
+        moments = [
+            (timer.cval + offset) * NS_PER_COUNT
+            for timer, offset in ((self.virtual, self._offset), (self.physical, 0))
+            if timer.is_armed
+        ]
+        moment = min(moments, default=None)
+        if moment != self._armed:
+            self._armed = moment
+            self._hal.set_timer(moment, self.ring)
+
+    def _virtual_line(self, level: bool) -> None:
+        if level:
+            self._fired = VIRTUAL_TIMER_INTID
+        self._set_line(VIRTUAL_TIMER_INTID, level)
+
+    def _physical_line(self, level: bool) -> None:
+        if level:
+            self._fired = PHYSICAL_TIMER_INTID
+        if not self._passthrough:
+            self._set_line(PHYSICAL_TIMER_INTID, level)

@@ -1,0 +1,408 @@
+"""Two VMs on one physical CPU, and one VM on two in two threads: memory, FP, timers and devices of each, on Unicorn."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from vm_guests import DEVICE, IRQ, LOCKSTEP, RAM, STEP, TICKS, TICKS_IRQ, code
+
+from armvcpu.errors import StateError, UsageError
+from armvcpu.vcpu.exits import CpuUp, ExternalInterrupt, Halt, Hypercall, MmioRead, MmioWrite, NestedPageFault
+from armvcpu.vcpu.pcpu import Aarch64PerCpu
+from armvcpu.vcpu.percpu import PerCpu
+from armvcpu.vcpu.stage2.mapping import MappingFlags
+from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig
+from armvcpu.vcpu.vm import VirtualMachine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READ, WRITE, EXECUTE = MappingFlags.READ, MappingFlags.WRITE, MappingFlags.EXECUTE
+ADD_X0_1, HVC_0, BRANCH_BACK_2 = 0x9100_0400, 0xD400_0002, 0x17FF_FFFE  # add x0, x0, #1; hvc #0; b .-8
+LDR_X0_X1, STR_X0_X1 = 0xF940_0020, 0xF900_0020  # ldr x0, [x1]; str x0, [x1]
+
+
+@pytest.fixture
+def percpu() -> Iterator[PerCpu]:
+    """Two physical CPUs, enabled."""
+    registry = PerCpu(2)
+    Aarch64PerCpu.register(registry)
+    registry.enable_all()
+    yield registry
+    for cpu in registry.cpus():
+        if cpu.bound is not None:
+            cpu.bound.unbind()
+    registry.disable_all()
+
+
+@pytest.fixture
+def vms() -> Iterator[list[VirtualMachine]]:
+    """Two VMs with a page of memory each."""
+    made = [VirtualMachine(vm_id, 1 << 20) for vm_id in (1, 2)]
+    for vm in made:
+        vm.add_memory(RAM, 0x1000)
+    yield made
+    for vm in made:
+        vm.__exit__()
+
+
+def ticking(vm: VirtualMachine, step: float) -> Aarch64VCpu:
+    """A vCPU of the guest TICKS."""
+    vm.write(RAM, code(*TICKS))
+    vm.write(IRQ, code(*TICKS_IRQ))
+    vm.write(STEP, struct.pack("<d", step))
+    vcpu = vm.add_vcpu()
+    vcpu.set_entry(RAM)
+    return vcpu
+
+
+class Guest:
+    """A TICKS guest and what its device has got, run an exit at a time on any CPU."""
+
+    def __init__(self, vm: VirtualMachine, step: float, answer: int) -> None:
+        self.vcpu, self.step, self.answer = ticking(vm, step), step, answer
+        self.written: list[float] = []
+        self.ended: Hypercall | None = None
+
+    def turn(self, pcpu: Aarch64PerCpu) -> None:
+        """One exit."""
+        vcpu = self.vcpu
+        vcpu.bind(pcpu)
+        match vcpu.run():
+            case MmioWrite(addr, 8, data) if addr == DEVICE:
+                self.written += struct.unpack("<d", data.to_bytes(8, "little"))
+            case MmioRead(addr, 8, reg, _, _) if addr == DEVICE + 8:
+                vcpu.set_gpr(reg, self.answer)
+            case Halt():
+                assert vcpu.wait_for_interrupt(10)
+            case ExternalInterrupt():
+                pass
+            case Hypercall() as call:
+                self.ended = call
+            case other:
+                raise AssertionError(other)
+        vcpu.unbind()
+
+    def check(self) -> None:
+        """It has added up its own step, in its own FP registers, and was interrupted by its own timer."""
+        assert self.ended is not None
+        ticks, total, _, read = self.ended.args[:4]
+        assert (ticks >= 5, read) == (True, self.answer)
+        assert self.written == [self.step * (n + 1) for n in range(len(self.written))]
+        assert struct.pack("<Q", total) == struct.pack("<d", self.written[-1])
+
+
+# --- two VMs, one CPU -------------------------------------------------------------------------------------------
+
+
+def test_two_vms_share_a_cpu(percpu, vms):
+    """They take turns at each exit: the same addresses, and nothing of the other's memory, FP, timer or device."""
+    guests = [Guest(vms[0], 1.5, 0x1111), Guest(vms[1], -0.25, 0x2222)]
+    while any(guest.ended is None for guest in guests):
+        for guest in guests:
+            if guest.ended is None:
+                guest.turn(percpu.cpu(0))
+    for guest in guests:
+        guest.check()
+
+
+def test_vcpu_moves_between_cpus_with_its_vm(percpu, vms):
+    """At each exit to the other CPU: stage 2, pending interrupts, FP and timers come along."""
+    guest, turn = Guest(vms[0], 0.5, 0x3333), 0
+    while guest.ended is None:
+        guest.turn(percpu.cpu(turn % 2))
+        turn += 1
+    guest.check()
+
+
+def test_vms_have_places_and_numbers_of_their_own(vms):
+    """VMID and tables differ; a third VM may have those of one that is closed."""
+    first, second = (vm.add_vcpu().system_registers.vttbr_el2 for vm in vms)
+    assert first >> 48 != second >> 48
+    assert first & 0xFFFF_FFFF_FFFF != second & 0xFFFF_FFFF_FFFF
+    vms[0].close()
+    with VirtualMachine(3, 1 << 20) as third:
+        assert third.add_vcpu().system_registers.vttbr_el2 == first
+
+
+def test_memory_of_a_closed_vm_is_gone_from_the_cpu(percpu, vms):
+    """Its addresses may then be another VM's, with other memory, on the same engine."""
+    pcpu, seen = percpu.cpu(0), []
+    for number in range(3):
+        with VirtualMachine(number, 1 << 20) as vm:
+            vm.add_memory(RAM, 0x1000)
+            vm.write(RAM, code(0xD280_0000 | number << 5, HVC_0))  # mov x0, #number; hvc #0
+            vcpu = vm.add_vcpu()
+            vcpu.set_entry(RAM)
+            vcpu.bind(pcpu)
+            seen.append((vm.vmid, vcpu.run().nr))
+    assert seen == [(seen[0][0], number) for number in range(3)]
+
+
+# --- a VM's memory ----------------------------------------------------------------------------------------------
+
+
+def running(vm: VirtualMachine, pcpu: Aarch64PerCpu, *words: int) -> Aarch64VCpu:
+    """A vCPU of a guest in a few words, bound."""
+    vm.write(RAM, code(*words))
+    vcpu = vm.add_vcpu()
+    vcpu.set_entry(RAM)
+    vcpu.bind(pcpu)
+    return vcpu
+
+
+def test_lazy_memory_keeps_its_first_store(percpu, vms):
+    """The page comes at the store's fault, and the store is made again; the host sees it, and all else is zero."""
+    vms[0].add_memory(0x9000_0000, 1 << 16, lazy=True)
+    vcpu = running(vms[0], percpu.cpu(0), STR_X0_X1, LDR_X0_X1, HVC_0)
+    vcpu.set_gpr(0, 0xABCD)
+    vcpu.set_gpr(1, 0x9000_1008)
+    assert vcpu.run().nr == 0xABCD
+    assert vms[0].read(0x9000_1000, 24) == bytes(8) + (0xABCD).to_bytes(8, "little") + bytes(8)
+    assert (vms[0].translate(0x9000_0000), vms[0].translate(0x9000_1000) is None) == (None, False)
+
+
+def test_host_may_write_lazy_memory_first(percpu, vms):
+    """The guest then finds it."""
+    vms[0].add_memory(0x9000_0000, 1 << 16, lazy=True)
+    vms[0].write(0x9000_0FFC, bytes(range(8)))
+    vcpu = running(vms[0], percpu.cpu(0), LDR_X0_X1, HVC_0)
+    vcpu.set_gpr(1, 0x9000_0FFC)
+    assert vcpu.run().nr == int.from_bytes(bytes(range(8)), "little")
+
+
+def test_mmio_exit_can_be_tried_again_once_there_is_memory(percpu, vms):
+    """`retry`: the store that made the exit is not lost."""
+    vcpu = running(vms[0], percpu.cpu(0), STR_X0_X1, LDR_X0_X1, HVC_0)
+    vcpu.set_gpr(0, 77)
+    vcpu.set_gpr(1, 0x9000_0000)
+    assert vcpu.run() == MmioWrite(0x9000_0000, 8, 77)
+    vms[0].add_memory(0x9000_0000, 0x1000)
+    vcpu.retry()
+    assert (vcpu.run().nr, vms[0].read(0x9000_0000, 1)) == (77, b"M")
+
+
+def test_code_that_the_host_writes_is_what_the_guest_executes(percpu, vms):
+    """On every CPU that has executed the old one."""
+    vm = vms[0]
+    vcpu = running(vm, percpu.cpu(0), ADD_X0_1, HVC_0, BRANCH_BACK_2)
+    seen = []
+    for word in (ADD_X0_1, 0x9100_2800, 0x9101_9000):  # add x0, x0, #1; #10; #100
+        vm.write(RAM, code(word))
+        for cpu_id in (0, 1):
+            vcpu.unbind()
+            vcpu.bind(percpu.cpu(cpu_id))
+            seen.append(vcpu.run().nr)
+    assert seen == [1, 2, 12, 22, 122, 222]
+
+
+def test_memory_that_is_taken_away_is_gone_for_a_cpu_that_had_it(percpu, vms):
+    """Also where the vCPU was bound elsewhere meanwhile; what is given anew is zero."""
+    vm = vms[0]
+    vm.add_memory(0x9000_0000, 0x1000)
+    vm.write(0x9000_0000, b"\x55" * 8)
+    vcpu = running(vm, percpu.cpu(0), LDR_X0_X1, HVC_0, BRANCH_BACK_2)
+    vcpu.set_gpr(1, 0x9000_0000)
+    seen = [vcpu.run().nr]
+    vcpu.unbind()
+    vm.unmap(0x9000_0000, 0x1000)
+    vcpu.bind(percpu.cpu(0))
+    seen.append(vcpu.run())
+    vm.add_memory(0x9000_0000, 0x1000)
+    vcpu.retry()
+    seen.append(vcpu.run().nr)
+    assert seen == [0x5555_5555_5555_5555, MmioRead(0x9000_0000, 8, 0, 8, False), 0]
+
+
+def test_protected_memory_faults_at_once(percpu, vms):
+    """Although the guest has just written there."""
+    vm = vms[0]
+    vm.add_memory(0x9000_0000, 0x1000)
+    vcpu = running(vm, percpu.cpu(0), STR_X0_X1, HVC_0, BRANCH_BACK_2)
+    vcpu.set_gpr(1, 0x9000_0000)
+    vcpu.run()
+    vm.protect(0x9000_0000, 0x1000, READ)
+    assert isinstance(vcpu.run(), MmioWrite)
+
+
+def test_fetch_from_no_memory_is_a_page_fault(percpu, vms):
+    """NestedPageFault with EXECUTE."""
+    vcpu = running(vms[0], percpu.cpu(0), 0xD61F_0020)  # br x1
+    vcpu.set_gpr(1, 0x7000_0000)
+    assert vcpu.run() == NestedPageFault(0x7000_0000, EXECUTE)
+
+
+def test_vm_refuses_what_cannot_be(vms):
+    """Memory that overlaps or does not fit, addresses without memory, vCPUs twice; nothing has changed."""
+    vm = vms[0]
+    before = vm.regions()
+    vm.add_vcpu()
+    for refused in (
+        lambda: vm.add_memory(RAM, 0x1000),
+        lambda: vm.add_memory(0x9000_0000, 1 << 30),
+        lambda: vm.add_memory(0x9000_0001, 0x1000),
+        lambda: vm.write(RAM + 0xFFF, b"ab"),
+        lambda: vm.read(0x7000_0000, 1),
+        lambda: vm.add_vcpu(Aarch64VCpuCreateConfig(mpidr_el1=0)),
+        lambda: vm.vcpu(5),
+        lambda: VirtualMachine(9, 1000),
+        lambda: VirtualMachine(9, 1 << 20, input_bits=60),
+    ):
+        with pytest.raises(UsageError):
+            refused()
+    assert (vm.regions(), vm.read(RAM + 0xFFF, 1), len(vm.vcpus)) == (before, b"\0", 1)
+
+
+def test_vm_with_a_bound_vcpu_stays_open(percpu, vms):
+    """StateError; and a closed one gives nothing more."""
+    vcpu = running(vms[0], percpu.cpu(0), HVC_0)
+    with pytest.raises(StateError, match="still bound"):
+        vms[0].close()
+    vcpu.unbind()
+    vms[0].close()
+    for refused in (lambda: vcpu.bind(percpu.cpu(0)), lambda: vms[0].add_memory(0x9000_0000, 0x1000)):
+        with pytest.raises(StateError, match="VM 1 is closed"):
+            refused()
+
+
+# --- one VM, two CPUs -------------------------------------------------------------------------------------------
+
+
+class Lockstep:
+    """The LOCKSTEP guest: a thread for each vCPU, on the CPU of its number."""
+
+    def __init__(self, vm: VirtualMachine, percpu: PerCpu) -> None:
+        self.vm, self.percpu = vm, percpu
+        vm.write(RAM, code(*LOCKSTEP))
+        self.vcpus = [vm.add_vcpu(), vm.add_vcpu()]
+        self.vcpus[0].set_entry(RAM)
+        self.ended: dict[int, Hypercall] = {}
+        self.devices: dict[int, int] = {}
+        self.threads: list[threading.Thread] = []
+        self.problems: list[BaseException] = []
+
+    def start(self, vcpu: Aarch64VCpu) -> None:
+        thread = threading.Thread(target=self._guarded, args=(vcpu,))
+        self.threads.append(thread)
+        thread.start()
+
+    def _guarded(self, vcpu: Aarch64VCpu) -> None:
+        try:
+            with self.percpu.on(vcpu.vcpu_id):
+                self._serve(vcpu)
+        except BaseException as problem:
+            self.problems.append(problem)
+
+    def _serve(self, vcpu: Aarch64VCpu) -> None:
+        vcpu.bind(self.percpu.this_cpu())
+        while True:
+            match vcpu.run():
+                case CpuUp() as up:
+                    self.start(self.vm.cpu_up(up))
+                case MmioWrite(_, 4, number):
+                    self.devices[vcpu.vcpu_id] = number
+                case MmioRead(_, _, reg, _, _):
+                    vcpu.set_gpr(reg, 100 + vcpu.vcpu_id)
+                case Hypercall() as call:
+                    self.ended[vcpu.vcpu_id] = call
+                    vcpu.unbind()
+                    return
+
+    def join(self) -> None:
+        while self.threads:
+            self.threads.pop().join(60)
+
+
+def test_two_cpus_run_one_vm_at_the_same_time(percpu, vms):
+    """Each waits for the other 200 times, which neither could in turns; FP and the device are its own."""
+    guest = Lockstep(vms[0], percpu)
+    guest.start(guest.vcpus[0])
+    guest.join()
+    total = int.from_bytes(struct.pack("<d", 200.0), "little")
+    assert (guest.problems, guest.devices) == ([], {0: 0, 1: 1})
+    assert {number: call.args[:2] for number, call in guest.ended.items()} == {0: (0, total), 1: (1, total)}
+    assert [vcpu.gpr(9) for vcpu in guest.vcpus] == [100, 101]
+
+
+def test_memory_is_taken_away_from_a_cpu_that_runs_in_another_thread(percpu, vms):
+    """`unmap` returns when that CPU can't reach it any more; its next load is an exit."""
+    vm, exits = vms[0], []
+    vm.add_memory(0x9000_0000, 0x1000)
+    vm.write(RAM, code(LDR_X0_X1, 0x17FF_FFFF))  # b .-4
+    vcpu = vm.add_vcpu()
+    vcpu.set_entry(RAM)
+    started = threading.Event()
+
+    def run() -> None:
+        vcpu.bind(percpu.cpu(1))
+        vcpu.set_gpr(1, 0x9000_0000)
+        started.set()
+        while not isinstance(reason := vcpu.run(), MmioRead):
+            exits.append(reason)
+        exits.append(reason)
+        vcpu.unbind()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait(10)
+    vm.unmap(0x9000_0000, 0x1000)
+    thread.join(60)
+    assert exits[-1] == MmioRead(0x9000_0000, 8, 0, 8, False)
+    assert set(map(type, exits[:-1])) <= {ExternalInterrupt}
+
+
+def test_lazy_memory_is_populated_by_two_cpus_at_once(percpu, vms):
+    """Both store to each page in turn: no store is lost, whoever comes first."""
+    vm, pages, problems = vms[0], 64, []
+    vm.add_memory(0x9000_0000, pages * 0x1000, lazy=True)
+    # str x0, [x1]; add x1, x1, #1, lsl #12; sub x2, x2, #1; cbnz x2, .-12; hvc #0
+    vm.write(RAM, code(STR_X0_X1, 0x9140_0421, 0xD100_0442, 0xB5FF_FFA2, HVC_0))
+    vcpus = [vm.add_vcpu(), vm.add_vcpu()]
+
+    def run(vcpu: Aarch64VCpu) -> None:
+        try:
+            vcpu.set_entry(RAM)
+            vcpu.bind(percpu.cpu(vcpu.vcpu_id))
+            for index, value in enumerate((vcpu.vcpu_id + 1, 0x9000_0000 + 8 * vcpu.vcpu_id, pages)):
+                vcpu.set_gpr(index, value)
+            while not isinstance(vcpu.run(), Hypercall):
+                pass
+            vcpu.unbind()
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=run, args=(vcpu,)) for vcpu in vcpus]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    stored = {struct.unpack("<QQ", vm.read(0x9000_0000 + page * 0x1000, 16)) for page in range(pages)}
+    assert (problems, stored) == ([], {(1, 2)})
+
+
+def test_interrupt_from_another_thread_reaches_a_vcpu_that_runs(percpu, vms):
+    """It runs a loop without exits; the injection ends the run, and the guest takes the interrupt in the next."""
+    vm, vectors = vms[0], []
+    # msr icc_pmr_el1, x2; msr icc_igrpen1_el1, x3; msr vbar_el1, x4; msr daifclr, #2; b .
+    vm.write(RAM, code(0xD518_4602, 0xD518_CCE3, 0xD518_C004, 0xD503_42FF, 0x1400_0000))
+    vm.write(IRQ, code(0xD538_CC09, HVC_0))  # mrs x9, icc_iar1_el1; hvc #0
+    vcpu = vm.add_vcpu()
+    vcpu.set_entry(RAM)
+
+    def run() -> None:
+        vcpu.bind(percpu.cpu(1))
+        for index, value in ((2, 0xFF), (3, 1), (4, RAM + 0x800)):
+            vcpu.set_gpr(index, value)
+        while not isinstance(vcpu.run(), Hypercall):
+            pass
+        vectors.append(vcpu.gpr(9))
+        vcpu.unbind()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    vcpu.inject_interrupt(42)
+    thread.join(60)
+    assert vectors == [42]
