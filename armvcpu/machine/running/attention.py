@@ -17,8 +17,11 @@ class Attention:
         self._engine = engine
         self.event = threading.Event()
         """Set while nobody has looked yet; the loop sleeps on it where all CPUs wait."""
+        self.is_asleep = False
+        """Does the loop sleep? Then nothing is to be stopped, and it looks after everything when it wakes."""
 
     def call(self) -> None:
         """From any thread: end the loop's sleep, or the engine's run at the next block."""
         self.event.set()
-        self._engine.request_stop()
+        if not self.is_asleep:
+            self._engine.request_stop()

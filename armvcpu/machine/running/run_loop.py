@@ -147,10 +147,14 @@ class RunLoop:
             what = "waits for an interrupt (WFI)" if is_waiting else f"switched its {last} CPU off (PSCI CPU_OFF)"
             return Outcome.of(Ending.CRASHED, f"the guest {what}, and nothing on this machine can wake it")
         self._outside.become_idle()
-        self._clock.wait(
-            self._schedule.next(), self._attention.event, self._timeout_ns,
-            in_host_time=self._outside.comes_in_host_time,
-        )  # fmt: skip
+        self._attention.is_asleep = True
+        try:
+            self._clock.wait(
+                self._schedule.next(), self._attention.event, self._timeout_ns,
+                in_host_time=self._outside.comes_in_host_time,
+            )  # fmt: skip
+        finally:
+            self._attention.is_asleep = False
         return self._attend()
 
     def _can_wake(self) -> bool:
