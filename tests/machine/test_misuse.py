@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 
 import pytest
+from raw_guest import HOLE, HVC, image, mov
 
-from armvcpu import Machine
-from armvcpu.errors import StateError, UsageError
+from armvcpu import Aarch64PerCpu, Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, Machine
+from armvcpu.errors import GuestCrash, StateError, Unmodelled, UsageError
+from armvcpu.machine.outcome import Ending
 from armvcpu.testing.target.target import Target
 
 HELLO = Path(__file__).parents[2] / "guests" / "bin" / "hello.elf"
@@ -43,9 +45,9 @@ def test_a_patience_that_is_none():
         Target(HELLO, timeout="long")
 
 
-@pytest.mark.parametrize("vector", [-1, 1020, 5000])
+@pytest.mark.parametrize("vector", [-1, 288, 1020])
 def test_an_interrupt_that_there_is_not(machine, vector):
-    """IHI 0069 2.2.1: SGIs, PPIs and SPIs are 0 to 1019."""
+    """GICD_TYPER.ITLinesNumber (IHI 0069 12.9.38)."""
     with pytest.raises(UsageError, match=f"no interrupt {vector}; this GIC has INTIDs 0 to 287"):
         machine.vcpu.inject_interrupt(vector)
 
@@ -122,6 +124,74 @@ def test_a_closed_machine_cannot_return_to_a_snapshot():
     with pytest.raises(StateError):
         machine.restore(snapshot)
     snapshot.close()
+
+
+SMC, FOREVER = 0xD400_0003, 0x1400_0000
+MRS_X1_ACTLR_EL1 = 0xD538_1021
+ANSWERED = {
+    "device": (
+        [*mov(0, HOLE + 8), 0xF940_0001], lambda machine, f: machine.on_mmio(HOLE, 4096, f, f),
+        "the device at 0xb000000, offset 0x8,",
+    ),
+    "register": (
+        [MRS_X1_ACTLR_EL1], lambda machine, f: machine.on_sysreg("ACTLR_EL1", read=f), "what reads ACTLR_EL1"
+    ),
+    "HVC": ([*mov(0, 1), HVC], lambda machine, f: machine.on_hypercall(1)(f), "the handler of HVC 0x1"),
+    "SMC": ([*mov(0, 1), SMC], lambda machine, f: machine.on_smc(1)(f), "the handler of SMC 0x1"),
+}  # fmt: skip
+"""Code of a guest, how somebody comes to answer it, and how that one is called where the answer is none."""
+
+
+@pytest.mark.parametrize("value", [None, "x", 1.5])
+@pytest.mark.parametrize("what", ANSWERED)
+def test_an_answer_that_is_no_number(tmp_path, what, value):
+    """It is told at once, by what it answers; a call's handler may leave it without an answer."""
+    code, answer, words = ANSWERED[what]
+    (tmp_path / "guest").write_bytes(image(code, FOREVER))
+    with Machine(tmp_path / "guest", memory="32M") as machine:
+        answer(machine, lambda *_: value)
+        if value is None and what in {"HVC", "SMC"}:
+            assert machine.run(max_instructions=10).ending is Ending.LIMIT
+            return
+        with pytest.raises(UsageError, match=f"^{words} gave {value!r}: return a number$"):
+            machine.run(max_instructions=10)
+
+
+@pytest.fixture
+def bare():
+    """A vCPU whose caller has given it no stage 2: its addresses are physical, and little lies there."""
+    pcpu = Aarch64PerCpu(0)
+    pcpu.hardware_enable()
+    vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig(mpidr_el1=0, dtb_addr=0))
+    vcpu.setup(Aarch64VCpuSetupConfig())
+    vcpu.set_entry(0x1000)
+    vcpu.bind(pcpu)
+    yield vcpu
+    vcpu.unbind()
+    pcpu.hardware_disable()
+
+
+@pytest.mark.parametrize("word", [0xF940_0020, 0xF900_0020], ids=["LDR X0, [X1]", "STR X0, [X1]"])
+def test_an_access_where_nothing_is_mapped(bare, word):
+    """Not modelled, and said so."""
+    bare.engine.memory.map_ram(0x1000, memoryview(bytearray(word.to_bytes(4, "little").ljust(4096, b"\0"))))
+    bare.set_gpr(1, 0x8000_0000)
+    with pytest.raises(Unmodelled, match="a physical address with nothing behind it; keep stage 2 on"):
+        bare.run(10)
+
+
+def test_a_fetch_where_nothing_is_mapped_is_the_guests_abort(bare):
+    """At the first instruction, and then, for want of vectors, again and again: which ends the run."""
+    for limit in (0, 4):
+        with pytest.raises(
+            GuestCrash, match=r"endless exception loop: the vector at 0x200 .* synchronous external abort"
+        ):
+            bare.run(limit)
+    forever = (0x1400_0000).to_bytes(4, "little")
+    bare.engine.memory.map_ram(0, memoryview(bytearray(1024 * forever)))
+    bare.set_entry(0x1000)
+    bare.run(1)
+    assert bare.last_exception[::2] == (0x8600_0010, 0x1000)  # Instruction Abort, external abort; ELR
 
 
 def test_an_engine_refuses_memory_where_some_is():
