@@ -113,7 +113,7 @@ class FwCfg(Device):
         if self._memory is None:
             return
         try:
-            block = self._memory.view(address, CONTROL.size)
+            block = self._memory.view(address, CONTROL.size, is_written=True)
         except BadAddress:
             return  # there is nowhere to say so
         control, length, target = CONTROL.unpack(block)

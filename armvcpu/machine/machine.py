@@ -105,13 +105,13 @@ class Machine(Host, Watched, Handlers):
                 self.bus.map(window)
         self.guards, self.self_debug = Guards(self), SelfDebug(self)
         self.stage2 = Stage2(self)
-        snapshot = self._open_snapshot()
-        self.inputs = open_input(self.config, self.console, self.clock)  # a recording begins when the rest can be had
-        self.console_input = ConsoleInput(self.inputs, self.board.uart, self.peripherals.console)
         self.cpus += (
             Cpu(index, self._new_vcpu(index, mpidr), self.pcpu, self.clock)
             for index, mpidr in enumerate(self.board.mpidrs)
         )
+        snapshot = self._open_snapshot()
+        self.inputs = open_input(self.config, self.console, self.clock)  # a recording begins when the rest can be had
+        self.console_input = ConsoleInput(self.inputs, self.board.uart, self.peripherals.console)
         self.clock.attach(self.engine)
         connect_gic(self.board.gic, self.cpus)
         lines.connect(self.cpus)
@@ -241,6 +241,14 @@ class Machine(Host, Watched, Handlers):
 
         restore(self, snapshot)
         self.stage2.settle()
+
+    def dirty_pages(self) -> list[tuple[int, int]]:
+        """(address, bytes) of the pages of RAM that have been written since the last call, or since power-on.
+
+        By the guest, at any Exception level, by devices and by the host; `restore` writes what it replaces. Pages have
+        4096 bytes, and neighbours are one range. In a handler as between two runs.
+        """
+        return self.memory.dirty.take()
 
     @property
     def can_go_on(self) -> bool:

@@ -1,9 +1,10 @@
 """A machine's state at one moment, between two runs: taken, and returned to any number of times.
 
-RAM is copied once, into a memory file that is then mapped copy-on-write over the machine's own: returning costs what
-the guest has changed since, whatever the size of RAM. CPUs are their saved contexts, devices their own `state()`.
-The virtual count (CNTVCT_EL0) goes on from where it was, by CNTVOFF_EL2; the physical one is the host's. Disks keep an
-undo log from then on, so that returning puts back what the guest has overwritten since.
+RAM, as far as it has been written (`board/dirty_pages.py`), is copied once, into a memory file that is then mapped
+copy-on-write over the machine's own: returning costs what the guest has changed since, whatever the size of RAM. CPUs
+are their registers (`vcpu/registers.py`), devices their own `state()`. The virtual count (CNTVCT_EL0) goes on from
+where it was, by CNTVOFF_EL2; the physical one is the host's. Disks keep an undo log from then on, so that returning
+puts back what the guest has overwritten since.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.rows import Row
-from armvcpu.errors import StateError, UsageError
+from armvcpu.errors import ImageError, StateError, UsageError
 from armvcpu.machine.snapshots import copy_on_write
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.virtio.disk import UndoLog
     from armvcpu.machine.board.virt import Slot
+    from armvcpu.machine.config import PathLike
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.running.cpus import Cpu
 
 
+REMEDY = "make it anew with --snapshot-save"
 NO_MONITOR = (0xFFFF_FFFF_FFFF_FFFF, 0, 0)
 """An exclusive monitor that watches nothing."""
 
@@ -59,6 +62,8 @@ class Snapshot:
     """Of a machine whose time is its instructions: what else its time and its turns are made of."""
     disks: list[UndoLog] = field(default_factory=list)
     """What returning has to put back; empty for a snapshot that comes from a file."""
+    unchecked: PathLike | None = None
+    """The file that it comes from, as long as nobody has looked at what is in it."""
 
     def close(self) -> None:
         """Free the memory; the snapshot can't be returned to."""
@@ -88,10 +93,10 @@ def take(machine: Machine) -> Snapshot:
         raise StateError("a snapshot is taken between two runs: end the run first")
     return Snapshot(
         describe(machine),
-        copy_on_write.Image.of(machine.memory.ram),
+        copy_on_write.Image.of(machine.memory.ram, machine.memory.dirty.used()),
         [_take_cpu(cpu) for cpu in machine.cpus],
         machine.current_cpu.index,
-        {slot.name: slot.device.state() for slot in _devices(machine)},
+        {slot.name: slot.device.state() for slot in slots_with_state(machine)},
         machine.board.gic.state(),
         machine.instructions,
         {"clock": machine.clock.state(), "turns": machine.turns.state()} if machine.repeats else {},
@@ -99,7 +104,7 @@ def take(machine: Machine) -> Snapshot:
     )
 
 
-def _devices(machine: Machine) -> Iterator[Slot]:
+def slots_with_state(machine: Machine) -> Iterator[Slot]:
     """All but the parts of the interrupt controller, which has a state of its own."""
     return (slot for slot in machine.board.slots if not slot.name.startswith("gic"))
 
@@ -122,11 +127,22 @@ def _take_cpu(cpu: Cpu) -> CpuSnapshot:
 
 
 def check(snapshot: Snapshot, machine: Machine) -> None:
-    """UsageError naming the first difference, where the snapshot is one of another kind of machine."""
+    """UsageError naming the first difference, where the snapshot is one of another kind of machine.
+
+    ImageError where it comes from a file and holds what no snapshot of this machine could.
+    """
     for name, here in describe(machine).items():
         there = snapshot.machine.get(name)
         if there != here:
             raise UsageError(f"the snapshot is one of another machine: its {name} is {there}, here it is {here}")
+    if snapshot.unchecked is not None:
+        from armvcpu.machine.snapshots.contents import check_contents  # noqa: PLC0415  nobody else can be wrong
+
+        try:
+            check_contents(snapshot, machine)
+        except UsageError as error:
+            raise ImageError(snapshot.unchecked, f"is a damaged snapshot: {error}", REMEDY) from error
+        snapshot.unchecked = None
 
 
 def restore(machine: Machine, snapshot: Snapshot) -> None:
@@ -140,11 +156,12 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
         machine.clock.load_state(snapshot.time["clock"])
         machine.turns.load_state(snapshot.time["turns"])
     snapshot.ram.map_over(machine.memory.ram)
+    machine.memory.dirty.replace(snapshot.ram.extents)
     for log in snapshot.disks:
         log.undo()
     for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
         _restore_cpu(cpu, saved)
-    for slot in _devices(machine):
+    for slot in slots_with_state(machine):
         slot.device.load_state(snapshot.devices[slot.name])
     machine.board.gic.load_state(snapshot.gic)
     for cpu, saved in zip(machine.cpus, snapshot.cpus, strict=True):
