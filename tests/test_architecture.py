@@ -19,7 +19,9 @@ from armvcpu import Machine
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
 EXAMPLES = dict(re.findall(r"^### \.\.\. ([^\n]+)\n(.*?)(?=^### |\Z)", TEXT, re.DOTALL | re.MULTILINE))
-ADDITION = re.compile(r"In `(armvcpu/[^`]+)`, before the (?:first )?line `([^`]+)`:\n\n```python\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
+ADDITION = re.compile(
+    r"In `(armvcpu/[^`]+)`, before the (?:first )?line `([^`]+)`:\n\n```python\n(.*?)^```\n", re.DOTALL | re.MULTILINE
+)
 PROGRAM = re.compile(r"^```python\n((?:(?!^```).)*)^```\n\n```text\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 WALKS = dict(re.findall(r"^```walk (\w+)\n(.*?)^```\n", TEXT, re.DOTALL | re.MULTILINE))
 HVC, WFI, SYSTEM_OFF = 0xD400_0002, 0xD503_207F, 0x8400_0008

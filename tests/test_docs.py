@@ -28,4 +28,6 @@ def test_program_runs_and_prints_what_it_says(program: str, printed: str | None)
 def test_every_method_is_shown() -> None:
     """Those by which a machine calls Python."""
     shown = "\n".join(program for program, _ in PROGRAMS)
-    assert [name for name in ("on_sysreg", "on_mmio", "on_symbol", "observe", "call") if f"machine.{name}(" not in shown] == []
+    assert [
+        name for name in ("on_sysreg", "on_mmio", "on_symbol", "observe", "call") if f"machine.{name}(" not in shown
+    ] == []

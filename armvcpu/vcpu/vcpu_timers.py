@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     SetLine = Callable[[int, bool], None]
 
 
+_KEPT = {by_name[name].encoding for name in ("CNTV_CTL_EL0", "CNTV_CVAL_EL0", "CNTP_CTL_EL0", "CNTP_CVAL_EL0")}
+"""What a timer goes on from."""
+
+
 def host_count() -> int:
     """CNTPCT_EL0, as the engine has it."""
     return monotonic_ns() // NS_PER_COUNT
@@ -50,7 +54,8 @@ class VCpuTimers:
         for letter, timer in (("V", self.virtual), ("P", self.physical)):
             for encoding, read, write in timer.registers(letter):
                 table.add(encoding, read, self._then_arm(write))
-            table.kept |= {by_name[f"CNT{letter}_{part}_EL0"].encoding for part in ("CTL", "CVAL")}
+                if encoding in _KEPT:
+                    table.kept[encoding] = read, self._then_arm(write)
 
     def take_fired(self) -> int | None:
         """The INTID of the timer whose time has come since the last look, if any."""
