@@ -25,7 +25,7 @@ from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
-from armvcpu.vcpu.exits import Exit, ExternalInterrupt, FailEntry, Nothing
+from armvcpu.vcpu.exits import CpuDown, Exit, ExternalInterrupt, FailEntry, Halt, Nothing
 from armvcpu.vcpu.hal import BareHal
 from armvcpu.vcpu.interrupts import VCpuInterrupts
 from armvcpu.vcpu.life import LifeCycle, VCpuState
@@ -152,7 +152,7 @@ class Aarch64VCpu:
         if pcpu.bound is not None:
             raise StateError(f"physical CPU {pcpu.cpu_id} has another vCPU bound: unbind that first")
         if self.vm is not None:
-            self.vm.show_on(pcpu)
+            self.vm.entering(pcpu, self)
         self._mailbox.claim()
         is_fresh = not self.has_state
         if is_fresh:
@@ -186,6 +186,8 @@ class Aarch64VCpu:
         self._pcpu = None
         self._life.take("unbind")
         self._mailbox.release()
+        if self.vm is not None:
+            self.vm.left(self, waits=isinstance(self._exit, Halt | CpuDown))
 
     def install_trap_handler(self) -> None:
         """Have the engine call this vCPU's exception layer, by way of the CPU's counters where it has some."""
