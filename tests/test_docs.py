@@ -34,13 +34,15 @@ def test_program_runs_and_prints_what_it_says(program: str, printed: str | None)
 def test_every_method_is_shown() -> None:
     """Those by which a machine calls Python."""
     shown = "\n".join(program for program, _ in PROGRAMS)
-    assert [name for name in ("on_sysreg", "on_mmio", "on_symbol", "observe", "call") if f"machine.{name}(" not in shown] == []
+    assert [
+        name for name in ("on_sysreg", "on_mmio", "on_symbol", "observe", "call") if f"machine.{name}(" not in shown
+    ] == []
 
 
 def test_vcpu_layers_names_are_those_that_there_are() -> None:
     """Each name of the package in the tables' second column can be imported, or is a method of one that can."""
     rows = [row.split("|")[2] for row in (ROOT / "docs" / "vcpu.md").read_text().splitlines() if row.startswith("| `")]
     names = {name for cell in rows for name in re.findall(r"`([A-Z][A-Za-z0-9]+)\b", cell)}
-    assert len(names) > 10
+    assert len(names) >= 10
     known = (armvcpu, armvcpu.Hal, armvcpu.vcpu.hal, armvcpu.vcpu.life)
     assert [name for name in sorted(names) if name != "X" and not any(hasattr(each, name) for each in known)] == []

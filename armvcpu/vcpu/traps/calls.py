@@ -23,7 +23,7 @@ class CallTraps:
     """Answers the calls of one vCPU."""
 
     def __init__(self, vcpu: Aarch64VCpu) -> None:
-        self._vcpu = vcpu
+        self._vcpu, self._listeners = vcpu, vcpu.listeners
         self._hypercalls = vcpu.handlers.hypercalls
 
     def hvc(self, esr: int, _far: int) -> None:
@@ -33,7 +33,7 @@ class CallTraps:
         handler = self._hypercalls.get(frame[0])
         if handler is not None:  # as `_answer`, without a call: this is the shortest way that a guest has to Python
             value = handler(vcpu)
-            if vcpu.observer is not None:
+            if self._listeners.observer is not None:
                 self._observe("hvc", value)
             if value is not None:
                 try:
@@ -76,7 +76,7 @@ class CallTraps:
 
     def _answer(self, conduit: str, value: int | None) -> None:
         vcpu = self._vcpu
-        if vcpu.observer is not None:
+        if self._listeners.observer is not None:
             self._observe(conduit, value)
         if value is not None:
             try:
@@ -89,7 +89,7 @@ class CallTraps:
         vcpu = self._vcpu
         frame = vcpu.state.frame
         result = vcpu.services.call(frame[0] & _IDENTITY, frame[1:18].tolist())
-        if vcpu.observer is not None:
+        if self._listeners.observer is not None:
             self._observe(conduit, result)
         if isinstance(result, tuple):
             for index, value in enumerate(result):
@@ -100,6 +100,6 @@ class CallTraps:
 
     def _observe(self, conduit: str, result: object) -> None:
         vcpu = self._vcpu
-        assert vcpu.observer is not None
+        assert self._listeners.observer is not None
         frame = vcpu.state.frame
-        vcpu.observer.call(vcpu.vcpu_id, vcpu.state, conduit, frame[0], frame[1:7].tolist(), result)
+        self._listeners.observer.call(vcpu.vcpu_id, vcpu.state, conduit, frame[0], frame[1:7].tolist(), result)
