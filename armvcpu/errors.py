@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _MARK = "\ufdd0"
 """Unicode keeps this for a program's own use: no text of a user has it."""
@@ -65,7 +65,11 @@ class Unmodelled(ArmvcpuError):
 
 
 class GuestCrash(ArmvcpuError):
-    """The guest can make no further progress; says why."""
+    """The guest can make no further progress; says why. `registers` has its registers by Arm's names, as they were."""
+
+    def __init__(self, why: str, registers: Mapping[str, int] | None = None) -> None:
+        super().__init__(why)
+        self.registers: dict[str, int] = dict(registers or {})
 
 
 class InternalError(ArmvcpuError):

@@ -12,8 +12,7 @@ RAM = 0x8000_0000
 CODE = (
     *(0xD280_0060, 0xF2B8_8000, 0xD280_0021, 0x1000_0082),  # x0 = CPU_ON (0xC4000003); x1 = 1; adr x2, both
     *(0xD280_0023, 0xD400_0002, 0xD280_0000),  # mov x3, #1; hvc #0; mov x0, #0
-    # both: x0 is the vCPU's number
-    *(0x1000_0014, 0xD240_0017, 0xD280_0018),  # adr x20, both; eor x23, x0, #1; mov x24, #0
+    *(0x1000_0014, 0xD240_0017, 0xD280_0018),  # both: adr x20, both; eor x23, x0, #1; mov x24, #0
     *(0x9108_0294, 0x8B00_0E85, 0x8B17_0E86),  # x20 += 0x200; x5 = &count[x0]; x6 = &count[x23]
     *(0x9100_0718, 0xC89F_FCB8),  # again: add x24, x24, #1; stlr x24, [x5]
     *(0xC8DF_FCC7, 0xEB18_00FF, 0x54FF_FFCB),  # wait: ldar x7, [x6]; cmp x7, x24; b.lt wait
@@ -44,8 +43,9 @@ def serve(vm: VirtualMachine, vcpu: Aarch64VCpu) -> None:
 
 def start(vm: VirtualMachine, vcpu: Aarch64VCpu) -> None:
     """Run a vCPU in a thread of its own."""
-    threads.append(threading.Thread(target=serve, args=(vm, vcpu)))
-    threads[-1].start()
+    thread = threading.Thread(target=serve, args=(vm, vcpu))
+    thread.start()
+    threads.append(thread)
 
 
 with VirtualMachine(vm_id=1, memory=1 << 20) as vm:

@@ -24,7 +24,7 @@ def describe_exit(reason: Exit) -> str:
         value = getattr(reason, name)
         if name == "addr" and isinstance(reason, SysRegRead | SysRegWrite):
             words.append(f"register={register_name(encoding_from_iss(value))}")
-        elif value is not None:
+        elif value is not None and (value is not False or name != "is_denied"):
             words.append(f"{name}={_value(name, value)}")
     return " ".join(words)
 

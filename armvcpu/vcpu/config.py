@@ -49,3 +49,5 @@ class Aarch64VCpuSetupConfig(Row):
     """Interrupts are the host's (HCR_EL2.IMO clear), and so are the timers; else the vCPU has a virtual interface."""
     passthrough_timer: bool = False
     """The physical timer's interrupt is the host's, an ExternalInterrupt; else the vCPU's own, INTID 30."""
+    forward_smc: bool = False
+    """An SMC that nobody claims is a Hypercall exit; else it is NOT_SUPPORTED."""

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
 
 class Hypercall(Row):
-    """An HVC that no service claims: `nr` is x0 (64 bits), `args` are x1 to x6; the answer goes to x0."""
+    """An HVC that no service claims: `nr` is x0 (64 bits), `args` are x1 to x6; the answer goes to x0.
+
+    Also a call that a filter lets through, and an SMC that is forwarded. `immediate` is the instruction's (16 bits),
+    `conduit` "hvc" or "smc".
+    """
 
     nr: int
     args: tuple[int, int, int, int, int, int]
+    immediate: int = 0
+    conduit: str = "hvc"
 
 
 class MmioRead(Row):
@@ -35,11 +41,15 @@ class MmioRead(Row):
 
 
 class MmioWrite(Row):
-    """A store to where no memory is: `width` 1, 2, 4 or 8 bytes at `addr`; `data` is cut to that width."""
+    """A store to where no memory is: `width` 1, 2, 4 or 8 bytes at `addr`; `data` is cut to that width.
+
+    With `is_denied` memory is there, which may not be written: ROM.
+    """
 
     addr: int
     width: int
     data: int
+    is_denied: bool = False
 
 
 class SysRegRead(Row):
@@ -66,10 +76,11 @@ class ExternalInterrupt(Row):
 
 
 class NestedPageFault(Row):
-    """Stage 2 has no translation, or not the permission, for `access_flags` at `addr`."""
+    """Stage 2 has no translation, or (`is_denied`) not the permission, for `access_flags` at `addr`."""
 
     addr: int
     access_flags: MappingFlags
+    is_denied: bool = False
 
 
 class Halt(Row):

@@ -43,6 +43,8 @@ class Feature:
     """The field's value that means "not there"."""
     unlisted: int | None = None
     """What the engine has where its own ID register says less; docs/engine.md, "Gaps"."""
+    emulated: int | None = None
+    """What is answered in the engine's place where it has none."""
 
     def value(self, registers: Mapping[str, int]) -> int:
         """The field in these ID registers by name."""
@@ -65,7 +67,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("FP", _PFR0, _PFR0.FP, _FP, absent=15),
     Feature("AdvSIMD", _PFR0, _PFR0.AdvSIMD, _FP, absent=15),
     Feature("SVE", _PFR0, _PFR0.SVE, _PRESENT),
-    Feature("GIC registers", _PFR0, _PFR0.GIC, {0: "no", 1: "GICv3"}),
+    Feature("GIC registers", _PFR0, _PFR0.GIC, {0: "no", 1: "GICv3"}, emulated=1),
     Feature("PARange", _MMFR0, _MMFR0.PARange, {n: f"{bits} bits" for n, bits in enumerate(PA_RANGE_BITS)}, absent=-1),
     Feature("ASIDBits", _MMFR0, _MMFR0.ASIDBits, {0: "8 bits", 2: "16 bits"}, absent=-1),
     Feature("TGran4", _MMFR0, _MMFR0.TGran4, _GRANULE, absent=15),
@@ -108,14 +110,44 @@ class HardwareSupport:
     selftest: tuple[CheckResult, ...]
 
     @property
+    def has_vhe(self) -> bool:
+        """Has the engine the Virtualization Host Extensions, ID_AA64MMFR1_EL1.VH?"""
+        return ID_AA64MMFR1_EL1(self.engine["ID_AA64MMFR1_EL1"]).VH != 0
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is missing, a line each: what a hypervisor needs, what the model shows, what the self-test found."""
+        needed = (f"the engine has no {row.name}" for row in self.rows if row.name in NEEDED and row.engine == "no")
+        held = (
+            f"{self.model} shows {row.name} {row.presented}, the engine has {row.engine}"
+            for row in self.rows
+            if not row.held
+        )
+        failed = (f"self-test {check.name}: {check.problem}" for check in self.selftest if not check.passed)
+        return (*needed, *held, *failed)
+
+    @property
     def supported(self) -> bool:
         """Does the engine behave, have what a hypervisor needs, and all that the model shows?"""
-        has_needed = all(row.engine != "no" for row in self.rows if row.name in NEEDED)
-        return has_needed and all(row.held for row in self.rows) and all(check.passed for check in self.selftest)
+        return not self.problems
 
 
-def has_hardware_support(model: str = "a72") -> bool:
+@dataclass(frozen=True, slots=True)
+class SupportVerdict:
+    """Can vCPUs run here: true or false by itself, with the reasons why not."""
+
+    problems: tuple[str, ...]
+    has_vhe: bool
+    """Has the engine the Virtualization Host Extensions (ID_AA64MMFR1_EL1.VH)? This layer does without them."""
+
+    def __bool__(self) -> bool:
+        return not self.problems
+
+
+def has_hardware_support(model: str = "a72", *, needs_vhe: bool = False) -> SupportVerdict:
     """Can vCPUs of this CPU model run here? Asks the engine; the self-test is run where it was not passed before.
+
+    `needs_vhe`: only with the Virtualization Host Extensions, for a hypervisor whose host runs at EL2 (HCR_EL2.E2H).
 
     Raises:
         UsageError: there is no such model.
@@ -123,9 +155,11 @@ def has_hardware_support(model: str = "a72") -> bool:
     cpu_model(model)
     try:
         ensure_selftest()
-        return _support(model, engine_id_registers(), ()).supported
-    except EngineUnsupported:
-        return False
+        support = _support(model, engine_id_registers(), ())
+    except EngineUnsupported as problem:
+        return SupportVerdict((str(problem),), has_vhe=False)
+    missing = ("the engine has no VHE (ID_AA64MMFR1_EL1.VH)",) if needs_vhe and not support.has_vhe else ()
+    return SupportVerdict(support.problems + missing, support.has_vhe)
 
 
 def probe(*models: str) -> tuple[HardwareSupport, ...]:
@@ -161,7 +195,7 @@ def _read_by_mrs(engine: Engine) -> dict[str, int]:
 
 
 def _support(model: str, engine: Mapping[str, int], results: tuple[CheckResult, ...]) -> HardwareSupport:
-    by_key = presented(cpu_model(model))
+    by_key = presented(cpu_model(model), gicv3=True)
     shown = {name: by_key[by_name[name].encoding] for name in ENGINE_REGISTERS}
     rows = tuple(_row(feature, engine, shown) for feature in FEATURES)
     return HardwareSupport(model, engine, shown, rows, results)
@@ -172,5 +206,7 @@ def _row(feature: Feature, engine: Mapping[str, int], shown: Mapping[str, int]) 
     said = feature.said(engine)
     if feature.unlisted is not None and has == absent:
         has, said = feature.unlisted, f"{feature.words[feature.unlisted]}, not listed"
+    if feature.emulated is not None and has == absent:
+        has, said = feature.emulated, f"{said}, {feature.words[feature.emulated]} is emulated"
     held = shows == absent or (has != absent and shows <= has)
     return FeatureRow(feature.name, said, feature.said(shown), held)

@@ -74,6 +74,13 @@ class Aarch64PerCpu:
         self._engine = None
         self.shown.clear()
 
+    def require_free(self) -> None:
+        """StateError where no vCPU can be bound: one is, or the CPU is not enabled."""
+        if self._engine is None:
+            raise StateError(f"physical CPU {self.cpu_id} is not enabled: call hardware_enable() first")
+        if self.bound is not None:
+            raise StateError(f"physical CPU {self.cpu_id} has another vCPU bound: unbind that first")
+
     def require_unbound(self) -> None:
         """StateError while a vCPU is bound."""
         if self.bound is not None:

@@ -20,26 +20,32 @@ from armvcpu.arch.smccc import (
     FunctionId,
     Owner,
     SmcccStatus,
+    fast_call,
     owner_name,
 )
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.exits import Exit
+from armvcpu.vcpu.smc_filter import CallAction, CallFilter
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 SmcResult = int | tuple[int, ...] | Exit
-"""What a handler gives: x0, or x0 up to x3, or an exit.
+"""What a handler gives: x0, or x0 up to x17, or an exit.
 
 A negative number is a status code. With an exit x0 becomes 0 (SUCCESS) before the exit is delivered.
 """
 
 Handler = Callable[[int, tuple[int, ...]], SmcResult]
-"""Called with the function identifier (32 bits, without the SVE hint) and at least x1 to x6."""
+"""Called with the function identifier (32 bits, without the SVE hint) and at least x1 to x6.
 
-_ARGUMENTS = 6
+A vCPU passes x1 to x17 of an SMC64 call, and W1 to W7 of an SMC32 call (DEN 0028 2.6).
+"""
+
+_ARGUMENTS, _SMC32_ARGUMENTS, _RESULTS = 6, 7, 18
 _REMEMBERED = 4096
+PV_TIME_FEATURES = fast_call(Owner.STANDARD_HYPERVISOR, 0x20, smc64=True)
 SMCCC_VERSION_1_0 = 0x1_0000
 
 
@@ -65,63 +71,90 @@ class SmcServices:
         self._ranges: list[tuple[range, Handler]] = []
         self._owners: dict[int, Handler] = {}
         self._infos: dict[int, OwnerInfo] = {}
-        self._claims: dict[int, bool] = {}
+        self._features: dict[int, int] = {}
+        self._filter = CallFilter()
+        self._actions: dict[int, CallAction | None] = {}
         if version > SMCCC_VERSION_1_0:  # which had neither of them
             self.register(SMCCC_VERSION, lambda _id, _args: version)
             self.register(SMCCC_ARCH_FEATURES, self._arch_features)
 
-    def register(self, function_id: int, handler: Handler) -> None:
-        """Answer one function; UsageError where the identifier is malformed or already claimed."""
+    def register(self, function_id: int, handler: Handler, *, feature: int = SmcccStatus.SUCCESS) -> None:
+        """Answer one function; UsageError where the identifier is malformed or already claimed.
+
+        `feature` is what SMCCC_ARCH_FEATURES answers of it, where it can be asked.
+        """
         if problem := malformed(function_id):
             raise UsageError(f"SMC function {function_id:#x} cannot be registered: {problem}")
         if function_id in self._functions:
             raise UsageError(f"SMC function {function_id:#x} is registered already; unregister it first")
         self._functions[function_id] = handler
-        self._claims.clear()
+        self._features[function_id] = feature
+        self._actions.clear()
 
     def unregister(self, function_id: int) -> None:
         """Withdraw what `register` added; UsageError where there is nothing."""
         if self._functions.pop(function_id, None) is None:
             raise UsageError(f"SMC function {function_id:#x} is not registered")
-        self._claims.clear()
+        del self._features[function_id]
+        self._actions.clear()
 
     def register_range(self, function_ids: range, handler: Handler) -> None:
         """Answer those functions of a range of identifiers that no one registered singly."""
         self._ranges.append((function_ids, handler))
-        self._claims.clear()
+        self._actions.clear()
 
     def register_owner(self, owner: int, handler: Handler) -> None:
         """Answer those functions of an owning entity (0 to 63) that nothing narrower claims."""
         if not 0 <= owner <= 63:
             raise UsageError(f"SMC owner {owner} cannot be registered: owners are 0 to 63")
         self._owners[owner] = handler
-        self._claims.clear()
+        self._actions.clear()
 
     def identify_owner(self, owner: int, info: OwnerInfo) -> None:
         """Answer the owner's general queries: Call Count, Call UID and Revision."""
         self._infos[owner] = info
-        self._claims.clear()
+        self._actions.clear()
+
+    def filter(self, function_ids: range, action: CallAction) -> None:
+        """Say what becomes of the calls of a range of identifiers, claimed or not, by HVC and SMC alike.
+
+        ANSWER: of those that no service claims, what it is without a filter. UsageError for a range that is empty,
+        has steps or no identifiers in it, or that overlaps one that was given before.
+        """
+        self._filter.add(function_ids, action)
+        self._actions.clear()
+
+    def action(self, function_id: int) -> CallAction | None:
+        """What becomes of a call, None where no service claims it; remembered, since every HVC asks."""
+        try:
+            return self._actions[function_id]
+        except KeyError:
+            if len(self._actions) > _REMEMBERED:
+                self._actions.clear()
+            action = self._actions[function_id] = self._decide(function_id)
+            return action
+
+    def _decide(self, function_id: int) -> CallAction | None:
+        action = self._filter.action(function_id)
+        if action is CallAction.ANSWER and not self.supports(function_id):
+            return None
+        return action
 
     def call(self, function_id: int, args: Sequence[int]) -> tuple[int, ...] | Exit:
-        """Make the call with x0 and x1 up: the values of x0 up to x3 (64 bits each), or an exit."""
+        """Make the call with x0 and x1 up: the values of x0 up to x17 (64 bits each), or an exit."""
         function = FunctionId(FunctionId(function_id & 0xFFFF_FFFF).identity)
         handler = None if malformed(function) else self._handler(function)
         if handler is None:
             return _registers(function, SmcccStatus.NOT_SUPPORTED)
-        mask = 0xFFFF_FFFF_FFFF_FFFF if function.smc64 else 0xFFFF_FFFF  # 3.1: SMC32 passes W registers
-        padded = tuple(value & mask for value in args) + (0,) * (_ARGUMENTS - len(args))
-        result = handler(int(function), padded)
+        passed = tuple(args)
+        if not function.smc64:  # 3.1: these have W registers
+            passed = tuple(value & 0xFFFF_FFFF for value in passed[:_SMC32_ARGUMENTS])
+        result = handler(int(function), passed + (0,) * (_ARGUMENTS - len(passed)))
         return _registers(function, result) if isinstance(result, int | tuple) else result
 
     def supports(self, function_id: int) -> bool:
-        """Does a service claim this function? Asked at every HVC, so answers are remembered."""
-        known = self._claims.get(function_id)
-        if known is None:
-            if len(self._claims) > _REMEMBERED:
-                self._claims.clear()
-            known = not malformed(function_id) and self._handler(FunctionId(function_id)) is not None
-            self._claims[function_id] = known
-        return known
+        """Does a service claim this function?"""
+        return not malformed(function_id) and self._handler(FunctionId(function_id)) is not None
 
     def _handler(self, function: FunctionId) -> Handler | None:
         if function in self._functions:
@@ -129,15 +162,18 @@ class SmcServices:
         for function_ids, handler in self._ranges:
             if function in function_ids:
                 return handler
+        if not function.fast:  # an owner's are its fast calls
+            return None
         if function.owner in self._infos and function.number in _GENERAL_QUERIES and not function.smc64:
             return self._general_query
         return self._owners.get(function.owner)
 
     def _arch_features(self, _id: int, args: tuple[int, ...]) -> int:
-        """SMCCC_ARCH_FEATURES, DEN 0028 7.3: only Arm Architecture Calls can be asked about."""
+        """SMCCC_ARCH_FEATURES, DEN 0028 7.3: Arm Architecture Calls can be asked about, and PV time (DEN 0057)."""
         asked = FunctionId(args[0])
-        known = asked.owner == Owner.ARCH and self.supports(asked)
-        return SmcccStatus.SUCCESS if known else SmcccStatus.NOT_SUPPORTED
+        if (asked.owner != Owner.ARCH and asked != PV_TIME_FEATURES) or not self.supports(asked):
+            return SmcccStatus.NOT_SUPPORTED
+        return self._features.get(asked, SmcccStatus.SUCCESS)
 
     def _general_query(self, function_id: int, _args: tuple[int, ...]) -> SmcResult:
         function = FunctionId(function_id)
@@ -159,9 +195,7 @@ def malformed(function_id: int) -> str | None:
     if not 0 <= function_id <= 0xFFFF_FFFF:
         return "a function identifier has 32 bits"
     function = FunctionId(function_id)
-    if not function.fast:
-        return "yielding calls (bit 31 clear) belong to a Trusted OS, and there is none"
-    if function.reserved:
+    if function.fast and function.reserved:
         return "bits 23:17 of a fast call must be zero"
     return None
 
@@ -169,7 +203,7 @@ def malformed(function_id: int) -> str | None:
 def _registers(function: FunctionId, result: int | tuple[int, ...]) -> tuple[int, ...]:
     """Results as X registers: status codes are sign-extended (5.1), the others of SMC32 have 32 bits."""
     mask = 0xFFFF_FFFF_FFFF_FFFF if function.smc64 else 0xFFFF_FFFF
-    values = (result,) if isinstance(result, int) else result
+    values = (result,) if isinstance(result, int) else result[:_RESULTS]
     return tuple(value & (0xFFFF_FFFF_FFFF_FFFF if value < 0 else mask) for value in values)
 
 
@@ -204,6 +238,8 @@ def smc_call(services: SmcServices, x0: int, x1: int = 0, x2: int = 0, x3: int =
 def _refusal(function_id: int) -> str | None:
     if problem := malformed(function_id):
         return problem
+    if not FunctionId(function_id).fast:
+        return "a yielding call (bit 31 clear) may come back before it is done"
     function = psci_by_id.get(FunctionId(function_id).identity)
     if function and function.name in _UNSAFE:
         return f"{function.name}, {_UNSAFE[function.name]}"

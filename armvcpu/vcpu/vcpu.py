@@ -16,7 +16,7 @@ from collections.abc import Callable
 from threading import get_ident
 
 from armvcpu.arch.controls import HCR_EL2
-from armvcpu.arch.esr import ExceptionClass, has_far
+from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.idregs import model as cpu_model
 from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
@@ -24,17 +24,18 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
-from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
-from armvcpu.vcpu.exits import Exit, ExternalInterrupt, FailEntry, Nothing
+from armvcpu.vcpu.exits import CpuDown, Exit, ExternalInterrupt, FailEntry, Halt, Nothing
 from armvcpu.vcpu.hal import BareHal
 from armvcpu.vcpu.interrupts import VCpuInterrupts
 from armvcpu.vcpu.life import LifeCycle, VCpuState
+from armvcpu.vcpu.listeners import Listeners
 from armvcpu.vcpu.mailbox import Mailbox
+from armvcpu.vcpu.place import Place
 from armvcpu.vcpu.smc import SmcServices
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 from armvcpu.vcpu.stage2.root import vttbr_el2
 from armvcpu.vcpu.sysreg import SysRegTable
-from armvcpu.vcpu.traps.exception import ExceptionLayer, TrapHandlers
+from armvcpu.vcpu.traps.exception import ExceptionLayer
 from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
 from armvcpu.vcpu.traps.setup import set_up_traps
 
@@ -74,13 +75,14 @@ class Aarch64VCpu:
         self.vm_id, self.vcpu_id, self.config, self.vm = vm_id, vcpu_id, config, vm
         self.hal: Hal = hal or BareHal()
         self.model = cpu_model(config.cpu_model)
-        self._features = translated_features(self.model)  # which instructions its model has
-        self._life = LifeCycle(vcpu_id)
-        self.trap_frame, self.system_registers = TrapFrame(), GuestSystemRegisters()
+        self._life, self._place = LifeCycle(vcpu_id), Place(vcpu_id, translated_features(self.model))
+        self.trap_frame, self.system_registers = self._place.trap_frame, self._place.system_registers
         self.state: CpuState
         """The saved CPU behind the trap frame, from the first `bind` on."""
-        self.handlers, self.services = TrapHandlers(), SmcServices(config.smccc_version)
+        self.services = SmcServices(config.smccc_version)
         self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
+        self.listeners = Listeners(self.sysregs)
+        self.handlers = self.listeners.handlers
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
         self.uses_stage2 = False
         self.last_trap = (0, 0, 0)
@@ -88,11 +90,9 @@ class Aarch64VCpu:
         self.yielded = False
         """Did the last run end because the guest waits for an event, or yields?"""
         self._registers: Registers | None = None
-        self._pcpu: Aarch64PerCpu | None = None
         self._mailbox = Mailbox(self._kick)
         self._interrupts = VCpuInterrupts(self._mailbox, self._show_virtual_interrupts)
-        self._observer: Observer | None = None
-        self._last_exception: tuple[int, int | None, int] | None = None
+        self._has_state = False
         self._exceptions = ExceptionLayer(self)
         self._exit: Exit | None = None
         self._can_enter = False
@@ -148,26 +148,18 @@ class Aarch64VCpu:
     def bind(self, pcpu: Aarch64PerCpu) -> None:
         """Load the vCPU onto a physical CPU, which belongs to the calling thread now: FREE becomes READY."""
         self._life.require("bind")
-        engine = pcpu.engine
-        if pcpu.bound is not None:
-            raise StateError(f"physical CPU {pcpu.cpu_id} has another vCPU bound: unbind that first")
+        pcpu.require_free()
         if self.vm is not None:
-            self.vm.show_on(pcpu)
+            self.vm.entering(pcpu, self)
         self._mailbox.claim()
         is_fresh = not self.has_state
-        if is_fresh:
-            self.state = engine.new_state()
-        engine.load(self.state)
-        self.system_registers.attach(pcpu, self.state)
-        self.trap_frame.attach(self.state)
-        engine.registers.present(self._features)
+        self.state = self._place.load(pcpu)
+        self._has_state = True
         pcpu.bound = self
-        self._pcpu = pcpu
         self.install_trap_handler()
-        self.settle_listeners()
+        self.listeners.settle(pcpu.engine)
         if is_fresh:
-            self.system_registers.configure()
-            self.trap_frame.configure()
+            self._place.configure()
             if self._registers is not None:
                 self._registers.configure()
         if self._interrupts.are_stale:
@@ -179,31 +171,30 @@ class Aarch64VCpu:
     def unbind(self) -> None:
         """Leave the physical CPU: READY becomes FREE. Its registers stay there until another vCPU needs the place."""
         self._life.require("unbind")
-        assert self._pcpu is not None
-        if self._pcpu.engine.took_exception:
-            self.keep_last_exception()
-        self._pcpu.bound = None
-        self._pcpu = None
+        pcpu = self._place.pcpu
+        assert pcpu is not None
+        self._place.leave()
+        pcpu.bound = None
         self._life.take("unbind")
         self._mailbox.release()
+        if self.vm is not None:
+            self.vm.left(self, waits=isinstance(self._exit, Halt | CpuDown))
 
     def install_trap_handler(self) -> None:
         """Have the engine call this vCPU's exception layer, by way of the CPU's counters where it has some."""
-        assert self._pcpu is not None
-        handler = self._pcpu.counting(self._exceptions.on_trap)
-        self._pcpu.engine.set_trap_handler(handler, self._exceptions.on_entry)
+        pcpu = self._place.pcpu
+        assert pcpu is not None
+        pcpu.engine.set_trap_handler(pcpu.counting(self._exceptions.on_trap), self._exceptions.on_entry)
 
     @property
     def engine(self) -> Engine:
         """The engine of the physical CPU that this vCPU is bound to."""
-        if self._pcpu is None:
-            raise StateError(f"vCPU {self.vcpu_id} is not bound to a physical CPU")
-        return self._pcpu.engine
+        return self._place.engine
 
     @property
     def pcpu(self) -> Aarch64PerCpu | None:
         """The physical CPU that it is bound to."""
-        return self._pcpu
+        return self._place.pcpu
 
     def runs_on(self, thread: int) -> bool:
         """Does it run now, in the thread with this identifier?"""
@@ -212,12 +203,7 @@ class Aarch64VCpu:
     def reset(self) -> None:
         """Start anew as after `bind`: registers as after reset, configuration kept, x0 the device tree. READY stays."""
         self._life.require("reset")
-        configuration = self.system_registers.configuration()
-        self.engine.reset_state(self.state)
-        self._last_exception = None
-        for encoding, value in configuration:
-            self.engine.registers.write(encoding, value)
-        self.trap_frame.configure()
+        self._place.reset()
         self._interrupts.reset()
 
     def start(self, entry: int, argument: int = 0) -> None:
@@ -233,7 +219,7 @@ class Aarch64VCpu:
     @property
     def has_state(self) -> bool:
         """Has it been bound, and has a saved CPU since?"""
-        return hasattr(self, "state")
+        return self._has_state
 
     @property
     def registers(self) -> Registers:
@@ -251,8 +237,8 @@ class Aarch64VCpu:
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
         self.registers.check(registers)
         self.registers.load(registers)
+        self._place.forget_exception()
         self._interrupts.forget_shown()  # they have their own HCR_EL2.VI
-        self._last_exception = None
 
     def block(self) -> None:
         """READY becomes BLOCKED: the vCPU waits (WFI, CPU_OFF) and may not run."""
@@ -267,17 +253,16 @@ class Aarch64VCpu:
     @property
     def observer(self) -> Observer | None:
         """Who hears what the vCPU does; nothing is told, and nothing costs, without one."""
-        return self._observer
+        return self.listeners.observer
 
     @observer.setter
     def observer(self, observer: Observer | None) -> None:
-        self._observer = observer
-        self.sysregs.observe(None if observer is None else self._tell_sysreg)
+        self.listeners.observe(observer, self._tell_sysreg)
         self.settle_listeners()
 
     def _tell_sysreg(self, encoding: int, is_read: bool, value: int) -> None:
-        assert self._observer is not None
-        self._observer.sysreg(self.vcpu_id, self.state, encoding, is_read, value)
+        assert self.observer is not None
+        self.observer.sysreg(self.vcpu_id, self.state, encoding, is_read, value)
 
     def hear_semihosting(self, handler: Callable[[Aarch64VCpu], None] | None) -> None:
         """Have `handler` answer HLT #0xF000, with PC on it; nobody: it is UNDEFINED."""
@@ -296,25 +281,17 @@ class Aarch64VCpu:
 
     def settle_listeners(self) -> None:
         """Who answers for registers and hears of exceptions may have changed: so it is in the engine."""
-        if self._pcpu is None:
-            return
-        engine = self._pcpu.engine
-        engine.registers.use(self.sysregs.rows)
-        engine.listen.hear_semihosting(self.handlers.semihosting is not None)
-        engine.listen.hear_exceptions(0 if self.handlers.breakpoint is None else 1 << ExceptionClass.BRK64)
-        engine.listen.observe_exceptions(self.observer is not None)
+        if self._place.pcpu is not None:
+            self.listeners.settle(self._place.pcpu.engine)
 
     @property
     def last_exception(self) -> tuple[int, int | None, int] | None:
         """(ESR, FAR where the exception has one, ELR) of the guest's own last exception; None where it took none."""
-        last = self._pcpu.engine.last_exception if self._pcpu else None
-        if last is None or (not last.elr and not last.esr):
-            return self._last_exception
-        return last.esr, last.far if has_far(last.esr) else None, last.elr
+        return self._place.last_exception
 
     def keep_last_exception(self) -> None:
         """The engine is about to have another state, and forgets it."""
-        self._last_exception = self.last_exception
+        self._place.keep_last_exception()
 
     # --- running ----------------------------------------------------------------------------------------------
 
@@ -325,7 +302,7 @@ class Aarch64VCpu:
         another thread's `inject_interrupt`, which has been done. FailEntry: nothing was run. GuestCrash and
         Unmodelled are raised where the guest cannot go on.
         """
-        life, pcpu = self._life, self._pcpu
+        life, pcpu = self._life, self._place.pcpu
         if life.state is not _READY:
             life.require("run")
         assert pcpu is not None
@@ -362,8 +339,8 @@ class Aarch64VCpu:
 
     def exit(self, reason: Exit) -> None:
         """From a handler in the trap: have `run()` return `reason`."""
-        if self._observer is not None:
-            self._observer.exit(self.vcpu_id, self.state, reason)
+        if self.listeners.observer is not None:
+            self.listeners.observer.exit(self.vcpu_id, self.state, reason)
         self._exit = reason
         self.engine.leave()
 
@@ -379,7 +356,7 @@ class Aarch64VCpu:
 
     def gpr(self, index: int) -> int:
         """Xn; 31 is XZR."""
-        return self.state.frame[index] if 0 <= index < 31 and self._pcpu else self.trap_frame.gpr(index)
+        return self.state.frame[index] if 0 <= index < 31 and self._has_state else self.trap_frame.gpr(index)
 
     def set_gpr(self, index: int, value: int) -> None:
         """Write Xn; 31 is XZR."""
@@ -474,14 +451,14 @@ class Aarch64VCpu:
 
     def _kick(self) -> None:
         """From any thread: end the run, or the next one."""
-        pcpu = self._pcpu
+        pcpu = self._place.pcpu
         if pcpu is not None and self._life.state is _RUNNING:
             pcpu.engine.request_stop()
 
     def _show_virtual_interrupts(self) -> None:
         """HCR_EL2.VI and VF as they should be, once the vCPU is bound."""
-        if self._pcpu is not None:
-            self._interrupts.show(self._pcpu.engine.registers)
+        if self._place.pcpu is not None:
+            self._interrupts.show(self._place.pcpu.engine.registers)
 
     def _require_interface(self) -> VCpuInterrupts:
         if self._interrupts.interface is None:
@@ -490,5 +467,5 @@ class Aarch64VCpu:
 
     def _require_exit(self, what: str, *classes: ExceptionClass) -> None:
         """The vCPU is bound, and its last exit came from a trap of one of these classes."""
-        if self._pcpu is None or not self.last_trap[0] or self.last_trap[0] >> 26 not in classes:
+        if self._place.pcpu is None or not self.last_trap[0] or self.last_trap[0] >> 26 not in classes:
             raise StateError(f"vCPU {self.vcpu_id}: {what} is not allowed: there is no exit that it answers")

@@ -26,7 +26,10 @@ from armvcpu.vcpu.stage2.mapping import MappingFlags
     [
         (MmioWrite(0x900_0000, 4, 0x41), "MmioWrite addr=0x9000000 width=4 data=0x41"),
         (MmioRead(0x10, 2, 31, 8, signed_ext=True), "MmioRead addr=0x10 width=2 reg=xzr reg_width=8 signed_ext=yes"),
-        (Hypercall(7, (1, 2, 3, 4, 5, 0x10)), "Hypercall nr=0x7 args=0x1,0x2,0x3,0x4,0x5,0x10"),
+        (
+            Hypercall(7, (1, 2, 3, 4, 5, 0x10)),
+            "Hypercall nr=0x7 args=0x1,0x2,0x3,0x4,0x5,0x10 immediate=0x0 conduit=hvc",
+        ),
         (SysRegWrite(iss_from_encoding(op(3, 0, 12, 12, 1)), 0x21), "SysRegWrite register=ICC_EOIR1_EL1 value=0x21"),
         (
             NestedPageFault(0x1000, MappingFlags.READ | MappingFlags.EXECUTE),

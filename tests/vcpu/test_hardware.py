@@ -22,7 +22,7 @@ def test_every_model_is_supported(model):
     """What each CPU model shows to guests, the engine has."""
     (support,) = probe(model)
     assert [row for row in support.rows if not row.held] == []
-    assert (support.supported, has_hardware_support(model)) == (True, True)
+    assert (support.supported, bool(has_hardware_support(model))) == (True, True)
 
 
 def test_the_engine_itself_is_asked():
@@ -56,7 +56,30 @@ def test_engine_with_less_than_a_model_shows_is_no_support(monkeypatch):
     """An engine without atomics supports an A72 but not `max`."""
     registers = engine_id_registers() | {"ID_AA64ISAR0_EL1": 0x0001_1120}
     monkeypatch.setattr(hardware, "engine_id_registers", lambda: registers)
-    assert (has_hardware_support("a72"), has_hardware_support("max")) == (True, False)
+    verdict = has_hardware_support("max")
+    assert (bool(has_hardware_support("a72")), bool(verdict)) == (True, False)
+    assert verdict.problems == (
+        "max shows SHA2 SHA-256, SHA-512, the engine has SHA-256",
+        "max shows LSE atomics yes, the engine has no",
+    )
+
+
+def test_gic_registers_are_emulated():
+    """Guests see GICv3's system registers (ID_AA64PFR0_EL1.GIC), which the engine has not."""
+    (support,) = probe("a72")
+    row = next(row for row in support.rows if row.name == "GIC registers")
+    assert (row.engine, row.presented, row.held) == ("no, GICv3 is emulated", "GICv3", True)
+
+
+@pytest.mark.parametrize("needs_vhe", [False, True])
+def test_vhe_is_looked_at(monkeypatch, needs_vhe):
+    """ID_AA64MMFR1_EL1.VH of the engine; without it there is no support for who needs it."""
+    here = has_hardware_support(needs_vhe=needs_vhe)
+    registers = engine_id_registers() | {"ID_AA64MMFR1_EL1": 0x10_0020}
+    monkeypatch.setattr(hardware, "engine_id_registers", lambda: registers)
+    without = has_hardware_support(needs_vhe=needs_vhe)
+    assert (bool(here), here.has_vhe, bool(without), without.has_vhe) == (True, True, not needs_vhe, False)
+    assert without.problems == (("the engine has no VHE (ID_AA64MMFR1_EL1.VH)",) if needs_vhe else ())
 
 
 def test_failed_self_test_is_no_support(monkeypatch):

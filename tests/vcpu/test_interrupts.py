@@ -179,7 +179,7 @@ def test_host_is_asked_for_the_next_moment_only():
 def test_rung_timer_is_a_physical_interrupt_and_pending():
     """What the host's alarm does from its own thread is done by the thread that has the vCPU, before it runs on."""
     guest = Guest()
-    guest.write("CNTV_TVAL_EL0", 1_000)
+    guest.write("CNTV_TVAL_EL0", 1_000_000)
     guest.write("CNTV_CTL_EL0", 1)
     moment = guest.hal.moments[-1]
     assert moment is not None

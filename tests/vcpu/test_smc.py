@@ -18,6 +18,7 @@ from armvcpu.arch.smccc import (
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.exits import SystemDown
 from armvcpu.vcpu.smc import OwnerInfo, SmcServices, describe_call, smc_call
+from armvcpu.vcpu.smc_filter import CallAction
 
 NOT_SUPPORTED = (0xFFFF_FFFF_FFFF_FFFF,)
 SIP32 = fast_call(Owner.SIP, 1)
@@ -101,8 +102,6 @@ def test_registration_is_checked(services: SmcServices) -> None:
         services.register(SMCCC_VERSION, lambda _id, _args: 0)
     with pytest.raises(UsageError, match="23:17"):
         services.register(SIP32 | 1 << 20, lambda _id, _args: 0)
-    with pytest.raises(UsageError, match="yielding"):
-        services.register(2, lambda _id, _args: 0)
     with pytest.raises(UsageError, match="not registered"):
         services.unregister(SIP32)
 
@@ -150,3 +149,56 @@ def test_calls_and_owners_in_words() -> None:
     assert describe_call(0xC400_0003) == "CPU_ON"
     assert describe_call(0x8600_0001) == "SMC32 fast call 0x86000001, Vendor Specific Hypervisor Service"
     assert [owner_name(n) for n in (8, 48, 63)] == ["reserved owner", "Trusted Application", "Trusted OS"]
+
+
+def test_yielding_call_may_have_a_service(services: SmcServices) -> None:
+    """Bit 31 clear: by its own number only, an owner's are its fast calls (Table 2-1)."""
+    services.register_owner(Owner.SIP, lambda _id, _args: 3)
+    services.register(0x4200_0001, lambda _id, args: args[0] + 1)
+    assert services.call(0x4200_0001, (1 << 40,)) == ((1 << 40) + 1,)
+    assert services.call(0x4200_0002, ()) == NOT_SUPPORTED
+
+
+def test_service_sees_and_answers_seventeen_registers(services: SmcServices) -> None:
+    """x1 to x17 of an SMC64 call, W1 to W7 of an SMC32 call (2.6); x0 to x17 come back."""
+    for function_id in (SIP32, SIP64):
+        services.register(function_id, lambda _id, args: (len(args), *args))
+    args = tuple(range(1 << 32, (1 << 32) + 17))
+    assert services.call(SIP64, args) == (17, *args)
+    assert services.call(SIP32, args) == (7, *range(7))
+
+
+FIRST = 0xC600_0000
+
+
+@pytest.mark.parametrize("action", list(CallAction))
+def test_filter_decides_for_a_range(services: SmcServices, action: CallAction) -> None:
+    """Claimed or not; an identifier beyond it is as without one."""
+    services.register(FIRST, lambda _id, _args: 0)
+    services.register(FIRST + 4, lambda _id, _args: 0)
+    before = [services.action(FIRST + n) for n in range(6)]
+    services.filter(range(FIRST, FIRST + 4), action)
+    unclaimed = None if action is CallAction.ANSWER else action
+    assert before == [CallAction.ANSWER, None, None, None, CallAction.ANSWER, None]
+    assert [services.action(FIRST + n) for n in range(6)] == [
+        action, unclaimed, unclaimed, unclaimed, CallAction.ANSWER, None
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [range(5, 5), range(0, 8, 2), range(-1, 3), range((1 << 32) + 1), range(FIRST + 3, FIRST + 9), range(1 << 32)],
+    ids=str,
+)
+def test_filter_that_cannot_be_is_refused(services: SmcServices, wrong: range) -> None:
+    """Empty, with steps, beyond 32 bits, or over another; nothing has changed."""
+    services.filter(range(FIRST, FIRST + 4), CallAction.EXIT)
+    with pytest.raises(UsageError):
+        services.filter(wrong, CallAction.REFUSE)
+    assert [services.action(number) for number in (5, FIRST + 3, FIRST + 4)] == [None, CallAction.EXIT, None]
+
+
+@pytest.mark.parametrize(("version", "answer"), [(0x1_0000, NOT_SUPPORTED), (0x1_0001, (0x1_0001,))])
+def test_version_can_be_chosen(version: int, answer: object) -> None:
+    """SMCCC 1.0 had neither SMCCC_VERSION nor SMCCC_ARCH_FEATURES (DEN 0028 7.2)."""
+    assert SmcServices(version).call(SMCCC_VERSION, ()) == answer

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING
 import pytest
 from vm_guests import DEVICE, IRQ, LOCKSTEP, RAM, STEP, TICKS, TICKS_IRQ, code
 
-from armvcpu.errors import StateError, UsageError
-from armvcpu.vcpu.exits import CpuUp, ExternalInterrupt, Halt, Hypercall, MmioRead, MmioWrite, NestedPageFault
+from armvcpu.arch.psci import psci_by_name
+from armvcpu.errors import GuestCrash, StateError, UsageError
+from armvcpu.vcpu.exits import (
+    CpuUp,
+    ExternalInterrupt,
+    Halt,
+    Hypercall,
+    MmioRead,
+    MmioWrite,
+    NestedPageFault,
+    SendIPI,
+)
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
 from armvcpu.vcpu.percpu import PerCpu
+from armvcpu.vcpu.smc_filter import CallAction
 from armvcpu.vcpu.stage2.mapping import MappingFlags
-from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig
+from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from armvcpu.vcpu.vm import VirtualMachine
 
 if TYPE_CHECKING:
@@ -162,7 +173,7 @@ def test_lazy_memory_keeps_its_first_store(percpu, vms):
     vcpu.set_gpr(1, 0x9000_1008)
     assert vcpu.run().nr == 0xABCD
     assert vms[0].read(0x9000_1000, 24) == bytes(8) + (0xABCD).to_bytes(8, "little") + bytes(8)
-    assert (vms[0].translate(0x9000_0000), vms[0].translate(0x9000_1000) is None) == (None, False)
+    assert (vms[0].space.translate(0x9000_0000), vms[0].space.translate(0x9000_1000) is None) == (None, False)
 
 
 def test_host_may_write_lazy_memory_first(percpu, vms):
@@ -238,7 +249,7 @@ def test_fetch_from_no_memory_is_a_page_fault(percpu, vms):
 def test_vm_refuses_what_cannot_be(vms):
     """Memory that overlaps or does not fit, addresses without memory, vCPUs twice; nothing has changed."""
     vm = vms[0]
-    before = vm.regions()
+    before = vm.space.regions()
     vm.add_vcpu()
     for refused in (
         lambda: vm.add_memory(RAM, 0x1000),
@@ -253,7 +264,7 @@ def test_vm_refuses_what_cannot_be(vms):
     ):
         with pytest.raises(UsageError):
             refused()
-    assert (vm.regions(), vm.read(RAM + 0xFFF, 1), len(vm.vcpus)) == (before, b"\0", 1)
+    assert (vm.space.regions(), vm.read(RAM + 0xFFF, 1), len(vm.vcpus)) == (before, b"\0", 1)
 
 
 def test_vm_with_a_bound_vcpu_stays_open(percpu, vms):
@@ -286,8 +297,8 @@ class Lockstep:
 
     def start(self, vcpu: Aarch64VCpu) -> None:
         thread = threading.Thread(target=self._guarded, args=(vcpu,))
-        self.threads.append(thread)
         thread.start()
+        self.threads.append(thread)
 
     def _guarded(self, vcpu: Aarch64VCpu) -> None:
         try:
@@ -406,3 +417,95 @@ def test_interrupt_from_another_thread_reaches_a_vcpu_that_runs(percpu, vms):
     vcpu.inject_interrupt(42)
     thread.join(60)
     assert vectors == [42]
+
+
+# --- what a VM answers ------------------------------------------------------------------------------------------
+
+
+def test_store_to_rom_is_told_apart_from_one_to_nothing(percpu, vms):
+    """Both leave with what was stored; only the ROM is there (a permission fault, D17.2.37)."""
+    vms[0].add_memory(0x9000_0000, 0x1000, READ)
+    vcpu = running(vms[0], percpu.cpu(0), STR_X0_X1, BRANCH_BACK_2 + 1, 0xA900_0020)  # b .-4; stp x0, x0, [x1]
+    seen = []
+    for address in (0x9000_0008, 0x9000_1008):
+        vcpu.set_gpr(1, address)
+        seen.append(vcpu.run())
+    vcpu.set_entry(RAM + 8)
+    vcpu.set_gpr(1, 0x9000_0000)
+    assert seen == [MmioWrite(0x9000_0008, 8, 0, is_denied=True), MmioWrite(0x9000_1008, 8, 0)]
+    assert vcpu.run() == NestedPageFault(0x9000_0000, WRITE, is_denied=True)
+
+
+@pytest.mark.parametrize(("word", "conduit"), [(0xD400_0002 | 0x1234 << 5, "hvc"), (0xD400_0003 | 0x1234 << 5, "smc")])
+def test_call_carries_its_immediate_and_conduit(percpu, vms, word, conduit):
+    """An SMC where the filter makes it an exit, or nobody claims it and such are forwarded."""
+    vm = vms[0]
+    vm.write(RAM, code(word, word))
+    vcpu = vm.add_vcpu(setup=Aarch64VCpuSetupConfig(forward_smc=True))
+    vcpu.services.filter(range(0x8400_0000, 0x8400_0001), CallAction.EXIT)
+    vcpu.set_entry(RAM)
+    vcpu.bind(percpu.cpu(0))
+    seen = []
+    for number in (0x8400_0000, 0xC200_0001):  # PSCI_VERSION, and one of a SiP service that there is not
+        vcpu.set_gpr(0, number)
+        vcpu.set_gpr(1, 5)
+        seen.append(vcpu.run())
+    assert seen == [Hypercall(n, (5, 0, 0, 0, 0, 0), 0x1234, conduit) for n in (0x8400_0000, 0xC200_0001)]
+
+
+def test_smc_that_nobody_claims_is_not_supported(percpu, vms):
+    """And one that the filter refuses, by either conduit, without an exit."""
+    vm = vms[0]
+    vcpu = running(vm, percpu.cpu(0), 0xD400_0003, 0xAA00_03F3, 0xD280_0000, 0xF2B0_8000, HVC_0, HVC_0)
+    # smc #0; mov x19, x0; mov x0, #0; movk x0, #0x8400, lsl #16; hvc #0; hvc #0
+    vcpu.services.filter(range(0x8400_0000, 0x8400_0001), CallAction.REFUSE)
+    vcpu.set_gpr(0, 0xC200_0001)
+    assert vcpu.run().nr == (1 << 64) - 1
+    assert (vcpu.gpr(19), vcpu.state.pc) == ((1 << 64) - 1, RAM + 24)
+
+
+def test_ipi_reaches_the_vcpus_that_it_means(vms):
+    """By affinity and list, or all but the sender (IHI 0069 12.2.21)."""
+    vm = vms[0]
+    vcpus = [vm.add_vcpu() for _ in range(3)]
+
+    def pending() -> list[bool]:
+        found = [vcpu.interrupts.interrupts.highest_pending() is not None for vcpu in vcpus]
+        for vcpu in vcpus:
+            vcpu.interrupts.reset()
+        return found
+
+    vm.send_ipi(vcpus[0], SendIPI(0, 0b101, False, False, 3))
+    listed = pending()
+    vm.send_ipi(vcpus[0], SendIPI(0x100, 0b111, False, False, 3))
+    elsewhere = pending()
+    vm.send_ipi(vcpus[1], SendIPI(0, 0, True, False, 3))
+    assert (listed, elsewhere, pending()) == ([True, False, True], [False] * 3, [True, False, True])
+
+
+def test_protected_memory_is_zero_after_a_reset(vms):
+    """MEM_PROTECT (DEN 0022 5.21), of all that the guest can write."""
+    vm = vms[0]
+    vm.add_memory(0x9000_0000, 0x1000, READ)
+    vcpu = vm.add_vcpu()
+    for address in (RAM, 0x9000_0000):
+        vm.write(address, b"secret")
+    vm.reset()
+    kept = vm.read(RAM, 6)
+    protect, check = psci_by_name["MEM_PROTECT"].smc32, psci_by_name["MEM_PROTECT_CHECK_RANGE"].smc64
+    ranges = [vcpu.services.call(check, each)[0] for each in ((RAM, 0x1000), (RAM, 0x1001), (0x9000_0000, 1))]
+    vcpu.services.call(protect, (1,))
+    vm.reset()
+    assert (kept, vm.read(RAM, 6), vm.read(0x9000_0000, 6)) == (b"secret", bytes(6), b"secret")
+    assert ranges == [0, (1 << 64) - 3, (1 << 64) - 3]
+
+
+def test_crash_has_the_registers(percpu, vms):
+    """Of the guest when it could not go on."""
+    vcpu = running(vms[0], percpu.cpu(0), 0)  # UDF, with VBAR_EL1 = 0, where nothing is
+    vms[0].add_memory(0, 0x1000)
+    vcpu.set_gpr(7, 0x77)
+    with pytest.raises(GuestCrash) as crash:
+        vcpu.run()
+    assert (crash.value.registers["X7"], crash.value.registers["VBAR_EL1"]) == (0x77, 0)
+    assert crash.value.registers["PC"] == 0x200

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 EXTERNAL_ABORT, EXTERNAL_ABORT_ON_WALK = 0x10, 0x14
 S1PTW = 1 << 7
 """ISS of an abort: the stage-2 fault was on a stage-1 table walk."""
+_FAULT, _PERMISSION = 0x3C, 0xC
+"""ISS.DFSC and IFSC without the level, and a permission fault: something is mapped there."""
 
 
 class Stage2Aborts:
@@ -44,13 +46,14 @@ class Stage2Aborts:
         vcpu.last_trap = (esr, far, state.pc)
         word = vcpu.fetch_word()
         if word is not None and has_writeback(word):  # the engine sets ISV here, against D17.2.37
-            vcpu.exit(NestedPageFault(ipa, access))
+            vcpu.exit(NestedPageFault(ipa, access, esr & _FAULT == _PERMISSION))
             return
         width = 1 << (esr >> 22 & 3)
         reg = esr >> 16 & 31
         state.set_pc(state.pc + 4)
         if write:
-            vcpu.exit(MmioWrite(ipa, width, state.gpr(reg) & (1 << 8 * width) - 1))
+            data = state.gpr(reg) & (1 << 8 * width) - 1
+            vcpu.exit(MmioWrite(ipa, width, data, esr & _FAULT == _PERMISSION))
         else:
             vcpu.exit(MmioRead(ipa, width, reg, 8 if esr & 1 << 15 else 4, bool(esr & 1 << 21)))
 
@@ -77,7 +80,7 @@ class Stage2Aborts:
             ipa = self._ipa(far)
         if not vcpu.handle_page_fault(ipa, access):
             vcpu.last_trap = (esr, far, vcpu.state.pc)
-            vcpu.exit(NestedPageFault(ipa, access))
+            vcpu.exit(NestedPageFault(ipa, access, esr & _FAULT == _PERMISSION))
 
     def _ipa(self, far: int) -> int:
         """HPFAR_EL2 has the page, FAR the offset (DDI 0487 D17.2.64)."""

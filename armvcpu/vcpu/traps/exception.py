@@ -35,11 +35,13 @@ TrapHandler = Callable[[int, int], None]
 class TrapHandlers:
     """A user's Python that answers inside the trap: no exit, a third of the time. Calls are by number."""
 
-    __slots__ = ("breakpoint", "hypercalls", "semihosting", "smc")
+    __slots__ = ("breakpoint", "forwards_smc", "hypercalls", "semihosting", "smc")
 
     def __init__(self) -> None:
         self.hypercalls: dict[int, CallHandler] = {}
         self.smc: dict[int, CallHandler] = {}
+        self.forwards_smc = False
+        """Is an SMC that nobody claims a Hypercall exit?"""
         self.semihosting: Callable[[Aarch64VCpu], None] | None = None
         self.breakpoint: Callable[[Aarch64VCpu, int], bool] | None = None
         """Asked at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
@@ -91,7 +93,8 @@ class ExceptionLayer:
         if last.storm >= STORM_LIMIT:
             raise GuestCrash(
                 f"endless exception loop: the vector at {vector:#x} raises the exception it is to handle; "
-                f"it began at {last.elr_before_storm:#x} with: {describe_esr(last.esr_before_storm)}"
+                f"it began at {last.elr_before_storm:#x} with: {describe_esr(last.esr_before_storm)}",
+                _registers(vcpu),
             )
 
     # --- rows of the table for EL2 ----------------------------------------------------------------------------
@@ -126,6 +129,13 @@ class ExceptionLayer:
         handler = self._vcpu.handlers.breakpoint
         if handler is None or not handler(self._vcpu, esr & 0xFFFF):
             self._take_exception(esr, far)
+
+
+def _registers(vcpu: Aarch64VCpu) -> dict[str, int]:
+    """The registers by name, for whoever hears that the guest has crashed."""
+    frame, state = vcpu.trap_frame, vcpu.state
+    general = {f"X{index}": frame.gpr(index) for index in range(31)}
+    return general | {"SP": frame.sp, "PC": state.pc, "PSTATE": state.pstate} | dict(vcpu.system_registers)
 
 
 def _table(default: TrapHandler, rows: dict[EC, TrapHandler]) -> list[TrapHandler]:

@@ -1,0 +1,36 @@
+"""Who answers for a vCPU's registers, and who hears of what it does; and what the engine has to know of them."""
+
+from __future__ import annotations
+
+from armvcpu.arch.esr import ExceptionClass
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.vcpu.traps.exception import TrapHandlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.engine.api import Engine
+    from armvcpu.vcpu.observer import Observer
+    from armvcpu.vcpu.sysreg import SysRegTable
+
+    TellSysReg = Callable[[int, bool, int], None]
+
+
+class Listeners:
+    """Those of one vCPU."""
+
+    def __init__(self, sysregs: SysRegTable) -> None:
+        self.sysregs, self.handlers = sysregs, TrapHandlers()
+        self.observer: Observer | None = None
+
+    def observe(self, observer: Observer | None, tell_sysreg: TellSysReg) -> None:
+        """Have `observer` hear of everything, of accesses of registers by `tell_sysreg`."""
+        self.observer = observer
+        self.sysregs.observe(None if observer is None else tell_sysreg)
+
+    def settle(self, engine: Engine) -> None:
+        """Have the engine call whom it should."""
+        engine.registers.use(self.sysregs.rows)
+        engine.listen.hear_semihosting(self.handlers.semihosting is not None)
+        engine.listen.hear_exceptions(0 if self.handlers.breakpoint is None else 1 << ExceptionClass.BRK64)
+        engine.listen.observe_exceptions(self.observer is not None)

@@ -1,0 +1,87 @@
+"""Where a vCPU's registers are: on the physical CPU that it is bound to, or in memory of their own.
+
+A part of the vCPU's, because moving them is all that `bind` and `unbind` do to an engine. They stay in the engine after
+`unbind`, until another vCPU needs the place or another engine wants them (`CpuState.settle`).
+"""
+
+from __future__ import annotations
+
+from armvcpu.arch.esr import has_far
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import StateError
+from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from armvcpu.engine.api import Engine
+    from armvcpu.engine.state import CpuState
+    from armvcpu.vcpu.pcpu import Aarch64PerCpu
+
+
+class Place:
+    """That of one vCPU; `features` are the instructions that its model has (`Registers.present`)."""
+
+    def __init__(self, vcpu_id: int, features: Sequence[int]) -> None:
+        self._vcpu_id, self._features = vcpu_id, features
+        self.trap_frame, self.system_registers = TrapFrame(), GuestSystemRegisters()
+        self.pcpu: Aarch64PerCpu | None = None
+        """The physical CPU that has them."""
+        self._state: CpuState | None = None
+        self._last_exception: tuple[int, int | None, int] | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """That of the physical CPU; StateError where there is none."""
+        if self.pcpu is None:
+            raise StateError(f"vCPU {self._vcpu_id} is not bound to a physical CPU")
+        return self.pcpu.engine
+
+    def load(self, pcpu: Aarch64PerCpu) -> CpuState:
+        """Put them on a physical CPU: the state, always the same object."""
+        engine = pcpu.engine
+        if self._state is None:
+            self._state = engine.new_state()
+        engine.load(self._state)
+        self.system_registers.attach(pcpu, self._state)
+        self.trap_frame.attach(self._state)
+        engine.registers.present(self._features)
+        self.pcpu = pcpu
+        return self._state
+
+    def configure(self) -> None:
+        """Once they are loaded for the first time: write what was set before there was a state."""
+        self.system_registers.configure()
+        self.trap_frame.configure()
+
+    def leave(self) -> None:
+        """The physical CPU may be another's."""
+        if self.engine.took_exception:
+            self.keep_last_exception()
+        self.pcpu = None
+
+    def reset(self) -> None:
+        """As after reset, the configuration kept."""
+        assert self._state is not None
+        engine, configuration = self.engine, self.system_registers.configuration()
+        engine.reset_state(self._state)
+        self._last_exception = None
+        for encoding, value in configuration:
+            engine.registers.write(encoding, value)
+        self.trap_frame.configure()
+
+    def forget_exception(self) -> None:
+        """The registers are others now, of a guest that has not taken it."""
+        self._last_exception = None
+
+    @property
+    def last_exception(self) -> tuple[int, int | None, int] | None:
+        """(ESR, FAR where the exception has one, ELR) of the guest's own last exception; None where it took none."""
+        last = self.pcpu.engine.last_exception if self.pcpu else None
+        if last is None or (not last.elr and not last.esr):
+            return self._last_exception
+        return last.esr, last.far if has_far(last.esr) else None, last.elr
+
+    def keep_last_exception(self) -> None:
+        """The engine is about to have another state, and forgets it."""
+        self._last_exception = self.last_exception
