@@ -28,6 +28,7 @@ class Ram:
 
     def __init__(self) -> None:
         self.bytes = bytearray(SIZE)
+        self.noted: set[tuple[int, int]] = set()
 
     def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
         if not BASE <= address <= address + size <= BASE + SIZE:

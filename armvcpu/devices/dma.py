@@ -19,6 +19,9 @@ class BadAddress(DmaError):
 class DmaMemory(Protocol):
     """The RAM of a machine."""
 
+    noted: set[tuple[int, int]]
+    """Ranges (address, bytes) that have been written through a view that is older: who keeps track looks here."""
+
     def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
         """`size` bytes of RAM at a guest-physical address, writable and without a copy; is it to be written?
 
@@ -29,6 +32,9 @@ class DmaMemory(Protocol):
 
 class NoMemory:
     """What a device has before a machine gives it RAM: no address is."""
+
+    def __init__(self) -> None:
+        self.noted: set[tuple[int, int]] = set()
 
     def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
         """BadAddress, always."""

@@ -112,7 +112,7 @@ class FwCfg(Device):
     def _transfer(self, address: int) -> None:
         """Carry out a control structure; its control word becomes 0, or ERROR where memory is none."""
         try:
-            block = self._memory.view(address, CONTROL.size)
+            block = self._memory.view(address, CONTROL.size, is_written=True)
         except BadAddress:
             return  # there is nowhere to say so
         control, length, target = CONTROL.unpack(block)

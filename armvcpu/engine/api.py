@@ -105,6 +105,24 @@ class Memory(Protocol):
         """Forget where addresses lead, after stage-2 tables changed; in a trap handler as outside."""
         ...
 
+    def track_dirty(self, address: int, size: int) -> None:
+        """Log which pages of a range of RAM are written from now on; a log that there was is over.
+
+        Pages have 4096 bytes. Written by the guest, at any level, and by the host where it says so (`code.invalidate`).
+        """
+        ...
+
+    def untrack_dirty(self) -> None:
+        """End the log."""
+        ...
+
+    def take_dirty(self) -> bytes:
+        """A bit for each page that has been written since the last time: bit n of byte m is page 8m + n of the range.
+
+        A page that was written is always among them. On the engine's thread; in a trap handler as outside.
+        """
+        ...
+
     def translate(self, address: int) -> int | None:
         """The physical address behind a guest-virtual one, or None where none is mapped."""
         ...
@@ -146,7 +164,7 @@ class Code(Protocol):
     """Translated code."""
 
     def invalidate(self, address: int | None = None, size: int = 1) -> None:
-        """Forget it, after the host changed memory that the guest may execute: a physical range, or all at `run`."""
+        """Forget it, after the host changed memory: a physical range, which counts as written, or all at `run`."""
         ...
 
 

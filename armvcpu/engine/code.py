@@ -18,12 +18,12 @@ class Code:
     def invalidate(self, address: int | None = None, size: int = 1) -> None:
         """Forget what was translated from a range of physical addresses, at once; without one all, before the next run.
 
-        Nothing is too early: a block that runs goes on to its end.
+        Nothing is too early: a block that runs goes on to its end. A range is in the log of written pages, too.
         """
         if address is None:
             self.is_stale = True
         else:
-            self._handle.shim.forget(self._handle.engine, address, size)
+            self._handle.shim.written(self._handle.engine, address, size)
 
     def drain(self) -> None:
         """Outside of a run: forget what is stale."""

@@ -49,7 +49,8 @@ class ScriptedEngine:
 
     def __init__(self, script: Iterable[Entry] = ()) -> None:
         self.script: deque[Entry] = deque(script)
-        self.memory, self.code, self.listen = FakeMemory(), FakeCode(), FakeListen()
+        self.memory, self.listen = FakeMemory(), FakeListen()
+        self.code = FakeCode(self.memory.written)
         self.entered: list[ExceptionEntry] = []
         self.limits: list[int] = []
         """The limit of each run."""

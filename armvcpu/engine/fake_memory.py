@@ -11,6 +11,8 @@ from armvcpu.errors import UsageError
 if TYPE_CHECKING:
     from armvcpu.engine.api import IoRead, IoWrite
 
+PAGE = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class IoRegion:
@@ -29,10 +31,33 @@ class FakeMemory:
         self.io: dict[int, IoRegion] = {}
         self.tables = memoryview(bytearray(PRIVATE_SIZE - TABLES_OFFSET))
         self.tlb_flushes = 0
+        self.tracked: tuple[int, int] | None = None
+        self.dirty = 0
 
     def flush_tlb(self) -> None:
         """Count it."""
         self.tlb_flushes += 1
+
+    def track_dirty(self, address: int, size: int) -> None:
+        """Begin a log, which a test fills by `written`."""
+        self.tracked, self.dirty = (address, size), 0
+
+    def untrack_dirty(self) -> None:
+        """End it."""
+        self.tracked = None
+
+    def take_dirty(self) -> bytes:
+        """The pages that were `written`."""
+        assert self.tracked is not None
+        taken, self.dirty = self.dirty, 0
+        return taken.to_bytes(-(-self.tracked[1] // (64 * PAGE)) * 8, "little")
+
+    def written(self, address: int, size: int) -> None:
+        """For tests, and `code.invalidate`: these bytes are written."""
+        if self.tracked is None or not 0 <= address - self.tracked[0] < self.tracked[1]:
+            return
+        first, last = (at - self.tracked[0] >> 12 for at in (address, address + size - 1))
+        self.dirty |= (1 << last + 1) - (1 << first)
 
     def map_ram(self, address: int, memory: memoryview) -> None:
         """Note it in `ram`."""

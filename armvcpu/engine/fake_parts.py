@@ -52,13 +52,16 @@ class FakeRegisters:
 class FakeCode:
     """Nothing is translated here."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: Callable[[int, int], None]) -> None:
+        self._written = written
         self.invalidations: list[tuple[int, int] | None] = []
         """The range of each `invalidate`; None for all."""
 
     def invalidate(self, address: int | None = None, size: int = 1) -> None:
         """Note it."""
         self.invalidations.append(None if address is None else (address, size))
+        if address is not None:
+            self._written(address, size)
 
 
 class FakeListen:

@@ -61,6 +61,7 @@ class Listen:
         self._callbacks.append(callback)
         unicorn.add_hook(self._handle.uc, HOOK_MEM_READ | HOOK_MEM_WRITE, callback)
         self._code.invalidate()
+        self._memory.flush_tlb()  # with a hook every store is looked at in full, also where one came before
 
     def _virtual(self, physical: int) -> int:
         """The virtual address of an access of the instruction at PC."""

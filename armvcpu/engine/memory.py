@@ -13,6 +13,7 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET
 from armvcpu.engine.library import PROT_ALL, PROT_EXEC, PROT_READ
 from armvcpu.engine.native import IO_READ, IO_WRITE
+from armvcpu.errors import InternalError
 
 if TYPE_CHECKING:
     from armvcpu.engine.api import IoRead, IoWrite
@@ -30,6 +31,7 @@ class EngineMemory:
         self._ram: dict[int, memoryview] = {}
         self._devices: dict[int, tuple[IoRead, IoWrite]] = {}
         self._next_device = 1
+        self._dirty: C.Array[C.c_uint64] | None = None
         self.io_read, self.io_write = IO_READ(self._on_read), IO_WRITE(self._on_write)
         self._found, self._word = C.c_uint64(), C.c_uint32()
         self._found_at, self._word_at = C.addressof(self._found), C.addressof(self._word)
@@ -70,6 +72,26 @@ class EngineMemory:
             if base <= address and address + size <= base + len(memory):
                 return bytes(memory[address - base : address - base + size])
         return None
+
+    # --- what has been written ----------------------------------------------------------------------------------
+
+    def track_dirty(self, address: int, size: int) -> None:
+        """Log which pages of a range of RAM are written from now on; a log that there was is over."""
+        if not self._handle.shim.track_dirty(self._handle.engine, address, size):
+            raise InternalError(f"no RAM to be watched at {address:#x}, {size:#x} bytes")
+        self._dirty = (C.c_uint64 * -(-size // (64 * PAGE)))()
+
+    def untrack_dirty(self) -> None:
+        """End the log."""
+        self._handle.shim.untrack_dirty(self._handle.engine)
+        self._dirty = None
+
+    def take_dirty(self) -> bytes:
+        """A bit for each page that has been written since the last time; bit n of byte m is page 8m + n."""
+        if self._dirty is None:
+            raise InternalError("no RAM is watched")
+        self._handle.shim.take_dirty(self._handle.engine, self._dirty)
+        return bytes(self._dirty)
 
     def _on_read(self, device: int, offset: int, width: int) -> int:
         try:

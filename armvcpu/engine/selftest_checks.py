@@ -28,6 +28,7 @@ from armvcpu.engine.selftest_bench import (
     PAGE,
     PSTATE_MASKED,
     RAM,
+    RAM_SIZE,
     STR_X3_X2_8,
     UDF,
     UNMASK_IRQ,
@@ -379,6 +380,21 @@ def check_host_write(bench: Bench) -> None:
     expect("hvc after a host write", bench.run_to_trap().esr & 0xFFFF, 2)
 
 
+def check_written_pages(bench: Bench) -> None:
+    """A page that the guest stores to is in the log of written pages, after each look anew."""
+    memory = bench.engine.memory
+    memory.track_dirty(RAM, RAM_SIZE)
+    try:
+        bench.start(STR_X3_X2_8, hvc(0))
+        bench.set_gpr(2, DATA)
+        for look in ("first", "second"):
+            bench.engine.state.set_pc(CODE)
+            bench.run_to_trap()
+            expect(f"the {look} log", int.from_bytes(memory.take_dirty(), "little"), 1 << (DATA - RAM) // PAGE)
+    finally:
+        memory.untrack_dirty()
+
+
 def check_step(bench: Bench) -> None:
     """A step is one instruction, or the exception that it causes."""
     bench.start(NOP, ADD_X0_1, svc(7), ADD_X0_1)
@@ -404,6 +420,7 @@ CHECKS = (
     Check("stage 2", check_stage2, "stage-2 translation or its permissions are not obeyed"),
     Check("devices", check_devices, "device accesses are not reported in one piece, with the registers of the moment"),
     Check("host write", check_host_write, "code that the host changed is still executed as it was"),
+    Check("written pages", check_written_pages, "a page that the guest writes is not in the log"),
     Check("unallocated words", check_words, "an unallocated instruction is not UNDEFINED"),
     Check("atomics", check_atomics, "LDSMAX and LDSMIN don't compare signed"),
     Check("single step", check_step, "single-stepping does not execute exactly one instruction"),

@@ -209,6 +209,14 @@ class Machine:
 
     # --- looking in -------------------------------------------------------------------------------------------
 
+    def dirty_pages(self) -> list[tuple[int, int]]:
+        """(address, bytes) of the pages of RAM that have been written since the last call, or since power-on.
+
+        By the guest, at any Exception level, by devices and by the host; `restore` writes what it replaces. Pages have
+        4096 bytes, and neighbours are one range. In a handler as between two runs.
+        """
+        return self.memory.dirty.take()
+
     @property
     def vcpu(self) -> Aarch64VCpu:
         """The vCPU that runs, or ran last."""

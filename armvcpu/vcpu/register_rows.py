@@ -35,8 +35,6 @@ class Register(Row):
     name: str
     bits: int
     is_writable: bool
-    is_kept: bool
-    """Is it one of those that a snapshot has?"""
     read: Read
     write: Write
 
@@ -108,14 +106,14 @@ def _write_vector(index: int, registers: Registers, value: int) -> None:
 def general_registers() -> tuple[Register, ...]:
     """The registers that MSR and MRS don't name; PSTATE first, as it selects where the stack pointers are."""
     return (
-        Register("PSTATE", 64, True, True, read_pstate, _write_pstate),
-        Register("PC", 64, True, True, _read_pc, _write_pc),
+        Register("PSTATE", 64, True, read_pstate, _write_pstate),
+        Register("PC", 64, True, _read_pc, _write_pc),
         *(
-            Register(f"X{n}", 64, True, True, partial(_read_gpr, n), partial(_write_gpr, n))
+            Register(f"X{n}", 64, True, partial(_read_gpr, n), partial(_write_gpr, n))
             for n in range(31)
         ),
         *(
-            Register(f"V{n}", 128, True, True, partial(_read_vector, n), partial(_write_vector, n))
+            Register(f"V{n}", 128, True, partial(_read_vector, n), partial(_write_vector, n))
             for n in range(32)
         ),
     )  # fmt: skip
@@ -169,6 +167,27 @@ def _write_window(bits: int, registers: Registers, value: int) -> None:
     pstate = read_pstate(registers) & ~bits | value & bits
     check_pstate(pstate)
     _write_pstate(registers, pstate)
+
+
+@cache
+def kept_access(encoding: int) -> tuple[Read, Write]:
+    """A system register where its value is kept, whoever answers for it: the vCPU's table, or the engine."""
+    if encoding in STACK_POINTERS:
+        return system_access(encoding)
+    return partial(_read_kept, encoding), partial(_write_kept, encoding)
+
+
+def _read_kept(encoding: int, registers: Registers) -> int:
+    kept = registers.vcpu.sysregs.kept.get(encoding)
+    return registers.vcpu.system_registers.read(encoding) if kept is None else kept[0]()
+
+
+def _write_kept(encoding: int, registers: Registers, value: int) -> None:
+    kept = registers.vcpu.sysregs.kept.get(encoding)
+    if kept is None:
+        registers.vcpu.system_registers.write(encoding, value)
+    else:
+        kept[1](value)
 
 
 def _read_system(encoding: int, registers: Registers) -> int:

@@ -10,7 +10,8 @@ engine. A vCPU that is not bound has the same registers; before its first bindin
 `save` and `load` are about the rows that *keep* something of the guest's, and together are all that a CPU goes on from:
 
 - What shows other registers is left out: fields of PSTATE, TVAL, the EL12 aliases.
-- What another part of the machine keeps is left to that: timers, Performance Monitors, ICC_* and ICH_*.
+- What another part of the machine keeps is left to that: Performance Monitors, ICC_* and ICH_*, and a machine's timers,
+  of which the engine's own registers are here, and unused. Timers that the vCPU itself has are here.
 - EL2's and EL3's registers are the hypervisor's configuration, and stay as they are in the vCPU that is loaded. So does
   HCR_EL2.VI, a virtual interrupt that is pending: its level is the virtual interface's, and shown again at `bind`.
 - AArch32's registers (SPSR_abt, DACR32_EL2, ...) mean nothing to a guest that can't leave AArch64 state.
@@ -42,6 +43,7 @@ from armvcpu.vcpu.register_rows import (
     check_pstate,
     check_width,
     general_registers,
+    kept_access,
     names,
     read_pstate,
     system_access,
@@ -50,7 +52,6 @@ from armvcpu.vcpu.register_rows import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from armvcpu.engine.api import RegisterRows
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
@@ -61,7 +62,7 @@ class Registers:
         self._vcpu = vcpu
         self._early: dict[str, int] = {}
         """By name: what was written before there was a state, and neither of the vCPU's windows holds."""
-        self._kept: tuple[RegisterRows, list[Register]] | None = None
+        self._kept: tuple[Register, ...] | None = None
 
     def __getitem__(self, name: str) -> int:
         """The value; UsageError where there is no such register."""
@@ -92,12 +93,19 @@ class Registers:
             if self._access(row.encoding, row) & RO:
                 yield self._of(row.encoding, row)
 
-    def kept(self) -> list[Register]:
-        """Those that `save` gives."""
-        rows = self._vcpu.sysregs.rows  # another object after each change of who answers
-        if self._kept is None or self._kept[0] is not rows:
-            self._kept = rows, [register for register in self if register.is_kept]
-        return self._kept[1]
+    def kept(self) -> tuple[Register, ...]:
+        """Those that `save` gives: the same for every vCPU of a model, whoever answers for them."""
+        if self._kept is None:
+            rows = (row for row in SYSREGS if self._is_kept(row))
+            system = (Register(row.name, 64, True, *kept_access(row.encoding)) for row in rows)
+            self._kept = *general_registers(), *system
+        return self._kept
+
+    def _is_kept(self, row: SysReg) -> bool:
+        if row.home is not NATIVE or row.encoding in self._vcpu.sysregs.lacked or row.is_window or row.pstate:
+            return False
+        is_guests = Encoding(row.encoding).Op1 <= 3 or row.encoding in STACK_POINTERS
+        return is_guests and (row.access is Access.RW or row.is_settable)
 
     def save(self) -> dict[str, int]:
         """By name: all that the vCPU goes on from."""
@@ -163,14 +171,8 @@ class Registers:
         return row.access | (WO if row.is_settable else Access(0))
 
     def _of(self, encoding: int, row: SysReg | None) -> Register:
-        table = self._vcpu.sysregs
         is_writable = bool(self._access(encoding, row) & WO)
-        is_kept = False
-        if row is not None and is_writable and row.home is NATIVE and not row.is_window and not row.pstate:
-            is_guests = Encoding(encoding).Op1 <= 3 or encoding in STACK_POINTERS
-            is_kept = is_guests and (encoding in table.kept or encoding not in table.writers)
-        read, write = system_access(encoding)
-        return Register(register_name(encoding), 64, is_writable, is_kept, read, write)
+        return Register(register_name(encoding), 64, is_writable, *system_access(encoding))
 
     # --- what rows read and write -----------------------------------------------------------------------------
 

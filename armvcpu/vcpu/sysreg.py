@@ -59,8 +59,10 @@ class SysRegTable:
         self.readers, self.writers, self.undefined = dict(readers), dict(writers), set(undefined)
         self.looks: dict[int, ReadRegister] = {}
         """How a register is looked at, where a read of the guest's changes something beside it."""
-        self.kept = frozenset((CSSELR_EL1,))
-        """The registers whose value is nowhere but here."""
+        self.kept: dict[int, tuple[ReadRegister, WriteRegister]] = {}
+        """The registers whose value is nowhere but here, whoever else answers for them."""
+        self.lacked = undefined
+        """What the model lacks; a handler may answer for it all the same."""
         self._listeners: dict[int, Listener] = {}
         self._native: dict[int, Access] = {}
         """Registers of the engine's own that somebody answers for here, and which directions they have there."""
@@ -168,7 +170,8 @@ class SysRegTable:
         def select(value: int) -> None:
             selected[0] = value & 0xF
 
-        self.add(CSSELR_EL1, lambda: selected[0], select)
+        self.kept[CSSELR_EL1] = lambda: selected[0], select
+        self.add(CSSELR_EL1, *self.kept[CSSELR_EL1])
         self.add(CCSIDR_EL1, lambda: model.ccsidr(selected[0]), None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import monotonic_ns
 
-from armvcpu.arch.registers import by_name
+from armvcpu.arch.registers import by_encoding
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.timer import NS_PER_COUNT, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID, GuestTimer
 
@@ -50,7 +50,8 @@ class VCpuTimers:
         for letter, timer in (("V", self.virtual), ("P", self.physical)):
             for encoding, read, write in timer.registers(letter):
                 table.add(encoding, read, self._then_arm(write))
-            table.kept |= {by_name[f"CNT{letter}_{part}_EL0"].encoding for part in ("CTL", "CVAL")}
+                if not by_encoding[encoding].is_window:
+                    table.kept[encoding] = read, self._then_arm(write)
 
     def take_fired(self) -> int | None:
         """The INTID of the timer whose time has come since the last look, if any."""

@@ -1,4 +1,4 @@
-"""A bare engine for tests: 64 KiB of RAM, no stage 2, and a handler that keeps each exception and leaves."""
+"""A bare engine for tests: 128 KiB of RAM, no stage 2, and a handler that keeps each exception and leaves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from armvcpu.arch.registers import by_name
 from armvcpu.engine.unicorn_engine import UnicornEngine
 
 RAM, CODE = 0x4000_0000, 0x4000_1000
+RAM_SIZE = 0x20000
 SVC_END = 0xD400_1E01  # svc #0xf0: what a snippet ends with
 END_ESR = 0x5600_00F0
 EL0, EL1 = 0x3C0, 0x3C5  # PSTATE: that level, all exceptions masked
@@ -23,7 +24,7 @@ class BareEngine:
         self.engine = UnicornEngine()
         if counting:
             self.engine.count_instructions()
-        self.ram = memoryview(mmap.mmap(-1, 0x10000))
+        self.ram = memoryview(mmap.mmap(-1, RAM_SIZE))
         self.engine.memory.map_ram(RAM, self.ram)
         self.engine.set_trap_handler(self._trap)
         self.engine.listen.hear_exceptions(ALL_CLASSES)

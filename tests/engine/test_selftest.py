@@ -52,6 +52,15 @@ class StaleCode(UnicornEngine):
         self.code.invalidate = lambda *_: None
 
 
+class ForgetfulLog(UnicornEngine):
+    """A page is in the log once."""
+
+    def __init__(self):
+        super().__init__()
+        take, seen = self.memory.take_dirty, []
+        self.memory.take_dirty = lambda: bytes(8) if seen else (seen.append(1), take())[1]
+
+
 class NoRows(UnicornEngine):
     def __init__(self):
         super().__init__()
@@ -154,6 +163,7 @@ def test_the_installed_engine_passes():
         (NoStage2, "stage 2"),
         (BlindDevices, "devices"),
         (StaleCode, "host write"),
+        (ForgetfulLog, "written pages"),
         (LongSteps, "single step"),
         (LeakyRegisters, "switch"),
         (UnsafeStops, "stop"),

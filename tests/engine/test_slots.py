@@ -25,6 +25,8 @@ ANSWERED = {  # by the tests that fail without it
     "fprintf": "test_unallocated_words.py",
     "printf": "test_unallocated_words.py",
     "tlb_reset_dirty_by_vaddr_aarch64": "test_code.py",
+    "tb_invalidate_phys_page_fast_aarch64": "test_dirty_pages.py",
+    "tlb_set_dirty_aarch64": "test_dirty_pages.py",
     "memory_region_dispatch_read_aarch64": "test_devices.py",
     "memory_region_dispatch_write_aarch64": "test_devices.py",
     "tcg_gen_atomic_fetch_smin_i64_aarch64": "test_atomics.py",

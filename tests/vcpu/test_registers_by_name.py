@@ -204,6 +204,18 @@ def test_what_a_guest_can_write_is_kept_or_another_ones():
     }  # fmt: skip
 
 
+def test_who_answers_for_a_register_does_not_change_what_is_kept():
+    """A handler's registers are still the engine's own for a snapshot, which another machine may have taken."""
+    bench = Bench()
+    saved = bench.vcpu.registers.save()
+    for name in ("TPIDR_EL1", "CSSELR_EL1", "LORC_EL1"):
+        bench.vcpu.answer_sysreg(by_name[name].encoding, lambda: 99, lambda _value: None)
+    assert bench.vcpu.registers.save() == saved
+    bench.vcpu.unbind()
+    bench.vcpu.load_registers({**saved, "TPIDR_EL1": 1, "CSSELR_EL1": 2})
+    assert bench.vcpu.registers.save() == {**saved, "TPIDR_EL1": 1, "CSSELR_EL1": 2}
+
+
 def test_the_exclusive_monitor_is_named(machine):
     """The address that LDXR marked, and what was there; a state as after reset watches nothing."""
     vcpu = machine.vcpu(LDXR_X5_X2, hvc(0))

@@ -101,6 +101,7 @@ class Virtqueue:
         self.ready = False
         self._next = self._used = self._signalled = 0
         self._descriptors = self._available = self._used_ring = memoryview(b"")
+        self._written = (0, 0)
 
     def enable(self) -> None:
         """Start using the rings.
@@ -114,6 +115,7 @@ class Virtqueue:
         self._descriptors = self._area("descriptor", self.desc, 16 * size, 16)
         self._available = self._area("driver", self.driver, 6 + 2 * size, 2)
         self._used_ring = self._area("device", self.device, 6 + 8 * size, 4)
+        self._written = self.device, 6 + 8 * size
         self.ready = True
 
     def _area(self, name: str, address: int, size: int, alignment: int) -> memoryview:
@@ -142,6 +144,7 @@ class Virtqueue:
         self._next = self._next + 1 & 0xFFFF
         if self.event_index:  # "notify me of the next one" (2.7.10); without the feature that needs no word
             U16.pack_into(self._used_ring, 4 + 8 * self.size, self._next)
+            self._memory.noted.add(self._written)
         return chain
 
     def chains(self) -> Iterator[Chain]:
@@ -195,6 +198,7 @@ class Virtqueue:
         USED_ELEMENT.pack_into(self._used_ring, 4 + 8 * (self._used % self.size), chain.head, written & 0xFFFF_FFFF)
         self._used = self._used + 1 & 0xFFFF
         U16.pack_into(self._used_ring, 2, self._used)
+        self._memory.noted.add(self._written)
 
     def wants_interrupt(self) -> bool:
         """Does the driver want to hear of the chains returned since the last call (2.7.7.2, 2.7.10)?"""

@@ -8,8 +8,8 @@
 
 enum { LINE = 512, READ = 1, EXECUTE = 4, IL = 1 << 25 }; /* LINE: what CTR_EL0.IminLine tells the guest */
 
-/* Forget what was translated from `size` bytes of RAM at a physical address. */
-EXPORT void shim_forget(struct engine *e, uint64_t address, uint64_t size)
+/* For each piece of RAM in a range of physical addresses: where it begins and ends in Unicorn's blocks. */
+static void for_ram(struct engine *e, uint64_t address, uint64_t size, void (*act)(struct engine *, uint64_t, uint64_t))
 {
     void **regions = AT(void **, e->uc, UC_MAPPED_BLOCKS);
     uint32_t count = AT(uint32_t, e->uc, UC_MAPPED_BLOCK_COUNT);
@@ -19,8 +19,17 @@ EXPORT void shim_forget(struct engine *e, uint64_t address, uint64_t size)
         if (!block || address + size <= base || address >= base + length) continue;
         uint64_t start = address > base ? address : base, end = address + size < base + length ? address + size : base + length;
         uint64_t ram = AT(uint64_t, block, BLOCK_OFFSET) - base;
-        real.tb_invalidate_phys_range(e->uc, ram + start, ram + end);
+        act(e, ram + start, ram + end);
     }
+}
+
+static void forget(struct engine *e, uint64_t start, uint64_t end) { real.tb_invalidate_phys_range(e->uc, start, end); }
+
+/* The host has written `size` bytes of RAM at a physical address: what was translated from them is forgotten. */
+EXPORT void shim_written(struct engine *e, uint64_t address, uint64_t size)
+{
+    for_ram(e, address, size, forget);
+    if (e->dirty) for_ram(e, address, size, mark_written);
 }
 
 /* Forget all translations; not in a callback of a device or a hook, whose block would be overwritten. */
@@ -37,7 +46,7 @@ void forget_line(struct engine *e, uint64_t address)
     if (real.uc_vmem_translate(e->uc, line, READ, &physical) && real.uc_vmem_translate(e->uc, line, EXECUTE, &physical))
         return;
     if (e->gone_line == physical && e->gone_at == (uint64_t)e->shared.translations) return;
-    shim_forget(e, physical, LINE);
+    for_ram(e, physical, LINE, forget);
     e->gone_line = physical;
     e->gone_at = (uint64_t)e->shared.translations;
 }

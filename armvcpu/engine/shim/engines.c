@@ -36,6 +36,11 @@ EXPORT struct engine *shim_attach(void *uc, const struct callbacks *python)
     if (!cpu || !tcg || AT(void *, cpu, CPU_UC) != uc || AT(void *, tcg, TCG_UC) != uc) return NULL;
     void *env = AT(void *, cpu, CPU_ENV);
     if (env != (char *)cpu + CPU_SIZEOF_TO_ENV || AT(void *, env, ENV_UC) != uc) return NULL;
+    for (int i = 0; i < TLB_REGIMES; i++) {
+        const struct tlb *tlb = &((const struct tlb *)((char *)env + ENV_TLB))[i];
+        uint64_t entries = tlb->mask / sizeof(struct tlb_entry) + 1;
+        if (!tlb->entries || tlb->mask % sizeof(struct tlb_entry) || entries & (entries - 1)) return NULL;
+    }
     if (AT(uint32_t, cpu, CPU_CLUSTER_INDEX) << 24 != (uint32_t)CF_CLUSTER) return NULL;
     struct engine *e = calloc(1, sizeof *e);
     if (!e) return NULL;
@@ -73,6 +78,7 @@ EXPORT void shim_detach(struct engine *e)
 EXPORT void shim_free(struct engine *e)
 {
     free_rows(e);
+    shim_untrack_dirty(e);
     free(e);
 }
 

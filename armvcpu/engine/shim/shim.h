@@ -75,6 +75,7 @@ struct engine {
     uint64_t word_at;            /* the last instruction word that a translator has read */
     void *lengths;               /* the operation of the block under way that has its length */
     void *translated_block;
+    struct dirty *dirty; /* the log of pages that are written, where there is one */
     void *label;
     void *io_pc;         /* the device access under way, where registers have been asked for */
     uint64_t io_frame[33];
@@ -132,6 +133,9 @@ struct originals {
     void (*tlb_flush)(void *cpu);
     void (*tb_flush)(void *cpu);
     void (*tb_invalidate_phys_range)(void *uc, uint64_t start, uint64_t end);
+    void (*tb_invalidate_phys_page_fast)(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc);
+    void (*tlb_set_dirty)(void *cpu, uint64_t address);
+    void (*tlb_reset_dirty)(void *cpu, uint64_t start, uint64_t length);
     int (*uc_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
     void *(*helper_lookup_tb_ptr)(void *env);
@@ -176,6 +180,12 @@ int shim_printf(const char *format, ...);
 uint32_t shim_cpu_ldl_code(void *env, uint64_t address);
 void shim_tlb_reset_dirty_by_vaddr(void *cpu, uint64_t start, uint64_t length);
 void forget_line(struct engine *, uint64_t address);
+
+/* dirty.c */
+void shim_tb_invalidate_phys_page_fast(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc);
+void shim_tlb_set_dirty(void *cpu, uint64_t address);
+void shim_untrack_dirty(struct engine *);
+void mark_written(struct engine *, uint64_t start, uint64_t end);
 
 /* devices.c */
 uint32_t shim_read_device(void *, void *, uint64_t, uint64_t *, int, uint32_t);

@@ -161,6 +161,19 @@ enum {
 struct mmio {
     void *read, *read_data, *write, *write_data;
 };
-enum { REGION_OPAQUE = 24, REGION_BLOCK = 8, REGION_ADDRESS = 64, REGION_SIZE = 48, REGION_RAM = 0, BLOCK_OFFSET = 16 };
+enum { REGION_OPAQUE = 24, REGION_BLOCK = 8, REGION_ADDRESS = 64, REGION_SIZE = 48, REGION_RAM = 0, BLOCK_HOST = 8, BLOCK_OFFSET = 16 };
+
+/* The TLB, before env: a table for each translation regime, and what its entries say of stores. */
+enum { PAGE_BITS = 12, TLB_REGIMES = 12, ENV_TLB = -16 - 16 * TLB_REGIMES, TLB_NOT_DIRTY = 1 << 8 };
+struct tlb_entry {
+    uint64_t read, write, code; /* virtual page and flags, all ones for none */
+    uint64_t physical, host;    /* host: what is added to a virtual address */
+    uint64_t unused[3];
+};
+_Static_assert(sizeof(struct tlb_entry) == 64, "CPUTLBEntry");
+struct tlb {
+    uint64_t mask; /* the last entry's offset from the first */
+    struct tlb_entry *entries;
+};
 
 #endif

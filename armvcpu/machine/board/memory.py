@@ -12,6 +12,7 @@ import mmap
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.dma import BadAddress
 from armvcpu.errors import UsageError, named
+from armvcpu.machine.board.dirty_pages import DirtyPages
 from armvcpu.machine.board.flash_banks import HOST_BASE, FlashBank, erased_block
 from armvcpu.machine.board.virt import INPUT_BITS, MIB, RAM_BASE
 from armvcpu.machine.config import check_ram_size
@@ -58,6 +59,10 @@ class GuestMemory:
         self.ram = reserve(ram_size)
         self.flash = flash or (FlashBank(0), FlashBank(1))
         self._forget_code: Callable[[int, int], None] = lambda _address, _size: None
+        self.noted: set[tuple[int, int]] = set()
+        """Ranges of RAM (address, bytes) that devices have written without `view`."""
+        self.dirty: DirtyPages
+        """Which pages have been written; there is one when an engine has the memory."""
 
     def attach(self, engine: Engine, space: AddressSpace, *, exact_mmio: bool = False, is_lazy: bool = True) -> None:
         """Show all of it to the guest; with `exact_mmio` every access of a flash chip traps.
@@ -66,6 +71,7 @@ class GuestMemory:
         """
         self._forget_code = engine.code.invalidate
         engine.memory.map_ram(RAM_BASE, self.ram)
+        self.dirty = DirtyPages(engine.memory, RAM_BASE, len(self.ram), self.noted)
         space.map_linear(RAM_BASE, RAM_BASE, len(self.ram), RWX, lazy_execute=True)
         engine.memory.map_ram(HOST_BASE, erased_block())
         for bank in self.flash:
@@ -103,7 +109,8 @@ class GuestMemory:
     def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
         """RAM for a device's DMA, without a copy; BadAddress where part of it is none.
 
-        `is_written`: it is about to be written, so that code which was translated from it is forgotten.
+        `is_written`: it is written now, before the guest goes on; code that was translated from it is forgotten, and
+        its pages are `dirty`.
         """
         if not self.is_ram(address, size):
             raise BadAddress(address, size)

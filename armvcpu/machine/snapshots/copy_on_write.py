@@ -16,7 +16,6 @@ from armvcpu.errors import InternalError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = mmap.PAGESIZE
 MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000  # Linux, all architectures that Python runs on
 _FAILED = C.c_void_p(-1).value
 MIB = 1 << 20
@@ -27,7 +26,6 @@ def _libc() -> Any:
     libc = C.CDLL(None, use_errno=True)
     libc.mmap.argtypes = (C.c_void_p, C.c_size_t, C.c_int, C.c_int, C.c_int, C.c_long)
     libc.mmap.restype = C.c_void_p
-    libc.mincore.argtypes = (C.c_void_p, C.c_size_t, C.c_void_p)
     return libc
 
 
@@ -35,39 +33,35 @@ def _address(memory: memoryview) -> int:
     return C.addressof(C.c_char.from_buffer(memory))
 
 
-def touched(memory: memoryview) -> Iterator[tuple[int, int]]:
-    """(start, end) of the parts of a mapping that may hold anything but zeroes."""
-    pages = len(memory) // PAGE
-    resident = C.create_string_buffer(pages)
-    if _libc().mincore(_address(memory), len(memory), resident):
-        raise InternalError(f"mincore: {os.strerror(C.get_errno())}")
-    flags = resident.raw.translate(bytes(index & 1 for index in range(256)))
-    start = flags.find(1)
-    while start >= 0:
-        end = flags.find(0, start)
-        end = pages if end < 0 else end
-        yield start * PAGE, end * PAGE
-        start = flags.find(1, end)
-
-
 class Image:
-    """The contents of a memory of `size` bytes, in the file `fd` from `offset` on."""
+    """The contents of a memory of `size` bytes, in the file `fd` from `offset` on; zeroes but for `extents`.
 
-    def __init__(self, fd: int, offset: int, size: int) -> None:
+    What holds data is found once: a read of a hole through a mapping makes it data in some file systems.
+    """
+
+    def __init__(self, fd: int, offset: int = 0, size: int = 0) -> None:
         self.fd, self.offset, self.size = fd, offset, size
+        self.extents: list[tuple[int, int]] = []
+        """(start, end), from the image's own start."""
 
     @classmethod
-    def of(cls, memory: memoryview) -> Image:
-        """A copy of a mapping's contents; only what was touched takes memory."""
+    def of(cls, memory: memoryview, used: list[tuple[int, int]]) -> Image:
+        """A copy of a mapping's contents; only the ranges (start, end) of `used` may be anything but zeroes."""
         try:
             fd = os.memfd_create("armvcpu-snapshot", os.MFD_CLOEXEC)
         except OSError as error:
             raise UsageError(f"no memory file for a snapshot: {error.strerror}") from error
+        image = cls(fd, 0, len(memory))
         os.truncate(fd, len(memory))
-        for start, end in touched(memory):
+        for start, end in used:
             for at in range(start, end, MIB):
                 os.pwrite(fd, memory[at : min(at + MIB, end)], at)
-        return cls(fd, 0, len(memory))
+        image.extents = used
+        return image
+
+    def find_extents(self) -> None:
+        """Of a file that was there before."""
+        self.extents = list(self._data())
 
     def map_over(self, memory: memoryview) -> None:
         """Have a mapping of the same size hold this; what is written there later stays there."""
@@ -79,8 +73,7 @@ class Image:
         if at == _FAILED:
             raise UsageError(f"cannot map the snapshot's RAM: {os.strerror(C.get_errno())}")
 
-    def extents(self) -> Iterator[tuple[int, int]]:
-        """(start, end) of what holds data, from the image's own start."""
+    def _data(self) -> Iterator[tuple[int, int]]:
         end, at = self.offset + self.size, self.offset
         while at < end:
             try:

@@ -1,9 +1,10 @@
 """A machine's state at one moment, between two runs: taken, and returned to any number of times.
 
-RAM is copied once, into a memory file that is then mapped copy-on-write over the machine's own: returning costs what
-the guest has changed since, whatever the size of RAM. CPUs are their saved contexts, devices their own `state()`.
-The virtual count (CNTVCT_EL0) goes on from where it was, by CNTVOFF_EL2; the physical one is the host's. Disks keep an
-undo log from then on, so that returning puts back what the guest has overwritten since.
+RAM, as far as it has been written (`board/dirty_pages.py`), is copied once, into a memory file that is then mapped
+copy-on-write over the machine's own: returning costs what the guest has changed since, whatever the size of RAM. CPUs
+are their registers (`vcpu/registers.py`), devices their own `state()`. The virtual count (CNTVCT_EL0) goes on from
+where it was, by CNTVOFF_EL2; the physical one is the host's. Disks keep an undo log from then on, so that returning
+puts back what the guest has overwritten since.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.rows import Row
-from armvcpu.errors import StateError, UsageError
+from armvcpu.errors import ImageError, StateError, UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.snapshots import copy_on_write
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.virtio.disk import UndoLog
     from armvcpu.machine.board.virt import Board, Slot
+    from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.cpu import Cpu
 
 
+REMEDY = "make it anew with --snapshot-save"
 NO_MONITOR = (0xFFFF_FFFF_FFFF_FFFF, 0, 0)
 """An exclusive monitor that watches nothing."""
 
@@ -60,6 +63,8 @@ class Snapshot:
     """Of a machine whose time is its instructions: what else its time and its turns are made of."""
     disks: list[UndoLog] = field(default_factory=list)
     """What returning has to put back; empty for a snapshot that comes from a file."""
+    unchecked: PathLike | None = None
+    """The file that it comes from, as long as nobody has looked at what is in it."""
 
     def close(self) -> None:
         """Free the memory; the snapshot can't be returned to."""
@@ -83,10 +88,10 @@ def take(parts: Parts) -> Snapshot:
     """The state of a machine that does not run."""
     return Snapshot(
         describe(parts),
-        copy_on_write.Image.of(parts.memory.ram),
+        copy_on_write.Image.of(parts.memory.ram, parts.memory.dirty.used()),
         [_take_cpu(cpu) for cpu in parts.turns.cpus],
         parts.turns.cpu.index,
-        {slot.name: slot.device.state() for slot in _devices(parts.board)},
+        {slot.name: slot.device.state() for slot in slots_with_state(parts.board)},
         parts.board.gic.state(),
         parts.count.value,
         {"clock": parts.clock.state(), "turns": parts.turns.state()} if parts.clock.repeats else {},
@@ -94,7 +99,7 @@ def take(parts: Parts) -> Snapshot:
     )
 
 
-def _devices(board: Board) -> Iterator[Slot]:
+def slots_with_state(board: Board) -> Iterator[Slot]:
     """All but the parts of the interrupt controller, which has a state of its own."""
     return (slot for slot in board.slots if not slot.name.startswith("gic"))
 
@@ -117,11 +122,22 @@ def _take_cpu(cpu: Cpu) -> CpuSnapshot:
 
 
 def check(snapshot: Snapshot, parts: Parts) -> None:
-    """UsageError naming the first difference, where the snapshot is one of another kind of machine."""
+    """UsageError naming the first difference, where the snapshot is one of another kind of machine.
+
+    ImageError where it comes from a file and holds what no snapshot of this machine could.
+    """
     for name, here in describe(parts).items():
         there = snapshot.machine.get(name)
         if there != here:
             raise UsageError(f"the snapshot is one of another machine: its {name} is {there}, here it is {here}")
+    if snapshot.unchecked is not None:
+        from armvcpu.machine.snapshots.contents import check_contents  # noqa: PLC0415  nobody else can be wrong
+
+        try:
+            check_contents(snapshot, parts)
+        except UsageError as error:
+            raise ImageError(snapshot.unchecked, f"is a damaged snapshot: {error}", REMEDY) from error
+        snapshot.unchecked = None
 
 
 def restore(parts: Parts, snapshot: Snapshot) -> None:
@@ -133,11 +149,12 @@ def restore(parts: Parts, snapshot: Snapshot) -> None:
         parts.clock.load_state(snapshot.time["clock"])
         parts.turns.load_state(snapshot.time["turns"])
     snapshot.ram.map_over(parts.memory.ram)
+    parts.memory.dirty.replace(snapshot.ram.extents)
     for log in snapshot.disks:
         log.undo()
     for cpu, saved in zip(parts.turns.cpus, snapshot.cpus, strict=True):
         _restore_cpu(cpu, saved)
-    for slot in _devices(parts.board):
+    for slot in slots_with_state(parts.board):
         slot.device.load_state(snapshot.devices[slot.name])
     parts.board.gic.load_state(snapshot.gic)
     for cpu, saved in zip(parts.turns.cpus, snapshot.cpus, strict=True):

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.files import appearing
+from armvcpu.machine.snapshots.contents import DESCRIPTION, cpu_fields
 from armvcpu.machine.snapshots.copy_on_write import MIB, Image
-from armvcpu.machine.snapshots.snapshot import CpuSnapshot, Snapshot, check
+from armvcpu.machine.snapshots.snapshot import REMEDY, CpuSnapshot, Snapshot, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,6 @@ MAGIC = b"armvcpu snapshot"
 VERSION = 5
 HEADER = struct.Struct("<16sIIQIIQQ")  # magic, version, 0, length, CRC, 0, RAM's offset and size
 PAGE = 4096
-_REMEDY = "make it anew with --snapshot-save"
 
 
 def save(snapshot: Snapshot, path: str | Path) -> None:
@@ -49,7 +49,7 @@ def save(snapshot: Snapshot, path: str | Path) -> None:
     try:
         with appearing(path) as temporary, temporary.open("xb") as file:
             file.write(header.ljust(PAGE, b"\0") + description)
-            for start, end in snapshot.ram.extents():
+            for start, end in snapshot.ram.extents:
                 for at in range(start, end, MIB):
                     file.seek(ram_at + at)
                     file.write(snapshot.ram.read(at, min(MIB, end - at)))
@@ -67,12 +67,15 @@ def load(path: PathLike) -> Snapshot:
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(path, f"cannot be opened: {said}", "check the path") from error
-    ram = Image(fd, 0, 0)
+    ram = Image(fd)
     try:
         return _load(ram, path)
-    except (KeyError, TypeError, ValueError, RecursionError, struct.error, OSError) as error:
+    except ImageError:
         ram.close()
-        raise ImageError(path, f"is a damaged snapshot: {error}", _REMEDY) from error
+        raise
+    except (UsageError, TypeError, ValueError, OverflowError, RecursionError, struct.error, OSError) as error:
+        ram.close()
+        raise ImageError(path, f"is a damaged snapshot: {error}", REMEDY) from error
     except BaseException:
         ram.close()
         raise
@@ -83,6 +86,9 @@ def load_for(parts: Parts, path: PathLike) -> Snapshot:
     snapshot = load(path)
     try:
         check(snapshot, parts)
+    except ImageError:
+        snapshot.close()
+        raise
     except UsageError as error:
         snapshot.close()
         raise ImageError(path, str(error), "start with the options it was made with") from error
@@ -94,31 +100,33 @@ def _load(ram: Image, path: PathLike) -> Snapshot:
     status = os.fstat(fd)
     header = os.pread(fd, HEADER.size, 0) if stat.S_ISREG(status.st_mode) else b""
     if not header.startswith(MAGIC):
-        raise ImageError(path, "is no snapshot", _REMEDY)
+        raise ImageError(path, "is no snapshot", REMEDY)
     _, version, zero, length, crc, nought, ram_at, ram_size = HEADER.unpack(header)
     if version != VERSION:
-        raise ImageError(path, f"is a snapshot of version {version}, not {VERSION}", _REMEDY)
+        raise ImageError(path, f"is a snapshot of version {version}, not {VERSION}", REMEDY)
     if status.st_size != ram_at + ram_size:
-        raise ImageError(path, "is a truncated snapshot", _REMEDY)
+        raise ImageError(path, "is a truncated snapshot", REMEDY)
     if zero or nought or ram_at % PAGE or not 0 < length <= ram_at - PAGE:
-        raise ImageError(path, "is a damaged snapshot: its header has changed", _REMEDY)
+        raise ImageError(path, "is a damaged snapshot: its header has changed", REMEDY)
     description = os.pread(fd, length, PAGE)
     if zlib.crc32(description) != crc:
-        raise ImageError(path, "is a damaged snapshot: its description has changed", _REMEDY)
+        raise ImageError(path, "is a damaged snapshot: its description has changed", REMEDY)
     facts = _decode(json.loads(description))
-    if facts["machine"]["memory"] != ram_size:
-        raise ImageError(path, "is a damaged snapshot: it is of more or less RAM than it has", _REMEDY)
+    DESCRIPTION(facts, "")
     ram.offset, ram.size = ram_at, ram_size
+    ram.find_extents()
     if _blocks(ram) != {int(block): crc for block, crc in facts["blocks"].items()}:
-        raise ImageError(path, "is a damaged snapshot: the contents of its RAM have changed", _REMEDY)
-    cpus = [
-        CpuSnapshot(**{**cpu, "start": cpu["start"] and tuple(cpu["start"]), "exclusive": tuple(cpu["exclusive"])})
-        for cpu in facts["cpus"]
-    ]
+        raise ImageError(path, "is a damaged snapshot: the contents of its RAM have changed", REMEDY)
     return Snapshot(
-        facts["machine"], ram, cpus, facts["current"], facts["devices"], facts["gic"], facts["instructions"],
-        facts["time"],
+        facts["machine"], ram, [_cpu(cpu, f"cpus[{index}]") for index, cpu in enumerate(facts["cpus"])],
+        facts["current"], facts["devices"], facts["gic"], facts["instructions"], facts["time"], unchecked=path,
     )  # fmt: skip
+
+
+def _cpu(facts: Any, place: str) -> CpuSnapshot:
+    cpu_fields()(facts, place)
+    start = facts["start"] and tuple(facts["start"])
+    return CpuSnapshot(**{**facts, "start": start, "exclusive": tuple(facts["exclusive"])})
 
 
 def _describe(snapshot: Snapshot, blocks: dict[int, int]) -> bytes:
@@ -137,7 +145,7 @@ def _describe(snapshot: Snapshot, blocks: dict[int, int]) -> bytes:
 
 def _blocks(ram: Image) -> dict[int, int]:
     """CRC-32 of each MiB that holds anything but zeroes, by its number."""
-    numbers = sorted({at // MIB for start, end in ram.extents() for at in range(start & -MIB, end, MIB)})
+    numbers = sorted({at // MIB for start, end in ram.extents for at in range(start & -MIB, end, MIB)})
     sums = {}
     for number in numbers:
         data = ram.read(number * MIB, min(MIB, ram.size - number * MIB))

@@ -1,0 +1,114 @@
+/* Pages that have been written: a log of RAM, exact at every Exception level, with stage 2 or without.
+ *
+ * The TLB marks a page that the guest may write as "not dirty" until a store has come by Unicorn's slow path, which then
+ * forgets what was translated from those bytes, by a function that is answered here: so a store is heard of at its first
+ * time, and costs nothing from then on. Taking the log marks the pages anew. What the host writes, it says itself.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "shim.h"
+
+struct dirty {
+    uint64_t base, size; /* as Unicorn numbers RAM: the place in all of its blocks */
+    char *host;
+    uint64_t bits[]; /* of pages */
+};
+
+static atomic_uint logs; /* in the process: a store asks this before anything else */
+
+static void mark(struct dirty *log, uint64_t start, uint64_t end)
+{
+    if (end <= log->base || start >= log->base + log->size) return;
+    start = start > log->base ? start - log->base : 0;
+    end = end < log->base + log->size ? end - log->base : log->size;
+    for (uint64_t page = start >> PAGE_BITS; page <= (end - 1) >> PAGE_BITS; page++)
+        log->bits[page >> 6] |= 1ull << (page & 63);
+}
+
+/* The host has written `size` bytes at a place in Unicorn's blocks of RAM. */
+void mark_written(struct engine *e, uint64_t start, uint64_t end)
+{
+    if (e->dirty) mark(e->dirty, start, end);
+}
+
+/* A store has come by the slow path. */
+void shim_tb_invalidate_phys_page_fast(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc)
+{
+    if (atomic_load_explicit(&logs, memory_order_relaxed)) {
+        struct engine *e = engine_of_uc(uc);
+        if (e && e->dirty) mark(e->dirty, start, start + (unsigned)size);
+    }
+    real.tb_invalidate_phys_page_fast(uc, pages, start, size, host_pc);
+}
+
+/* Stores to a virtual page need not be heard of any more. Unicorn's function says so for every translation regime that has
+ * the page, though it may be another page there. With a log, just those are meant that lead where the store has gone.
+ */
+void shim_tlb_set_dirty(void *cpu, uint64_t address)
+{
+    struct engine *e = atomic_load_explicit(&logs, memory_order_relaxed) ? engine_of_uc(AT(void *, cpu, CPU_UC)) : NULL;
+    if (!e || !e->dirty) {
+        real.tlb_set_dirty(cpu, address);
+        return;
+    }
+    uint64_t page = address & -(1ull << PAGE_BITS);
+    for (int regime = 0; regime < TLB_REGIMES; regime++) {
+        const struct tlb *tlb = &((const struct tlb *)((char *)e->env + ENV_TLB))[regime];
+        struct tlb_entry *entry = tlb->entries + (address >> PAGE_BITS & tlb->mask / sizeof *entry);
+        if (entry->write != (page | TLB_NOT_DIRTY)) continue;
+        uint64_t at = (uint64_t)((char *)(page + entry->host) - e->dirty->host);
+        bool is_heard = at >= e->dirty->size || e->dirty->bits[at >> PAGE_BITS >> 6] >> (at >> PAGE_BITS & 63) & 1;
+        if (is_heard) entry->write = page;
+    }
+}
+
+/* A range that lies in one piece of RAM: its place in Unicorn's blocks, and on the host; false where it is none. */
+static bool find_ram(struct engine *e, uint64_t address, uint64_t size, uint64_t *base, char **host)
+{
+    void **regions = AT(void **, e->uc, UC_MAPPED_BLOCKS);
+    uint32_t count = AT(uint32_t, e->uc, UC_MAPPED_BLOCK_COUNT);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t at = address - AT(uint64_t, regions[i], REGION_ADDRESS), length = AT(uint64_t, regions[i], REGION_SIZE);
+        void *block = AT(void *, regions[i], REGION_BLOCK);
+        if (!block || at >= length || size > length - at) continue;
+        *base = AT(uint64_t, block, BLOCK_OFFSET) + at;
+        *host = AT(char *, block, BLOCK_HOST) + at;
+        return true;
+    }
+    return false;
+}
+
+/* Begin a log of RAM that is mapped at a physical address; the one before is over. 0 where that is no RAM, or no memory. */
+EXPORT int shim_track_dirty(struct engine *e, uint64_t address, uint64_t size)
+{
+    uint64_t base;
+    char *host;
+    if (!find_ram(e, address, size, &base, &host)) return 0;
+    struct dirty *log = calloc(1, sizeof *log + ((size >> PAGE_BITS) + 63) / 64 * 8);
+    if (!log) return 0;
+    *log = (struct dirty){.base = base, .size = size, .host = host};
+    shim_untrack_dirty(e);
+    e->dirty = log;
+    atomic_fetch_add(&logs, 1);
+    real.tlb_flush(e->cpu);
+    return 1;
+}
+
+/* End the log. */
+EXPORT void shim_untrack_dirty(struct engine *e)
+{
+    if (!e->dirty) return;
+    atomic_fetch_sub(&logs, 1);
+    free(e->dirty);
+    e->dirty = NULL;
+}
+
+/* Copy the log's bitmap to `bits`, and begin anew; on the engine's own thread, in a callback as outside a run. */
+EXPORT void shim_take_dirty(struct engine *e, uint64_t *bits)
+{
+    struct dirty *log = e->dirty;
+    size_t bytes = ((log->size >> PAGE_BITS) + 63) / 64 * 8;
+    memcpy(bits, log->bits, bytes);
+    memset(log->bits, 0, bytes);
+    real.tlb_reset_dirty(e->cpu, (uintptr_t)log->host, log->size);
+}

@@ -1,0 +1,75 @@
+"""Which pages of RAM have been written: by the guest, which the engine logs, by devices and by the host.
+
+A log that is taken is a log that begins anew, so there is one for the machine, and here it is kept for those who ask: a
+snapshot, for all pages that may hold anything but zeroes, and `machine.dirty_pages()`, for what has been written since
+it was last called. A page that has been written is always among them.
+"""
+
+from __future__ import annotations
+
+from armvcpu.arch.static import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from armvcpu.engine.api import Memory
+
+PAGE = 4096
+
+
+class DirtyPages:
+    """Of `size` bytes of RAM at `base`.
+
+    `noted` has the ranges (address, bytes) that devices have written since the last look, and did not tell the engine:
+    rings, which change with every request, and hold no code.
+    """
+
+    def __init__(self, memory: Memory, base: int, size: int, noted: set[tuple[int, int]]) -> None:
+        self._memory, self._base, self._size, self._noted = memory, base, size, noted
+        self._used = self._since = 0
+        """Bitmaps of pages: those that may hold data, and those that were written since somebody asked."""
+        memory.track_dirty(base, size)
+
+    def take(self) -> list[tuple[int, int]]:
+        """(address, bytes) of what has been written since the last call: whole pages, in ascending order."""
+        self._look()
+        taken, self._since = self._since, 0
+        return [(self._base + start, end - start) for start, end in _ranges(taken)]
+
+    def used(self) -> list[tuple[int, int]]:
+        """(start, end), from RAM's own start, of what may hold anything but zeroes."""
+        self._look()
+        return list(_ranges(self._used))
+
+    def replace(self, extents: Iterable[tuple[int, int]]) -> None:
+        """RAM has other contents, zeroes but for these: for `take`, what was there and what is there are written."""
+        self._look()
+        before, self._used = self._used, 0
+        for start, end in extents:
+            self._used |= _bits(start, end)
+        self._since |= before | self._used
+
+    def _look(self) -> None:
+        written = int.from_bytes(self._memory.take_dirty(), "little")
+        while self._noted:
+            address, size = self._noted.pop()
+            start = address - self._base
+            written |= _bits(start, start + size)
+        self._used |= written
+        self._since |= written
+
+
+def _bits(start: int, end: int) -> int:
+    """The pages of a range."""
+    return (1 << -(-end // PAGE)) - (1 << start // PAGE)
+
+
+def _ranges(bits: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of each run of ones, in bytes."""
+    pages = f"{bits:b}"[::-1]
+    start = pages.find("1")
+    while start >= 0:
+        end = pages.find("0", start)
+        end = len(pages) if end < 0 else end
+        yield start * PAGE, end * PAGE
+        start = pages.find("1", end)
