@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import monotonic_ns
 
-from armvcpu.arch.registers import by_name
+from armvcpu.arch.registers import by_encoding
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.vcpu.timer import NS_PER_COUNT, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID, GuestTimer
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.sysreg import SysRegTable
 
     SetLine = Callable[[int, bool], None]
-
-
-_KEPT = {by_name[name].encoding for name in ("CNTV_CTL_EL0", "CNTV_CVAL_EL0", "CNTP_CTL_EL0", "CNTP_CVAL_EL0")}
-"""What a timer goes on from."""
 
 
 def host_count() -> int:
@@ -54,7 +50,7 @@ class VCpuTimers:
         for letter, timer in (("V", self.virtual), ("P", self.physical)):
             for encoding, read, write in timer.registers(letter):
                 table.add(encoding, read, self._then_arm(write))
-                if encoding in _KEPT:
+                if not by_encoding[encoding].is_window:
                     table.kept[encoding] = read, self._then_arm(write)
 
     def take_fired(self) -> int | None:
