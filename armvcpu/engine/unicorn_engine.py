@@ -14,13 +14,19 @@ from armvcpu.engine import native
 from armvcpu.engine.api import LastException, RunEnd
 from armvcpu.engine.code import Code
 from armvcpu.engine.handle import Handle, closed
-from armvcpu.engine.library import ERR_FETCH_PROT, HOOK_INTR
+from armvcpu.engine.library import (
+    ERR_FETCH_PROT,
+    ERR_FETCH_UNMAPPED,
+    ERR_READ_UNMAPPED,
+    ERR_WRITE_UNMAPPED,
+    HOOK_INTR,
+)
 from armvcpu.engine.listen import Listen
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.native import COUNTING, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
 from armvcpu.engine.registers import SystemRegisters
 from armvcpu.engine.state import CpuState, Layout, Views
-from armvcpu.errors import UsageError
+from armvcpu.errors import Unmodelled, UsageError
 
 if TYPE_CHECKING:
     from armvcpu.engine.api import EntryHandler, TrapHandler
@@ -134,6 +140,9 @@ class UnicornEngine:
         """LIMIT is for a count that has been reached, and for the end of a block that was to be the last (`exact`)."""
         while (end := self._go(self._engine)) >= len(ENDS):
             self._engine_error(end - len(ENDS))
+            if self._shared[LEFT]:  # whoever heard of the exception wants no more: a storm, say
+                end = 0
+                break
             if exact:
                 return RunEnd.LIMIT
         if end == 0 and self._handle.failure is not None:
@@ -170,8 +179,17 @@ class UnicornEngine:
             self._set_stop()
 
     def _engine_error(self, error: int) -> None:
-        """Unicorn gave up: a fetch from a device is the guest's external abort, all else a bug of ours."""
-        if error != ERR_FETCH_PROT:
+        """Unicorn gave up: a fetch from where no memory is, is the guest's external abort.
+
+        Of a load or a store it does not say where the guest stands, so that nothing can be entered. Who keeps stage 2
+        on, or a device behind each hole, never meets one. All else is a bug of ours.
+        """
+        if error in (ERR_READ_UNMAPPED, ERR_WRITE_UNMAPPED):
+            raise Unmodelled(
+                f"an access near PC {self.state.pc:#x} of a physical address with nothing behind it; keep stage 2 on, "
+                "and its tables to what is mapped"
+            )
+        if error not in (ERR_FETCH_PROT, ERR_FETCH_UNMAPPED):
             self._unicorn.check(error, f"uc_emu_start at PC {self.state.pc:#x}")
         ec = 0x21 if self.state.pstate & 0xC else 0x20
         self.take_exception(ec << 26 | _EXTERNAL_ABORT, self.state.pc)

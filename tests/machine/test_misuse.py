@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from armvcpu import Machine
-from armvcpu.errors import StateError, UsageError
+from armvcpu import Aarch64PerCpu, Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, Machine
+from armvcpu.errors import GuestCrash, StateError, Unmodelled, UsageError
 from armvcpu.testing.target.target import Target
 
 HELLO = Path(__file__).parents[2] / "guests" / "bin" / "hello.elf"
@@ -122,6 +122,43 @@ def test_a_closed_machine_cannot_return_to_a_snapshot():
     with pytest.raises(StateError):
         machine.restore(snapshot)
     snapshot.close()
+
+
+@pytest.fixture
+def bare():
+    """A vCPU whose caller has given it no stage 2: its addresses are physical, and little lies there."""
+    pcpu = Aarch64PerCpu(0)
+    pcpu.hardware_enable()
+    vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig(mpidr_el1=0, dtb_addr=0))
+    vcpu.setup(Aarch64VCpuSetupConfig())
+    vcpu.set_entry(0x1000)
+    vcpu.bind(pcpu)
+    yield vcpu
+    vcpu.unbind()
+    pcpu.hardware_disable()
+
+
+@pytest.mark.parametrize("word", [0xF940_0020, 0xF900_0020], ids=["LDR X0, [X1]", "STR X0, [X1]"])
+def test_an_access_where_nothing_is_mapped(bare, word):
+    """Not modelled, and said so."""
+    bare.engine.memory.map_ram(0x1000, memoryview(bytearray(word.to_bytes(4, "little").ljust(4096, b"\0"))))
+    bare.set_gpr(1, 0x8000_0000)
+    with pytest.raises(Unmodelled, match="a physical address with nothing behind it; keep stage 2 on"):
+        bare.run(10)
+
+
+def test_a_fetch_where_nothing_is_mapped_is_the_guests_abort(bare):
+    """At the first instruction, and then, for want of vectors, again and again: which ends the run."""
+    for limit in (0, 4):
+        with pytest.raises(
+            GuestCrash, match=r"endless exception loop: the vector at 0x200 .* synchronous external abort"
+        ):
+            bare.run(limit)
+    forever = (0x1400_0000).to_bytes(4, "little")
+    bare.engine.memory.map_ram(0, memoryview(bytearray(1024 * forever)))
+    bare.set_entry(0x1000)
+    bare.run(1)
+    assert bare.last_exception[::2] == (0x8600_0010, 0x1000)  # Instruction Abort, external abort; ELR
 
 
 def test_an_engine_refuses_memory_where_some_is():
