@@ -51,6 +51,11 @@ class StateError(UsageError):
     """An operation is not allowed in the object's present state; nothing was changed."""
 
 
+def no_number(who: str, value: object) -> UsageError:
+    """The error of a caller's function that gives the guest something else than a number."""
+    return UsageError(f"{who} gave {value!r}: return a number")
+
+
 class EngineUnsupported(ArmvcpuError):
     """The installed Unicorn does not behave as the engine layer needs; says which check failed."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ctypes as C  # noqa: N812
 
-from armvcpu.arch.registers import Encoding, op
+from armvcpu.arch.registers import Encoding, op, register_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.api import BEFORE_NATIVE, NATIVE, UNDEFINED, RegisterRows
 from armvcpu.engine.library import REG_CP_REG, REG_PSTATE
+from armvcpu.errors import no_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +127,11 @@ class SystemRegisters:
 
     def _answer_read(self, encoding: int) -> int:
         try:
-            return self._rows.reads[encoding]() & 0xFFFF_FFFF_FFFF_FFFF
+            value = self._rows.reads[encoding]()
+            try:
+                return value & 0xFFFF_FFFF_FFFF_FFFF
+            except TypeError:
+                raise no_number(f"what reads {register_name(encoding)}", value) from None
         except BaseException as failure:  # it must not pass through C; `run` raises it again
             self._handle.fail(failure)
             return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from armvcpu.arch.registers import encoding_of, lowest_el
 from armvcpu.arch.static import TYPE_CHECKING, Any, TypeVar
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, no_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,10 @@ class Handlers:
 
         def read_now(offset: int, width: int) -> int:
             look()
-            return read(offset, width)
+            value = read(offset, width)
+            if not isinstance(value, int):
+                raise no_number(f"the device at {base:#x}, offset {offset:#x},", value)
+            return value
 
         def write_now(offset: int, width: int, value: int) -> None:
             look()

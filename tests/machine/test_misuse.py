@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 
 import pytest
+from raw_guest import HOLE, HVC, image, mov
 
 from armvcpu import Aarch64PerCpu, Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, Machine
 from armvcpu.errors import GuestCrash, StateError, Unmodelled, UsageError
+from armvcpu.machine.outcome import Ending
 from armvcpu.testing.target.target import Target
 
 HELLO = Path(__file__).parents[2] / "guests" / "bin" / "hello.elf"
@@ -43,9 +45,9 @@ def test_a_patience_that_is_none():
         Target(HELLO, timeout="long")
 
 
-@pytest.mark.parametrize("vector", [-1, 1020, 5000])
+@pytest.mark.parametrize("vector", [-1, 288, 1020])
 def test_an_interrupt_that_there_is_not(machine, vector):
-    """IHI 0069 2.2.1: SGIs, PPIs and SPIs are 0 to 1019."""
+    """GICD_TYPER.ITLinesNumber (IHI 0069 12.9.38)."""
     with pytest.raises(UsageError, match=f"no interrupt {vector}; this GIC has INTIDs 0 to 287"):
         machine.vcpu.inject_interrupt(vector)
 
@@ -122,6 +124,37 @@ def test_a_closed_machine_cannot_return_to_a_snapshot():
     with pytest.raises(StateError):
         machine.restore(snapshot)
     snapshot.close()
+
+
+SMC, FOREVER = 0xD400_0003, 0x1400_0000
+MRS_X1_ACTLR_EL1 = 0xD538_1021
+ANSWERED = {
+    "device": (
+        [*mov(0, HOLE + 8), 0xF940_0001], lambda machine, f: machine.on_mmio(HOLE, 4096, f, f),
+        "the device at 0xb000000, offset 0x8,",
+    ),
+    "register": (
+        [MRS_X1_ACTLR_EL1], lambda machine, f: machine.on_sysreg("ACTLR_EL1", read=f), "what reads ACTLR_EL1"
+    ),
+    "HVC": ([*mov(0, 1), HVC], lambda machine, f: machine.on_hypercall(1)(f), "the handler of HVC 0x1"),
+    "SMC": ([*mov(0, 1), SMC], lambda machine, f: machine.on_smc(1)(f), "the handler of SMC 0x1"),
+}  # fmt: skip
+"""Code of a guest, how somebody comes to answer it, and how that one is called where the answer is none."""
+
+
+@pytest.mark.parametrize("value", [None, "x", 1.5])
+@pytest.mark.parametrize("what", ANSWERED)
+def test_an_answer_that_is_no_number(tmp_path, what, value):
+    """It is told at once, by what it answers; a call's handler may leave it without an answer."""
+    code, answer, words = ANSWERED[what]
+    (tmp_path / "guest").write_bytes(image(code, FOREVER))
+    with Machine(tmp_path / "guest", memory="32M") as machine:
+        answer(machine, lambda *_: value)
+        if value is None and what in {"HVC", "SMC"}:
+            assert machine.run(max_instructions=10).ending is Ending.LIMIT
+            return
+        with pytest.raises(UsageError, match=f"^{words} gave {value!r}: return a number$"):
+            machine.run(max_instructions=10)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ DDI 0487 D17.2.37 (EC 0x16, 0x17), Arm DEN 0028 (SMCCC). The services themselves
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import no_number
 from armvcpu.vcpu.exits import Hypercall
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ class CallTraps:
             if vcpu.observer is not None:
                 self._observe("hvc", value)
             if value is not None:
-                frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
+                try:
+                    frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
+                except TypeError:
+                    raise no_number(f"the handler of HVC {frame[0]:#x}", value) from None
         elif not self._serve("hvc"):
             vcpu.exit(Hypercall(frame[0], (frame[1], frame[2], frame[3], frame[4], frame[5], frame[6])))
 
@@ -48,7 +52,10 @@ class CallTraps:
         if vcpu.observer is not None:
             self._observe(conduit, value)
         if value is not None:
-            vcpu.state.set_gpr(0, value)
+            try:
+                vcpu.state.set_gpr(0, value)
+            except TypeError:
+                raise no_number(f"the handler of {conduit.upper()} {vcpu.state.frame[0]:#x}", value) from None
 
     def _serve(self, conduit: str) -> bool:
         """Let the firmware services answer the call in x0; False where none claims it."""
