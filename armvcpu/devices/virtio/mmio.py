@@ -2,7 +2,7 @@
 
 A board has such placeholders at fixed addresses; a driver reads DeviceID 0 and leaves the slot alone
 (4.2.2.2), so everything after the four identification registers reads as zero and ignores writes. A slot with a
-device is one of `virtio_layouts.py`.
+device is one of `layouts.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The host's side of the UART: where a guest's characters go and where its input comes from.
 
 It stands in machine/ because devices do no I/O of their own. `Console` is what the board asks for; `MemoryConsole`
-serves tests and embedding programs, `console_stdio.py` has the process's standard input and output.
+serves tests and embedding programs, `stdio.py` has the process's standard input and output.
 """
 
 from __future__ import annotations
