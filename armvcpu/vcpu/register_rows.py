@@ -170,28 +170,24 @@ def _write_window(bits: int, registers: Registers, value: int) -> None:
 
 
 @cache
-def kept_in_engine(encoding: int) -> tuple[Read, Write]:
-    """A system register of the engine's own, whoever answers for it."""
+def kept_access(encoding: int) -> tuple[Read, Write]:
+    """A system register where its value is kept, whoever answers for it: the vCPU's table, or the engine."""
     if encoding in STACK_POINTERS:
         return system_access(encoding)
-    return partial(_read_native, encoding), partial(_write_native, encoding)
+    return partial(_read_kept, encoding), partial(_write_kept, encoding)
 
 
-def _read_native(encoding: int, registers: Registers) -> int:
-    return registers.vcpu.system_registers.read(encoding)
-
-
-def _write_native(encoding: int, registers: Registers, value: int) -> None:
-    registers.vcpu.system_registers.write(encoding, value)
-
-
-def kept_in_table(encoding: int) -> tuple[Read, Write]:
-    """One that the vCPU's table keeps."""
-    return lambda registers: registers.vcpu.sysregs.kept[encoding][0](), partial(_write_kept, encoding)
+def _read_kept(encoding: int, registers: Registers) -> int:
+    kept = registers.vcpu.sysregs.kept.get(encoding)
+    return registers.vcpu.system_registers.read(encoding) if kept is None else kept[0]()
 
 
 def _write_kept(encoding: int, registers: Registers, value: int) -> None:
-    registers.vcpu.sysregs.kept[encoding][1](value)
+    kept = registers.vcpu.sysregs.kept.get(encoding)
+    if kept is None:
+        registers.vcpu.system_registers.write(encoding, value)
+    else:
+        kept[1](value)
 
 
 def _read_system(encoding: int, registers: Registers) -> int:

@@ -10,8 +10,8 @@ engine. A vCPU that is not bound has the same registers; before its first bindin
 `save` and `load` are about the rows that *keep* something of the guest's, and together are all that a CPU goes on from:
 
 - What shows other registers is left out: fields of PSTATE, TVAL, the EL12 aliases.
-- What another part of the machine keeps is left to that: Performance Monitors, ICC_* and ICH_*, and timers, of which
-  the engine's own registers are here, and unused where Python answers for them.
+- What another part of the machine keeps is left to that: Performance Monitors, ICC_* and ICH_*, and a machine's timers,
+  of which the engine's own registers are here, and unused. Timers that the vCPU itself has are here.
 - EL2's and EL3's registers are the hypervisor's configuration, and stay as they are in the vCPU that is loaded. So does
   HCR_EL2.VI, a virtual interrupt that is pending: its level is the virtual interface's, and shown again at `bind`.
 - AArch32's registers (SPSR_abt, DACR32_EL2, ...) mean nothing to a guest that can't leave AArch64 state.
@@ -43,8 +43,7 @@ from armvcpu.vcpu.register_rows import (
     check_pstate,
     check_width,
     general_registers,
-    kept_in_engine,
-    kept_in_table,
+    kept_access,
     names,
     read_pstate,
     system_access,
@@ -97,7 +96,8 @@ class Registers:
     def kept(self) -> tuple[Register, ...]:
         """Those that `save` gives: the same for every vCPU of a model, whoever answers for them."""
         if self._kept is None:
-            system = (self._kept_of(row) for row in SYSREGS if self._is_kept(row))
+            rows = (row for row in SYSREGS if self._is_kept(row))
+            system = (Register(row.name, 64, True, *kept_access(row.encoding)) for row in rows)
             self._kept = *general_registers(), *system
         return self._kept
 
@@ -106,11 +106,6 @@ class Registers:
             return False
         is_guests = Encoding(row.encoding).Op1 <= 3 or row.encoding in STACK_POINTERS
         return is_guests and (row.access is Access.RW or row.is_settable)
-
-    def _kept_of(self, row: SysReg) -> Register:
-        table = self._vcpu.sysregs
-        read, write = (kept_in_table if row.encoding in table.kept else kept_in_engine)(row.encoding)
-        return Register(row.name, 64, True, read, write)
 
     def save(self) -> dict[str, int]:
         """By name: all that the vCPU goes on from."""

@@ -11,6 +11,7 @@ import pytest
 import raw_guest as raw
 
 from armvcpu import Machine
+from armvcpu.devices.device import Device, Register
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.outcome import Ending
 from armvcpu.machine.snapshots import snapshot_file
@@ -326,3 +327,40 @@ def test_a_cpu_in_aarch32_state_is_no_snapshot(tmp_path):
         machine.run(timeout=5)
         with pytest.raises(UsageError, match="AArch32"):
             machine.snapshot()
+
+
+class Counter(Device):
+    """A device of a script's own, with a state of its own."""
+
+    COUNT = Register(0x0)
+
+    def __init__(self):
+        super().__init__()
+        self.names = {"a": [1.5, None]}
+
+    def state(self):
+        return {**super().state(), "names": self.names}
+
+    def load_state(self, state):
+        super().load_state(state)
+        self.names = state["names"]
+
+
+def test_a_device_of_a_script_s_own(tmp_path):
+    """Its registers are looked at as all others are, and its own fields have to be there."""
+    base, path = 0x0B00_0000, tmp_path / "snap"
+    for is_loaded in (False, True):
+        with Machine("guests/bin/hello.elf", memory=MEMORY) as machine:
+            device = Counter()
+            machine.add_device(device, base, name="counter")
+            if is_loaded:
+                machine.restore(snapshot_file.load(path))
+                assert (device.COUNT, device.names) == (7, {"a": [1.5, None], "b": 2})
+                file = File(path)
+                for place, value in (("values.COUNT", 1 << 32), ("values.COUNT", None), ("names", ...), ("other", 1)):
+                    file.say(changed(file.facts, f"devices.counter.{place}", value))
+                    with pytest.raises(ImageError, match=r"devices\.counter"):
+                        machine.restore(snapshot_file.load(path))
+            else:
+                device.COUNT, device.names["b"] = 7, 2
+                snapshot_file.save(machine.snapshot(), path)

@@ -111,7 +111,7 @@ def test_ram_of_another_size_than_it_says_is_refused(tmp_path):
         snapshot = machine.snapshot()
         snapshot.machine["memory"] = 64 * MIB
         snapshot_file.save(snapshot, tmp_path / "wrong.snap")
-    with pytest.raises(ImageError, match="its RAM has"):
+    with pytest.raises(ImageError, match="is a damaged snapshot: its RAM has 33554432 bytes, not 67108864"):
         Machine(IMAGE, memory=64 * MIB, snapshot=tmp_path / "wrong.snap")
 
 

@@ -15,6 +15,7 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.running.turns import Turn
 from armvcpu.machine.snapshots.device_fields import device_fields, gic_fields
 from armvcpu.machine.snapshots.fields import (
+    anything,
     between,
     bit,
     bitmap,
@@ -42,26 +43,22 @@ _COUNTERS = 1 << CYCLE | (1 << COUNTERS) - 1
 _ENTRY_BITS = 52
 
 
-def _anything(_value: object, _place: str) -> None:
-    """What it may be depends on the machine."""
-
-
 DESCRIPTION = record(
     {
-        "machine": table(text, _anything),
-        "cpus": several(_anything, MOST_CPUS, 1),
+        "machine": table(text, anything),
+        "cpus": several(anything, MOST_CPUS, 1),
         "current": number(16),
-        "devices": table(text, _anything),
-        "gic": table(text, _anything),
+        "devices": table(text, anything),
+        "gic": table(text, anything),
         "instructions": maybe(number(62)),
-        "time": table(text, _anything),
+        "time": table(text, anything),
         "blocks": table(text, number(32)),
     }
 )
 """The description in a file, as far as it can be told without a machine."""
 
 
-def cpu_fields(registers: Kind = _anything) -> Kind:
+def cpu_fields(registers: Kind = anything) -> Kind:
     """One CPU."""
     return record(
         {
@@ -116,7 +113,7 @@ def _cpu(cpu: Cpu, value: object, place: str) -> None:
 
 
 def _registers(cpu: Cpu, value: object, place: str) -> None:
-    table(text, _anything)(value, place)
+    table(text, anything)(value, place)
     assert isinstance(value, dict)
     try:
         cpu.vcpu.registers.check(value)
@@ -129,4 +126,4 @@ def _time(repeats: bool) -> Kind:
         return record({})
     moment = number(62)
     clock = exactly(moment, moment, number(64), moment, moment)  # the third is where the guest waits
-    return record({"clock": clock, "turns": exactly(between(0, NEVER), one_of(*(turn.value for turn in Turn)))})
+    return record({"clock": clock, "turns": exactly(between(0, NEVER), one_of(*(each.value for each in Turn)))})

@@ -1,7 +1,8 @@
 """What a snapshot's file may say of each device: names, types, widths and ranges of what its `state()` gives.
 
-Declared registers describe themselves (`Register`); here is what devices keep beside them. It stands with snapshots, as
-files are what can't be trusted: a device that is loaded may rely on what it gave itself.
+Declared registers describe themselves (`Register`); here is what the board's devices keep beside them. It stands with
+snapshots, as files are what can't be trusted: a device that is loaded may rely on what it gave itself. A device of a
+script's own has the fields that its `state()` has, and looks at them itself.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from armvcpu.devices.virtio.transport import VirtioTransport
 from armvcpu.errors import UsageError
 from armvcpu.machine.board.flash_banks import PIECE
 from armvcpu.machine.snapshots.fields import (
+    anything,
     between,
     bit,
     bitmap,
@@ -55,7 +57,9 @@ _SELECTOR_BITS, _CHARACTER_BITS, _PRIORITY_BITS, _LEVELS = 14, 12, 8, 32
 
 def device_fields(device: Device, memory: DmaMemory) -> Kind:
     """The state of a device in one of the board's slots; queues lie in the guest's `memory`."""
-    return record({"values": _values(device), **_beside(device, memory)})
+    values = {"values": _values(device)}
+    known = values | _beside(device, memory)
+    return record({name: known.get(name, anything) for name in device.state()})
 
 
 def _values(device: Device) -> Kind:
@@ -130,7 +134,7 @@ def _virtio(transport: VirtioTransport, memory: DmaMemory) -> dict[str, Kind]:
         "generation": number(32),
         "fault": maybe(text),
         "queues": exactly(*(partial(_queue, Virtqueue(memory, queue.maximum)) for queue in transport.queues)),
-        "device": record(own),
+        "device": record({name: own.get(name, anything) for name in transport.device.state()}),
     }
 
 

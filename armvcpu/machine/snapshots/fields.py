@@ -18,6 +18,10 @@ Kind = Callable[[object, str], None]
 """Called with a value and its place, as `cpus[0].timers`."""
 
 
+def anything(_value: object, _place: str) -> None:
+    """Somebody else looks at it."""
+
+
 def between(least: int, most: int) -> Kind:
     """A whole number of this range."""
 
@@ -109,7 +113,7 @@ def exactly(*kinds: Kind) -> Kind:
     """A list of one for each of these."""
 
     def check(value: object, place: str) -> None:
-        several(_anything, len(kinds), len(kinds))(value, place)
+        several(anything, len(kinds), len(kinds))(value, place)
         assert isinstance(value, list | tuple)
         for index, (kind, each) in enumerate(zip(kinds, value, strict=True)):
             kind(each, f"{place}[{index}]")
@@ -149,10 +153,6 @@ def table(key: Kind, kind: Kind) -> Kind:
 def _within(place: str, name: object) -> str:
     name = name if isinstance(name, str) and name.isprintable() and len(name) < 40 else _short(name)
     return f"{place}.{name}" if place else name
-
-
-def _anything(_value: object, _place: str) -> None:
-    """It is looked at later."""
 
 
 def _short(value: object) -> str:
