@@ -23,7 +23,7 @@ from armvcpu.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from armvcpu.devices.device import SignalLine
+    from armvcpu.devices.device import Device, SignalLine
 
 MAX_CPUS = 8
 
@@ -59,6 +59,11 @@ class Gicv2(Gic[MappedInterface]):
         self.distributor = Gicv2Distributor(self, current_cpu)
         self.cpu_interface = CpuInterfaceRegisters(self.interfaces, current_cpu)
         self.msi_frame = Gicv2m(msi_spis.start, [self.spi_line(n) for n in msi_spis])
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """What a machine puts into slots; their state is in the controller's own."""
+        return self.distributor, self.cpu_interface, self.msi_frame
 
     def interface(self, cpu: int) -> MappedInterface:
         """The interface of a CPU, as the machine resets it with the CPU."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from armvcpu.arch.gic_registers import GICD_IROUTER, ICC_SGIR
-    from armvcpu.devices.device import SignalLine
+    from armvcpu.devices.device import Device, SignalLine
 
 _SGIS = (1 << SGIS) - 1
 
@@ -63,6 +63,11 @@ class Gicv3(Gic[SystemRegisterInterface]):
             raise UsageError("two CPUs have the same affinity")
         self.distributor = Gicv3Distributor(self)
         self.redistributors = tuple(Redistributor(self, cpu) for cpu in range(len(cpus)))
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """What a machine puts into slots; their state is in the controller's own."""
+        return self.distributor, *self.redistributors
 
     def redistributor(self, cpu: int) -> Redistributor:
         """GICR of a CPU."""

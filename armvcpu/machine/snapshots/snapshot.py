@@ -101,7 +101,8 @@ def take(parts: Parts) -> Snapshot:
 
 def slots_with_state(board: Board) -> Iterator[Slot]:
     """All but the parts of the interrupt controller, which has a state of its own."""
-    return (slot for slot in board.slots if not slot.name.startswith("gic"))
+    parts = board.gic.devices
+    return (slot for slot in board.slots if slot.device not in parts)
 
 
 def _take_cpu(cpu: Cpu) -> CpuSnapshot:
