@@ -29,7 +29,7 @@ IoWrite = Callable[[int, int, int], None]
 """write(offset, width in bytes, value) of a device region."""
 
 ReadRegister = Callable[[], int]
-WriteRegister = Callable[[int], int | None]
+WriteRegister = Callable[[int], object]
 """Called with what the guest writes; before a write of the engine's own register, gives what is written."""
 UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED = range(8)
 """Who answers for a direction of a register: nobody; the engine's own register, or Python and then that; a constant;

@@ -139,7 +139,10 @@ class SystemRegisters:
     def _answer_write(self, encoding: int, value: int) -> int:
         try:
             write = self._rows.writes.get(encoding)
-            return value if write is None else write(value) or 0  # none: who listened has gone, the code is still there
+            if write is None:  # who listened has gone, the code is still there
+                return value
+            written = write(value)
+            return written if isinstance(written, int) else 0  # only who comes before the engine's register has to say
         except BaseException as failure:
             self._handle.fail(failure)
             return value

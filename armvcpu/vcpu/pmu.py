@@ -51,6 +51,8 @@ class Pmu:
         self._identity, self._now, self._level, self._show_user = identity & 0xFFFF_0000, now, level, show_user
         self._line, self._on_change = line, on_change
         self._raised = False
+        self.deadline: int | None = None
+        """When the next counter overflows whose interrupt is enabled, ns; None where none will."""
         self._since = now()
         self._clear()
 
@@ -63,9 +65,7 @@ class Pmu:
         self._clear()
         self._changed()
 
-    @property
-    def deadline(self) -> int | None:
-        """When the next counter overflows whose interrupt is enabled, ns; None where none will."""
+    def _next_overflow(self) -> int | None:
         if not self._control & ENABLE or not self._interrupts & self._enabled:
             return None
         left = [_WRAPS[n] - self._counts[n] for n in self._timed() if self._interrupts >> n & 1]
@@ -76,6 +76,7 @@ class Pmu:
         if self._interrupts:
             self._advance()
             self._signal()
+            self.deadline = self._next_overflow()
 
     def state(self) -> list[int]:
         """All of it, now."""
@@ -92,6 +93,7 @@ class Pmu:
         self._counts, self._types = list(state[7:39]), list(state[39:71])
         self._since = self._now()
         self._show_user(self._user)
+        self.deadline = self._next_overflow()
         self._on_change()
 
     # --- counting ---------------------------------------------------------------------------------------------
@@ -128,6 +130,7 @@ class Pmu:
 
     def _changed(self) -> None:
         self._signal()
+        self.deadline = self._next_overflow()
         self._on_change()
 
     # --- registers --------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class SysRegTable:
                 shape[encoding] = shape.get(encoding, (NATIVE,))[0], BEFORE_NATIVE, 0
                 rows.writes[encoding] = listener
         rows.reads.update(self.readers)
-        rows.writes.update((encoding, _forgetful(write)) for encoding, write in self.writers.items())
+        rows.writes.update(self.writers)
         if self._observe is not None:
             for encoding, read in self.readers.items():
                 rows.reads[encoding] = _observed_read(read, encoding, self._observe)
@@ -177,16 +177,6 @@ class SysRegTable:
 
 _shapes: dict[RowShape, RowShape] = {}
 """One object for all equal shapes, so that vCPUs of one kind switch without a look at them."""
-
-
-def _forgetful(write: WriteRegister) -> Callable[[int], int]:
-    """The writer, whatever it returns: the engine has no register of its own to write then."""
-
-    def written(value: int) -> int:
-        write(value)
-        return 0
-
-    return written
 
 
 def _observed_read(read: ReadRegister, encoding: int, observe: Observe) -> ReadRegister:

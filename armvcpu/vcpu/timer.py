@@ -42,11 +42,8 @@ class GuestTimer:
         self.level = False
         """The interrupt line's level."""
         self.ctl = self.cval = 0
-
-    @property
-    def is_armed(self) -> bool:
+        self.is_armed = False
         """Is there a moment to come at which something changes: enabled, and its condition not met yet?"""
-        return self.ctl & (ENABLE | ISTATUS) == ENABLE
 
     def write(self, part: str, value: int) -> None:
         """The guest wrote CTL, CVAL or TVAL."""
@@ -72,17 +69,14 @@ class GuestTimer:
 
     def update(self) -> None:
         """Look at the count: ISTATUS, and the interrupt line."""
-        self.ctl &= ~ISTATUS
-        if self.ctl & ENABLE and self._count() & _U64 >= self.cval:
-            self.ctl |= ISTATUS
-        level = self.ctl & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
+        control = self.ctl & ~ISTATUS
+        is_met = bool(control & ENABLE) and self._count() & _U64 >= self.cval
+        self.ctl = control | ISTATUS if is_met else control
+        self.is_armed = bool(control & ENABLE) and not is_met
+        level = is_met and not control & IMASK
         if level != self.level:
             self.level = level
             self._line(level)
-
-    def connect(self, line: Callable[[bool], None]) -> None:
-        """Where the interrupt goes from now on."""
-        self._line = line
 
     def load(self, ctl: int, cval: int, level: bool) -> None:
         """Return to a state, with an interrupt controller that has been told of this level already."""

@@ -17,6 +17,8 @@ from armvcpu.vcpu.pmu import Pmu
 from armvcpu.vcpu.timer import GuestTimer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.devices.deadline import Schedule
     from armvcpu.devices.device import SignalLine
     from armvcpu.engine.api import Engine
@@ -47,10 +49,9 @@ class CpuTime:
             self._set_deadline,
         )  # fmt: skip
         vcpu.sysregs.add_pmu(self.pmu)
-        for timer in self.timers:
-            for part in ("CTL", "CVAL", "TVAL"):
-                read, write = partial(self.timers[timer].read, part), partial(self._on_write, timer, part)
-                vcpu.sysregs.add(by_name[f"CNT{timer}_{part}_EL0"].encoding, read, write)
+        for letter, timer in self.timers.items():
+            for encoding, read, write in timer.registers(letter):
+                vcpu.sysregs.add(encoding, read, partial(self._on_write, write))
         if clock.repeats:
             self._answer_counts()
 
@@ -59,9 +60,9 @@ class CpuTime:
         """When the next timer's condition is met or a counter overflows, ns of the machine's clock, or NEVER."""
         return self._deadline.moment
 
-    def _on_write(self, timer: str, part: str, value: int) -> None:
-        """The guest writes CTL, CVAL or TVAL of timer "V" or "P"."""
-        self.timers[timer].write(part, value)
+    def _on_write(self, write: Callable[[int], None], value: int) -> None:
+        """The guest writes CTL, CVAL or TVAL of a timer."""
+        write(value)
         self._set_deadline()
 
     def _answer_counts(self) -> None:
