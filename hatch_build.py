@@ -49,7 +49,7 @@ class NativePart(BuildHookInterface[Any]):
         build_data["tag"] = f"py3-none-{platforms(machine)}"
         build_data["force_include"][str(output)] = f"{SHIM}/{build.LIBRARY_NAME}"
 
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what was compiled for the wheel only."""
         if version != "editable":
             self._scratch.cleanup()

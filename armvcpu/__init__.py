@@ -91,7 +91,7 @@ __all__ = ["__version__", *_HOME]  # noqa: PLE0604  the names are strings
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'armvcpu' has no attribute {name!r}")
-    import importlib  # noqa: PLC0415  for a fast start
+    import importlib
 
     value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
     return value

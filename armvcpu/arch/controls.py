@@ -4,8 +4,6 @@ DDI 0487 D17.2 (general), D17.3 (MDSCR_EL1, MDCR_EL2), D17.11 (CNTHCTL_EL2); nam
 are those up to Armv8.5, which is what the engine knows. VTCR_EL2 stands in `stage2.py`, beside its tables.
 """
 
-# ruff: noqa: N801, N815  the Arm ARM's names
-
 from __future__ import annotations
 
 from armvcpu.arch.fields import Field, RegisterView
@@ -160,7 +158,7 @@ class SCTLR_EL1(RegisterView):
     UMA = Field(9)
     EnRCTX = Field(10)
     EOS = Field(11)
-    I = Field(12)  # noqa: E741
+    I = Field(12)
     EnDB = Field(13)
     DZE = Field(14)
     UCT = Field(15)

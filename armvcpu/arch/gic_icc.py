@@ -4,7 +4,6 @@ The accesses of a guest whose interrupts its hypervisor has are those of ICV_*_E
 same rules. System register access is always on (ICC_SRE_EL1.SRE is RAO/WI), and of each active priorities array only
 the first register exists. ICC_CTLR_EL1.PMHE, a hint for 1 of N routing, is RAZ/WI.
 """
-# ruff: noqa: N802  read_NAME and write_NAME carry the register's name
 
 from __future__ import annotations
 

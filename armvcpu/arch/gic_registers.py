@@ -3,7 +3,6 @@
 Only fields that the machine has are here: one Security state, no LPIs, no extended INTID ranges. Where the
 registers stand is in the devices; the encodings of the ICC_* system registers are in `sysregs_gic.py`.
 """
-# ruff: noqa: N801  classes are named after the registers
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Fields of the AArch64 ID registers, as far as armvcpu presents or probes them: DDI 0487 D17.2."""
 
-# ruff: noqa: N801  the Arm ARM's names
-
 from __future__ import annotations
 
 from armvcpu.arch.fields import Field, RegisterView

@@ -1,7 +1,5 @@
 """PSTATE as SPSR_ELx holds it, DDI 0487 D17.2.135 (SPSR_EL1) and D1.4 (process state)."""
 
-# ruff: noqa: N815  the Arm ARM's names
-
 from __future__ import annotations
 
 from armvcpu.arch.fields import Field, RegisterView
@@ -43,7 +41,7 @@ class PState(RegisterView):
     BTYPE = Field(11, 10)
     D = Field(9)
     A = Field(8)
-    I = Field(7)  # noqa: E741
+    I = Field(7)
     F = Field(6)
     nRW = Field(4)
     M = Field(3, 0)

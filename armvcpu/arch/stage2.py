@@ -91,7 +91,7 @@ def is_table(descriptor: int, level: int) -> bool:
     return level < LAST_LEVEL and descriptor & 0b11 == TABLE_TYPE
 
 
-class VTCR_EL2(RegisterView):  # noqa: N801, the Arm ARM's name
+class VTCR_EL2(RegisterView):
     """Virtualization Translation Control Register; the fields an ARMv8.0 stage 2 needs."""
 
     T0SZ = Field(5, 0)  # 64 - input bits

@@ -60,7 +60,7 @@ else:
 
     IO = ClassVar = Literal = NoReturn = Self = Any
 
-    def TypeVar(name, *_constraints, **_options):  # noqa: N802
+    def TypeVar(name, *_constraints, **_options):
         """Only its name."""
         return name
 

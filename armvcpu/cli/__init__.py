@@ -40,7 +40,7 @@ _COMPLETION = "_ARMVCPU_COMPLETE"
 def __getattr__(name: str) -> Any:
     if name not in {"cli", "LazyGroup"}:
         raise AttributeError(f"module 'armvcpu.cli' has no attribute {name!r}")
-    from armvcpu.cli import group  # noqa: PLC0415  for a fast start
+    from armvcpu.cli import group
 
     return getattr(group, name)
 
@@ -53,16 +53,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         status = _run_plainly(words[1:]) if words[:1] == ["run"] and _COMPLETION not in os.environ else None
         if status is None:
-            from armvcpu.cli.group import run_command  # noqa: PLC0415
+            from armvcpu.cli.group import run_command
 
             status = run_command(arguments)
     except InternalError as error:
-        import logging  # noqa: PLC0415
+        import logging
 
         logging.getLogger("armvcpu").debug("internal error", exc_info=True)
         fail(f"internal error, please report it: {error}", INTERNAL_STATUS)
     except ArmvcpuError as error:
-        from armvcpu.cli.run_options import spelled  # noqa: PLC0415
+        from armvcpu.cli.run_options import spelled
 
         fail(error.said(spelled), USAGE_STATUS)
     gc.freeze()  # the process ends: looking through all there is for garbage would take a fifth of a small guest's run
@@ -71,8 +71,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run_plainly(words: list[str]) -> int | None:
     """The status of a `run` whose words need nothing of click; None where they do. Errors are met as click does."""
-    from armvcpu.cli.boot import boot  # noqa: PLC0415
-    from armvcpu.cli.run_options import read_plainly  # noqa: PLC0415
+    from armvcpu.cli.boot import boot
+    from armvcpu.cli.run_options import read_plainly
 
     options = read_plainly(words)
     if options is None:
@@ -93,7 +93,7 @@ def _run_plainly(words: list[str]) -> int | None:
 
 def fail(message: str, status: int) -> NoReturn:
     """End with one line on stderr."""
-    import click  # noqa: PLC0415
+    import click
 
     with suppress(OSError):
         click.echo("armvcpu: " + message.replace("\n", " "), err=True)

@@ -42,11 +42,11 @@ def _log(level: int, message: str, *values: object) -> None:
 
 
 def _run(stack: ExitStack, config: RunConfig, described: dict[str, Any]) -> tuple[Machine, Outcome]:
-    from armvcpu.machine.console.stdio import StdioConsole  # noqa: PLC0415  for a fast start: usage errors come first
-    from armvcpu.machine.machine import Machine  # noqa: PLC0415
+    from armvcpu.machine.console.stdio import StdioConsole  # usage errors come first
+    from armvcpu.machine.machine import Machine
 
     if config.trace or config.snapshot_save or "record" in described:
-        from armvcpu.cli.outputs import check_outputs  # noqa: PLC0415  most runs write nothing
+        from armvcpu.cli.outputs import check_outputs  # most runs write nothing
 
         traced = [path for _, _, path in (text.partition(":") for text in config.trace) if path]
         check_outputs({**described, "snapshot_save": config.snapshot_save}, traced)
@@ -54,7 +54,7 @@ def _run(stack: ExitStack, config: RunConfig, described: dict[str, Any]) -> tupl
     snapshots.check()
     tracing = None
     if config.trace:
-        from armvcpu.cli.tracing import open_traces  # noqa: PLC0415  most runs have none
+        from armvcpu.cli.tracing import open_traces  # most runs have none
 
         tracing = open_traces(stack, config.trace)
         described["exact_mmio"] = tracing.needs_exact_mmio(MachineConfig.of(**described).gic)
@@ -82,8 +82,8 @@ def _run(stack: ExitStack, config: RunConfig, described: dict[str, Any]) -> tupl
 
 def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
     """Say how it ended, where that is not plain; returns the exit status."""
-    from armvcpu.machine.console.output import BufferedOutput  # noqa: PLC0415
-    from armvcpu.machine.outcome import Ending  # noqa: PLC0415
+    from armvcpu.machine.console.output import BufferedOutput
+    from armvcpu.machine.outcome import Ending
 
     crashed = outcome.ending is Ending.CRASHED
     if crashed:
@@ -93,7 +93,7 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
         name = machine.symbols.format(pc)
         _print_error(f"armvcpu: {outcome.reason}; PC {pc:#x}" + (f" {name}" if name else ""))
     if as_json:
-        import json  # noqa: PLC0415
+        import json
 
         facts = {
             "status": outcome.status,
@@ -109,14 +109,14 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
 
 
 def _print_error(text: str) -> None:
-    import click  # noqa: PLC0415  most runs end well
+    import click  # most runs end well
 
     click.echo(text, err=True)
 
 
 def _print_last(line: str) -> None:
     """Print to stdout; where its reader has gone, to nowhere, so that Python's own flush at the end succeeds too."""
-    import click  # noqa: PLC0415
+    import click
 
     try:
         click.echo(line)

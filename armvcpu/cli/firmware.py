@@ -19,7 +19,7 @@ def firmware() -> None:
 @firmware.command("list")
 def list_() -> None:
     """Show what there is, and which version is fetched."""
-    from armvcpu.testing.firmware import store  # noqa: PLC0415  imported only when used, as in every command
+    from armvcpu.testing.firmware import store
 
     for name, entry in store.manifest().items():
         record = store.fetched(name)
@@ -33,7 +33,7 @@ def list_() -> None:
 @click.option("--force", is_flag=True, help="Fetch again what is there already.")
 def fetch(names: tuple[str, ...], force: bool) -> None:
     """Download, check and unpack each NAME into the cache; what is there and unchanged stays."""
-    from armvcpu.testing.firmware import store  # noqa: PLC0415
+    from armvcpu.testing.firmware import store
 
     for name in names:
         store.entry(name)  # a wrong name is found before anything is downloaded
@@ -49,7 +49,7 @@ def fetch(names: tuple[str, ...], force: bool) -> None:
 @click.argument("file", required=False)
 def path(name: str, file: str | None) -> None:
     """Print where a fetched FILE of NAME is, by default its first one."""
-    from armvcpu.testing.firmware import store  # noqa: PLC0415
+    from armvcpu.testing.firmware import store
 
     click.echo(store.path(name, file))
 
@@ -60,9 +60,9 @@ def path(name: str, file: str | None) -> None:
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), required=True, help="What to write.")
 def initramfs(script: Path | None, virtio: bool, output: Path) -> None:
     """Write an initial RAM disk for Linux: the fetched busybox, and a shell on the console."""
-    from armvcpu.machine.boot.image_file import read_file  # noqa: PLC0415
-    from armvcpu.testing.firmware import store  # noqa: PLC0415
-    from armvcpu.testing.firmware.initramfs import ALL_VIRTIO_MODULES, busybox_initramfs  # noqa: PLC0415
+    from armvcpu.machine.boot.image_file import read_file
+    from armvcpu.testing.firmware import store
+    from armvcpu.testing.firmware.initramfs import ALL_VIRTIO_MODULES, busybox_initramfs
 
     commands = b"" if script is None else read_file(script, LARGEST_SCRIPT, "a script may be")
     modules = [store.path("linux-cloud", name) for name in ALL_VIRTIO_MODULES] if virtio else []

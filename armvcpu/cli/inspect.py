@@ -50,9 +50,9 @@ def gather(file: str) -> dict[str, Any]:
     Raises:
         ImageError: it cannot be read, or is damaged or unusable in the form it claims to have.
     """
-    from armvcpu.machine.boot.image import GIB, REMEDIES, ImageKind, identify  # noqa: PLC0415  for a fast start
-    from armvcpu.machine.boot.image_file import decode_image, read_file  # noqa: PLC0415
-    from armvcpu.machine.boot.image_linux import unwrap  # noqa: PLC0415
+    from armvcpu.machine.boot.image import GIB, REMEDIES, ImageKind, identify
+    from armvcpu.machine.boot.image_file import decode_image, read_file
+    from armvcpu.machine.boot.image_linux import unwrap
 
     data = read_file(file, GIB, "what is inspected")
     inner = unwrap(file, data, GIB)
@@ -73,8 +73,8 @@ def gather(file: str) -> dict[str, Any]:
 
 def _largest_board() -> MemoryMap:
     """The memory of the board with all the RAM it can have, so that only what never fits is refused."""
-    from armvcpu.machine.board.memory_map import MemoryMap, Region  # noqa: PLC0415
-    from armvcpu.machine.boot.image import GIB, MIB  # noqa: PLC0415
+    from armvcpu.machine.board.memory_map import MemoryMap, Region
+    from armvcpu.machine.boot.image import GIB, MIB
 
     flash = tuple(Region(f"flash bank {n}", n * 64 * MIB, 64 * MIB) for n in range(2))
     return MemoryMap(Region("RAM", GIB, 255 * GIB), flash)
@@ -101,8 +101,8 @@ def _loading(image: LoadedImage) -> dict[str, Any]:
 
 def _count_symbols(elf: bytes) -> int | None:
     """Entries of `.symtab`, 0 if there is none, None if its section table is damaged."""
-    from elftools.common.exceptions import ELFError  # noqa: PLC0415
-    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
 
     try:
         table: Any = ELFFile(BytesIO(elf)).get_section_by_name(".symtab")
@@ -118,8 +118,8 @@ def _banner(data: bytes) -> str | None:
 
 
 def _device_tree(file: str, blob: bytes) -> dict[str, Any]:
-    from armvcpu.machine.board.devicetree import walk  # noqa: PLC0415
-    from armvcpu.machine.board.devicetree_reader import parse  # noqa: PLC0415
+    from armvcpu.machine.board.devicetree import walk
+    from armvcpu.machine.board.devicetree_reader import parse
 
     root = parse(file, blob).root
     return {

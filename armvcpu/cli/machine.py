@@ -21,8 +21,8 @@ from armvcpu.machine.kinds import format_size
 ])  # fmt: skip
 def machine(memory: int, cpu_model: str, dts: bool, as_json: bool) -> None:
     """Show the memory map and the interrupts."""
-    from armvcpu.machine.board.devicetree import render, to_dts, with_boot  # noqa: PLC0415  for a fast start
-    from armvcpu.machine.board.virt import RAM_BASE, empty_board  # noqa: PLC0415
+    from armvcpu.machine.board.devicetree import render, to_dts, with_boot
+    from armvcpu.machine.board.virt import RAM_BASE, empty_board
 
     if dts and as_json:
         raise UsageError("--dts and --json contradict each other: leave one out")

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the facts for machines.")
 def probe(model: str | None, as_json: bool) -> None:
     """Show what the CPU models support and what is done in Unicorn's place, and run the engine's self-test."""
-    from armvcpu.arch.idregs import MODELS  # noqa: PLC0415  for a fast start of other commands
-    from armvcpu.engine.native import shim  # noqa: PLC0415
-    from armvcpu.engine.selftest import require  # noqa: PLC0415
-    from armvcpu.vcpu import hardware  # noqa: PLC0415
+    from armvcpu.arch.idregs import MODELS
+    from armvcpu.engine.native import shim
+    from armvcpu.engine.selftest import require
+    from armvcpu.vcpu import hardware
 
     supports = hardware.probe(*([model] if model else [row.name for row in MODELS]))
     functions = shim().symbols()

@@ -51,7 +51,7 @@ class SnapshotFiles(Row):
             return outcome
         if not machine.can_go_on:
             raise UsageError(f"no snapshot was written: the guest has ended ({outcome.reason})")
-        from armvcpu.machine.snapshots import snapshot_file  # noqa: PLC0415
+        from armvcpu.machine.snapshots import snapshot_file
 
         snapshot = machine.snapshot()
         snapshot_file.save(snapshot, self.save)

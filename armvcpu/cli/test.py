@@ -45,11 +45,11 @@ def test(
 
     The status is 0 when every test passed, 1 when one failed, 2 for a suite or a cluster that cannot be used.
     """
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from armvcpu.testing.suite import run as suite_run  # noqa: PLC0415  for a fast start
-    from armvcpu.testing.suite.files import check_files  # noqa: PLC0415
-    from armvcpu.testing.suite.suite import load_suite  # noqa: PLC0415
+    from armvcpu.testing.suite import run as suite_run
+    from armvcpu.testing.suite.files import check_files
+    from armvcpu.testing.suite.suite import load_suite
 
     loaded = [load_suite(path) for path in suites]
     loaded = [replace(suite, cases=tuple(case for case in suite.cases if word in case.name)) for suite in loaded]
@@ -105,17 +105,17 @@ def _signals_interrupt() -> Iterator[None]:
 
 def _where(scheduler: str | None, jobs: int | None) -> AbstractContextManager[Runner]:
     if scheduler is None:
-        from armvcpu.testing.suite.run import local  # noqa: PLC0415
+        from armvcpu.testing.suite.run import local
 
         return local(jobs)
-    from armvcpu.testing.suite.cluster import cluster  # noqa: PLC0415
+    from armvcpu.testing.suite.cluster import cluster
 
     return cluster(scheduler, jobs)
 
 
 def _run(suite: Suite, run: Runner, *, quiet: bool) -> tuple[list[Verdict], UsageError | None]:
     """The verdicts, and what kept the other tests from having one."""
-    from armvcpu.testing.suite.run import RunnerLost  # noqa: PLC0415
+    from armvcpu.testing.suite.run import RunnerLost
 
     verdicts: list[Verdict] = []
     problem = None

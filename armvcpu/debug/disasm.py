@@ -28,7 +28,7 @@ def disassemble(code: int | bytes, address: int) -> str:
 
 @cache
 def _capstone() -> Any:
-    import capstone  # noqa: PLC0415  see the top of the file
+    import capstone  # see the top of the file
 
     new: Any = capstone.Cs  # not typed
     return new(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)

@@ -39,7 +39,7 @@ class FR:
     RI = 1 << 8
 
 
-class LCR_H:  # noqa: N801  # the manual's name
+class LCR_H:
     """UARTLCR_H, line control (3.3.7)."""
 
     FEN = 1 << 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
+import ctypes as C
 from _weakref import ref  # `weakref.finalize` is this with more to import
 from functools import partial
 

@@ -7,7 +7,7 @@ ctypes calls takes 1 ms and 0.3 µs. Two handles to one library: `blocking` lets
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812  the customary short name in signature tables
+import ctypes as C
 import os
 import sys
 from functools import cache

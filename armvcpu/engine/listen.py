@@ -65,7 +65,7 @@ class Listen:
 
     def _virtual(self, physical: int) -> int:
         """The virtual address of an access of the instruction at PC."""
-        from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  most runs hear of no accesses
+        from armvcpu.arch.accesses import memory_access  # most runs hear of no accesses
 
         state = self._state()
         word = self._memory.fetch_word(state.pc)

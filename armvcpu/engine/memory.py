@@ -6,7 +6,7 @@ guest may execute says so (`engine.code`).
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
+import ctypes as C
 import mmap
 
 from armvcpu.arch.static import TYPE_CHECKING, Any

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812  the customary short name in signature tables
+import ctypes as C
 from functools import cache
 
 from armvcpu.arch.static import NamedTuple

@@ -7,7 +7,7 @@ code has them; who answers is looked up at each access, so vCPUs with rows of th
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
+import ctypes as C
 
 from armvcpu.arch.registers import Encoding, op, register_name
 from armvcpu.arch.static import TYPE_CHECKING

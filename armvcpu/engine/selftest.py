@@ -40,7 +40,7 @@ class CheckResult:
 
 def unicorn_engine() -> Engine:
     """A fresh engine on Unicorn."""
-    from armvcpu.engine.unicorn_engine import UnicornEngine  # noqa: PLC0415  tests run without it
+    from armvcpu.engine.unicorn_engine import UnicornEngine  # tests run without it
 
     return UnicornEngine()
 

@@ -22,7 +22,7 @@ def ensure_selftest() -> None:
     stamp = stamp_path(library().quick._name)
     if stamp is not None and os.path.exists(stamp):
         return
-    from armvcpu.engine.selftest import require, run_selftest  # noqa: PLC0415  the checks cost a start 10 ms
+    from armvcpu.engine.selftest import require, run_selftest  # the checks cost a start 10 ms
 
     require(run_selftest())
     if stamp is not None:

@@ -6,7 +6,7 @@ it only once, so a source that is newer than the library makes the two be compar
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812  the customary short name in signature tables
+import ctypes as C
 import os
 import sys
 from functools import cache
@@ -72,8 +72,8 @@ def _may_be_stale(library: str | os.PathLike[str], sources: str | os.PathLike[st
 
 
 def _source_hash(sources: str | os.PathLike[str]) -> str:
-    from pathlib import Path  # noqa: PLC0415
+    from pathlib import Path
 
-    from armvcpu.engine.shim.build import source_hash  # noqa: PLC0415  not in a wheel, as the sources aren't
+    from armvcpu.engine.shim.build import source_hash  # not in a wheel, as the sources aren't
 
     return source_hash(Path(sources))

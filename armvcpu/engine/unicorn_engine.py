@@ -6,7 +6,7 @@ takes itself, the shim enters (shim/traps.c). docs/engine.md tells what Unicorn 
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
+import ctypes as C
 
 from armvcpu.arch.registers import op
 from armvcpu.arch.static import TYPE_CHECKING

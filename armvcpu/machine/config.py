@@ -33,7 +33,7 @@ def check_ram_size(size: int) -> None:
 
 
 def _check_cpu_model(name: str) -> None:
-    from armvcpu.arch.idregs import model  # noqa: PLC0415  who only looks at the options needs none of its registers
+    from armvcpu.arch.idregs import model  # who only looks at the options needs none of its registers
 
     model(name)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 sum of a file, in hexadecimal."""
-    import hashlib  # noqa: PLC0415  for a fast start: most runs take no sum
+    import hashlib  # most runs take no sum
 
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

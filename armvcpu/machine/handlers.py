@@ -86,7 +86,7 @@ class Handlers:
     def symbols(self) -> Symbols:
         """The image's symbols; empty for an image without any."""
         if self._symbols is None:
-            from armvcpu.machine.boot.symbols import Symbols  # noqa: PLC0415  most runs never look at one
+            from armvcpu.machine.boot.symbols import Symbols  # most runs never look at one
 
             image = self._boot.plan.image
             self._symbols = Symbols.from_elf(image.elf) if image is not None and image.elf else Symbols()

@@ -91,12 +91,12 @@ class Machine:
     def _begin(self) -> None:
         """The image in memory, or the state of a snapshot's file."""
         if self.config.semihosting:
-            from armvcpu.machine.semihosting.attach import attach_semihosting  # noqa: PLC0415  for a fast start
+            from armvcpu.machine.semihosting.attach import attach_semihosting
 
             self.parts.held.callback(attach_semihosting(self.parts).close)
         self._power.start_image()
         if self.config.snapshot is not None:
-            from armvcpu.machine.snapshots.snapshot_file import load_for  # noqa: PLC0415  most start at power-on
+            from armvcpu.machine.snapshots.snapshot_file import load_for  # most start at power-on
 
             snapshot = load_for(self.parts, self.config.snapshot)
             Machine.restore(self, snapshot)  # of a subclass nothing is there yet
@@ -135,7 +135,7 @@ class Machine:
             UsageError: there is no such symbol, an argument can't be passed, or the guest is not in RAM.
             GuestCrash: it did not return within `timeout` seconds; the guest is where it got to.
         """
-        from armvcpu.machine.running.call import GuestCall  # noqa: PLC0415  for a fast start
+        from armvcpu.machine.running.call import GuestCall
 
         address = self.symbols.address(function) if isinstance(function, str) else function
         calls = GuestCall(self.parts.turns, self.memory, self.run, self.end)
@@ -191,14 +191,14 @@ class Machine:
 
     def snapshot(self) -> Snapshot:
         """The machine's state now, between two runs; StateError during one."""
-        from armvcpu.machine.snapshots.snapshot import take  # noqa: PLC0415  for a fast start
+        from armvcpu.machine.snapshots.snapshot import take
 
         self._forbid_running("taken")
         return take(self.parts)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Return to a state of this machine, or of one of the same kind; UsageError where it is another."""
-        from armvcpu.machine.snapshots.snapshot import restore  # noqa: PLC0415
+        from armvcpu.machine.snapshots.snapshot import restore
 
         self._forbid_running("restored")
         restore(self.parts, snapshot)
@@ -239,13 +239,13 @@ class Machine:
 
     def crash_report(self, reason: str) -> CrashReport:
         """What a developer wants to know where the guest can go no further; `reason` is one line."""
-        from armvcpu.debug.crash import crash_report  # noqa: PLC0415  for a fast start, as below
+        from armvcpu.debug.crash import crash_report
 
         return crash_report(self.vcpu, self.symbols, self.last_exits, self.instructions, reason)
 
     def backtrace(self) -> list[Frame]:
         """Where the CPU is and who called whom, innermost first: (PC, symbol), by the chain of frame records."""
-        from armvcpu.debug.report import frames  # noqa: PLC0415
+        from armvcpu.debug.report import frames
 
         return frames(self.vcpu.state, self.read_virtual, self.symbols)
 

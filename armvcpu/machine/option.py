@@ -108,7 +108,7 @@ class Option(Row):
         return "|".join(word for word, _ in self.choices) if self.choices else self.metavar
 
 
-def option(default: Any, kind: Kind, help: str, **more: Any) -> Any:  # noqa: A002  as argparse and click call it
+def option(default: Any, kind: Kind, help: str, **more: Any) -> Any:
     """A field of a class of options: its default, as `dataclasses.field` has it, and what else an Option is."""
     return Option(default, kind, help, **more)
 
@@ -133,7 +133,7 @@ def check_names(names: Iterable[str], known: Iterable[str], whose: str = "") -> 
     there = sorted(known)
     for name in names:
         if name not in there:
-            import difflib  # noqa: PLC0415  for a fast start
+            import difflib
 
             near = difflib.get_close_matches(str(name), there, 1)
             meant = f"; did you mean {near[0]}?" if near else ""

@@ -115,7 +115,7 @@ def _factory(request: pytest.FixtureRequest) -> Iterator[Boot]:
     made: list[Target] = []
 
     def make(image: Any = None, **options: Any) -> Target:
-        from armvcpu.testing.target.target import Target  # noqa: PLC0415  when a test asks for one
+        from armvcpu.testing.target.target import Target  # when a test asks for one
 
         defaults = _defaults(request.config)
         if image is not None or "firmware" in options:
@@ -185,7 +185,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _sections(target: Target) -> Iterator[tuple[str, str]]:
-    from armvcpu.debug.words import describe_exit  # noqa: PLC0415
+    from armvcpu.debug.words import describe_exit
 
     yield "console, its end", target.talk.tail()
     if target.talk.outcome is not None:

@@ -220,7 +220,7 @@ class GuestSystemRegisters:
             yield row.name, self.read(row.encoding)
 
 
-class _visiting:  # noqa: N801  used as a function
+class _visiting:  # used as a function
     """Load another vCPU's state for a moment: some µs, for looking at one that is not bound."""
 
     def __init__(self, pcpu: Aarch64PerCpu, state: CpuState) -> None:

@@ -53,6 +53,6 @@ class BareHal:
 
     def set_timer(self, moment: int | None, ring: Callable[[], None]) -> None:
         """By the process's own alarms."""
-        from armvcpu.vcpu.alarms import ALARMS  # noqa: PLC0415  only of a vCPU whose guest sets a timer
+        from armvcpu.vcpu.alarms import ALARMS  # only of a vCPU whose guest sets a timer
 
         ALARMS.set(moment, ring)

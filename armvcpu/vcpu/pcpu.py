@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def unicorn_engine() -> Engine:
     """A new engine on Unicorn, which has proved once that it behaves as this layer needs."""
-    from armvcpu.engine.selftest_stamp import ensure_selftest  # noqa: PLC0415  a fake engine needs no Unicorn
-    from armvcpu.engine.unicorn_engine import UnicornEngine  # noqa: PLC0415
+    from armvcpu.engine.selftest_stamp import ensure_selftest  # a fake engine needs no Unicorn
+    from armvcpu.engine.unicorn_engine import UnicornEngine
 
     ensure_selftest()
     return UnicornEngine()

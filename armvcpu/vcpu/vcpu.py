@@ -225,7 +225,7 @@ class Aarch64VCpu:
     def registers(self) -> Registers:
         """Every register by its name."""
         if self._registers is None:
-            from armvcpu.vcpu.registers import Registers  # noqa: PLC0415  most runs name none
+            from armvcpu.vcpu.registers import Registers  # most runs name none
 
             self._registers = Registers(self)
         return self._registers

@@ -135,7 +135,7 @@ def _has_home() -> bool:
 
 
 def _run(command: list[str], directory: Path, **variables: str) -> None:
-    done = subprocess.run(  # noqa: S603 - the compiler that the user's machine names
+    done = subprocess.run(
         command, cwd=directory, env=os.environ | variables, capture_output=True, text=True, check=False
     )
     if done.returncode:

@@ -137,7 +137,7 @@ class InstructionClock:
 
     def random(self, size: int) -> bytes:
         """The next bytes of one fixed sequence: the SHA-256 of 0, 1, 2 and so on."""
-        import hashlib  # noqa: PLC0415  for a fast start: the host's clock needs none
+        import hashlib  # the host's clock needs none
 
         data = bytearray()
         while len(data) < size:

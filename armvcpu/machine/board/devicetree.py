@@ -49,7 +49,7 @@ def render(tree: DeviceTree) -> bytes:
 
 def to_dts(blob: bytes) -> str:
     """Device-tree source of a blob that `render` made."""
-    import fdt  # noqa: PLC0415  for a fast start
+    import fdt
 
     text: str = fdt.parse_dtb(blob).to_dts()
     return text

@@ -79,7 +79,7 @@ class Network:
         arguments += ["--tcp-ports", spec.tcp] if spec.tcp else []
         arguments += ["--udp-ports", spec.udp] if spec.udp else []
         with theirs:
-            self._passt = subprocess.Popen(  # noqa: S603  the program that --net user is documented to start
+            self._passt = subprocess.Popen(
                 arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE, start_new_session=True,
             )  # fmt: skip

@@ -29,7 +29,7 @@ class Peripherals:
     """
 
     def __init__(self, config: MachineConfig, stream: Stream, entropy: Callable[[int], bytes]) -> None:
-        from armvcpu.devices.virtio.entropy import VirtioEntropy  # noqa: PLC0415  for a fast start, as those below
+        from armvcpu.devices.virtio.entropy import VirtioEntropy
 
         self.disks = open_disks(config.disks)
         self._networks: list[Network] = []
@@ -58,20 +58,20 @@ class Peripherals:
 
     def _add_disks(self) -> None:
         if self.disks:
-            from armvcpu.devices.virtio.block import VirtioBlock  # noqa: PLC0415
+            from armvcpu.devices.virtio.block import VirtioBlock
 
             self.virtio += [VirtioBlock(disk) for disk in self.disks]
 
     def _add_networks(self, specs: Sequence[str]) -> None:
-        from armvcpu.devices.virtio.net import VirtioNet  # noqa: PLC0415
-        from armvcpu.machine.board.network import NetworkSpec, open_networks  # noqa: PLC0415
+        from armvcpu.devices.virtio.net import VirtioNet
+        from armvcpu.machine.board.network import NetworkSpec, open_networks
 
         self._networks = open_networks(specs)
         for network, spec in zip(self._networks, specs, strict=True):
             self.virtio.append(VirtioNet(network.backend, NetworkSpec.parse(spec).mac))
 
     def _add_console(self, stream: Stream) -> None:
-        from armvcpu.devices.virtio.console import VirtioConsole  # noqa: PLC0415
+        from armvcpu.devices.virtio.console import VirtioConsole
 
         self.console = VirtioConsole(stream)
         self.virtio.append(self.console)
@@ -81,7 +81,7 @@ def open_disks(paths: Sequence[PathLike]) -> list[DiskImage]:
     """Open every image; ImageError, with none left open, where one cannot be used."""
     if not paths:
         return []
-    from armvcpu.devices.virtio.disk import DiskImage  # noqa: PLC0415  most machines have none
+    from armvcpu.devices.virtio.disk import DiskImage  # most machines have none
 
     disks: list[DiskImage] = []
     try:

@@ -200,7 +200,7 @@ def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
 
 
 def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
-    from armvcpu.devices.gic.gicv2 import Gicv2  # noqa: PLC0415  for a fast start: most machines have a GICv3
+    from armvcpu.devices.gic.gicv2 import Gicv2  # most machines have a GICv3
 
     irq, fiq = [each.set_irq for each in lines.inputs], [each.set_fiq for each in lines.inputs]
     gic = Gicv2(irq, fiq, current_cpu=lines.current_cpu, cpu_interface_base=GICC_BASE)
@@ -213,7 +213,7 @@ def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
 
 
 def _virtio_slot(index: int, wiring: Wiring, gic: Gicv2 | Gicv3) -> Slot:
-    from armvcpu.devices.virtio.layouts import virtio_slot  # noqa: PLC0415  most machines have none
+    from armvcpu.devices.virtio.layouts import virtio_slot  # most machines have none
 
     wires = wiring.wires(gic, VIRTIO_SPI + index)
     return _slot(index, virtio_slot(wiring.virtio_version, wiring.virtio[index], wires))

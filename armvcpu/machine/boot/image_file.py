@@ -39,7 +39,7 @@ def decode_image(path: object, data: bytes, memory: MemoryMap, load_address: int
     """`load_image` for contents that are in memory; `path` is for messages."""
     kind = identify(data)
     if kind in LINUX_KINDS:
-        from armvcpu.machine.boot.image_linux import load_linux, unwrap  # noqa: PLC0415  for a fast start
+        from armvcpu.machine.boot.image_linux import load_linux, unwrap
 
         data = unwrap(path, data, memory.ram.size)
         kind = identify(data)

@@ -128,7 +128,7 @@ def _gzip() -> _Compression:
 
 
 def _lzma() -> _Compression:
-    import lzma  # noqa: PLC0415  rarely needed
+    import lzma  # rarely needed
 
     return lzma.LZMADecompressor(lzma.FORMAT_AUTO), lzma.LZMAError
 

@@ -123,7 +123,7 @@ def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
     else:  # the firmware asks for them, and decides itself where they go
         ram = request.memory.ram
         kernel = read_file(request.image, ram.size, "the guest's RAM")
-        from armvcpu.machine.boot.image_linux import unwrap  # noqa: PLC0415  for a fast start
+        from armvcpu.machine.boot.image_linux import unwrap
 
         is_gzip = identify(kernel) is ImageKind.GZIP  # firmware expects EFI applications, but unpacks nothing
         fw_cfg["kernel"] = unwrap(request.image, kernel, ram.size) if is_gzip else kernel
@@ -170,7 +170,7 @@ def _place_device_tree(
     if request.dtb is None:
         blob = rendered(request.device_tree, memory, request.append, initrd_at, request.chosen)
     else:
-        from armvcpu.machine.board.devicetree_reader import parse  # noqa: PLC0415  most runs have the board's own
+        from armvcpu.machine.board.devicetree_reader import parse  # most runs have the board's own
 
         given = parse(request.dtb, read_file(request.dtb, DTB_MAX_SIZE, "a device tree may be"))
         tree = with_boot(

@@ -87,7 +87,7 @@ class Symbols:
         return next((size for image in self._images if (size := image.size(name))), 0)
 
     def _unknown(self, name: str) -> str:
-        from difflib import get_close_matches  # noqa: PLC0415  needed for this message only
+        from difflib import get_close_matches  # needed for this message only
 
         names = [known for image in self._images for known in image.by_name]
         if not names:

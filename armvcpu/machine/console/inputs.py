@@ -111,7 +111,7 @@ class AdmittedInput:
             self._record = open(self._path, "w", encoding="ascii")  # noqa: SIM115  closed by `close`
         except OSError as error:
             raise ImageError(self._path, f"cannot be written: {error.strerror}", "choose another place") from error
-        import json  # noqa: PLC0415  for a fast start, as below
+        import json
 
         self._record.write(json.dumps(self._header) + "\n")
 
@@ -162,7 +162,7 @@ class AdmittedInput:
 
     def _write(self, **what: Any) -> None:
         if self._record is not None:
-            import json  # noqa: PLC0415  for a fast start, as below
+            import json
 
             self._record.write(json.dumps({"at": self._clock.ns(), **what}) + "\n")
             self._record.flush()
@@ -232,7 +232,7 @@ def _digest(path: PathLike | None) -> str | None:
 
 
 def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Outcome]]:
-    import json  # noqa: PLC0415
+    import json
 
     remedy = f"record it anew with {named('record')}"
     try:

@@ -45,7 +45,7 @@ class StdioConsole(BufferedOutput):
         self._terminal: RawTerminal | None = None
         self._filter: EscapeFilter | None = None
         if self._is_tty:
-            from armvcpu.machine.console.terminal import EscapeFilter, RawTerminal  # noqa: PLC0415  for a fast start
+            from armvcpu.machine.console.terminal import EscapeFilter, RawTerminal
 
             self._terminal, self._filter = RawTerminal(stdin), EscapeFilter()
         self._input = bytearray()
@@ -192,7 +192,7 @@ class StdioConsole(BufferedOutput):
             self._on_input()
 
     def _obey(self, command: Escape) -> None:
-        from armvcpu.machine.console.terminal import HELP, Escape  # noqa: PLC0415
+        from armvcpu.machine.console.terminal import HELP, Escape
 
         match command:
             case Escape.QUIT:

@@ -37,15 +37,15 @@ class OpenFile:
 
     is_tty = False
 
-    def read(self, size: int) -> bytes:  # noqa: ARG002
+    def read(self, size: int) -> bytes:
         """At most `size` bytes from the file position; none at the end."""
         raise fail(errno.EBADF)
 
-    def write(self, data: bytes) -> int:  # noqa: ARG002
+    def write(self, data: bytes) -> int:
         """Write at the file position; how many bytes were taken."""
         raise fail(errno.EBADF)
 
-    def seek(self, position: int) -> None:  # noqa: ARG002
+    def seek(self, position: int) -> None:
         """Set the file position, in bytes from the start."""
         raise fail(errno.ESPIPE)
 

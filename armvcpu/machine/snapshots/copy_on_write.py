@@ -5,7 +5,7 @@ The host pages in what is read and copies what is written, so mapping takes the 
 
 from __future__ import annotations
 
-import ctypes as C  # noqa: N812
+import ctypes as C
 import mmap
 import os
 from functools import cache

@@ -132,7 +132,7 @@ def check(snapshot: Snapshot, parts: Parts) -> None:
         if there != here:
             raise UsageError(f"the snapshot is one of another machine: its {name} is {there}, here it is {here}")
     if snapshot.unchecked is not None:
-        from armvcpu.machine.snapshots.contents import check_contents  # noqa: PLC0415  nobody else can be wrong
+        from armvcpu.machine.snapshots.contents import check_contents  # nobody else can be wrong
 
         try:
             check_contents(snapshot, parts)

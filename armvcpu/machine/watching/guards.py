@@ -155,7 +155,7 @@ class Guards:
         word = vcpu.fetch_word()
         if word is None:
             return None
-        from armvcpu.arch.accesses import memory_access  # noqa: PLC0415  for a fast start: most guests have no guards
+        from armvcpu.arch.accesses import memory_access  # most guests have no guards
 
         zva_size = 4 << (engine.registers.read(_DCZID) & 0xF)
         access = memory_access(word, state.pc, state.gpr, state.frame[31], zva_size)

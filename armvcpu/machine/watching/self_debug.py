@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 
 from armvcpu.arch.controls import MDSCR_EL1
-from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
+from armvcpu.arch.esr import ExceptionClass as EC
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.sysregs_debug import WATCHPOINTS
@@ -134,7 +134,7 @@ class SelfDebug:
 
     def _follow(self, index: int) -> None:
         """Guard where a CPU's watchpoints have come to, and the tables on the way, besides where they have been."""
-        from armvcpu.machine.watching.stage1 import walk  # noqa: PLC0415  for a fast start: few guests watch anything
+        from armvcpu.machine.watching.stage1 import walk  # few guests watch anything
 
         own, read = self._guards[index], self._reader(index)
         if len(own) > _MOST_GUARDS:
@@ -180,7 +180,7 @@ class SelfDebug:
 
     @staticmethod
     def _enabled(read: Callable[[int], int]) -> list[Watchpoint]:
-        from armvcpu.machine.watching.watchpoint import Watchpoint  # noqa: PLC0415
+        from armvcpu.machine.watching.watchpoint import Watchpoint
 
         found = (Watchpoint(read(_VALUES[n]), read(_CONTROLS[n])) for n in range(WATCHPOINTS))
         return [one for one in found if one.control & 1]

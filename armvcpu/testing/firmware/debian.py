@@ -51,7 +51,7 @@ def run(*command: str, cwd: Path | None = None) -> str:
     if which(command[0]) is None:
         raise UsageError(f"{command[0]}: no such program; fetching firmware needs a Debian-like system with apt")
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(  # noqa: S603  a fixed program, and names from the manifest
+    done = subprocess.run(
         command,
         cwd=cwd,
         env=environment,
@@ -177,7 +177,7 @@ def extract(deb: Path, wanted: Mapping[str, str], into: Path) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     command = ("dpkg-deb", "--fsys-tarfile", str(deb))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as unpacker:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as unpacker:
         try:
             with tarfile.open(fileobj=unpacker.stdout, mode="r|") as archive:
                 for member in archive:

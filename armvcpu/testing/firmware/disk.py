@@ -95,7 +95,7 @@ def _mtool(workplace: Path, program: str, *words: str, stdin: IO[bytes] | int = 
     """Run one of the mtools on the image."""
     if which(program) is None:
         raise UsageError(f"{program}: no such program; disks are made with mtools (apt-get install mtools)")
-    done = subprocess.run(  # noqa: S603  a fixed program; its words are names on the disk
+    done = subprocess.run(
         [program, "-i", _IMAGE, *words],
         cwd=workplace,
         env={**os.environ, **_ENVIRONMENT},

@@ -59,7 +59,7 @@ def cluster(address: str, jobs: int | None = None) -> Iterator[Runner]:
 
 async def _connected(address: str) -> Any:
     try:
-        from distributed import Client  # noqa: PLC0415  it is an extra, and takes its time
+        from distributed import Client  # it is an extra, and takes its time
     except ImportError as error:
         raise UsageError("--scheduler needs Dask, which is not installed: pip install 'armvcpu[dask]'") from error
     for name in ("client", "core", "comm.tcp"):  # what goes wrong is said once, by armvcpu
@@ -162,7 +162,7 @@ class Cluster:
 
     async def _answer(self, job: Case, worker: str | None) -> Verdict | suite_worker.Missing | None:
         """What becomes of a test, on `worker` if one is named; None where that is gone."""
-        from distributed import CancelledError, KilledWorker  # noqa: PLC0415
+        from distributed import CancelledError, KilledWorker
 
         key = f"armvcpu-{uuid.uuid4().hex}"
         future = self._client.submit(suite_worker.run_job, job, key=key, pure=False, workers=worker and [worker])

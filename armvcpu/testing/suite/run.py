@@ -65,10 +65,10 @@ def run_case(case: Case) -> Verdict:
 
 
 def _run(case: Case, made: Path) -> Verdict:
-    from pexpect import EOF, TIMEOUT  # noqa: PLC0415  in the worker's process
+    from pexpect import EOF, TIMEOUT  # in the worker's process
 
-    from armvcpu.testing.suite.files import real_files  # noqa: PLC0415
-    from armvcpu.testing.target.target import NotReachedError, Target  # noqa: PLC0415
+    from armvcpu.testing.suite.files import real_files
+    from armvcpu.testing.target.target import NotReachedError, Target
 
     start = time.monotonic()
     try:
@@ -91,7 +91,7 @@ class _Wrong(Exception):
 
 
 def _play(case: Case, target: Target, end: float) -> None:
-    from pexpect import EOF, TIMEOUT  # noqa: PLC0415
+    from pexpect import EOF, TIMEOUT
 
     for number, step in enumerate(case.script, 1):
         left = max(0.0, end - time.monotonic())

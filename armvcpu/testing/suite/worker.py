@@ -39,7 +39,7 @@ class Missing:
 
 def run_job(case: Case) -> Verdict | Missing:
     """Run a test whose files are SentFiles; a task of the cluster."""
-    from distributed import get_worker  # noqa: PLC0415
+    from distributed import get_worker
 
     worker: Any = get_worker()
     key = worker.get_current_task()
@@ -92,7 +92,7 @@ def _in_child(case: Case, place: Path, is_unwanted: Callable[[], bool]) -> Verdi
     path = os.pathsep.join(os.path.abspath(each) for each in sys.path)
     environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(place)}
     start = time.monotonic()
-    with subprocess.Popen(  # noqa: S603  this program
+    with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

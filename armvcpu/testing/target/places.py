@@ -45,7 +45,7 @@ class Places:
         *,
         symbol: str | None = None,
         address: int | None = None,
-        exit: str | None = None,  # noqa: A002  the word for it
+        exit: str | None = None,
         read: str | int | None = None,
         write: str | int | None = None,
         pattern: str | re.Pattern[str] | None = None,

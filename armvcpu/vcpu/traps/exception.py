@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from armvcpu.arch.esr import ExceptionClass as EC  # noqa: N817  the field's own name
+from armvcpu.arch.esr import ExceptionClass as EC
 from armvcpu.arch.esr import has_far
 from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.static import TYPE_CHECKING
