@@ -12,7 +12,7 @@ ORDER = (
     "errors",
     "arch",
     "engine.shim", "engine",
-    "vcpu.stage2", "vcpu",
+    "vcpu.stage2", "vcpu.exits", "vcpu.observer", "vcpu.smc_filter", "vcpu.smc", "vcpu.sysreg", "vcpu.traps", "vcpu",
     "devices", "devices.gic", "devices.virtio",
     "machine.kinds", "machine.option", "machine.option_types", "machine.config", "machine.outcome", "machine.files",
     "machine.board", "machine.boot", "machine.console", "machine.running", "machine.watching",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.boot.boot import Boot
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.running.turns import Turns
-    from armvcpu.vcpu.traps.exception import CallHandler
+    from armvcpu.vcpu.vcpu import CallHandler
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import EngineFactory
-    from armvcpu.vcpu.traps.exception import CallHandler
-    from armvcpu.vcpu.vcpu import Aarch64VCpu
+    from armvcpu.vcpu.vcpu import Aarch64VCpu, CallHandler
 
 
 class Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.vcpu.traps.exception import TrapHandlers
+from armvcpu.vcpu.traps.guest import TrapHandlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.sysreg import SysRegTable
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
     TellSysReg = Callable[[int, bool, int], None]
 
@@ -20,7 +21,8 @@ class Listeners:
     """Those of one vCPU."""
 
     def __init__(self, sysregs: SysRegTable) -> None:
-        self.sysregs, self.handlers = sysregs, TrapHandlers()
+        self.sysregs = sysregs
+        self.handlers: TrapHandlers[Aarch64VCpu] = TrapHandlers()
         self.observer: Observer | None = None
 
     def observe(self, observer: Observer | None, tell_sysreg: TellSysReg) -> None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from armvcpu.arch.idregs import CpuModel
     from armvcpu.engine.api import RowShape
-    from armvcpu.vcpu.pmu import Pmu
 
 ReadRegister = Callable[[], int]
 WriteRegister = Callable[[int], object]
@@ -149,10 +148,10 @@ class SysRegTable:
         for encoding, read, write in registers:
             self.add(encoding, read, write)
 
-    def add_pmu(self, pmu: Pmu) -> None:
-        """Answer for the Performance Monitors; what of them it does not have is UNDEFINED."""
+    def add_pmu(self, registers: Iterable[tuple[int, ReadRegister | None, WriteRegister | None]]) -> None:
+        """Answer for the registers of Performance Monitors; those that they do not have are UNDEFINED."""
         self.undefined |= PMU_REGISTERS
-        self.add_all(pmu.registers())
+        self.add_all(registers)
 
     def is_undefined(self, encoding: int, *, is_read: bool) -> bool:
         """Is the access UNDEFINED by the architecture or the CPU model?"""

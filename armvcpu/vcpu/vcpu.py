@@ -31,13 +31,13 @@ from armvcpu.vcpu.life import LifeCycle, VCpuState
 from armvcpu.vcpu.listeners import Listeners
 from armvcpu.vcpu.mailbox import Mailbox
 from armvcpu.vcpu.place import Place
+from armvcpu.vcpu.setup import set_up_traps
 from armvcpu.vcpu.smc import SmcServices
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 from armvcpu.vcpu.stage2.root import vttbr_el2
 from armvcpu.vcpu.sysreg import SysRegTable
 from armvcpu.vcpu.traps.exception import ExceptionLayer
 from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
-from armvcpu.vcpu.traps.setup import set_up_traps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Aarch64VCpu", "Aarch64VCpuCreateConfig", "Aarch64VCpuSetupConfig", "VCpuState"]
 
+CallHandler = Callable[["Aarch64VCpu"], "int | None"]
+"""Answers a call inside the trap: gets the vCPU (arguments in its registers), gives x0, or None to leave it."""
 PageFaultHandler = Callable[[int, MappingFlags], bool]
 """Asked on every stage-2 fault with the IPA and the access: True when memory is there now, and to try again."""
 
@@ -423,6 +425,12 @@ class Aarch64VCpu:
         """While it does not run: enter a debug exception at EL1 (DDI 0487 D2.4); FAR_EL1 is a watchpoint's only."""
         self._life.require("take_debug_exception")
         self.engine.take_exception(int(exception_class) << 26 | 1 << 25 | iss, far)
+
+    def dump(self) -> dict[str, int]:
+        """X0 to X30, SP, PC, PSTATE and the guest's system registers, by name."""
+        frame, state = self.trap_frame, self.state
+        general = {f"X{index}": frame.gpr(index) for index in range(31)}
+        return general | {"SP": frame.sp, "PC": state.pc, "PSTATE": state.pstate} | dict(self.system_registers)
 
     def fetch_word(self) -> int | None:
         """The instruction word at PC, or None where it cannot be read."""

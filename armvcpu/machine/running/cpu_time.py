@@ -48,7 +48,7 @@ class CpuTime:
             vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access, overflow,
             self._set_deadline,
         )  # fmt: skip
-        vcpu.sysregs.add_pmu(self.pmu)
+        vcpu.sysregs.add_pmu(self.pmu.registers())
         for letter, timer in self.timers.items():
             for encoding, read, write in timer.registers(letter):
                 vcpu.sysregs.add(encoding, read, partial(self._on_write, write))

@@ -12,7 +12,7 @@ from armvcpu.vcpu.exits import MmioRead, MmioWrite, NestedPageFault
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
-    from armvcpu.vcpu.vcpu import Aarch64VCpu
+    from armvcpu.vcpu.traps.guest import TrappedVCpu
 
 EXTERNAL_ABORT, EXTERNAL_ABORT_ON_WALK = 0x10, 0x14
 S1PTW = 1 << 7
@@ -24,7 +24,7 @@ _FAULT, _PERMISSION = 0x3C, 0xC
 class Stage2Aborts:
     """Deals with the instruction and data aborts of one vCPU."""
 
-    def __init__(self, vcpu: Aarch64VCpu) -> None:
+    def __init__(self, vcpu: TrappedVCpu) -> None:
         self._vcpu = vcpu
 
     def instruction_abort(self, esr: int, far: int) -> None:

@@ -11,7 +11,7 @@ from armvcpu.vcpu.exits import Hypercall
 from armvcpu.vcpu.smc_filter import CallAction
 
 if TYPE_CHECKING:
-    from armvcpu.vcpu.vcpu import Aarch64VCpu
+    from armvcpu.vcpu.traps.guest import TrappedVCpu
 
 _IDENTITY = 0xFFFE_FFFF
 """Of x0: W0 without the hint in bit 16 (DEN 0028 2.5)."""
@@ -22,7 +22,7 @@ _ANSWER, _EXIT, _REFUSE = CallAction.ANSWER, CallAction.EXIT, CallAction.REFUSE
 class CallTraps:
     """Answers the calls of one vCPU."""
 
-    def __init__(self, vcpu: Aarch64VCpu) -> None:
+    def __init__(self, vcpu: TrappedVCpu) -> None:
         self._vcpu, self._listeners = vcpu, vcpu.listeners
         self._hypercalls = vcpu.handlers.hypercalls
 

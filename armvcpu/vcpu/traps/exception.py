@@ -22,35 +22,18 @@ from armvcpu.vcpu.traps.calls import CallTraps
 from armvcpu.vcpu.traps.registers import UNDEFINED_ESR, SysRegTraps
 
 if TYPE_CHECKING:
-    from armvcpu.vcpu.vcpu import Aarch64VCpu
+    from armvcpu.vcpu.traps.guest import TrappedVCpu
 
 HLT_SEMIHOSTING = 0xD45E_0000  # HLT #0xF000
 
-CallHandler = Callable[["Aarch64VCpu"], "int | None"]
-"""Answers a call inside the trap: gets the vCPU (arguments in its registers), gives x0, or None to leave it."""
-TrapHandler = Callable[[int, int], None]
+TrapRow = Callable[[int, int], None]
 """One row's: gets ESR and FAR."""
-
-
-class TrapHandlers:
-    """A user's Python that answers inside the trap: no exit, a third of the time. Calls are by number."""
-
-    __slots__ = ("breakpoint", "forwards_smc", "hypercalls", "semihosting", "smc")
-
-    def __init__(self) -> None:
-        self.hypercalls: dict[int, CallHandler] = {}
-        self.smc: dict[int, CallHandler] = {}
-        self.forwards_smc = False
-        """Is an SMC that nobody claims a Hypercall exit?"""
-        self.semihosting: Callable[[Aarch64VCpu], None] | None = None
-        self.breakpoint: Callable[[Aarch64VCpu, int], bool] | None = None
-        """Asked at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
 
 
 class ExceptionLayer:
     """The trap handler of one vCPU."""
 
-    def __init__(self, vcpu: Aarch64VCpu) -> None:
+    def __init__(self, vcpu: TrappedVCpu) -> None:
         self._vcpu = vcpu
         self.aborts = Stage2Aborts(vcpu)
         self._registers = SysRegTraps(vcpu)
@@ -87,14 +70,14 @@ class ExceptionLayer:
         vcpu = self._vcpu
         last = vcpu.engine.last_exception
         vector = vcpu.state.pc
-        if vcpu.observer is not None:
+        if (observer := vcpu.listeners.observer) is not None:
             far = last.far if has_far(last.esr) else None
-            vcpu.observer.exception(vcpu.vcpu_id, last.elr, 1, last.esr, far, vector)
+            observer.exception(vcpu.vcpu_id, last.elr, 1, last.esr, far, vector)
         if last.storm >= STORM_LIMIT:
             raise GuestCrash(
                 f"endless exception loop: the vector at {vector:#x} raises the exception it is to handle; "
                 f"it began at {last.elr_before_storm:#x} with: {describe_esr(last.esr_before_storm)}",
-                _registers(vcpu),
+                vcpu.dump(),
             )
 
     # --- rows of the table for EL2 ----------------------------------------------------------------------------
@@ -131,14 +114,7 @@ class ExceptionLayer:
             self._take_exception(esr, far)
 
 
-def _registers(vcpu: Aarch64VCpu) -> dict[str, int]:
-    """The registers by name, for whoever hears that the guest has crashed."""
-    frame, state = vcpu.trap_frame, vcpu.state
-    general = {f"X{index}": frame.gpr(index) for index in range(31)}
-    return general | {"SP": frame.sp, "PC": state.pc, "PSTATE": state.pstate} | dict(vcpu.system_registers)
-
-
-def _table(default: TrapHandler, rows: dict[EC, TrapHandler]) -> list[TrapHandler]:
+def _table(default: TrapRow, rows: dict[EC, TrapRow]) -> list[TrapRow]:
     table = [default] * 64
     for ec, handler in rows.items():
         table[ec] = handler

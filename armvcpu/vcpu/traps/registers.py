@@ -13,7 +13,7 @@ from armvcpu.arch.sysreg import SysRegAccess, SysRegIss
 from armvcpu.vcpu.exits import SysRegRead, SysRegWrite
 
 if TYPE_CHECKING:
-    from armvcpu.vcpu.vcpu import Aarch64VCpu
+    from armvcpu.vcpu.traps.guest import TrappedVCpu
 
 UNDEFINED_ESR = int(ESR.of(EC=ExceptionClass.UNKNOWN, IL=1))
 
@@ -21,7 +21,7 @@ UNDEFINED_ESR = int(ESR.of(EC=ExceptionClass.UNKNOWN, IL=1))
 class SysRegTraps:
     """Answers the register accesses of one vCPU; PC is on the instruction."""
 
-    def __init__(self, vcpu: Aarch64VCpu) -> None:
+    def __init__(self, vcpu: TrappedVCpu) -> None:
         self._vcpu = vcpu
 
     def msr_mrs(self, esr: int, _far: int) -> None:
