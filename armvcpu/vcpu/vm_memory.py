@@ -193,7 +193,7 @@ class VmMemory:
             pcpu = vcpu.pcpu
             if pcpu is not None:
                 event = threading.Event()
-                vcpu.post(_task(work, pcpu, self.vmid, version, event))
+                vcpu.post(_task(work, vcpu, pcpu, self.vmid, version, event))
                 if vcpu.life is VCpuState.RUNNING:
                     done.append(event)
         if done:
@@ -209,11 +209,19 @@ def _forget_code(pcpu: Aarch64PerCpu, ranges: list[tuple[int, int]]) -> None:
 
 
 def _task(
-    work: Callable[[Aarch64PerCpu], None], pcpu: Aarch64PerCpu, vmid: int, version: int, done: threading.Event
+    work: Callable[[Aarch64PerCpu], None],
+    vcpu: Aarch64VCpu,
+    pcpu: Aarch64PerCpu,
+    vmid: int,
+    version: int,
+    done: threading.Event,
 ) -> Callable[[], None]:
+    """`work` on a physical CPU, unless the vCPU has left it: then it is another thread's, and `show_on` does more."""
+
     def task() -> None:
-        work(pcpu)
-        pcpu.shown[vmid] = version
+        if vcpu.pcpu is pcpu:
+            work(pcpu)
+            pcpu.shown[vmid] = version
         done.set()
 
     return task

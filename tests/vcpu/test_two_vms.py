@@ -394,6 +394,84 @@ def test_lazy_memory_is_populated_by_two_cpus_at_once(percpu, vms):
     assert (problems, stored) == ([], {(1, 2)})
 
 
+def test_what_the_host_writes_is_seen_by_a_cpu_that_runs(percpu, vms):
+    """Data, and code that it has executed already, in a loop without exits."""
+    vm, seen = vms[0], []
+    # again: ldr x0, [x1]; nop; cbz x0, again; hvc #0
+    vm.write(RAM, code(LDR_X0_X1, 0xD503_201F, 0xB4FF_FFC0, HVC_0))
+    vcpu = vm.add_vcpu()
+    vcpu.set_entry(RAM)
+    started = threading.Event()
+
+    def run() -> None:
+        vcpu.bind(percpu.cpu(1))
+        vcpu.set_gpr(1, RAM + 0x800)
+        started.set()
+        while not isinstance(reason := vcpu.run(), Hypercall):
+            pass
+        seen.append((reason.nr, vcpu.gpr(2)))
+        vcpu.unbind()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait(10)
+    vm.write(RAM + 4, code(0xD280_0AA2))  # mov x2, #85
+    vm.write(RAM + 0x800, b"\x07")
+    thread.join(60)
+    assert seen == [(7, 85)]
+
+
+def test_handlers_of_two_cpus_may_edit_at_the_same_time(percpu, vms):
+    """Each takes a page away and gives it anew, 100 times, in its own trap: none waits for the other for ever."""
+    vm, problems, rounds = vms[0], [], 100
+    # again: ldr x3, [x1]; mov x0, #9; hvc #0; subs x2, x2, #1; b.ne again; mov x0, #0; hvc #0
+    vm.write(RAM, code(0xF940_0023, 0xD280_0120, HVC_0, 0xF100_0442, 0x54FF_FF81, 0xD280_0000, HVC_0))
+    vcpus = [vm.add_vcpu(), vm.add_vcpu()]
+
+    def edit(vcpu: Aarch64VCpu) -> None:
+        page = 0x9000_0000 + vcpu.vcpu_id * 0x1000
+        vm.unmap(page, 0x1000)
+        vm.add_memory(page, 0x1000)
+        vm.write(page, b"\x01")
+
+    def run(vcpu: Aarch64VCpu) -> None:
+        try:
+            vcpu.handlers.hypercalls[9] = edit
+            vcpu.set_entry(RAM)
+            vcpu.bind(percpu.cpu(vcpu.vcpu_id))
+            edit(vcpu)
+            vcpu.set_gpr(1, 0x9000_0000 + vcpu.vcpu_id * 0x1000)
+            vcpu.set_gpr(2, rounds)
+            while not isinstance(reason := vcpu.run(), Hypercall):
+                assert isinstance(reason, ExternalInterrupt), reason
+            vcpu.unbind()
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=run, args=(vcpu,)) for vcpu in vcpus]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert (problems, [vcpu.gpr(2) for vcpu in vcpus], [vcpu.gpr(3) for vcpu in vcpus]) == ([], [0, 0], [1, 1])
+
+
+def test_timer_interrupts_a_guest_that_computes(percpu, vms):
+    """A loop without exits: the run ends after the 0.2 s of the timer, and the guest takes INTID 27 in the next."""
+    vm = vms[0]
+    # msr icc_pmr_el1, x2; msr icc_igrpen1_el1, x3; msr vbar_el1, x4; msr cntv_tval_el0, x5; msr cntv_ctl_el0, x3
+    setup = (0xD518_4602, 0xD518_CCE3, 0xD518_C004, 0xD51B_E305, 0xD51B_E323)
+    vm.write(RAM, code(*setup, 0xD503_42FF, 0x1400_0000))  # msr daifclr, #2; b .
+    vm.write(IRQ, code(0xD538_CC09, HVC_0))  # mrs x9, icc_iar1_el1; hvc #0
+    vcpu = vm.add_vcpu()
+    vcpu.set_entry(RAM)
+    vcpu.bind(percpu.cpu(0))
+    for index, value in ((2, 0xFF), (3, 1), (4, RAM + 0x800), (5, 12_500_000)):
+        vcpu.set_gpr(index, value)
+    assert (vcpu.run(), vcpu.state.pc) == (ExternalInterrupt(27), RAM + 24)
+    assert (isinstance(vcpu.run(), Hypercall), vcpu.gpr(9)) == (True, 27)
+
+
 def test_interrupt_from_another_thread_reaches_a_vcpu_that_runs(percpu, vms):
     """It runs a loop without exits; the injection ends the run, and the guest takes the interrupt in the next."""
     vm, vectors = vms[0], []
