@@ -13,6 +13,8 @@ FIRST_PPI, FIRST_SPI = 16, 32
 """INTIDs 0 to 15 are SGIs, 16 to 31 PPIs (both private to a CPU), 32 to 1019 SPIs (IHI 0069 2.2, "INTIDs")."""
 SPURIOUS, OTHER_GROUP = 1023, 1022
 """Special INTIDs: nothing to acknowledge, and (GICv2) the interrupt is one of Group 1 (IHI 0048 4.4.4)."""
+DEFAULT_PRIORITY = 0xA0
+"""Of an interrupt whose priority nobody has chosen; Linux gives it to all of its own."""
 
 IMPLEMENTER = 0x43B
 """GICD_IIDR.Implementer: Arm Limited."""

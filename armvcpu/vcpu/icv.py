@@ -18,14 +18,13 @@ from armvcpu.arch.gic_cpu_interface import (
     CpuInterface,
 )
 from armvcpu.arch.gic_icc import IccRegisters
-from armvcpu.arch.gic_registers import ICC_CTLR, SPURIOUS
+from armvcpu.arch.gic_registers import DEFAULT_PRIORITY, ICC_CTLR, SPURIOUS
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.vcpu.list_registers import FIRST_SPECIAL_INTID, ListRegisters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DEFAULT_PRIORITY = 0xA0
 _CTLR_FIXED = ICC_CTLR.of(PRIbits=4, A3V=1)
 
 

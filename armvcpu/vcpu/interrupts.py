@@ -8,20 +8,21 @@ from __future__ import annotations
 from functools import partial
 
 from armvcpu.arch.controls import HCR_EL2
+from armvcpu.arch.gic_registers import DEFAULT_PRIORITY
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
-from armvcpu.vcpu.icv import DEFAULT_PRIORITY, VirtualCpuInterface
-from armvcpu.vcpu.lines import InterruptLines
-from armvcpu.vcpu.vcpu_timers import VCpuTimers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import SystemRegisters
     from armvcpu.vcpu.hal import Hal
+    from armvcpu.vcpu.icv import VirtualCpuInterface
+    from armvcpu.vcpu.lines import InterruptLines
     from armvcpu.vcpu.mailbox import Mailbox
     from armvcpu.vcpu.sysreg import SysRegTable
+    from armvcpu.vcpu.vcpu_timers import VCpuTimers
 
 _HCR = by_name["HCR_EL2"].encoding
 _HCR_VI, _HCR_VF = HCR_EL2.VI.mask, HCR_EL2.VF.mask
@@ -44,6 +45,9 @@ class VCpuInterrupts:
 
     def intercept(self, table: SysRegTable, send_sgi: Callable[[int], None]) -> None:
         """Have a virtual CPU interface, answering for ICC_* in `table`."""
+        from armvcpu.vcpu.icv import VirtualCpuInterface  # a machine's vCPUs have the board's interrupt controller
+        from armvcpu.vcpu.lines import InterruptLines
+
         self.interface = interface = VirtualCpuInterface(lambda level: self.drive(irq=level), send_sgi)
         self._lines = InterruptLines(interface)
         for encoding, read, write in interface.registers():
@@ -53,6 +57,8 @@ class VCpuInterrupts:
 
     def add_timers(self, table: SysRegTable, hal: Hal, *, passthrough: bool, offset: int) -> None:
         """Have timers that interrupt this interface, answering for CNTV_* and CNTP_* in `table`."""
+        from armvcpu.vcpu.vcpu_timers import VCpuTimers  # as above
+
         self._timers = VCpuTimers(
             hal, self._mailbox, lambda intid, level: self._set_line(intid, level, None),
             passthrough=passthrough, offset=offset,

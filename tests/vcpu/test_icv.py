@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from icc_access import IccAccess
 
-from armvcpu.arch.gic_registers import SPURIOUS
+from armvcpu.arch.gic_registers import DEFAULT_PRIORITY, SPURIOUS
 from armvcpu.arch.registers import by_name
 from armvcpu.errors import UsageError
-from armvcpu.vcpu.icv import DEFAULT_PRIORITY, VirtualCpuInterface
+from armvcpu.vcpu.icv import VirtualCpuInterface
 from armvcpu.vcpu.list_registers import LIST_REGISTERS
 
 IDLE = 0xFF

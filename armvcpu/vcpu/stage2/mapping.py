@@ -38,16 +38,25 @@ def leaf_attributes(flags: MappingFlags) -> int:
     return Stage2Descriptor.of(MemAttr=memory, S2AP=access, SH=shareability, AF=1, XN=execute)
 
 
-@cache
-def _flags_by_attributes() -> dict[int, MappingFlags]:
-    both = MappingFlags.DEVICE | MappingFlags.UNCACHED
-    every = (MappingFlags(value) for value in range(1 << len(MappingFlags)))
-    return {leaf_attributes(flags): flags for flags in every if both not in flags}
-
-
 def leaf_flags(descriptor: int) -> MappingFlags:
     """The flags a block or page descriptor was made from."""
-    return _flags_by_attributes()[descriptor & ~(ADDRESS_MASK | LEAF_TYPE)]
+    return _flags_of(descriptor & ~(ADDRESS_MASK | LEAF_TYPE))
+
+
+@cache
+def _flags_of(attributes: int) -> MappingFlags:
+    descriptor, flags = Stage2Descriptor(attributes), MappingFlags(0)
+    if descriptor.S2AP & S2AP.RO:
+        flags |= MappingFlags.READ
+    if descriptor.S2AP & S2AP.WO:
+        flags |= MappingFlags.WRITE
+    if descriptor.XN == XN.EXECUTABLE:
+        flags |= MappingFlags.EXECUTE
+    if descriptor.MemAttr == MemAttr.DEVICE_nGnRE:
+        flags |= MappingFlags.DEVICE
+    elif descriptor.MemAttr == MemAttr.NORMAL_NC:
+        flags |= MappingFlags.UNCACHED
+    return flags
 
 
 class Region(Row):
