@@ -11,22 +11,23 @@ from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
-from armvcpu.vcpu.icv import DEFAULT_PRIORITY, VirtualCpuInterface
-from armvcpu.vcpu.lines import InterruptLines
-from armvcpu.vcpu.vcpu_timers import VCpuTimers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import SystemRegisters
     from armvcpu.vcpu.hal import Hal
+    from armvcpu.vcpu.icv import VirtualCpuInterface
+    from armvcpu.vcpu.lines import InterruptLines
     from armvcpu.vcpu.mailbox import Mailbox
     from armvcpu.vcpu.sysreg import SysRegTable
+    from armvcpu.vcpu.vcpu_timers import VCpuTimers
 
 _HCR = by_name["HCR_EL2"].encoding
 _HCR_VI, _HCR_VF = HCR_EL2.VI.mask, HCR_EL2.VF.mask
 _ENDS = tuple(by_name[name].encoding for name in ("ICC_EOIR1_EL1", "ICC_DIR_EL1"))
 _INTID_MASK = 0xFF_FFFF
+_DEFAULT_PRIORITY = 0xA0
 
 
 class VCpuInterrupts:
@@ -44,6 +45,9 @@ class VCpuInterrupts:
 
     def intercept(self, table: SysRegTable, send_sgi: Callable[[int], None]) -> None:
         """Have a virtual CPU interface, answering for ICC_* in `table`."""
+        from armvcpu.vcpu.icv import VirtualCpuInterface  # here, since a machine's interrupts are passed through
+        from armvcpu.vcpu.lines import InterruptLines
+
         self.interface = interface = VirtualCpuInterface(lambda level: self.drive(irq=level), send_sgi)
         self._lines = InterruptLines(interface)
         for encoding, read, write in interface.registers():
@@ -53,6 +57,8 @@ class VCpuInterrupts:
 
     def add_timers(self, table: SysRegTable, hal: Hal, *, passthrough: bool, offset: int) -> None:
         """Have timers that interrupt this interface, answering for CNTV_* and CNTP_* in `table`."""
+        from armvcpu.vcpu.vcpu_timers import VCpuTimers  # here, as above
+
         self._timers = VCpuTimers(
             hal, self._mailbox, lambda intid, level: self._set_line(intid, level, None),
             passthrough=passthrough, offset=offset,
@@ -133,9 +139,9 @@ def _checked(intid: int) -> int:
 
 
 def _priority(priority: int | None) -> int:
-    """UsageError for more than eight bits."""
+    """UsageError for more than eight bits; None is one in the middle."""
     if priority is None:
-        return DEFAULT_PRIORITY
+        return _DEFAULT_PRIORITY
     if not 0 <= priority <= 0xFF:
         raise UsageError(f"priority {priority:#x} does not fit 8 bits")
     return priority
