@@ -59,10 +59,19 @@ class ProtectedMemory(Protocol):
 
 
 class Psci:
-    """The functions of one machine, as PSCI of `version` has them; MEM_PROTECT's with `memory` only."""
+    """The functions of one machine, as PSCI of `version` has them; MEM_PROTECT's with `memory` only.
 
-    def __init__(self, host: PsciHost, version: int = PSCI_VERSION_1_1, memory: ProtectedMemory | None = None) -> None:
-        self._host, self._version, self._memory = host, version, memory
+    `claim` is asked before CPU_ON of a CPU that is off becomes an exit: False where another thread has been earlier.
+    """
+
+    def __init__(
+        self,
+        host: PsciHost,
+        version: int = PSCI_VERSION_1_1,
+        memory: ProtectedMemory | None = None,
+        claim: Callable[[int], bool] = lambda _cpu: True,
+    ) -> None:
+        self._host, self._version, self._memory, self._claim = host, version, memory, claim
 
     def register(self, services: SmcServices) -> None:
         """Have `services` answer every implemented function."""
@@ -101,7 +110,7 @@ class Psci:
             case AffinityState.ON_PENDING:
                 return PsciStatus.ON_PENDING
             case AffinityState.OFF:
-                return CpuUp(target, entry_point, context_id)
+                return CpuUp(target, entry_point, context_id) if self._claim(target) else PsciStatus.ON_PENDING
 
     def _cpu_suspend(self, args: tuple[int, ...]) -> int | Exit:
         """CPU_SUSPEND, 5.4: a power-down state is entered as a wait whose end is an entry."""

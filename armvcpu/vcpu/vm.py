@@ -17,6 +17,7 @@ The vCPUs of one VM may run in several threads, each on a physical CPU of its ow
 from __future__ import annotations
 
 import os
+import threading
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.static import TYPE_CHECKING, Self
@@ -59,6 +60,7 @@ class VirtualMachine:
         """Its virtual count began at 0 when the VM was made."""
         self.protection = MemoryProtection(self.memory)
         self._power: dict[int, AffinityState] = {}
+        self._power_lock = threading.Lock()
         self._stolen_at: int | None = None
         self._stolen: dict[Aarch64VCpu, StolenTime] = {}
 
@@ -121,7 +123,7 @@ class VirtualMachine:
     def _add_services(self, vcpu: Aarch64VCpu) -> None:
         """What firmware answers on this VM: PSCI, the processor's workarounds, TRNG, who the hypervisor is."""
         services = vcpu.services
-        Psci(self, vcpu.config.psci_version, self.protection).register(services)
+        Psci(self, vcpu.config.psci_version, self.protection, self._claim).register(services)
         identify_vendor(services)
         register_trng(services, os.urandom)
         if vcpu.config.smccc_version > SMCCC_VERSION_1_0:
@@ -165,6 +167,13 @@ class VirtualMachine:
         vcpu.start(reason.entry_point, reason.arg)
         self._power[reason.target_cpu] = AffinityState.ON
         return vcpu
+
+    def _claim(self, mpidr: int) -> bool:
+        """CPU_ON is about to become an exit: of two threads that want the same CPU on, one gets it."""
+        with self._power_lock:
+            is_mine = self._power[mpidr] is AffinityState.OFF
+            self._power[mpidr] = AffinityState.ON_PENDING if is_mine else self._power[mpidr]
+            return is_mine
 
     def cpu_down(self, vcpu: Aarch64VCpu) -> None:
         """Answer a CpuDown exit of this vCPU."""

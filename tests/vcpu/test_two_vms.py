@@ -587,3 +587,33 @@ def test_crash_has_the_registers(percpu, vms):
         vcpu.run()
     assert (crash.value.registers["X7"], crash.value.registers["VBAR_EL1"]) == (0x77, 0)
     assert crash.value.registers["PC"] == 0x200
+
+
+def test_cpu_that_is_switched_on_twice_is_pending(vms):
+    """CPU_ON, until somebody acts on the exit; then it is on (DEN 0022 5.6), and off again after CPU_OFF."""
+    vm = vms[0]
+    first, second = vm.add_vcpu(), vm.add_vcpu()
+    call, answers = psci_by_name["CPU_ON"].smc64, []
+    up = first.services.call(call, (1, RAM, 5))
+    answers.append(first.services.call(call, (1, RAM, 5)))
+    assert (up, vm.cpu_up(up)) == (CpuUp(1, RAM, 5), second)
+    answers.append(first.services.call(call, (1, RAM, 5)))
+    vm.cpu_down(second)
+    answers.append(first.services.call(call, (1, RAM + 4, 6)))
+    assert answers == [((1 << 64) - 5,), ((1 << 64) - 4,), CpuUp(1, RAM + 4, 6)]
+
+
+def test_cpu_that_was_off_starts_anew(percpu, vms):
+    """CPU_ON of a vCPU that has run: from its reset state, with its argument, on another CPU."""
+    vm = vms[0]
+    vm.write(RAM, code(ADD_X0_1, 0xD280_0033, HVC_0))  # add x0, x0, #1; mov x19, #1; hvc #0
+    vm.add_vcpu()
+    vcpu, seen = vm.add_vcpu(), []
+    for cpu_id in (0, 1):
+        vm.cpu_up(CpuUp(1, RAM, 100 * cpu_id))
+        vcpu.bind(percpu.cpu(cpu_id))
+        before = vcpu.gpr(19)
+        seen.append((before, vcpu.run().nr))
+        vcpu.unbind()
+        vm.cpu_down(vcpu)
+    assert seen == [(0, 1), (0, 101)]
