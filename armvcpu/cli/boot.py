@@ -65,9 +65,9 @@ def _run(stack: ExitStack, config: RunConfig, described: dict[str, Any]) -> tupl
     for line in machine.plan.description:
         _log(INFO, line)
     _log(DEBUG, "guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
-    console.on_quit = machine.quit
-    snapshots.watch(console, machine)
-    console.on_output_lost = lambda: machine.interrupt(signal.SIGPIPE)
+    console.call_on(
+        quit=machine.quit, output_lost=lambda: machine.interrupt(signal.SIGPIPE), output=snapshots.listener(machine)
+    )
     for number in TERMINATING:
         if signal.getsignal(number) is signal.SIG_IGN:  # nohup, or a shell's background job
             continue

@@ -9,7 +9,8 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from armvcpu.machine.console.stdio import StdioConsole
+    from collections.abc import Callable
+
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
 
@@ -31,10 +32,10 @@ class SnapshotFiles(Row):
         if self.save is not None:
             _check_place(self.save)
 
-    def watch(self, console: StdioConsole, machine: Machine) -> None:
-        """Listen to what the guest prints, where a text is waited for."""
+    def listener(self, machine: Machine) -> Callable[[int], None] | None:
+        """Who hears what the guest prints, where a text is waited for."""
         if self.at is None:
-            return
+            return None
         wanted, heard = os.fsencode(self.at), bytearray()
 
         def hear(byte: int) -> None:
@@ -43,7 +44,7 @@ class SnapshotFiles(Row):
             if heard == wanted:
                 machine.quit(REACHED)
 
-        console.listener = hear
+        return hear
 
     def save_from(self, machine: Machine, outcome: Outcome) -> Outcome:
         """Write the snapshot, where the guest can still go on."""

@@ -42,9 +42,7 @@ class Pair:
         self.console = StdioConsole(stdin, self.stdout)
         self.input, self.quit, self.monitor, self.lost = (threading.Event() for _ in range(4))
         self.console.call_on_input(self.input.set)
-        self.console.on_quit = self.quit.set
-        self.console.on_monitor = self.monitor.set
-        self.console.on_output_lost = self.lost.set
+        self.console.call_on(quit=self.quit.set, monitor=self.monitor.set, output_lost=self.lost.set)
 
     def print(self, text: bytes) -> None:
         for byte in text:
@@ -248,7 +246,7 @@ def test_partial_writes_are_completed(pipe: Pair) -> None:
 
 
 def test_a_closed_pipe_is_told_once_and_harmless(pipe: Pair) -> None:
-    """`armvcpu run | head`: on_output_lost, then output goes nowhere."""
+    """`armvcpu run | head`: `output_lost` is called, then output goes nowhere."""
     os.close(pipe.screen)
     pipe.screen = -1
     pipe.print(b"line\n")

@@ -26,8 +26,7 @@ class BufferedOutput:
     """The writing half of a console on a file descriptor."""
 
     def __init__(self, stdout: int) -> None:
-        self.on_output_lost: Callable[[], None] = lambda: None
-        """Called once, in any thread, when output can't be written any more: the reader of a pipe has gone."""
+        self._on_output_lost: Callable[[], None] = lambda: None
         self.output_error: OSError | None = None
         self.is_at_line_start = True
         """Is what was written last the end of a line?"""
@@ -89,7 +88,7 @@ class BufferedOutput:
             return 0
         except OSError as error:
             self.output_error = error
-            self.on_output_lost()
+            self._on_output_lost()
             return len(data)
         if sent:
             self.is_at_line_start = data[sent - 1] == _NEWLINE

@@ -27,17 +27,16 @@ class StdioConsole(BufferedOutput):
 
     A terminal is put in raw mode and Ctrl-A commands it; piped input reaches the guest byte for byte, and its end
     is not the end of the run. A thread reads, and flushes output that no newline flushes. The callbacks are called
-    in that thread, but for `on_output_lost`, which comes in any. Start and close it in the main thread to have
+    in that thread, but for `output_lost`, which comes in any. Start and close it in the main thread to have
     SIGTSTP and SIGCONT handled for a terminal; the other signals are the machine's.
     """
 
     def __init__(self, stdin: int = 0, stdout: int = 1) -> None:
         super().__init__(stdout)
         self._on_input: Callable[[], None] = nothing
-        self.on_quit: Callable[[], None] = nothing
-        self.on_monitor: Callable[[], None] = nothing
-        self.listener: Callable[[int], None] | None = None
-        """Hears each character of the guest's too; set before the run."""
+        self._on_quit: Callable[[], None] = nothing
+        self._on_monitor: Callable[[], None] = nothing
+        self._on_output: Callable[[int], None] | None = None
         self.eof = False
         self._input_limit = INPUT_LIMIT
         self._stdin = stdin
@@ -64,6 +63,17 @@ class StdioConsole(BufferedOutput):
         """Has the pipe ended, or the terminal hung up?"""
         return self.eof
 
+    def call_on(
+        self, *, quit: Callable[[], None] = nothing, monitor: Callable[[], None] = nothing,
+        output_lost: Callable[[], None] = nothing, output: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Before `start`: what is called when the user gives a command, and by the guest's output.
+
+        `output_lost`: once, when output can't be written any more, since the reader of a pipe has gone. `output`: with
+        each character of the guest's.
+        """
+        self._on_quit, self._on_monitor, self._on_output_lost, self._on_output = quit, monitor, output_lost, output
+
     # --- the guest's side
 
     def call_on_input(self, callback: Callable[[], None] | None) -> None:
@@ -73,8 +83,8 @@ class StdioConsole(BufferedOutput):
     def write(self, byte: int) -> None:
         """One character from the guest."""
         super().write(byte)
-        if self.listener is not None:
-            self.listener(byte)
+        if self._on_output is not None:
+            self._on_output(byte)
 
     def take(self, limit: int) -> bytes:
         """At most `limit` bytes of input."""
@@ -196,8 +206,8 @@ class StdioConsole(BufferedOutput):
 
         match command:
             case Escape.QUIT:
-                self.on_quit()
+                self._on_quit()
             case Escape.MONITOR:
-                self.on_monitor()
+                self._on_monitor()
             case Escape.HELP:
                 self.show(HELP)
