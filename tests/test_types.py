@@ -82,6 +82,7 @@ WRONG = {
     "a register's write": ("def f() -> None: pass\nMachine('a').on_sysreg('ACTLR_EL1', write=f)", "arg-type"),
     "what a run gives": ("x: int = Machine('a').run()", "assignment"),
 }  # fmt: skip
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 IMPORTS = (
     "from armvcpu import Aarch64VCpu, Machine\n"
     "from armvcpu.testing.target.target import Target\n"
@@ -98,7 +99,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         (directory / f"wrong_{number}.py").write_text(IMPORTS + code + "\n")
     command = [
         sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-error-summary",
-        "--cache-dir", str(directory / "cache"), "--config-file", "", *map(str, sorted(directory.glob("*.py"))),
+        "--cache-dir", str(directory / "cache"), "--config-file", "",
+        *map(str, [*sorted(directory.glob("*.py")), *EXAMPLES]),
     ]  # fmt: skip
     done = subprocess.run(
         command, cwd=directory, capture_output=True, text=True, timeout=300, check=False,
@@ -114,6 +116,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 def test_what_is_right_passes(found: dict[str, list[str]]) -> None:
     assert found.get("right", []) == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_passes(found: dict[str, list[str]], example: Path) -> None:
+    """examples/, as they stand."""
+    assert found.get(example.stem, []) == []
 
 
 @pytest.mark.parametrize("what", WRONG)
