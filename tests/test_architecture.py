@@ -59,12 +59,17 @@ def stores(*accesses: tuple[int, int, int]) -> list[int]:
 
 
 def timer() -> list[int]:
-    """The virtual timer's PPI enabled, 0.3 ms set, and a wait for it."""
+    """The virtual timer's PPI enabled, 32 ms set, and a wait for it."""
     frame = 0x080A_0000 + 0x1_0000  # GICR_*: the SGI frame of CPU 0
     gic = stores(
         (0x0800_0000, 0x13, 4), (frame + 0x80, 1 << 27, 4), (frame + 0x41B, 0x80, 1), (frame + 0x100, 1 << 27, 4)
     )
-    for name, value in (("ICC_PMR_EL1", 0xFF), ("ICC_IGRPEN1_EL1", 1), ("CNTV_TVAL_EL0", 20000), ("CNTV_CTL_EL0", 1)):
+    for name, value in (
+        ("ICC_PMR_EL1", 0xFF),
+        ("ICC_IGRPEN1_EL1", 1),
+        ("CNTV_TVAL_EL0", 2_000_000),
+        ("CNTV_CTL_EL0", 1),
+    ):
         gic += [*raw.mov(2, value), raw.msr(name, 2)]
     return [*gic, WFI]
 
