@@ -126,13 +126,11 @@ class SmcServices:
 
     def action(self, function_id: int) -> CallAction | None:
         """What becomes of a call, None where no service claims it; remembered, since every HVC asks."""
-        try:
-            return self._actions[function_id]
-        except KeyError:
+        if function_id not in self._actions:
             if len(self._actions) > _REMEMBERED:
                 self._actions.clear()
-            action = self._actions[function_id] = self._decide(function_id)
-            return action
+            self._actions[function_id] = self._decide(function_id)
+        return self._actions[function_id]
 
     def _decide(self, function_id: int) -> CallAction | None:
         action = self._filter.action(function_id)
@@ -154,6 +152,8 @@ class SmcServices:
 
     def supports(self, function_id: int) -> bool:
         """Does a service claim this function?"""
+        if not function_id >> 31 and not self._ranges:  # a yielding call, or a guest's own number: the usual case
+            return function_id in self._functions
         return not malformed(function_id) and self._handler(FunctionId(function_id)) is not None
 
     def _handler(self, function: FunctionId) -> Handler | None:

@@ -33,4 +33,7 @@ class CallFilter:
 
     def action(self, function_id: int) -> CallAction:
         """What the filter says of a call; ANSWER where it says nothing."""
-        return next((action for ids, action in self._ranges if function_id in ids), CallAction.ANSWER)
+        for function_ids, action in self._ranges:
+            if function_id in function_ids:
+                return action
+        return CallAction.ANSWER

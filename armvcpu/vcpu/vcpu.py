@@ -60,7 +60,7 @@ PageFaultHandler = Callable[[int, MappingFlags], bool]
 """Asked on every stage-2 fault with the IPA and the access: True when memory is there now, and to try again."""
 
 _HCR = by_name["HCR_EL2"].encoding
-_READY, _RUNNING = VCpuState.READY, VCpuState.RUNNING
+_READY, _RUNNING, _LEFT = VCpuState.READY, VCpuState.RUNNING, RunEnd.LEFT
 
 
 class Aarch64VCpu:
@@ -191,7 +191,8 @@ class Aarch64VCpu:
     @property
     def engine(self) -> Engine:
         """The engine of the physical CPU that this vCPU is bound to."""
-        return self._place.engine
+        pcpu = self._place.pcpu
+        return self._place.engine if pcpu is None else pcpu.engine
 
     @property
     def pcpu(self) -> Aarch64PerCpu | None:
@@ -304,25 +305,25 @@ class Aarch64VCpu:
         another thread's `inject_interrupt`, which has been done. FailEntry: nothing was run. GuestCrash and
         Unmodelled are raised where the guest cannot go on.
         """
-        life, pcpu = self._life, self._place.pcpu
+        life, pcpu, mailbox = self._life, self._place.pcpu, self._mailbox
         if life.state is not _READY:
             life.require("run")
         assert pcpu is not None
-        if self._mailbox.owner != get_ident():
-            self._mailbox.claim()
+        if mailbox.owner != get_ident():
+            mailbox.claim()
         if not self._can_enter and (problem := self._why_not_enter()):
             return FailEntry(problem)
         life.state, self._exit, self.yielded = _RUNNING, None, False
-        waiting = self._mailbox.waiting
+        waiting = mailbox.waiting
         try:
             if waiting:
-                self._mailbox.collect()
+                mailbox.collect()
             end = pcpu.engine.run(max_instructions)
         finally:
             life.state = _READY
             if waiting:
-                self._mailbox.collect()
-        if end is RunEnd.LEFT:
+                mailbox.collect()
+        if end is _LEFT:
             return self._taken_exit()
         if end is RunEnd.STOPPED:
             return self._take_physical_interrupt(pcpu)
@@ -341,10 +342,13 @@ class Aarch64VCpu:
 
     def exit(self, reason: Exit) -> None:
         """From a handler in the trap: have `run()` return `reason`."""
-        if self.listeners.observer is not None:
-            self.listeners.observer.exit(self.vcpu_id, self.state, reason)
+        observer = self.listeners.observer
+        if observer is not None:
+            observer.exit(self.vcpu_id, self.state, reason)
         self._exit = reason
-        self.engine.leave()
+        pcpu = self._place.pcpu
+        assert pcpu is not None
+        pcpu.engine.leave()
 
     def post(self, work: Callable[[], object]) -> None:
         """From any thread: have `work` done by the thread that has this vCPU's CPU, at once or before it runs on."""
