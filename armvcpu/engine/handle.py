@@ -88,11 +88,19 @@ class Handle:
         self.shared = memoryview(b"")
         _free(self.unicorn, self.shim, self.uc, self.engine)
         del self.engine, self.uc, self.shim, self.unicorn
+        self.__class__ = ClosedHandle
+
+
+class ClosedHandle(Handle):
+    """One that is closed: what it had is refused before C would look into memory that is gone.
+
+    A class of its own, since with `__getattr__` Python finds every attribute by a slower way.
+    """
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name):
-            """What `close` has taken away, before C would look into memory that is gone."""
+            """What `close` has taken away."""
             return closed(name)
 
 

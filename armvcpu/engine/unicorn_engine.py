@@ -297,6 +297,11 @@ class UnicornEngine:
             self._engine = 0
             self._handle.close()
             del self._shim, self._go, self._shared, self.registers
+            self.__class__ = ClosedEngine
+
+
+class ClosedEngine(UnicornEngine):
+    """One that is closed; as `ClosedHandle`."""
 
     if not TYPE_CHECKING:
 

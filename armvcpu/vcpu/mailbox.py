@@ -38,7 +38,8 @@ class Mailbox:
         """The vCPU is bound nowhere: what waits is done now, since it concerns no engine."""
         with self._lock:
             self.owner = None
-            self.collect()
+            if self.waiting:
+                self.collect()
 
     def post(self, work: Callable[[], object]) -> None:
         """Have `work` done soon; at once where this thread may."""

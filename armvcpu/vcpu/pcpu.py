@@ -104,7 +104,7 @@ class Aarch64PerCpu:
         if self._counts is None:
             self._counts = {}
             if self.bound is not None:
-                self.bound.install_trap_handler()
+                self.bound.count_traps()
 
     @property
     def trap_counts(self) -> dict[ExceptionClass, int]:

@@ -27,6 +27,8 @@ class Place:
         self.trap_frame, self.system_registers = TrapFrame(), GuestSystemRegisters()
         self.pcpu: Aarch64PerCpu | None = None
         """The physical CPU that has them."""
+        self._last_pcpu: Aarch64PerCpu | None = None
+        """The one that they are on, or were on last."""
         self._state: CpuState | None = None
         self._last_exception: tuple[int, int | None, int] | None = None
 
@@ -37,14 +39,15 @@ class Place:
             raise StateError(f"vCPU {self._vcpu_id} is not bound to a physical CPU")
         return self.pcpu.engine
 
-    def load(self, pcpu: Aarch64PerCpu) -> CpuState:
-        """Put them on a physical CPU: the state, always the same object."""
-        engine = pcpu.engine
+    def load(self, pcpu: Aarch64PerCpu, engine: Engine) -> CpuState:
+        """Put them on a physical CPU, which has this engine: the state, always the same object."""
         if self._state is None:
             self._state = engine.new_state()
         engine.load(self._state)
-        self.system_registers.attach(pcpu, self._state)
-        self.trap_frame.attach(self._state)
+        if self._last_pcpu is not pcpu:
+            self._last_pcpu = pcpu
+            self.system_registers.attach(pcpu, self._state)
+            self.trap_frame.attach(self._state)
         engine.registers.present(self._features)
         self.pcpu = pcpu
         return self._state
@@ -56,7 +59,7 @@ class Place:
 
     def leave(self) -> None:
         """The physical CPU may be another's."""
-        if self.engine.took_exception:
+        if self.pcpu is not None and self.pcpu.engine.took_exception:
             self.keep_last_exception()
         self.pcpu = None
 

@@ -60,7 +60,7 @@ PageFaultHandler = Callable[[int, MappingFlags], bool]
 """Asked on every stage-2 fault with the IPA and the access: True when memory is there now, and to try again."""
 
 _HCR = by_name["HCR_EL2"].encoding
-_READY, _RUNNING, _LEFT = VCpuState.READY, VCpuState.RUNNING, RunEnd.LEFT
+_FREE, _READY, _RUNNING, _LEFT = VCpuState.FREE, VCpuState.READY, VCpuState.RUNNING, RunEnd.LEFT
 
 
 class Aarch64VCpu:
@@ -154,19 +154,19 @@ class Aarch64VCpu:
         if self.vm is not None:
             self.vm.entering(pcpu, self)
         self._mailbox.claim()
-        is_fresh = not self.has_state
-        self.state = self._place.load(pcpu)
+        engine, is_fresh = pcpu.engine, not self._has_state
+        self.state = self._place.load(pcpu, engine)
         self._has_state = True
         pcpu.bound = self
-        self.install_trap_handler()
-        self.listeners.settle(pcpu.engine)
+        engine.set_trap_handler(pcpu.counting(self._exceptions.on_trap), self._exceptions.on_entry)
+        self.listeners.settle(engine)
         if is_fresh:
             self._place.configure()
             if self._registers is not None:
                 self._registers.configure()
         if self._interrupts.are_stale:
             self._show_virtual_interrupts()
-        self._life.take("bind")
+        self._life.state = _READY
         if self._start is not None:
             self.start(*self._start)
 
@@ -177,13 +177,13 @@ class Aarch64VCpu:
         assert pcpu is not None
         self._place.leave()
         pcpu.bound = None
-        self._life.take("unbind")
+        self._life.state = _FREE
         self._mailbox.release()
         if self.vm is not None:
             self.vm.left(self, waits=isinstance(self._exit, Halt | CpuDown))
 
-    def install_trap_handler(self) -> None:
-        """Have the engine call this vCPU's exception layer, by way of the CPU's counters where it has some."""
+    def count_traps(self) -> None:
+        """The physical CPU that it is bound to has counters from now on: the engine calls them first."""
         pcpu = self._place.pcpu
         assert pcpu is not None
         pcpu.engine.set_trap_handler(pcpu.counting(self._exceptions.on_trap), self._exceptions.on_entry)
