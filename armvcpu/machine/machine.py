@@ -67,6 +67,8 @@ class Machine:
         self.parts = parts = assemble(self.config, self.console, engine_factory)
         self.board, self.memory, self.bus, self.space = parts.board, parts.memory, parts.bus, parts.space
         self.engine, self.cpus, self.clock = parts.engine, parts.turns.cpus, parts.clock
+        self.percpu = parts.pcpu.registry
+        """The registry of its physical CPUs, of which there is one: CPUs take turns on it."""
         self.handlers = Handlers(parts.boot, parts.bus, parts.engine, parts.turns)
         self._power = Power(
             parts.boot, parts.board, parts.memory, parts.engine, parts.turns, parts.self_debug.reset

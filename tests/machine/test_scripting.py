@@ -212,3 +212,12 @@ def test_a_machine_that_is_dropped_is_freed():
     del machine
     gc.collect()
     assert len(handle._open) == before
+
+
+def test_a_machines_physical_cpu_is_in_its_registry():
+    """The vCPU that is loaded is found there by the current CPU, in a trap as everywhere below the machine."""
+    with Machine(HELLO) as machine:
+        found = []
+        machine.on_symbol("main")(lambda vcpu: found.append(machine.percpu.current_vcpu() is vcpu))
+        assert machine.run(timeout=10).ok
+        assert found == [True]
