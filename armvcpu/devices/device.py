@@ -47,6 +47,8 @@ class Device:
 
     size: int = 0x1000
     """Bytes of address space the device decodes."""
+    is_placed: bool = False
+    """Has a user put it on a board? Its wires lead to one machine from then on."""
 
     def __init_subclass__(cls) -> None:
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Register)}

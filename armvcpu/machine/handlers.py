@@ -9,6 +9,7 @@ from __future__ import annotations
 from armvcpu.arch.registers import encoding_of, lowest_el
 from armvcpu.arch.static import TYPE_CHECKING, Any, TypeVar
 from armvcpu.errors import UsageError, no_number
+from armvcpu.machine.kinds import check_callable, check_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,32 +48,33 @@ class Handlers:
             raise UsageError(f"no system register {name!r}: a name as VBAR_EL1, or S<op0>_<op1>_C<n>_C<m>_<op2>")
         if lowest_el(encoding) > 1:
             raise UsageError(f"{name} is a register of EL{lowest_el(encoding)}: the guest runs at EL1 and EL0")
+        for what, function in (("read", read), ("write", write)):
+            if function is not None:
+                check_callable(f"on_sysreg's {what}", function)
         for cpu in self._turns.cpus:
             cpu.vcpu.answer_sysreg(encoding, read, write)
 
     def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
         """The device at `base`, by its callbacks."""
-        look = self._engine.look
+        check_callable("on_mmio's read", read)
+        check_callable("on_mmio's write", write)
 
-        def read_now(offset: int, width: int) -> int:
-            look()
+        def read_number(offset: int, width: int) -> int:
             value = read(offset, width)
             if not isinstance(value, int):
                 raise no_number(f"the device at {base:#x}, offset {offset:#x},", value)
             return value
 
-        def write_now(offset: int, width: int, value: int) -> None:
-            look()
-            write(offset, width, value)
-
-        self._bus.add(base, size, read_now, write_now)
+        self._bus.add(base, size, read_number, write, shows_pc=True)
 
     def on_address(self, address: int) -> Callable[[F], F]:
         """Code at an address."""
-        if address % 4 or not 0 <= address < 1 << 64:
+        check_number("an instruction's address", address)
+        if address % 4:
             raise UsageError(f"{address:#x} is no address of an instruction: a multiple of 4")
 
         def add(function: F) -> F:
+            check_callable("on_address", function)
             self._engine.listen.on_code(address, address, lambda _pc: function(self._turns.cpu.vcpu))
             return function
 

@@ -88,10 +88,23 @@ def parse_address(text: str) -> int:
 
 def check_limits(timeout: float | None, max_instructions: int = 0) -> None:
     """UsageError for limits of a run that are none: a time-out in seconds, and a count, where 0 is no limit."""
-    if timeout is not None and not (SECONDS.includes(timeout) and timeout <= _FOREVER):  # which NaN is not
+    if timeout is not None and not (SECONDS.includes(timeout) and 0 <= timeout <= _FOREVER):  # which NaN is not
         raise UsageError(f"timeout = {timeout!r}: give seconds, or None")
     if type(max_instructions) is not int or max_instructions < 0:
         raise UsageError(f"max_instructions = {max_instructions!r}: give a number, or 0 for no limit")
+
+
+def check_callable(what: str, value: object) -> None:
+    """UsageError for what can't be called."""
+    if not callable(value):
+        raise UsageError(f"{what} is {value!r}: give a function")
+
+
+def check_number(what: str, value: object, bits: int = 64) -> None:
+    """UsageError for what is no number of so many bits, unsigned."""
+    if type(value) is not int or not 0 <= value < 1 << bits:
+        shown = f"{value:#x}" if type(value) is int else repr(value)
+        raise UsageError(f"{what} is {shown}: give a number of {bits} bits")
 
 
 def _parse_number(text: str) -> int:

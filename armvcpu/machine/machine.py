@@ -13,11 +13,12 @@ of it goes through `running/run_loop.py`.
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
-from armvcpu.errors import StateError, UsageError
+from armvcpu.devices.device import Device
+from armvcpu.errors import UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.handlers import Handlers
-from armvcpu.machine.kinds import check_limits
+from armvcpu.machine.kinds import check_limits, check_number
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.parts import assemble
 from armvcpu.machine.running.actions import Actions
@@ -27,11 +28,10 @@ from armvcpu.machine.running.run_loop import RunLoop
 from armvcpu.vcpu.pcpu import unicorn_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Unpack
 
     from armvcpu.debug.report import CrashReport, Frame
-    from armvcpu.devices.device import Device
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.machine.boot.loader import BootPlan
     from armvcpu.machine.boot.symbols import Symbols
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 class Machine:
     """One `virt` machine. `Machine(image, **options)`: the options are MachineConfig's fields.
 
+    `devices` are those of `add_device`, as its arguments, for a machine that begins with a snapshot's file.
+
     Raises:
         UsageError, ImageError: an option or a file can't be used; nothing is left open.
     """
@@ -60,6 +62,9 @@ class Machine:
         *,
         console: Console | None = None,
         engine_factory: EngineFactory = unicorn_engine,
+        devices: Iterable[
+            tuple[Device, int] | tuple[Device, int, int | None] | tuple[Device, int, int | None, str]
+        ] = (),
         **options: Unpack[MachineOptions],
     ) -> None:
         self.config = MachineConfig.of(image, **options)
@@ -82,8 +87,10 @@ class Machine:
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
             (parts.guards, parts.self_debug),
         )  # fmt: skip
-        self._has_run = False
+        self._has_begun = False
         try:
+            for each in devices:
+                self._put(*each)
             self._begin()
         except BaseException:  # else files, programs and the engine would live as long as the traceback
             parts.held.close()
@@ -102,10 +109,12 @@ class Machine:
             snapshot = load_for(self.parts, self.config.snapshot)
             Machine.restore(self, snapshot)  # of a subclass nothing is there yet
             snapshot.close()
+            self._has_begun = True
         self.parts.inputs.begin()
 
     def close(self) -> None:
         """Free the engine and close files; the machine can't run after. May be called twice."""
+        self._loop.forbid_running("the machine can't be closed")
         self.parts.inputs.close(self.parts.end.last if self.can_go_on else None)
         self.parts.held.close()
 
@@ -120,7 +129,7 @@ class Machine:
     def run(self, timeout: float | None = None, max_instructions: int = 0) -> Outcome:
         """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`; 0: no limit."""
         check_limits(timeout, max_instructions)
-        self._has_run = True
+        self._has_begun = True
         outcome = self._loop.run(timeout, max_instructions)
         if outcome.ending is Ending.CRASHED:
             outcome = outcome.replace(report=self.crash_report(outcome.reason).render())
@@ -133,21 +142,27 @@ class Machine:
         runs it on the guest's own stack, and has its registers back after: what the function did to memory stays.
 
         Raises:
-            UsageError: there is no such symbol, an argument can't be passed, or the guest is not in RAM.
+            UsageError: there is no such symbol, an argument can't be passed, or the CPU is off or not in RAM.
+            StateError: the guest runs.
             GuestCrash: it did not return within `timeout` seconds; the guest is where it got to.
         """
         from armvcpu.machine.running.call import GuestCall
 
+        check_limits(timeout)
+        self._loop.forbid_running("a function can't be called")
         address = self.symbols.address(function) if isinstance(function, str) else function
         calls = GuestCall(self.parts.turns, self.memory, self.run, self.end)
         return calls.call(address, arguments, timeout)
 
     def step(self) -> Outcome | None:
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
+        self._has_begun = True
         return self._loop.step()
 
     def end(self, outcome: Outcome) -> None:
         """From a handler in the trap: this is how the run ends, before the guest's next instruction."""
+        if not isinstance(outcome, Outcome):
+            raise UsageError(f"{outcome!r} is no Outcome")
         self.parts.end.by_guest(outcome)
         self.engine.leave()
 
@@ -161,6 +176,7 @@ class Machine:
 
     def reset(self) -> None:
         """SYSTEM_RESET, between two runs: devices and CPUs start anew; RAM keeps what the image does not overwrite."""
+        self._loop.forbid_running("the machine can't be reset")
         self._power.reset()
 
     @property
@@ -194,19 +210,16 @@ class Machine:
         """The machine's state now, between two runs; StateError during one."""
         from armvcpu.machine.snapshots.snapshot import take
 
-        self._forbid_running("taken")
+        self._loop.forbid_running("a snapshot can't be taken")
         return take(self.parts)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Return to a state of this machine, or of one of the same kind; UsageError where it is another."""
         from armvcpu.machine.snapshots.snapshot import restore
 
-        self._forbid_running("restored")
+        self._loop.forbid_running("a snapshot can't be restored")
+        self._has_begun = True
         restore(self.parts, snapshot)
-
-    def _forbid_running(self, what: str) -> None:
-        if self.is_running:
-            raise StateError(f"a snapshot is {what} between two runs: end the run first")
 
     # --- looking in -------------------------------------------------------------------------------------------
 
@@ -260,11 +273,15 @@ class Machine:
 
     def read_virtual(self, address: int, size: int) -> bytes | None:
         """`size` bytes at a guest-virtual address as the guest would read them, or None where it could not."""
+        check_number("a virtual address", address)
         return self.engine.memory.read_virtual(address, size)
 
     def physical(self, address: int) -> int:
         """The physical address behind a virtual one, which may be physical itself where the guest maps nothing."""
-        found = self.engine.memory.translate(address)
+        from armvcpu.machine.watching.stage1 import walk
+
+        check_number("a virtual address", address)
+        found = walk(address, self.engine.registers.read, self.memory.doubleword).physical
         return address if found is None else found
 
     def name_of(self, address: int) -> str:
@@ -325,19 +342,25 @@ class Machine:
         """Put a device at a guest-physical address, before the first run: its interrupt line is SPI `spi`.
 
         It gets its wires, is named in listings and traces after its class unless `name` says otherwise, is in the
-        device tree, is reset with the board, and snapshots have its state. An image's device tree may move by it.
+        device tree, is reset with the board, and snapshots have its state. `machine.vcpu` is up to date in it, as in
+        `on_mmio`. The image is put into memory anew, and its device tree may move.
 
         Raises:
-            UsageError: the address, the SPI or the name is taken, the address is no multiple of 4096, or there was a
-                run.
+            UsageError: the address, the SPI or the name is taken or none, a machine has the device already, or there
+                was a run.
         """
-        if self._has_run:
+        if self._has_begun or self.vcpu.state.pc != self.plan.entry:
             raise UsageError("add_device comes before the first run: a guest looks for devices when it starts")
+        self._put(device, base, spi, name)
+        self._power.start_image()
+
+    def _put(self, device: Device, base: int, spi: int | None = None, name: str | None = None) -> None:
+        if not isinstance(device, Device):
+            raise UsageError(f"{device!r} is no Device")
         self.bus.check_free(base, device.size)
         slot = self.board.add(device, base, spi, name)
-        self.bus.attach([slot])
+        self.bus.attach([slot], shows_pc=True)
         self.parts.boot.board_changed()
-        self._power.start_image()
 
     # --- the power key ----------------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ def test_devices_come_to_the_engine_when_they_are_used(tmp_path, console, clock,
         (0x4100_0000, PAGE, "overlaps the mapping"),
         (1 << 41, PAGE, "address"),
         (raw.HOLE + 8, PAGE, "multiples of 4096"),
-        (raw.HOLE, 0, "multiples of 4096"),
+        (raw.HOLE, 0, "one of 0 bytes"),
     ],
 )
 def test_a_handler_can_be_refused(tmp_path, options, base, size, words):

@@ -10,7 +10,7 @@ from raw_guest import HOLE, HVC, image, mov
 
 from armvcpu import Aarch64PerCpu, Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig, Machine
 from armvcpu.errors import GuestCrash, StateError, Unmodelled, UsageError
-from armvcpu.machine.outcome import Ending
+from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.target.target import Target
 
 HELLO = Path(__file__).parents[2] / "guests" / "bin" / "hello.elf"
@@ -207,3 +207,97 @@ def test_an_engine_refuses_memory_where_some_is():
             with pytest.raises(UsageError, match=r"0x[24]00000"):
                 misuse()
         assert machine.run(timeout=60).ok
+
+
+WITHIN = {
+    "run": Machine.run,
+    "step": Machine.step,
+    "call": lambda machine: machine.call(machine.vcpu.state.pc),
+    "reset": Machine.reset,
+    "close": Machine.close,
+    "snapshot": Machine.snapshot,
+}
+
+
+@pytest.mark.parametrize("what", WITHIN)
+def test_what_a_handler_cannot_do_changes_nothing(what):
+    """The guest is in the middle of an instruction; it goes on as if nobody had tried."""
+    with Machine(HELLO, memory="32M") as machine:
+        before = []
+
+        @machine.on_symbol("main")
+        def misuse(vcpu):
+            before.append(vcpu.registers.save())
+            with pytest.raises(StateError, match="while the guest runs"):
+                WITHIN[what](machine)
+            assert vcpu.registers.save() == before[0]
+
+        assert machine.run(timeout=60).ok
+        assert len(before) == 1
+
+
+@pytest.mark.parametrize("stopped_by", ["quit", "end"])
+def test_a_quit_asked_for_before_the_end_is_of_that_run(stopped_by):
+    """The next run is not ended by it."""
+    with Machine(HELLO, memory="32M") as machine:
+        seen = []
+
+        @machine.on_symbol("main")
+        def leave(vcpu):
+            seen.append(vcpu)
+            if len(seen) > 1:  # the guest is at `main` still
+                return
+            machine.quit()
+            if stopped_by == "end":
+                machine.end(Outcome.of(Ending.STOPPED, "enough"))
+
+        machine.run(timeout=60)
+        assert machine.run(max_instructions=1).ending is Ending.LIMIT
+
+
+@pytest.mark.parametrize(
+    ("misuse", "words"),
+    [
+        (lambda machine: machine.on_mmio(HOLE, 4096, None, None), "on_mmio's read is None: give a function"),
+        (lambda machine: machine.on_mmio("x", 4096, print, print), "a device's address is 'x': give a number"),
+        (lambda machine: machine.on_sysreg("ACTLR_EL1", read="x"), "on_sysreg's read is 'x': give a function"),
+        (lambda machine: machine.on_address(0x4008_0000)("x"), "on_address is 'x': give a function"),
+        (lambda machine: machine.on_address("x"), "an instruction's address is 'x': give a number"),
+        (lambda machine: machine.observe(None), "the observer's exception is None: give a function"),
+        (lambda machine: machine.trace_memory(None), "who hears is None: give a function"),
+        (lambda machine: machine.trace_instructions(None), "who hears is None: give a function"),
+        (lambda machine: machine.end(None), "None is no Outcome"),
+        (lambda machine: machine.restore(None), "None is no snapshot"),
+        (lambda machine: machine.on_symbol(None), "None is no symbol's name"),
+        (lambda machine: machine.read_virtual(1 << 70, 4), "a virtual address is 0x40.*: give a number of 64 bits"),
+        (lambda machine: machine.physical(-1), "a virtual address is -0x1: give a number of 64 bits"),
+        (lambda machine: machine.call(1.5), "a function's address is 1.5: give a number"),
+        (lambda machine: machine.call("main", "x"), "argument 'x' is no number of 64 bits"),
+        (lambda machine: machine.run(timeout=-1), "timeout = -1: give seconds"),
+        (lambda machine: machine.add_device("x", HOLE), "'x' is no Device"),
+    ],
+)
+def test_an_argument_that_is_none_is_told(misuse, words):
+    """In one line, at the call that has it, and nothing has changed."""
+    with Machine(HELLO, memory="32M") as machine:
+        with pytest.raises(UsageError, match=f"^{words}"):
+            misuse(machine)
+        assert machine.run(timeout=60).ok
+
+
+def test_a_closed_snapshot_is_refused_before_anything_changes():
+    with Machine(HELLO, memory="32M") as machine:
+        snapshot = machine.snapshot()
+        snapshot.close()
+        with pytest.raises(UsageError, match="the snapshot is closed"):
+            machine.restore(snapshot)
+        assert machine.run(timeout=60).ok
+
+
+def test_a_closed_machine_is_not_written():
+    with Machine(HELLO, memory="32M") as machine:
+        pass
+    before = machine.memory.read(0x4008_0000, 4)
+    with pytest.raises(StateError):
+        machine.write(0x4008_0000, b"gone")
+    assert machine.memory.read(0x4008_0000, 4) == before

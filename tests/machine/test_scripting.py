@@ -15,6 +15,8 @@ from armvcpu.engine import handle
 from armvcpu.errors import GuestCrash, UsageError
 from armvcpu.machine.board.devicetree_reader import parse
 from armvcpu.machine.outcome import Ending
+from armvcpu.machine.snapshots import snapshot_file
+from armvcpu.vcpu.observer import Observer
 
 if TYPE_CHECKING:
     from armvcpu.devices.wires import Wires
@@ -104,7 +106,7 @@ def test_a_snapshot_has_the_state_of_a_users_device():
         device.write(0, 4, 5)
         machine.restore(snapshot)
         assert device.COUNT == 77
-        with Machine(ECHO) as other, pytest.raises(UsageError, match="its devices is"):
+        with Machine(ECHO) as other, pytest.raises(UsageError, match="its devices are"):
             other.restore(snapshot)
 
 
@@ -221,3 +223,121 @@ def test_a_machines_physical_cpu_is_in_its_registry():
         machine.on_symbol("main")(lambda vcpu: found.append(machine.percpu.current_vcpu() is vcpu))
         assert machine.run(timeout=10).ok
         assert found == [True]
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["direct", "exact"])
+@pytest.mark.parametrize("kind", ["on_mmio", "add_device"])
+def test_pc_is_on_the_instruction_for_who_serves_it(tmp_path, exact, kind):
+    """Whether the access comes from the engine or as an exit; and a PC that it sets is where the guest goes on."""
+    code = [*raw.mov(1, BASE), raw.load(2, 1, 4), raw.store(2, 1, 4), raw.load(3, 1, 4), *raw.psci(raw.SYSTEM_OFF)]
+    path = tmp_path / "accesses.bin"
+    path.write_bytes(raw.image(code))
+    with Machine(path, exact_mmio=exact) as machine:
+        seen = []
+
+        class Seeing(Device):
+            ANY = Register(0x0)
+
+            def read_ANY(self) -> int:
+                seen.append(machine.vcpu.state.pc - raw.BASE)
+                if len(seen) == 1:
+                    machine.vcpu.trap_frame.set_exception_pc(raw.BASE + 24)
+                return 7
+
+            def write_ANY(self, value: int) -> None:
+                seen.append(value)
+
+        device = Seeing()
+        if kind == "on_mmio":
+            machine.on_mmio(BASE, 4096, device.read, device.write)
+        else:
+            machine.add_device(device, BASE)
+        assert machine.run(timeout=10).ending is Ending.POWERED_OFF
+        assert (seen, machine.vcpu.gpr(3)) == ([16, 24], 7)
+
+
+def test_an_observer_is_told_which_cpu_accesses_a_device(tmp_path):
+    """The second one, here."""
+    code = [
+        *raw.mov(0, 0xC400_0003), *raw.mov(1, 1), *raw.mov(2, raw.BASE + 72), *raw.mov(3, 0), raw.HVC, raw.WFI,
+    ]  # fmt: skip
+    second = [*raw.mov(1, raw.UART), *raw.mov(2, ord("2")), raw.store(2, 1, 1), *raw.psci(raw.SYSTEM_OFF)]
+    path = tmp_path / "second.bin"
+    path.write_bytes(raw.image(code, second))
+
+    class Accesses(Observer):
+        def __init__(self):
+            self.seen = []
+
+        def mmio(self, vcpu_id, _state, _is_read, _address, _width, value):
+            self.seen.append((vcpu_id, value))
+
+    with Machine(path, cpus=2, exact_mmio=True) as machine:
+        observer = Accesses()
+        machine.observe(observer)
+        assert machine.run(timeout=10).ending is Ending.POWERED_OFF
+        assert observer.seen == [(1, ord("2"))]
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_steps_serve_what_is_due(countdown, clock):
+    """A waiting CPU lets time pass up to it, and the guest goes on."""
+    with Machine(countdown, clock=clock) as machine:
+        machine.add_device(Countdown(), BASE, SPI)
+        for _ in range(500):
+            if machine.step() is not None:
+                break
+        assert (machine.vcpu.gpr(5), machine.vcpu.gpr(6)) == (32 + SPI, 0)
+
+
+def test_a_function_is_called_on_a_cpu_that_waits(tmp_path):
+    """It waits again after, at the same place."""
+    path = tmp_path / "waits.bin"
+    function = [raw.add(0, 0, 1), 0xD65F_03C0]  # RET
+    path.write_bytes(raw.image(raw.WFI, raw.branch(-1), *function))
+    with Machine(path) as machine:
+        machine.run(timeout=0.1)
+        pc = machine.vcpu.state.pc
+        assert machine.current_cpu.waiting
+        assert machine.call(raw.BASE + 8, 41) == 42
+        assert (machine.current_cpu.waiting, machine.vcpu.state.pc) == (True, pc)
+
+
+def test_an_address_in_flash_is_where_the_guest_sees_it(tmp_path):
+    """Not where the engine keeps it."""
+    path = tmp_path / "firmware.bin"
+    path.write_bytes(raw.image(raw.NOP, raw.FOREVER))
+    with Machine(firmware=path) as machine:
+        machine.run(max_instructions=2)
+        assert (machine.physical(4), machine.physical(0x400_0000)) == (4, 0x400_0000)
+        assert machine.read(machine.physical(4), 4) == raw.FOREVER.to_bytes(4, "little")
+
+
+def test_a_device_has_one_place():
+    """On one board, and once."""
+    device = Countdown()
+    with Machine(HELLO) as first, Machine(HELLO) as second:
+        first.add_device(device, BASE)
+        for machine in (first, second):
+            with pytest.raises(UsageError, match="a device has one place"):
+                machine.add_device(device, BASE + 0x1000, name="again")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "9a", "a@b", "é", "a" * 32, 5])
+def test_a_name_that_no_node_can_have_is_refused(name):
+    """Of the device tree."""
+    with Machine(HELLO) as machine, pytest.raises(UsageError, match="is no device's name"):
+        machine.add_device(Countdown(), BASE, name=name)
+
+
+def test_a_machine_with_a_device_begins_with_a_snapshots_file(tmp_path):
+    """`devices` are there before the state is."""
+    saved, first = tmp_path / "saved", Countdown()
+    with Machine(ECHO, devices=[(first, BASE, SPI)]) as machine:
+        first.write(0, 4, 77)
+        snapshot_file.save(machine.snapshot(), saved)
+    second = Countdown()
+    with Machine(ECHO, devices=[(second, BASE, SPI)], snapshot=saved) as machine:
+        assert second.COUNT == 77
+        with pytest.raises(UsageError, match="before the first run"):
+            machine.add_device(Countdown(), BASE + 0x1000, name="late")

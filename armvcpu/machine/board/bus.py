@@ -13,6 +13,7 @@ from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.flash import Flash
 from armvcpu.errors import UsageError
+from armvcpu.machine.kinds import check_number
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Bus:
         self._mapped: set[int] = set()
         self._is_full = False
 
-    def attach(self, slots: Sequence[Slot]) -> None:
-        """Put every slot on it."""
+    def attach(self, slots: Sequence[Slot], *, shows_pc: bool = False) -> None:
+        """Put every slot on it; `shows_pc` as `add` has it."""
         pages: dict[int, list[Slot]] = {}
         for slot in slots:
             pages.setdefault(slot.base & -PAGE, []).append(slot)
@@ -59,20 +60,28 @@ class Bus:
             if len(sharing) == 1 and sharing[0].base == page:
                 device = sharing[0].device
                 is_memory = isinstance(device, Flash)
-                self.add(page, -(-device.size // PAGE) * PAGE, device.read, device.write, io=not is_memory)
+                self.add(
+                    page, -(-device.size // PAGE) * PAGE, device.read, device.write, io=not is_memory, shows_pc=shows_pc
+                )
             else:
                 shared = _SharedPage(page, sharing)
-                self.add(page, PAGE, shared.read, shared.write)
+                self.add(page, PAGE, shared.read, shared.write, shows_pc=shows_pc)
 
-    def add(self, base: int, size: int, read: IoRead, write: IoWrite, *, io: bool = True) -> None:
-        """Put one device on it, by its callbacks.
+    def add(
+        self, base: int, size: int, read: IoRead, write: IoWrite, *, io: bool = True, shows_pc: bool = False
+    ) -> None:
+        """Put one device on it, by its callbacks. `shows_pc`: they find registers and PC up to date.
 
         Raises:
             UsageError: base or size is no multiple of 4096 bytes, or the range is taken.
         """
+        check_number("a device's address", base)
+        check_number("a device's size", size)
         if size % PAGE:
             raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
         self.check_free(base, size, io=io)
+        if shows_pc:
+            read, write = _looking(self._engine.look, read, write)
         if self._watch is not None:
             read, write = _watched(self._watch, base, read, write)
         window = Window(base, size, read, write, io)
@@ -84,7 +93,10 @@ class Bus:
 
     def check_free(self, base: int, size: int, *, io: bool = True) -> None:
         """UsageError unless a device of that size, in whole pages, may come there."""
-        if base % PAGE or size <= 0:
+        check_number("a device's address", base)
+        if size <= 0:
+            raise UsageError(f"device at {base:#x}: one of {size} bytes can't be reached")
+        if base % PAGE:
             raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
         size = -(-size // PAGE) * PAGE
         if any(base < w.base + w.size and w.base < base + size for w in self.windows):
@@ -151,6 +163,20 @@ class Bus:
     def find(self, address: int) -> Window | None:
         """The window that decodes an address."""
         return next((w for w in self.windows if w.base <= address < w.base + w.size), None)
+
+
+def _looking(look: Callable[[], object], read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:
+    """The same callbacks, the engine's state brought up to date first."""
+
+    def read_now(offset: int, width: int) -> int:
+        look()
+        return read(offset, width)
+
+    def write_now(offset: int, width: int, value: int) -> None:
+        look()
+        write(offset, width, value)
+
+    return read_now, write_now
 
 
 def _watched(watch: Watch, base: int, read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:

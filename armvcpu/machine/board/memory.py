@@ -126,8 +126,12 @@ class GuestMemory:
         """Write RAM; code that was translated from it is forgotten."""
         if not self.is_ram(address, len(data)):
             raise UsageError(f"no RAM for {len(data)} bytes at {address:#x}")
+        self._forget_code(address, len(data))  # refuses where the engine is closed, before anything is written
         self.ram[address - RAM_BASE : address - RAM_BASE + len(data)] = data
-        self._forget_code(address, len(data))
+
+    def doubleword(self, address: int) -> int | None:
+        """What is at a guest-physical address, 8 bytes; None where there is neither RAM nor flash."""
+        return int.from_bytes(self._view(address, 8), "little") if self.holds(address) else None
 
     def _view(self, address: int, size: int) -> memoryview | bytes:
         if self.is_ram(address, size):

@@ -111,11 +111,18 @@ class Board(Row):
             UsageError: there is no such SPI, or the name or the SPI is another device's.
         """
         name = type(device).__name__.lower() if name is None else name
+        if not _is_node_name(name):
+            raise UsageError(f"{name!r} is no device's name: a letter, then letters, digits and , . _ + -, up to 31")
+        if device.is_placed:
+            raise UsageError(f"{name} is on a board already: a device has one place")
+        if spi is not None and type(spi) is not int:
+            raise UsageError(f"SPI {spi!r}: give a number, or None")
         if any(slot.name == name for slot in self.slots):
             raise UsageError(f"there is a device {name!r} already: give another name")
         if spi is not None and (taken := next((slot for slot in self.slots if spi in slot.spis), None)):
             raise UsageError(f"SPI {spi} is that of {taken.name}: give another one")
         device.connect(self.wiring.wires(self.gic, spi))
+        device.is_placed = True
         slot = Slot(name, base, device, () if spi is None else (spi,))
         self.slots.append(slot)
         self.added.append(slot)
@@ -143,6 +150,13 @@ class Board(Row):
     def device_tree(self) -> DeviceTree:
         """The tree of this board, one object for all boards like it; memory and boot arguments come with the image."""
         return board_tree(self)
+
+
+def _is_node_name(name: object) -> bool:
+    """May a device-tree node be called so (Devicetree Specification 2.2.1)?"""
+    if not isinstance(name, str) or len(name) > 31 or not name.isascii() or not name[:1].isalpha():
+        return False
+    return all(letter.isalnum() or letter in ",._+-" for letter in name)
 
 
 def affinity(index: int) -> int:

@@ -77,6 +77,8 @@ class Symbols:
         Raises:
             UsageError: there is none of that name; says which are called nearly so.
         """
+        if not isinstance(name, str):
+            raise UsageError(f"{name!r} is no symbol's name")
         for image in self._images:
             if name in image.by_name:
                 return image.by_name[name]

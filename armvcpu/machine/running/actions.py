@@ -86,10 +86,16 @@ class Actions:
         vcpu, window = self._turns.cpu.vcpu, self._bus.find(reason.addr)
         if window is None:
             vcpu.inject_external_abort()
-        elif isinstance(reason, MmioRead):
+            return
+        state, pc = vcpu.state, vcpu.last_trap[2]
+        behind = state.pc
+        state.set_pc(pc)  # for who serves it, PC is on the instruction
+        if isinstance(reason, MmioRead):
             vcpu.set_gpr(reason.reg, read_result(reason, window.read(reason.addr - window.base, reason.width)))
         else:
             window.write(reason.addr - window.base, reason.width, reason.data)
+        if state.pc == pc:
+            state.set_pc(behind)
 
     def _deal_with_fault(self, address: int, access: MappingFlags) -> None:
         """A stage-2 abort without a register to serve: the device is shown for one instruction."""

@@ -2,13 +2,16 @@
 
 The CPU that is loaded goes from where it is into the function, and comes back by its return address, the place where
 it was: there stands a BRK meanwhile. Its registers are then those of before. What the function did to memory, to
-system registers and to devices stays, and while it runs so do interrupts and the other CPUs.
+system registers and to devices stays, and while it runs so do interrupts and the other CPUs. A CPU that waits in WFI
+waits again after.
 """
 
 from __future__ import annotations
 
+from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import GuestCrash, UsageError
+from armvcpu.machine.kinds import check_number
 from armvcpu.machine.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
@@ -37,19 +40,23 @@ class GuestCall:
 
     def call(self, address: int, arguments: Sequence[int], timeout: float) -> int:
         """See `Machine.call`."""
+        check_number("a function's address", address)
         if address % 4:
             raise UsageError(f"{address:#x} is no address of a function: a multiple of 4")
         if len(arguments) > MOST_ARGUMENTS:
             raise UsageError(f"{len(arguments)} arguments: a call has {MOST_ARGUMENTS} at most, which go in registers")
         for value in arguments:
-            if not -(1 << 63) <= value <= _U64:
-                raise UsageError(f"argument {value:#x} has more than 64 bits")
-        vcpu = self._turns.cpu.vcpu
+            if type(value) is not int or not -(1 << 63) <= value <= _U64:
+                raise UsageError(f"argument {value!r} is no number of 64 bits")
+        cpu = self._turns.cpu
+        if cpu.power is not AffinityState.ON:
+            raise UsageError(f"CPU {cpu.index} is off: it can call nothing")
+        vcpu = cpu.vcpu
         back = vcpu.state.pc
         place = vcpu.engine.memory.translate(back)
         if place is None or not self._memory.is_ram(place, 4):
             raise UsageError(f"the guest is at {back:#x}, which is no RAM: run it to where it has some code in RAM")
-        before = {name: vcpu.registers[name] for name in _caller_saved(vcpu)}
+        before = {name: vcpu.registers[name] for name in _kept(vcpu)}
         word, handler = self._memory.read(place, 4), vcpu.handlers.breakpoint
         registers = vcpu.registers
         for number, value in enumerate(arguments):
@@ -57,6 +64,7 @@ class GuestCall:
         registers["X30"], registers["PC"], registers["SP"] = back, address, registers["SP"] & -16
         self._memory.write(place, BRK.to_bytes(4, "little"))
         vcpu.hear_breakpoints(lambda at, immediate: self._hear(at, immediate, vcpu, back, handler))
+        wait = cpu.leave_wait()
         try:
             outcome = self._run(timeout)
             if outcome is not RETURNED:
@@ -64,6 +72,7 @@ class GuestCall:
             result = vcpu.registers["X0"]
             for name, value in before.items():
                 registers[name] = value
+            cpu.enter_wait(wait)
         finally:
             vcpu.hear_breakpoints(handler)
             self._memory.write(place, word)
@@ -79,6 +88,6 @@ class GuestCall:
         return handler is not None and handler(at, immediate)
 
 
-def _caller_saved(vcpu: Aarch64VCpu) -> list[str]:
+def _kept(vcpu: Aarch64VCpu) -> list[str]:
     """All general and FP registers: a function keeps only some, and is called between any two instructions."""
     return ["PSTATE", "SP", "PC", *[r.name for r in vcpu.registers if r.name[:1] in "XV" and r.name[1:].isdigit()]]

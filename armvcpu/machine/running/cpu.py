@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
+Wait = tuple[bool, PState | None, tuple[int, int] | None]
+"""Does a CPU wait, in which PSTATE for a character, and where does it start anew after?"""
+
+
 class Scheduler(Protocol):
     """Who decides which CPU runs, and hears of what may change that."""
 
@@ -98,7 +102,7 @@ class Cpu:
     @property
     def takes_interrupts(self) -> bool:
         """Is one signalled that the CPU, which is on and not loaded, will take once it is?"""
-        if self.power is not AffinityState.ON or not hasattr(self.vcpu, "state"):
+        if self.power is not AffinityState.ON or not self.vcpu.has_state:
             return False
         pstate = PState(self.vcpu.state.pstate)
         return bool((self._inputs.irq and not pstate.I) or (self._inputs.fiq and not pstate.F))
@@ -124,6 +128,17 @@ class Cpu:
     def read_console(self, pstate: int) -> None:
         """It is about to wait for a character, not for an interrupt; but it takes those that PSTATE does not mask."""
         self._reads_in = PState(pstate)
+
+    def leave_wait(self) -> Wait:
+        """Run whatever it waits for; what `enter_wait` has it wait for again."""
+        wait = self.waiting, self._reads_in, self.pending_start
+        self.waiting, self._reads_in, self.pending_start = False, None, None
+        return wait
+
+    def enter_wait(self, wait: Wait) -> None:
+        """Wait as before `leave_wait`, unless what would end it is there."""
+        waited, self._reads_in, self.pending_start = wait
+        self.waiting = waited and not self._wakes
 
     @property
     def reads_console(self) -> bool:
@@ -152,7 +167,7 @@ class Cpu:
 
     def prepare(self) -> None:
         """Have registers, which the first binding gives; while no CPU is bound."""
-        if not hasattr(self.vcpu, "state"):
+        if not self.vcpu.has_state:
             self.vcpu.bind(self._pcpu)
             self.vcpu.unbind()
 

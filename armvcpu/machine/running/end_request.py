@@ -54,8 +54,8 @@ class EndRequest:
         return outcome
 
     def note(self, outcome: Outcome) -> Outcome:
-        """The run has ended so."""
-        self.last = outcome
+        """The run has ended so; what the host asked of it meanwhile is done with."""
+        self.last, self._by_host = outcome, None
         if outcome.ending is Ending.STOPPED:
             self.can_go_on = True
         return outcome

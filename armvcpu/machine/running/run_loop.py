@@ -15,7 +15,7 @@ from collections import deque
 
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.devices.deadline import NEVER
-from armvcpu.errors import GuestCrash, Unmodelled
+from armvcpu.errors import GuestCrash, StateError, Unmodelled
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.running.wake import Waker
 from armvcpu.vcpu.exits import Exit, ExternalInterrupt, NestedPageFault, Nothing
@@ -56,22 +56,25 @@ class RunLoop:
         self._watching = tuple(attendants)
         self._attendants: tuple[Attendant, ...] = (*attendants, turns, outside)
         self.last_exits: deque[tuple[int, Exit]] = deque(maxlen=KEPT_EXITS)
+        self.is_running = False
+        """Is `run` or `step` at work?"""
         self._waker: Waker | None = None
         self._timeout_ns = NEVER
         schedule.watch(self._rearm)
 
-    @property
-    def is_running(self) -> bool:
-        """Is `run` at work?"""
-        return self._waker is not None
+    def forbid_running(self, what: str) -> None:
+        """StateError while the guest runs, before anything is touched."""
+        if self.is_running:
+            raise StateError(f"{what} while the guest runs, in a handler say: end the run first")
 
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """See `Machine.run`."""
+        self.forbid_running("a run can't begin")
         end = self._end
         self._count.begin(is_wanted=bool(max_instructions) or self._clock.repeats)
         end.begin()
         with Waker(self._attention.call, self._outside.sources) as waker:
-            self._waker = waker
+            self._waker, self.is_running = waker, True
             no_timeout = timeout is None or timeout > LONGEST_TIMEOUT
             self._timeout_ns = NEVER if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
             try:
@@ -82,13 +85,30 @@ class RunLoop:
             except (GuestCrash, Unmodelled) as stop:
                 return end.note(Outcome.of(Ending.CRASHED, str(stop)))
             finally:
-                self._waker = None
+                self._waker, self.is_running = None, False
                 self._outside.close()
 
     def step(self) -> Outcome | None:
-        """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
+        """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest.
+
+        What is due comes first. A CPU that waits executes nothing: time passes to the next moment that could wake it.
+        """
+        self.forbid_running("a step can't be made")
         self._end.begin()
-        reason: Exit | None = self._turns.cpu.vcpu.step()
+        self.is_running = True
+        try:
+            return self._step()
+        finally:
+            self.is_running = False
+
+    def _step(self) -> Outcome | None:
+        cpu, moment = self._turns.cpu, self._schedule.next()
+        if not cpu.is_awake() and moment < NEVER:
+            self._clock.wait(moment, self._attention.event, NEVER, in_host_time=False)
+        self._schedule.run_due(self._clock.ns())
+        if not cpu.is_awake():
+            return self._end.wanted
+        reason: Exit | None = cpu.vcpu.step()
         if isinstance(reason, Nothing):
             made = (attendant.attend() for attendant in self._watching)
             reason = next((each for each in made if each is not None), None)

@@ -89,9 +89,14 @@ class Image:
         """Some of its bytes."""
         return os.pread(self.fd, size, self.offset + start)
 
+    @property
+    def is_closed(self) -> bool:
+        """Has it been freed?"""
+        return self.fd < 0
+
     def close(self) -> None:
         """Free it; what is mapped stays."""
-        if self.fd >= 0:
+        if not self.is_closed:
             os.close(self.fd)
             self.fd = -1
 

@@ -127,10 +127,15 @@ def check(snapshot: Snapshot, parts: Parts) -> None:
 
     ImageError where it comes from a file and holds what no snapshot of this machine could.
     """
+    if not isinstance(snapshot, Snapshot):
+        raise UsageError(f"{snapshot!r} is no snapshot")
+    if snapshot.ram.is_closed:
+        raise UsageError("the snapshot is closed: its memory is gone")
     for name, here in describe(parts).items():
         there = snapshot.machine.get(name)
         if there != here:
-            raise UsageError(f"the snapshot is one of another machine: its {name} is {there}, here it is {here}")
+            is_, it_is = ("are", "they are") if isinstance(here, list) else ("is", "it is")
+            raise UsageError(f"the snapshot is one of another machine: its {name} {is_} {there}, here {it_is} {here}")
     if snapshot.unchecked is not None:
         from armvcpu.machine.snapshots.contents import check_contents  # nobody else can be wrong
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.machine.kinds import check_callable
 from armvcpu.vcpu.observer import Observers
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.observer import Observer
 
 
+METHODS = ("exception", "sysreg", "call", "mmio", "irq", "exit")
+"""Those of an Observer."""
+
+
 class Observation:
     """The observers of one machine; none at first, and then nothing is told and nothing costs."""
 
@@ -27,6 +32,8 @@ class Observation:
 
     def add(self, observer: Observer, gic: Gicv2 | Gicv3) -> None:
         """Have `observer` hear what happens, beside those that do already."""
+        for method in METHODS:
+            check_callable(f"the observer's {method}", getattr(observer, method, None))
         self._observer = observer if self._observer is None else Observers(self._observer, observer)
         for cpu in self._turns.cpus:
             cpu.vcpu.observer = self._observer
@@ -40,21 +47,23 @@ class Observation:
         """The bus of a machine with `exact_mmio` has served an access."""
         if self._observer is None:
             return
-        vcpu = self._turns.cpu.vcpu
-        state, (_, _, pc) = vcpu.state, vcpu.last_trap
+        cpu = self._turns.cpu
+        state, (_, _, pc) = cpu.vcpu.state, cpu.vcpu.last_trap
         behind = state.pc
         if behind != pc:  # an exit has stepped over the instruction that is to be told
             state.set_pc(pc)
-        self._observer.mmio(0, state, is_read, address, width, value)
+        self._observer.mmio(cpu.index, state, is_read, address, width, value)
         if behind != pc:
             state.set_pc(behind)
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""
+        check_callable("who hears", heard)
         self._engine.listen.on_code(1, 0, heard)
 
     def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
         """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
+        check_callable("who hears", heard)
         last_pc = [0]
 
         def remember(pc: int) -> None:

@@ -74,7 +74,7 @@ class SelfDebug:
         """The CPUs, none of which is loaded, have other registers: watch what those say."""
         self.reset()
         for cpu in self._turns.cpus:
-            if hasattr(cpu.vcpu, "state") and cpu.vcpu.system_registers.read(_MDSCR) & MDSCR_EL1.MDE.mask:
+            if cpu.vcpu.has_state and cpu.vcpu.system_registers.read(_MDSCR) & MDSCR_EL1.MDE.mask:
                 self._turns.load(cpu.index)
                 self.look()
                 self._turns.unload()
@@ -141,7 +141,7 @@ class SelfDebug:
             self._drop(own)
         for one in self._enabled(read) if read(_MDSCR) & MDSCR_EL1.MDE.mask else ():
             for at in one.pages if one.denied else ():
-                descriptors, physical = walk(at, read, self._doubleword)
+                descriptors, physical = walk(at, read, self._memory.doubleword)
                 for descriptor in descriptors:
                     self._guard(index, descriptor, _TABLE, partial(self._on_table_write, index), None)
                 if physical is not None:
@@ -173,10 +173,6 @@ class SelfDebug:
         """The system registers of a CPU, which may not be the one that is loaded."""
         cpu = self._turns.cpus[index]
         return self._engine.registers.read if cpu.is_bound else cpu.vcpu.system_registers.read
-
-    def _doubleword(self, address: int) -> int | None:
-        memory = self._memory
-        return int.from_bytes(memory.read(address, 8), "little") if memory.is_ram(address, 8) else None
 
     @staticmethod
     def _enabled(read: Callable[[int], int]) -> list[Watchpoint]:

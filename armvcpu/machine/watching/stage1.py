@@ -15,6 +15,8 @@ _TTBR = by_name["TTBR0_EL1"].encoding, by_name["TTBR1_EL1"].encoding
 _GRANULES = {0: 12, 1: 16, 2: 14}, {1: 14, 2: 12, 3: 16}
 """log2 of the granule by TCR_EL1.TG0 and TG1."""
 _SELECTS_TTBR1 = 1 << 55
+_BELOW_TAG = (1 << 56) - 1
+"""The bits that translate; those above may be a tag (D8.8)."""
 _VALID, _TABLE_OR_PAGE = 1, 2
 _LAST_LEVEL = 3
 _OUTPUT = (1 << 48) - 1
@@ -40,7 +42,7 @@ def walk(address: int, sysreg: Callable[[int], int], memory: Callable[[int], int
     tcr = TCR_EL1(sysreg(_TCR))
     granule = _GRANULES[upper].get(tcr.TG1 if upper else tcr.TG0)
     bits = 64 - (tcr.T1SZ if upper else tcr.T0SZ)
-    if granule is None or bits <= granule:
+    if granule is None or bits <= granule or (address & _BELOW_TAG) >> bits != (_BELOW_TAG >> bits if upper else 0):
         return Walk((), None)
     stride = granule - 3
     level = _LAST_LEVEL + 1 + (granule - bits) // stride
