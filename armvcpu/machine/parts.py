@@ -31,7 +31,7 @@ from armvcpu.machine.hal import MachineHal, MachinePower
 from armvcpu.machine.running.attention import Attention
 from armvcpu.machine.running.count import Count
 from armvcpu.machine.running.cpu import Cpu
-from armvcpu.machine.running.cpu_time import PHYSICAL_TIMER_INTID, PMU_INTID, VIRTUAL_TIMER_INTID, CpuTime
+from armvcpu.machine.running.cpu_time import PMU_INTID, CpuTime
 from armvcpu.machine.running.end_request import EndRequest
 from armvcpu.machine.running.stage2 import Stage2Faults, Stage2Switch
 from armvcpu.machine.running.turns import Turns
@@ -41,6 +41,7 @@ from armvcpu.machine.watching.self_debug import SelfDebug
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
 from armvcpu.vcpu.percpu import PerCpu
 from armvcpu.vcpu.psci import Psci
+from armvcpu.vcpu.timer import PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 
 if TYPE_CHECKING:

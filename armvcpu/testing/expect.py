@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
-from armvcpu.machine.board.clock import NS_PER_COUNT
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.outcome import Ending
+from armvcpu.vcpu.timer import NS_PER_COUNT
 
 if TYPE_CHECKING:
     from armvcpu.machine.outcome import Outcome

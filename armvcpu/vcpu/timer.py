@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 ENABLE, IMASK, ISTATUS = 1, 2, 4
 NS_PER_COUNT = 16
-"""The engine's system counter is CLOCK_MONOTONIC in units of 16 ns, 62.5 MHz."""
+"""The system counter runs at 62.5 MHz: the engine's is CLOCK_MONOTONIC divided by this (docs/engine.md)."""
 VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID = 27, 30
+"""The PPIs of the timers as Arm's Base System Architecture has them (DEN 0094, PPI assignments)."""
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import Engine
 
-NS_PER_COUNT = 16
-"""The system counter runs at 62.5 MHz. The engine's own is CLOCK_MONOTONIC divided by this (docs/engine.md)."""
 NS_PER_INSTRUCTION = 4
 """A CPU of 250 MHz with one instruction a cycle: about what the engine does."""
 EPOCH = 1_700_000_000

@@ -12,9 +12,8 @@ from functools import partial
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.deadline import NEVER
-from armvcpu.machine.board.clock import NS_PER_COUNT
 from armvcpu.vcpu.pmu import Pmu
-from armvcpu.vcpu.timer import GuestTimer
+from armvcpu.vcpu.timer import NS_PER_COUNT, GuestTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 _CNTVOFF, _PMUSERENR = by_name["CNTVOFF_EL2"].encoding, by_name["PMUSERENR_EL0"].encoding
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 COUNTS = ("CNTVCT_EL0", "CNTPCT_EL0", "CNTV_TVAL_EL0", "CNTP_TVAL_EL0")
-VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID = 27, 30, 23
+PMU_INTID = 23
 
 
 class CpuTime:
