@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from armvcpu.arch.registers import encoding_of, lowest_el
 from armvcpu.arch.static import TYPE_CHECKING, Any, TypeVar
-from armvcpu.errors import UsageError, no_number
+from armvcpu.errors import UsageError
 from armvcpu.machine.kinds import check_callable, check_number
 
 if TYPE_CHECKING:
@@ -58,14 +58,7 @@ class Handlers:
         """The device at `base`, by its callbacks."""
         check_callable("on_mmio's read", read)
         check_callable("on_mmio's write", write)
-
-        def read_number(offset: int, width: int) -> int:
-            value = read(offset, width)
-            if not isinstance(value, int):
-                raise no_number(f"the device at {base:#x}, offset {offset:#x},", value)
-            return value
-
-        self._bus.add(base, size, read_number, write, shows_pc=True)
+        self._bus.add(base, size, read, write, is_users=True)
 
     def on_address(self, address: int) -> Callable[[F], F]:
         """Code at an address."""

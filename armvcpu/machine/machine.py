@@ -359,7 +359,7 @@ class Machine:
             raise UsageError(f"{device!r} is no Device")
         self.bus.check_free(base, device.size)
         slot = self.board.add(device, base, spi, name)
-        self.bus.attach([slot], shows_pc=True)
+        self.bus.attach([slot], is_users=True)
         self.parts.boot.board_changed()
 
     # --- the power key ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from __future__ import annotations
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.flash import Flash
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, no_number
 from armvcpu.machine.kinds import check_number
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
@@ -51,8 +51,8 @@ class Bus:
         self._mapped: set[int] = set()
         self._is_full = False
 
-    def attach(self, slots: Sequence[Slot], *, shows_pc: bool = False) -> None:
-        """Put every slot on it; `shows_pc` as `add` has it."""
+    def attach(self, slots: Sequence[Slot], *, is_users: bool = False) -> None:
+        """Put every slot on it; `is_users` as `add` has it."""
         pages: dict[int, list[Slot]] = {}
         for slot in slots:
             pages.setdefault(slot.base & -PAGE, []).append(slot)
@@ -61,16 +61,16 @@ class Bus:
                 device = sharing[0].device
                 is_memory = isinstance(device, Flash)
                 self.add(
-                    page, -(-device.size // PAGE) * PAGE, device.read, device.write, io=not is_memory, shows_pc=shows_pc
+                    page, -(-device.size // PAGE) * PAGE, device.read, device.write, io=not is_memory, is_users=is_users
                 )
             else:
                 shared = _SharedPage(page, sharing)
-                self.add(page, PAGE, shared.read, shared.write, shows_pc=shows_pc)
+                self.add(page, PAGE, shared.read, shared.write, is_users=is_users)
 
     def add(
-        self, base: int, size: int, read: IoRead, write: IoWrite, *, io: bool = True, shows_pc: bool = False
+        self, base: int, size: int, read: IoRead, write: IoWrite, *, io: bool = True, is_users: bool = False
     ) -> None:
-        """Put one device on it, by its callbacks. `shows_pc`: they find registers and PC up to date.
+        """Put one device on it, by its callbacks. A user's find registers and PC up to date, and may give no number.
 
         Raises:
             UsageError: base or size is no multiple of 4096 bytes, or the range is taken.
@@ -80,8 +80,8 @@ class Bus:
         if size % PAGE:
             raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
         self.check_free(base, size, io=io)
-        if shows_pc:
-            read, write = _looking(self._engine.look, read, write)
+        if is_users:
+            read, write = _users(self._engine.look, base, read, write)
         if self._watch is not None:
             read, write = _watched(self._watch, base, read, write)
         window = Window(base, size, read, write, io)
@@ -165,12 +165,15 @@ class Bus:
         return next((w for w in self.windows if w.base <= address < w.base + w.size), None)
 
 
-def _looking(look: Callable[[], object], read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:
-    """The same callbacks, the engine's state brought up to date first."""
+def _users(look: Callable[[], object], base: int, read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:
+    """The same callbacks, the engine's state brought up to date first; UsageError for what they give and is none."""
 
     def read_now(offset: int, width: int) -> int:
         look()
-        return read(offset, width)
+        value = read(offset, width)
+        if not isinstance(value, int):
+            raise no_number(f"the device at {base:#x}, offset {offset:#x},", value)
+        return value
 
     def write_now(offset: int, width: int, value: int) -> None:
         look()
