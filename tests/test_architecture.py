@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import raw_guest as raw
 
 from armvcpu import Machine
+from armvcpu.devices.deadline import NEVER
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
@@ -40,6 +42,31 @@ def test_an_addition_works_as_it_is_told(name, tmp_path):
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{program}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", printed)
+
+
+def test_the_device_that_is_added_outlasts_snapshots_and_resets():
+    """Nothing is to come in a state from before COUNT was written or after a reset; what waits goes along."""
+    names: dict[str, Any] = {}
+    program = PROGRAM.findall(EXAMPLES["a device"])[0][0]
+    exec(compile(program.partition("\n\n\nwith ")[0], "architecture.md", "exec", 0, dont_inherit=True), names)
+    base, spi = 0x0B00_0000, 100
+    with Machine("guests/bin/hello.elf") as machine, Machine("guests/bin/hello.elf") as other:
+        device, twin = names["Countdown"](), names["Countdown"]()
+        machine.add_device(device, base, spi)
+        other.add_device(twin, base, spi)
+        before = machine.snapshot()
+        device.write(0, 4, 1_000_000)
+        waits = machine.snapshot()
+        device.deadline.due()
+        pending = machine.snapshot()
+        machine.restore(before)
+        assert (device.deadline.moment, machine.board.gic.shared.line >> 32 + spi & 1) == (NEVER, 0)
+        other.restore(waits)
+        assert 0 < twin.deadline.moment - twin.clock.ns() <= 1_000_000_000
+        other.restore(pending)
+        assert other.board.gic.shared.line >> 32 + spi & 1
+        other.reset()
+        assert (twin.deadline.moment, other.board.gic.shared.line >> 32 + spi & 1) == (NEVER, 0)
 
 
 def test_every_addition_has_an_example():

@@ -1,11 +1,11 @@
 """What a machine connects a device to: an interrupt line, time, memory.
 
     class Countdown(Device):
-        COUNT = Register(0x0)                      # microseconds until it interrupts; writing it takes that back
+        COUNT = Register(0x0)  # microseconds until it interrupts, or 0; a write takes the interrupt back
 
         def connect(self, wires: Wires) -> None:
             self.irq, self.clock = wires.irq, wires.clock
-            self.deadline = wires.schedule.add(self.expire)
+            self.deadline = wires.schedule.add(lambda: self.irq(True))
 
         def reset(self) -> None:
             super().reset()
@@ -13,15 +13,22 @@
             self.irq(False)
 
         def write_COUNT(self, value: int) -> None:
+            self.COUNT = value
             self.irq(False)
-            self.deadline.set(self.clock.ns() + value * 1000)
+            self.deadline.set(self.clock.ns() + value * 1000 if value else NEVER)
 
-        def expire(self) -> None:
-            self.irq(True)
+        def state(self) -> dict[str, Any]:
+            left = None if self.deadline.moment == NEVER else self.deadline.moment - self.clock.ns()
+            return {**super().state(), "left": left}
+
+        def load_state(self, state: dict[str, Any]) -> None:
+            super().load_state(state)
+            self.deadline.set(NEVER if state["left"] is None else self.clock.ns() + state["left"])
 
 A device takes what it needs in `connect` and nothing else. Whether it has an interrupt, a deadline or DMA is said there
-and nowhere else, so no machine has to know a device by name. A snapshot keeps no wires: a deadline that is to outlast
-it is part of the device's `state()`, as what is left of it by `clock.ns()`, and set again by `load_state`.
+and nowhere else, so no machine has to know a device by name. A snapshot keeps no wires: a deadline is part of the
+device's `state()`, as what is left of it by `clock.ns()`, and set anew or cleared by `load_state`. The level of the
+interrupt line is the interrupt controller's to keep; `reset` takes it back.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -108,13 +109,22 @@ def test_a_device_with_an_interrupt_a_deadline_and_memory(late: bool) -> None:
     assert machine.bytes.hex() == "00000000" + "01000000" + "00" * 8
 
 
-def test_the_example_in_the_documentation_works() -> None:
+EXAMPLE = dedent((wires_module.__doc__ or "").split("\n\n", 1)[1].rsplit("\n\n", 1)[0])
+
+
+@pytest.fixture
+def example() -> type[Device]:
+    """The device of the documentation."""
+    names: dict[str, Any] = {"Device": Device, "NEVER": NEVER, "Register": Register, "Wires": Wires}
+    exec("from __future__ import annotations\n" + EXAMPLE, names)
+    found: type[Device] = names["Countdown"]
+    return found
+
+
+def test_the_example_in_the_documentation_works(example: type[Device]) -> None:
     """It interrupts when its time is up, and a reset leaves nothing to come."""
-    example = (wires_module.__doc__ or "").split("\n\n", 1)[1].rsplit("\n\n", 1)[0]
-    names: dict[str, Any] = {"Device": Device, "Register": Register, "Wires": Wires}
-    exec("from __future__ import annotations\n" + dedent(example), names)
     machine = Machine()
-    device: Device = names["Countdown"]()
+    device = example()
     device.connect(machine.wires)
     device.write(COUNT, 4, 50)
     machine.sleep()
@@ -122,6 +132,27 @@ def test_the_example_in_the_documentation_works() -> None:
     device.write(COUNT, 4, 50)
     device.reset()
     assert (machine.schedule.next(), machine.levels[-1]) == (NEVER, False)
+
+
+def test_the_example_returns_to_what_a_snapshot_has(example: type[Device]) -> None:
+    """To before COUNT was written, and with what was left of it, in another machine too."""
+    machine, other = Machine(), Machine()
+    device, restored = example(machine.wires), example(other.wires)
+    before = device.state()
+    device.write(COUNT, 4, 50)
+    machine.now += 20_000
+    after = device.state()
+    device.load_state(before)
+    assert machine.schedule.next() == NEVER
+    other.now = 7_000_000
+    restored.load_state(after)
+    assert (restored.read(COUNT, 4), other.schedule.next()) == (50, 7_030_000)
+
+
+def test_the_example_is_the_one_of_how_to_add_a_device() -> None:
+    """In docs/architecture.md, to the letter."""
+    text = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+    assert f"\n\n\n{EXAMPLE}\n\n\nwith Machine(" in text
 
 
 def test_a_deadline_outlasts_a_snapshot() -> None:
