@@ -17,8 +17,9 @@ from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar
 from armvcpu.devices.dtnode import DtNode, Ref, reg_cells
-from armvcpu.devices.register import Register, Rows, claim, covers_some
+from armvcpu.devices.register import Register, Rows, check_handlers, check_rows, claim, covers_some
 from armvcpu.devices.wires import SignalLine, Wires, unconnected
+from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,9 @@ class Device:
 
     `connect` takes the interrupt line, deadlines and memory that a device needs (the example in `wires.py`).
 
+    Rows that overlap or that no access could find are a UsageError when the class is made, as is a `read_NAME` or
+    `write_NAME` without its register, where NAME begins with a capital letter.
+
     An access that no register allows (none there, read-only, write-only, not aligned) is `unclaimed_read` or
     `unclaimed_write`: zero and ignored, unless the subclass says otherwise.
     """
@@ -44,6 +48,7 @@ class Device:
     REGISTERS: ClassVar[dict[str, Register[Any]]] = {}
     _READABLE: ClassVar[Rows] = ()
     _WRITABLE: ClassVar[Rows] = ()
+    _END: ClassVar[int] = 0
 
     size: int = 0x1000
     """Bytes of address space the device decodes."""
@@ -52,12 +57,19 @@ class Device:
 
     def __init_subclass__(cls) -> None:
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Register)}
-        cls.REGISTERS = {**cls.REGISTERS, **own}
-        cls._READABLE = tuple(register for register in cls.REGISTERS.values() if not register.wo)
-        cls._WRITABLE = tuple(register for register in cls.REGISTERS.values() if not register.ro)
+        if own:
+            cls.REGISTERS = {**cls.REGISTERS, **own}
+            rows = tuple(cls.REGISTERS.values())
+            check_rows(cls.__name__, rows)
+            cls._READABLE = tuple([row for row in rows if not row.wo])
+            cls._WRITABLE = tuple([row for row in rows if not row.ro])
+            cls._END = max([row.end for row in rows])
+        check_handlers(cls.__name__, vars(cls), cls.REGISTERS)
 
     def __init__(self, wires: Wires | None = None) -> None:
-        """A device that is connected to `wires`, or to nothing yet."""
+        """A device that is connected to `wires`, or to nothing yet. UsageError for a register beyond `size`."""
+        if self.size < self._END:
+            raise UsageError(f"{type(self).__name__}: its size is {self.size:#x}, its registers end at {self._END:#x}")
         # Keys are `offset << 4 | width`. Filled at the first access, so that a device with a thousand
         # registers costs nothing to create; bounded, because only what a register claims is kept.
         self._readers: dict[int, Callable[[], int]] = {}
@@ -106,11 +118,12 @@ class Device:
         del offset, width, value
 
     def name_of(self, offset: int) -> str:
-        """The register at an offset as `.UARTDR`, or the offset as `+0x40` where none is."""
+        """The register with the byte at an offset, as `.UARTDR` or `.GICD_ITARGETSR[3]`, or `+0x40` where none is."""
         for registers in (self._READABLE, self._WRITABLE):
-            claimed = claim(registers, offset & -4, 4)
+            claimed = claim(registers, offset, 1)
             if claimed is not None:
-                return f".{claimed[0].name}"
+                register, index, _ = claimed
+                return f".{register.element_name(index)}"
         return f"+{offset:#x}"
 
     def state(self) -> dict[str, Any]:

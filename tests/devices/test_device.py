@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from armvcpu.devices.device import Device, Register, reg_cells, unconnected
+from armvcpu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Toy(Device):
@@ -211,6 +217,73 @@ def test_registers_are_inherited() -> None:
     assert More().read(0x60, 4) == 1
     assert More().read(0x04, 4) == 7
     assert "EXTRA" not in Toy.REGISTERS
+
+
+@pytest.mark.parametrize(
+    ("offset", "name"),
+    [
+        (0x00, ".PLAIN"), (0x3, ".PLAIN"), (0x04, ".STATUS"), (0x14, ".WIDE"), (0x18, ".BYTES[0]"), (0x1B, ".BYTES[3]"),
+        (0x24, ".WORDS[1]"), (0x50, ".SPARSE[1]"), (0x54, "+0x54"), (0x1C, "+0x1c"),
+    ],
+)  # fmt: skip
+def test_a_register_is_named_whatever_its_width(toy: Toy, offset: int, name: str) -> None:
+    """By each of its bytes, an element with its number; between registers it is the offset."""
+    assert toy.name_of(offset) == name
+
+
+def test_an_array_may_begin_with_another_number() -> None:
+    """As GICD_IROUTER<n>, where n is an INTID from 32 on (IHI 0069 12.9)."""
+
+    class Routes(Device):
+        ROUTE = Register(0x100, width=8, count=2, first=32)
+
+    assert (Routes().name_of(0x100), Routes().name_of(0x10C)) == (".ROUTE[32]", ".ROUTE[33]")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (lambda: Register(0x0, width=3), "of 3 bytes at 0x0"),
+        (lambda: Register(-4), "of 4 bytes at -0x4"),
+        (lambda: Register(0x2), "of 4 bytes at 0x2"),
+        (lambda: Register(0x0, count=0), "count=0"),
+        (lambda: Register(0x0, width=8, count=2, stride=4), "stride=4"),
+        (lambda: Register(0x0, count=2, stride=6), "stride=6"),
+        (lambda: Register(0x0, width=1, reset=0x100), "reset=0x100"),
+        (lambda: Register(0x0, width=1, mask=0x1FF), "mask=0x1ff"),
+        (lambda: Register(0x0, ro=True, wo=True), "ro=True, wo=True"),
+    ],
+)
+def test_a_row_that_no_access_could_find_is_refused(row: Callable[[], Register[int]], said: str) -> None:
+    """Where it is declared."""
+    with pytest.raises(UsageError, match=said):
+        row()
+
+
+def test_rows_that_overlap_are_refused() -> None:
+    """Where both can be read or both written, in subclasses too; but one may stand between an array's elements."""
+    with pytest.raises(UsageError, match=r"^More\.HIGH at 0x14 overlaps WIDE$"):
+        type("More", (Toy,), {"HIGH": Register(0x14)})
+    with pytest.raises(UsageError, match=r"^More\.MIDDLE at 0x50 overlaps SPARSE\[1\]$"):
+        type("More", (Toy,), {"MIDDLE": Register(0x50, ro=True)})
+    more: type[Device] = type("More", (Toy,), {"BETWEEN": Register(0x44, reset=9), "PLAIN": Register(0x00, reset=8)})
+    assert (more().read(0x44, 4), more().read(0x00, 4)) == (9, 8)
+
+
+def test_a_register_beyond_the_device_is_refused() -> None:
+    """When the device is made, since devices may have a size each."""
+    big: type[Device] = type("Big", (Device,), {"LAST": Register(0x1000)})
+    with pytest.raises(UsageError, match=r"^Big: its size is 0x1000, its registers end at 0x1004$"):
+        big()
+    assert type("Bigger", (big,), {"size": 0x2000})().read(0x1000, 4) == 0
+
+
+@pytest.mark.parametrize("handler", ["write_CTRL", "read_CTRL"])
+def test_a_handler_without_its_register_is_refused(handler: str) -> None:
+    """It would never be called; a method in small letters is something else."""
+    rows = {"CTL": Register(0x0), handler: lambda *_: 0, "read_file": lambda *_: 0}
+    with pytest.raises(UsageError, match=f"^Odd.{handler}: there is no register CTRL$"):
+        type("Odd", (Device,), rows)
 
 
 def test_a_register_needs_a_constructed_device() -> None:

@@ -39,7 +39,7 @@ class Gicv3Distributor(GicDevice):
     GICD_ICACTIVER = InterruptRegisters(0x0380, fields.ICACTIVER)
     GICD_IPRIORITYR = InterruptRegisters(0x0400, fields.IPRIORITYR)
     GICD_ICFGR = InterruptRegisters(0x0C00, fields.ICFGR)
-    GICD_IROUTER = Register(0x6000 + 8 * FIRST_SPI, width=8, count=MAX_SPIS, mask=_ROUTE)
+    GICD_IROUTER = Register(0x6000 + 8 * FIRST_SPI, width=8, count=MAX_SPIS, first=FIRST_SPI, mask=_ROUTE)
     GICD_PIDR4 = Register(0xFFD0, ro=True, reset=0x44)
     GICD_PIDR0 = Register(0xFFE0, ro=True, reset=0x92)
     GICD_PIDR1 = Register(0xFFE4, ro=True, reset=0xB4)
