@@ -18,6 +18,7 @@ from __future__ import annotations
 from operator import attrgetter
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import callable_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,10 +75,12 @@ class Schedule:
 
         The one watcher is whoever runs the guest; who watched before no longer does.
         """
+        callable_in("what watches a schedule", on_change)
         self.on_change = on_change
 
     def add(self, due: Callable[[], None]) -> Deadline:
         """A new deadline, with nothing to come yet. `due` is called by `run_due` once its moment has come."""
+        callable_in("what is due", due)
         deadline = Deadline(self, due)
         self._deadlines.append(deadline)
         return deadline

@@ -19,7 +19,7 @@ from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar
 from armvcpu.devices.dtnode import DtNode, Ref, reg_cells
 from armvcpu.devices.register import Register, Rows, check_handlers, check_rows, claim, covers_some
 from armvcpu.devices.wires import SignalLine, Wires, unconnected
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, no_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,8 +142,12 @@ class Device:
     def _first_read(self, offset: int, width: int) -> int:
         claimed = claim(self._READABLE, offset, width)
         if claimed is not None:
-            reader = self._readers[offset << 4 | width] = self._bind_reader(*claimed, width)
-            return reader()
+            register, index, shift = claimed
+            value: object = self._bind_reader(register, index, 0, register.width)()
+            if not isinstance(value, int):  # a look at the first one, for no later access pays
+                raise no_number(f"{type(self).__name__}.read_{register.name}", value)
+            self._readers[offset << 4 | width] = self._bind_reader(*claimed, width)
+            return value if width == register.width else value >> shift & (1 << 8 * width) - 1
         if covers_some(self._READABLE, offset, width):
             half = width // 2
             low = self.read(offset, half)

@@ -11,6 +11,7 @@ The device is in the middle: it calls `put` and `ready`, and the host calls its 
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
+from armvcpu.errors import callable_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ class Stream:
     """The host's end of a serial device's line. `put` takes each character that the guest sends, 0 to 255."""
 
     def __init__(self, put: Callable[[int], object]) -> None:
+        callable_in("what takes a stream's characters", put)
         self.put = put
         self.ready: Callable[[], object] = _nobody_feeds
         """For the device to call: its receiver may take more than it could. To be set by `watch`."""
@@ -45,6 +47,7 @@ class Stream:
 
         The one watcher is whoever has the input; who watched before no longer does.
         """
+        callable_in("what watches a stream", on_ready)
         self.ready = on_ready
 
 

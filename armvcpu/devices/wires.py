@@ -38,6 +38,7 @@ from collections.abc import Callable
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.devices.deadline import Schedule
 from armvcpu.devices.dma import NoMemory
+from armvcpu.errors import callable_in
 
 if TYPE_CHECKING:
     from armvcpu.devices.dma import DmaMemory
@@ -90,6 +91,7 @@ class Wires:
         clock: DeviceClock | None = None,
         memory: DmaMemory | None = None,
     ) -> None:
+        callable_in("an interrupt line", irq)
         self.irq = irq
         self.schedule = Schedule() if schedule is None else schedule
         self.clock: DeviceClock = StoppedClock() if clock is None else clock

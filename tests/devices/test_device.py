@@ -286,6 +286,26 @@ def test_a_handler_without_its_register_is_refused(handler: str) -> None:
         type("Odd", (Device,), rows)
 
 
+@pytest.mark.parametrize("width", [1, 4, 8])
+def test_a_register_that_reads_as_no_number_is_an_error(width: int) -> None:
+    """In one line, at each access until it is one."""
+
+    class Forgetful(Device):
+        DATA = Register(0x0)
+        MORE = Register(0x4)
+        answer: object = None
+
+        def read_DATA(self) -> object:
+            return self.answer
+
+    device = Forgetful()
+    for device.answer in (None, "x", 1.5):
+        with pytest.raises(UsageError, match=r"^Forgetful\.read_DATA gave .*: return a number$"):
+            device.read(0x0, width)
+    device.answer = 7
+    assert device.read(0x0, width) == 7
+
+
 def test_a_register_needs_a_constructed_device() -> None:
     """A subclass that uses a register before `Device.__init__` is told so."""
     with pytest.raises(AttributeError, match="PLAIN is used before"):

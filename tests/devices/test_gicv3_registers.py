@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from gic_guest import (
     ICACTIVER,
@@ -198,6 +200,18 @@ def test_lines_that_do_not_exist() -> None:
     for cpu, intid in ((0, 32), (0, 15), (1, 27)):
         with pytest.raises(UsageError, match="no PPI"):
             gic.ppi_line(cpu, intid)
+
+
+@pytest.mark.parametrize("wrong", ["40", 40.5, None, True])
+def test_what_is_no_number_names_no_interrupt(wrong: Any) -> None:
+    """Nor a CPU; it is said in one line."""
+    gic = V3().gic
+    for ask, arguments in (
+        (gic.spi_line, (wrong,)), (gic.pend, (wrong,)), (gic.pend, (40, wrong)),
+        (gic.line_of, (0, wrong)), (gic.line_of, (wrong, 27)),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=f"is a number, not {wrong!r}$"):
+            ask(*arguments)
 
 
 def test_the_largest_gic() -> None:

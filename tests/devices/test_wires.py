@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,10 @@ from armvcpu.devices.deadline import NEVER, Schedule
 from armvcpu.devices.device import Device, Register, Wires
 from armvcpu.devices.dma import BadAddress, DmaMemory
 from armvcpu.devices.stream import Stream
+from armvcpu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COUNT, STORE, TOTAL = 0x0, 0x8, 0x10
 
@@ -195,3 +199,14 @@ def test_a_stream_has_one_watcher() -> None:
     stream.ready()
     stream.write(b"ab")
     assert (asked, sent) == (["second"], [97, 98])
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [Wires, Stream, lambda what: Stream(print).watch(what), Schedule().add, Schedule().watch],
+    ids=["line", "stream", "room", "deadline", "schedule"],
+)
+def test_what_cannot_be_called_is_no_connection(connect: Callable[[Any], object]) -> None:
+    """It is said at once, and not when the guest gets there."""
+    with pytest.raises(UsageError, match=r"is a function, not 'x'$"):
+        connect("x")

@@ -8,13 +8,14 @@ from armvcpu.arch.gic_registers import FIRST_PPI, FIRST_SPI, MAX_SPIS
 from armvcpu.arch.static import TYPE_CHECKING, Generic, TypeVar
 from armvcpu.devices.gic.cpu_interface import PhysicalCpuInterface
 from armvcpu.devices.gic.state import InterruptBank
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from armvcpu.devices.device import SignalLine
 
+_CPU, _INTID = "the number of a CPU", "an INTID"
 Interface = TypeVar("Interface", bound=PhysicalCpuInterface)
 
 
@@ -59,9 +60,9 @@ class Gic(Generic[Interface]):
         Of a GICv2's SGIs software can't (IHI 0048 4.3.7, GICD_ISPENDR), so nothing happens. UsageError where there is
         no such interrupt or CPU.
         """
-        if not 0 <= cpu < len(self.interfaces):
+        if not 0 <= _number(_CPU, cpu) < len(self.interfaces):
             raise UsageError(f"there is no CPU {cpu}; this GIC has CPUs 0 to {len(self.interfaces) - 1}")
-        bank = self.shared if intid >= FIRST_SPI else self.interfaces[cpu].private
+        bank = self.shared if _number(_INTID, intid) >= FIRST_SPI else self.interfaces[cpu].private
         if intid not in bank.intids:
             raise UsageError(f"there is no interrupt {intid}; this GIC has INTIDs 0 to {self.shared.intids.stop - 1}")
         bank.set_pending(1 << intid)
@@ -69,19 +70,20 @@ class Gic(Generic[Interface]):
 
     def spi_line(self, n: int) -> SignalLine:
         """The line of SPI `n`. UsageError where there is no such SPI."""
-        if not 0 <= n < self.spis:
+        if not 0 <= _number("the number of an SPI", n) < self.spis:
             raise UsageError(f"there is no SPI {n}; this GIC has SPI 0 to {self.spis - 1}")
         return partial(self.set_spi, n)
 
     def ppi_line(self, cpu: int, intid: int) -> SignalLine:
         """The line of a CPU's private interrupt. UsageError where there is no such CPU or PPI."""
-        if not 0 <= cpu < len(self.interfaces) or not FIRST_PPI <= intid < FIRST_SPI:
+        is_there = 0 <= _number(_CPU, cpu) < len(self.interfaces)
+        if not FIRST_PPI <= _number(_INTID, intid) < FIRST_SPI or not is_there:
             raise UsageError(f"CPU {cpu} has no PPI with INTID {intid}; PPIs are INTID 16 to 31")
         return partial(self.set_ppi, cpu, intid)
 
     def line_of(self, cpu: int, intid: int) -> InterruptBank:
         """Who keeps the line of an SPI, or of a CPU's PPI. UsageError where there is none."""
-        if intid < FIRST_SPI:
+        if _number(_INTID, intid) < FIRST_SPI:
             self.ppi_line(cpu, intid)
             return self.interfaces[cpu].private
         self.spi_line(intid - FIRST_SPI)
@@ -122,3 +124,8 @@ class Gic(Generic[Interface]):
         for interface in self._targets[intid]:
             if interface is not by:
                 interface.update()
+
+
+def _number(what: str, value: object) -> int:
+    """`value`, a number; whether there is one of that number is for the caller to say."""
+    return number_in(what, value, 32, signed=True)
