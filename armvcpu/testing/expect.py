@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
+from armvcpu.errors import UsageError, kind_in
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.outcome import Ending
+from armvcpu.testing.arguments import seconds_in
 from armvcpu.vcpu.timer import NS_PER_COUNT
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ PATIENCE = 0.05
 PATIENCE_INSTRUCTIONS = 25_000_000
 TAIL = 2000
 """Characters of output that a failure shows."""
+CONTROLS = "@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_?"
+"""What gives a control character with Ctrl: its place here, but DEL for the last."""
 WAITED = "somebody waits for the console"
 TIMER_HZ = 1_000_000_000 // NS_PER_COUNT
 """CNTFRQ_EL0."""
@@ -168,7 +172,8 @@ class Conversation(SpawnBase):  # type: ignore[misc]
 
     def _waiting(self, call: Any, patterns: Any, timeout: Any, window: int, kw: dict[str, Any]) -> int:
         guest = kw.pop("guest_timeout", None)
-        self._guest_deadline = float("inf") if guest is None else self._machine.guest_seconds() + guest
+        if guest is not None:
+            self._guest_deadline = self._machine.guest_seconds() + seconds_in("guest_timeout", guest)
         try:
             found: int = call(patterns, timeout, window, **kw)
         finally:
@@ -177,6 +182,8 @@ class Conversation(SpawnBase):  # type: ignore[misc]
 
     def send(self, text: str | bytes) -> int:
         """Type; nothing is lost, however much it is. The number of bytes."""
+        if not isinstance(text, str | bytes):
+            raise UsageError(f"{text!r} can't be typed: give text or bytes")
         data = text.encode() if isinstance(text, str) else text
         self._log(text if isinstance(text, str) else text.decode(errors="replace"), "send")
         self._console.feed(data)
@@ -184,11 +191,15 @@ class Conversation(SpawnBase):  # type: ignore[misc]
 
     def sendline(self, text: str = "") -> int:
         """Type a line and Return."""
+        kind_in("a line", text, str)
         return self.send(text + self.linesep)
 
     def sendcontrol(self, letter: str) -> int:
-        """Type Ctrl and a letter."""
-        return self.send(bytes([ord(letter.upper()) & 0x1F]))
+        """Type Ctrl and one of CONTROLS, letters in any case."""
+        key = str(letter).upper()
+        if len(key) != 1 or key not in CONTROLS:
+            raise UsageError(f"there is no Ctrl-{letter}: give one of {CONTROLS}")
+        return self.send(bytes([CONTROLS.index(key) if key != "?" else 0x7F]))
 
     def ask(self, command: str, prompt: str, timeout: Any = -1) -> str:
         """Type a command and return what it printed before the next prompt, without its echo."""

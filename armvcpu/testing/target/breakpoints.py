@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, number_in
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +24,7 @@ class Breakpoint:
     """A context in which the guest stops before it executes what is at `address`."""
 
     def __init__(self, machine: Machine, address: int) -> None:
-        if address % 4:
+        if number_in("an address", address, 64) % 4:
             raise UsageError(f"{address:#x} is no address of an instruction")
         self._machine, self.address = machine, address
         self._physical = machine.physical(address)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from armvcpu.devices.virtio.block import REQUEST, VirtioBlock
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in, number_in
 from armvcpu.machine.board.memory import PAGE, RWX
 from armvcpu.machine.watching.guards import Guard
+from armvcpu.testing.arguments import count_in, seconds_in
 from armvcpu.testing.target.places import NotReachedError
 
 if TYPE_CHECKING:
@@ -61,8 +62,12 @@ class Faults:
         self._healers: list[Callable[[], None]] = []
 
     def inject_serror(self, iss: int = 0, timeout: float = 1.0) -> None:
-        """A physical SError (EC 0x2F), taken as soon as PSTATE.A is clear; NotReachedError where it stays set."""
-        end = time.monotonic() + timeout
+        """A physical SError (EC 0x2F) with an ISS of 25 bits, taken as soon as PSTATE.A is clear.
+
+        NotReachedError where it stays set for `timeout` seconds.
+        """
+        number_in("ISS", iss, 25)
+        end = time.monotonic() + seconds_in("timeout", timeout)
         while self._machine.vcpu.state.pstate & PSTATE_A:
             if time.monotonic() > end:
                 raise NotReachedError(f"PSTATE.A has been set for {timeout} s: the SError stays pending")
@@ -71,7 +76,7 @@ class Faults:
 
     def flip_register_bit(self, name: str, bit: int) -> None:
         """A fault in a register."""
-        if not 0 <= bit < 64:
+        if not 0 <= number_in("a bit", bit, 64, signed=True) < 64:
             raise UsageError(f"flip_register_bit({name!r}, {bit}): a register has the bits 0 to 63")
         self._state.set_register(name, self._state.register(name) ^ 1 << bit)
 
@@ -80,7 +85,7 @@ class Faults:
 
         The address is virtual where the guest's MMU maps it, else physical.
         """
-        guard = Guard(frozenset({self._machine.physical(address) & -PAGE}), RWX, None)
+        guard = Guard(frozenset({self._machine.physical(number_in("an address", address, 64)) & -PAGE}), RWX, None)
         self._machine.parts.guards.add(guard)
         return self._healed_by(lambda: self._machine.parts.guards.remove(guard))
 
@@ -91,8 +96,7 @@ class Faults:
 
         Each is lost until the device takes its line back. The function that is returned ends the fault.
         """
-        if count < 1:
-            raise UsageError(f"lose_interrupt(count={count}): give 1 or more")
+        count_in("count", count)
         bank = self._machine.board.gic.line_of(cpu, intid)
         bank.lose(intid, count)
         return self._healed_by(lambda: bank.lose(intid, 0))
@@ -117,8 +121,12 @@ class Faults:
     ) -> DiskFailure:
         """Have requests of a disk fail (VIRTIO_BLK_S_IOERR): those that touch `sectors`, the next `count` of them."""
         disks = [device for device in self._machine.parts.peripherals.virtio if isinstance(device, VirtioBlock)]
-        if not 0 <= index < len(disks):
+        if not 0 <= number_in("the number of a disk", index, 32, signed=True) < len(disks):
             raise UsageError(f"there is no disk {index}: this machine has {len(disks)}")
+        if sectors is not None:
+            kind_in("sectors", sectors, range)
+        if count is not None:
+            count_in("count", count)
         chosen = ((REQUEST.IN, reads), (REQUEST.OUT, writes), (REQUEST.FLUSH, flushes))
         failure = DiskFailure(frozenset(kind for kind, fails in chosen if fails), sectors, count)
         disks[index].failures.append(failure.fails)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from armvcpu.testing.arguments import range_in
 from armvcpu.testing.target.memory_view import GuestValue
 from armvcpu.testing.target.watch import Watch
 
@@ -22,7 +23,7 @@ class GuestState:
         return GuestValue(self._machine, self._machine.symbols.address(name), name)
 
     def at(self, address: int) -> GuestValue:
-        """Memory at an address."""
+        """Memory at an address of 64 bits."""
         return GuestValue(self._machine, address)
 
     def register(self, name: str) -> int:
@@ -39,10 +40,11 @@ class GuestState:
     def watch(self, where: str | int, size: int = 0, *, read: bool = True, write: bool = True) -> Watch:
         """Keep the guest's accesses to `size` bytes at a symbol or address, until the watch is closed.
 
-        Without a size it is the symbol's, or one byte. An access costs the guest about 0.2 ms, as does one to the rest
-        of the page.
+        Without a size it is the symbol's, or one byte; UsageError for more than the machine has memory. An access costs
+        the guest about 0.2 ms, as does one to the rest of the page.
         """
         address = self._machine.symbols.address(where) if isinstance(where, str) else where
+        range_in(self._machine, address, size)
         if isinstance(where, str) and not size:
             size = self._machine.symbols.size(where)
         return Watch(self._machine, address, max(size, 1), read=read, write=write)

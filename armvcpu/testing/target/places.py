@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_args
 
 from pexpect import EOF, TIMEOUT
 
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, number_in
 from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.testing.arguments import count_in, seconds_in
 from armvcpu.testing.target.breakpoints import IMMEDIATE, Breakpoint
 from armvcpu.vcpu import exits
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable
 
     from armvcpu.machine.machine import Machine
@@ -60,21 +62,22 @@ class Places:
         access has then been made. `pattern` is text on the console as it stands, or a compiled regular expression,
         found as `expect_exact` and `expect` find it. `instructions` is how many more are executed, exactly.
         """
-        places: list[tuple[object, Callable[[float], None]]] = [
-            (symbol, lambda end: self._run_to(self._machine.symbols.address(str(symbol)), end, str(symbol))),
-            (address, lambda end: self._run_to(address or 0, end, f"{address:#x}")),
-            (exit, lambda end: self._run_to_exit(str(exit), end)),
-            (read, lambda end: self._run_to_access(read or 0, end, is_read=True)),
-            (write, lambda end: self._run_to_access(write or 0, end, is_read=False)),
-            (pattern, lambda end: self._run_to_text(pattern or "", end)),
-            (instructions, lambda end: self._run_on(instructions or 0, end)),
+        places: list[tuple[Any, Callable[[Any, float], None]]] = [
+            (symbol, self._run_to_symbol),
+            (address, self._run_to),
+            (exit, self._run_to_exit),
+            (read, partial(self._run_to_access, is_read=True)),
+            (write, partial(self._run_to_access, is_read=False)),
+            (pattern, self._run_to_text),
+            (instructions, self._run_on),
         ]
-        given = [run for place, run in places if place is not None]
+        given = [(place, run) for place, run in places if place is not None]
         if len(given) != 1:
             raise UsageError(f"run_until needs one of {PLACES}")
-        end = time.monotonic() + (self._timeout if timeout is None else timeout)
-        for _ in range(count):
-            given[0](end)
+        ((place, run),) = given
+        end = time.monotonic() + (self._timeout if timeout is None else seconds_in("timeout", timeout))
+        for _ in range(count_in("count", count)):
+            run(place, end)
 
     def count_instructions(self, start: str, end: str, timeout: float | None = None) -> int:
         """How many the guest executes from its next arrival at the symbol `start` to that at `end`, exactly.
@@ -89,7 +92,11 @@ class Places:
 
     # --- private ----------------------------------------------------------------------------------------------
 
-    def _run_to(self, address: int, end: float, name: str) -> None:
+    def _run_to_symbol(self, name: str, end: float) -> None:
+        self._run_to(self._machine.symbols.address(name), end, name)
+
+    def _run_to(self, address: int, end: float, name: str = "") -> None:
+        name = name or f"{number_in('an address', address, 64):#x}"
         if self._machine.vcpu.state.pc == address and (outcome := self._machine.step()) is not None:
             self._arrive(outcome, Ending.STOPPED, REACHED, name)
         with ExitStack() as stack:
@@ -108,14 +115,17 @@ class Places:
             self._awaited = None
 
     def _run_to_access(self, where: str | int, end: float, *, is_read: bool) -> None:
-        what = f"a {'read' if is_read else 'write'} of {where if isinstance(where, str) else hex(where)}"
+        name = where if isinstance(where, str) else f"{number_in('an address', where, 64):#x}"
+        what = f"a {'read' if is_read else 'write'} of {name}"
         with self._state.watch(where, read=is_read, write=not is_read) as watch:
             watch.on_access = lambda _access: self._machine.end(Outcome.of(Ending.STOPPED, REACHED))
             self._run_to_end(end, Ending.STOPPED, REACHED, what)
 
     def _run_to_text(self, pattern: str | re.Pattern[str], end: float) -> None:
-        left = max(0.0, end - time.monotonic())
         is_text = isinstance(pattern, str)
+        if not is_text and not isinstance(pattern, re.Pattern):
+            raise UsageError(f"pattern = {pattern!r}: give text or a compiled regular expression")
+        left = max(0.0, end - time.monotonic())
         try:
             if is_text:
                 self._talk.expect_exact(pattern, timeout=left)
@@ -127,8 +137,7 @@ class Places:
             raise NotReachedError(f"{shown} was not reached: {reason}\n{self._talk}") from None
 
     def _run_on(self, instructions: int, end: float) -> None:
-        if instructions < 1:
-            raise UsageError(f"run_until(instructions={instructions}): give 1 or more")
+        count_in("instructions", instructions)
         self._machine.engine.count_instructions()
         last = self._machine.engine.instructions + instructions
         outcome = self._machine.run(timeout=max(0.001, end - time.monotonic()), max_instructions=instructions)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.kinds import check_limits
 from armvcpu.machine.machine import Machine
 from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.testing.arguments import seconds_in
 from armvcpu.testing.expect import TIMER_HZ, Conversation, ExpectConsole
 from armvcpu.testing.target.faults import Faults
 from armvcpu.testing.target.guest_state import GuestState
@@ -48,7 +48,7 @@ class Target(Machine):
         timeout: float = TIMEOUT,
         **options: Unpack[TargetOptions],
     ) -> None:
-        check_limits(timeout)
+        seconds_in("timeout", timeout)
         self.typed = ExpectConsole()
         file = None if isinstance(record, bool) else record
         super().__init__(image, console=self.typed, record=file, **options)
@@ -94,7 +94,7 @@ class Target(Machine):
     def finish(self, timeout: float | None = None) -> Outcome:
         """Run to the guest's end; NotReachedError where it does not end."""
         if self.talk.outcome is None:
-            outcome = self.run(timeout=self.timeout if timeout is None else timeout)
+            outcome = self.run(timeout=self.timeout if timeout is None else seconds_in("timeout", timeout))
             if outcome.ending is Ending.LIMIT:
                 raise NotReachedError(f"the guest did not end: {outcome.reason}\n{self.talk}")
             self.talk.outcome = outcome
