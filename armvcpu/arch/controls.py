@@ -238,11 +238,3 @@ class CNTKCTL_EL1(RegisterView):
     EVNTI = Field(7, 4)
     EL0VTEN = Field(8)
     EL0PTEN = Field(9)
-
-
-class CNT_CTL(RegisterView):
-    """CNTP_CTL_EL0, CNTV_CTL_EL0, CNTHP_CTL_EL2 and their like."""
-
-    ENABLE = Field(0)
-    IMASK = Field(1)
-    ISTATUS = Field(2)

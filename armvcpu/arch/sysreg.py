@@ -79,17 +79,12 @@ class SysReg(Row):
         """Is it only another name of a register of EL1 or EL0, for EL2 with HCR_EL2.E2H (op1 is 5, C5.1.2)?"""
         return Encoding(self.encoding).Op1 == 5
 
-    @property
-    def min_el(self) -> int:
-        """The lowest Exception level that op1 allows (C5.1.2, "op1 and the Exception level of an access")."""
-        return lowest_el(self.encoding)
-
 
 _LOWEST_EL = {3: 0, 4: 2, 5: 2, 6: 3}
 
 
 def lowest_el(encoding: int) -> int:
-    """The lowest Exception level whose accesses of `encoding` can be defined, by its op1."""
+    """The lowest Exception level whose accesses of `encoding` can be defined, by its op1 (C5.1.2)."""
     return _LOWEST_EL.get(Encoding(encoding).Op1, 1)
 
 

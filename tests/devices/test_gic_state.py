@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from armvcpu.arch.gic_cpu_interface import INTID_AT, NOTHING, PRIORITY_AT
-from armvcpu.devices.gic.state import InterruptBank, InterruptState
+from armvcpu.devices.gic.state import InterruptBank
 
-INACTIVE, PENDING, ACTIVE, BOTH = InterruptState
+INACTIVE, PENDING, ACTIVE, BOTH = (False, False), (True, False), (False, True), (True, True)
+"""The four states of an interrupt (4.1): is it pending, and is it active?"""
 N = 40
 LEVEL, EDGE = False, True
 
@@ -23,7 +24,11 @@ def bank() -> InterruptBank:
     return bank
 
 
-def act(bank: InterruptBank, event: str) -> InterruptState:
+def state_of(bank: InterruptBank, intid: int) -> tuple[bool, bool]:
+    return bool(bank.pending >> intid & 1), bool(bank.active >> intid & 1)
+
+
+def act(bank: InterruptBank, event: str) -> tuple[bool, bool]:
     events = {
         "high": lambda: bank.set_level(N, True),
         "low": lambda: bank.set_level(N, False),
@@ -33,7 +38,7 @@ def act(bank: InterruptBank, event: str) -> InterruptState:
         "clear": lambda: bank.clear_pending(1 << N),
     }
     events[event]()
-    return bank.state_of(N)
+    return state_of(bank, N)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,7 @@ def act(bank: InterruptBank, event: str) -> InterruptState:
         (LEVEL, "eoi", (INACTIVE,)),
     ],
 )
-def test_transitions(bank: InterruptBank, edge: bool, events: str, states: tuple[InterruptState, ...]) -> None:
+def test_transitions(bank: InterruptBank, edge: bool, events: str, states: tuple[tuple[bool, bool], ...]) -> None:
     """What each event makes of level-sensitive and edge-triggered interrupts (4.1)."""
     bank.edge = edge << N
     assert tuple(act(bank, event) for event in events.split()) == states
@@ -129,17 +134,17 @@ def test_assertions_that_are_lost(bank: InterruptBank, edge: bool) -> None:
     bank.set_level(N + 1, True)
     for _ in range(2):
         for event in ("high", "high", "low"):
-            assert act(bank, event) is INACTIVE
-    assert bank.state_of(N + 1) is PENDING
-    assert act(bank, "high") is PENDING
+            assert act(bank, event) == INACTIVE
+    assert state_of(bank, N + 1) == PENDING
+    assert act(bank, "high") == PENDING
 
 
 def test_the_assertion_that_is_there_is_not_lost(bank: InterruptBank) -> None:
     """The next one is; taken back, it arrives when the line is driven again."""
     act(bank, "high")
     bank.lose(N, 1)
-    assert act(bank, "high") is PENDING
+    assert act(bank, "high") == PENDING
     act(bank, "low")
-    assert act(bank, "high") is INACTIVE
+    assert act(bank, "high") == INACTIVE
     bank.lose(N, 0)
-    assert act(bank, "high") is PENDING
+    assert act(bank, "high") == PENDING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from armvcpu.arch.controls import CPACR_EL1, HCR_EL2
-from armvcpu.arch.registers import NATIVE, RO, SYSREGS, Encoding, by_name, instruction_from_access
+from armvcpu.arch.registers import NATIVE, RO, SYSREGS, Encoding, by_name, instruction_from_access, lowest_el
 from armvcpu.engine.selftest_bench import CODE, ERET, NOP, PSTATE_MASKED, VECTORS, hvc, svc
 from armvcpu.engine.selftest_checks import check_step
 
@@ -19,7 +19,7 @@ def is_read(bench, row) -> bool:
     e2h = HCR_EL2.of(E2H=Encoding(row.encoding).Op1 == 5)
     bench.start(instruction_from_access(row.encoding, 3, is_read=True), hvc(1), hcr=e2h)
     bench.write("CPACR_EL1", CPACR_EL1.of(FPEN=3))
-    if row.min_el > 1 or Encoding(row.encoding).Op1 == 7:
+    if lowest_el(row.encoding) > 1 or Encoding(row.encoding).Op1 == 7:
         bench.engine.registers.write_pstate(EL3h_MASKED)
     return bench.run_to_trap().pc != CODE
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from armvcpu.arch.idregs import model, translated_features
-from armvcpu.arch.instructions import is_fp_simd, is_pauth, is_sve, msr_immediate
 from armvcpu.engine.api import TARGET_AARCH32
 from tests.engine.bare import CODE, EL0, EL1, END_ESR, BareEngine
 
@@ -118,55 +117,3 @@ def test_aarch32_is_told_by_its_target(bare: BareEngine) -> None:
     bare.engine.run()
     assert bare.traps[-1][1] == TARGET_AARCH32
     assert bare.engine.state.aarch32
-
-
-WORDS = {
-    0x1E61_2800: "fp",  # fadd d0, d0, d1
-    0x1E26_0000: "fp",  # fmov w0, s0
-    0x9E67_0020: "fp",  # fmov d0, x1
-    0x1E62_0000: "fp",  # scvtf d0, w0
-    0x3DC0_0000: "fp",  # ldr q0, [x0]
-    0x3CC0_0001: "fp",  # ldur q1, [x0]
-    0x3CE1_6800: "fp",  # ldr q0, [x0, x1]
-    0x1C00_0000: "fp",  # ldr s0, .
-    0x2D40_0400: "fp",  # ldp s0, s1, [x0]
-    0x4C40_7000: "fp",  # ld1 {v0.16b}, [x0]
-    0x0D00_0000: "fp",  # st1 {v0.b}[0], [x0]
-    0x4EA1_8400: "fp",  # add v0.4s, v0.4s, v1.4s
-    0x4E28_4820: "fp",  # aese v0.16b, v1.16b
-    0xD53B_4401: "fp",  # mrs x1, fpcr
-    0xD51B_4421: "fp",  # msr fpsr, x1
-    0xD53B_4221: "",  # mrs x1, daif
-    0xF940_0000: "",  # ldr x0, [x0]
-    0xA940_0400: "",  # ldp x0, x1, [x0]
-    0xF820_0041: "",  # ldadd x0, x1, [x2]
-    0x5800_0000: "",  # ldr x0, .
-    0xD400_0001: "",  # svc #0
-    0x9B01_7C00: "",  # mul x0, x0, x1
-    0x1400_0000: "",  # b .
-    0x04E1_0000: "sve",  # add z0.d, z0.d, z1.d
-    0xA5E0_A000: "sve",  # ld1d {z0.d}, p0/z, [x0]
-    0xDAC1_0041: "pauth",  # pacia x1, x2
-    0xDAC1_43E1: "pauth",  # xpaci x1
-    0xD503_20FF: "pauth",  # xpaclri
-    0xD503_233F: "pauth",  # paciasp
-    0xD63F_083F: "pauth",  # blraaz x1
-    0xD69F_0BFF: "pauth",  # eretaa
-    0xF820_0441: "pauth",  # ldraa x1, [x2]
-    0xDAC0_1041: "",  # clz x1, x2
-    0xD65F_03C0: "",  # ret
-    0xD503_201F: "",  # nop
-}
-
-
-@pytest.mark.parametrize("word", WORDS, ids=hex)
-def test_class_of_an_instruction_word(word: int) -> None:
-    """DDI 0487 C4.1: floating point and Advanced SIMD, SVE and pointer authentication are told apart."""
-    classes = {"fp": is_fp_simd(word), "sve": is_sve(word), "pauth": is_pauth(word)}
-    assert [name for name, holds in classes.items() if holds] == [name for name in (WORDS[word],) if name]
-
-
-def test_msr_immediate_is_told_from_hints_and_msr_register() -> None:
-    """C5.1.3: op0 is 0, CRn is 4 and Rt is 31."""
-    assert msr_immediate(0xD503_42DF) is not None
-    assert [msr_immediate(word) for word in (0xD503_201F, 0xD51B_4223, 0xD503_3FDF)] == [None] * 3

@@ -10,7 +10,7 @@ from vcpu_bench import Heard
 
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.instructions import IC_IALLU
-from armvcpu.arch.registers import SYSREGS, Home, by_name, instruction_from_access, iss_from_encoding
+from armvcpu.arch.registers import SYSREGS, Home, by_name, instruction_from_access, iss_from_encoding, lowest_el
 from armvcpu.engine.selftest_bench import ADD_X0_1, CODE, ERET, branch, hvc, svc
 from armvcpu.vcpu.exits import Hypercall, SysRegWrite
 
@@ -24,7 +24,8 @@ FPEN = 3 << 20
 CMP_X5_X5, CCMP_N_C = 0xEB05_00BF, 0xFA5F_13EA  # cmp x5, x5; ccmp xzr, xzr, #0b1010, ne
 LEFT = Hypercall(9, (0, 0, 0, 0, 0, 0))
 SECURE_ONLY = {"CNTPS_TVAL_EL1", "CNTPS_CTL_EL1", "CNTPS_CVAL_EL1"}
-NATIVE = [row for row in SYSREGS if row.home is Home.NATIVE and row.min_el <= 1 and row.name not in SECURE_ONLY]
+OF_EL1 = [row for row in SYSREGS if lowest_el(row.encoding) <= 1 and row.name not in SECURE_ONLY]
+NATIVE = [row for row in OF_EL1 if row.home is Home.NATIVE]
 
 
 def encoding(name: str) -> int:

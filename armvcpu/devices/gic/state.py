@@ -17,21 +17,10 @@ operations however many interrupts there are, and nothing scans them.
 
 from __future__ import annotations
 
-from enum import Enum
-
 from armvcpu.arch.gic_cpu_interface import BOTH_GROUPS, GROUP1, INTID_AT, NOTHING, PRIORITY_AT, PRIORITY_MASK
 from armvcpu.arch.static import Any
 
 _STORED = ("line", "latched", "active", "enabled", "edge", "group1")
-
-
-class InterruptState(Enum):
-    """The four states of an interrupt (4.1)."""
-
-    INACTIVE = "inactive"
-    PENDING = "pending"
-    ACTIVE = "active"
-    ACTIVE_AND_PENDING = "active and pending"
 
 
 class InterruptBank:
@@ -66,13 +55,6 @@ class InterruptBank:
     def pending(self) -> int:
         """Bitmap of the pending interrupts."""
         return self.latched | self.line & ~self.edge
-
-    def state_of(self, intid: int) -> InterruptState:
-        """The state of one interrupt."""
-        is_pending, is_active = self.pending >> intid & 1, self.active >> intid & 1
-        if is_active:
-            return InterruptState.ACTIVE_AND_PENDING if is_pending else InterruptState.ACTIVE
-        return InterruptState.PENDING if is_pending else InterruptState.INACTIVE
 
     # --- events
 
