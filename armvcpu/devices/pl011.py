@@ -1,9 +1,10 @@
-"""PrimeCell UART (PL011): Arm DDI 0183. The register map is in `pl011_registers.py`.
+"""PrimeCell UART (PL011): Arm DDI 0183. The bits of its registers are in `pl011_registers.py`.
 
 The serial format is not modelled: characters have 8 bits and take no time, whatever LCR_H and the baud-rate
 registers say. So the transmit FIFO is always empty, and the receive timeout has passed as soon as characters
 remain in the receive FIFO. No character has a framing, parity or break error. Nor are IrDA, DMA requests (no
-controller listens) and the test registers at 0x080 modelled.
+controller listens) and the test registers at 0x080 modelled. The identity is that of r1p1, as on the `virt` board:
+UARTPeriphID2 reads 0x14, revision 1.
 """
 # read_NAME and write_NAME carry the register's name
 
@@ -12,31 +13,44 @@ from __future__ import annotations
 from collections import deque
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.devices.device import DtNode, Ref, Wires, reg_cells
+from armvcpu.devices.device import Device, DtNode, Ref, Register, Wires, reg_cells
 from armvcpu.devices.dtnode import spi_cells
-from armvcpu.devices.pl011_registers import (
-    CR,
-    DR,
-    FIFO_DEPTH,
-    FR,
-    INT,
-    LCR_H,
-    LOOPED_MODEM_LINES,
-    RSR,
-    RX_TRIGGER,
-    Pl011Registers,
-)
+from armvcpu.devices.pl011_registers import CR, DR, FIFO_DEPTH, FR, INT, LCR_H, LOOPED_MODEM_LINES, RSR, RX_TRIGGER
 
 if TYPE_CHECKING:
     from armvcpu.devices.stream import Stream
 
 
-class Pl011(Pl011Registers):
+class Pl011(Device):
     """A PL011 whose characters go to `stream` and come from there, and whose UARTINTR is its interrupt line.
 
     It sends and receives whatever UARTEN, TXE and RXE say: on a real board firmware has set them before most
     software runs, and software for the `virt` board relies on QEMU, which does not look at them.
     """
+
+    UARTDR = Register(0x000)
+    UARTRSR = Register(0x004, ro=True)
+    UARTECR = Register(0x004, wo=True)
+    UARTFR = Register(0x018, ro=True)
+    UARTILPR = Register(0x020, mask=0xFF)
+    UARTIBRD = Register(0x024, mask=0xFFFF)
+    UARTFBRD = Register(0x028, mask=0x3F)
+    UARTLCR_H = Register(0x02C, mask=0xFF)
+    UARTCR = Register(0x030, reset=0x0300, mask=0xFF87)
+    UARTIFLS = Register(0x034, reset=0x12, mask=0x3F)
+    UARTIMSC = Register(0x038, mask=0x7FF)
+    UARTRIS = Register(0x03C, ro=True)
+    UARTMIS = Register(0x040, ro=True)
+    UARTICR = Register(0x044, wo=True, mask=0x7FF)
+    UARTDMACR = Register(0x048, mask=0x7)
+    UARTPeriphID0 = Register(0xFE0, ro=True, reset=0x11)
+    UARTPeriphID1 = Register(0xFE4, ro=True, reset=0x10)
+    UARTPeriphID2 = Register(0xFE8, ro=True, reset=0x14)
+    UARTPeriphID3 = Register(0xFEC, ro=True, reset=0x00)
+    UARTPCellID0 = Register(0xFF0, ro=True, reset=0x0D)
+    UARTPCellID1 = Register(0xFF4, ro=True, reset=0xF0)
+    UARTPCellID2 = Register(0xFF8, ro=True, reset=0x05)
+    UARTPCellID3 = Register(0xFFC, ro=True, reset=0xB1)
 
     def __init__(self, stream: Stream, wires: Wires | None = None) -> None:
         self.stream = stream
