@@ -25,6 +25,8 @@ from armvcpu.testing.arguments import seconds_in
 from armvcpu.vcpu.timer import NS_PER_COUNT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.machine.outcome import Outcome
 
 PATIENCE = 0.05
@@ -44,21 +46,29 @@ class ExpectConsole(MemoryConsole):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stop: Any = None
-        """Called to end the run; None while nobody waits."""
+        self._stop: Callable[[], None] | None = None
         self.stop_at = b"\n"
+        """The characters at which the run ends, while somebody waits."""
         self._seen = 0
+
+    def begin_wait(self, stop: Callable[[], None]) -> None:
+        """Somebody waits for the guest's words: call `stop`, which ends the run, at `stop_at` and when it idles."""
+        self._stop = stop
+
+    def end_wait(self) -> None:
+        """Nobody waits any more."""
+        self._stop = None
 
     def write(self, byte: int) -> None:
         """A character of the guest's."""
         self.output.append(byte)
-        if self.stop is not None and byte in self.stop_at:
-            self.stop()
+        if self._stop is not None and byte in self.stop_at:
+            self._stop()
 
     def flush(self) -> None:
         """The guest goes idle: whatever it has printed is all there will be for now."""
-        if self.stop is not None and len(self.output) > self._seen:
-            self.stop()
+        if self._stop is not None and len(self.output) > self._seen:
+            self._stop()
 
     def new_output(self) -> bytes:
         """What was printed since the last call."""
@@ -130,7 +140,7 @@ class Conversation(SpawnBase):  # type: ignore[misc]
 
     def _run(self, deadline: float) -> None:
         console, machine = self._console, self._machine
-        console.stop = self._stop
+        console.begin_wait(self._stop)
         try:
             while not console.has_new:
                 left = deadline - time.monotonic()
@@ -144,7 +154,7 @@ class Conversation(SpawnBase):  # type: ignore[misc]
                     self.outcome = outcome
                     return
         finally:
-            console.stop = None
+            console.end_wait()
 
     def _stop(self) -> None:
         if self._machine.is_running:  # a run that ends shows its output too
