@@ -19,7 +19,7 @@ from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar
 from armvcpu.devices.dtnode import DtNode, Ref, reg_cells
 from armvcpu.devices.register import Register, Rows, check_handlers, check_rows, claim, covers_some
 from armvcpu.devices.wires import SignalLine, Wires, unconnected
-from armvcpu.errors import UsageError, no_number
+from armvcpu.errors import UsageError, kind_in, no_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,8 @@ class Device:
         # registers costs nothing to create; bounded, because only what a register claims is kept.
         self._readers: dict[int, Callable[[], int]] = {}
         self._writers: dict[int, Callable[[int], None]] = {}
+        if wires is not None:
+            kind_in("what connects a device", wires, Wires)
         self.connect(Wires() if wires is None else wires)
         self.reset()
 

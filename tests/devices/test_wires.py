@@ -210,3 +210,9 @@ def test_what_cannot_be_called_is_no_connection(connect: Callable[[Any], object]
     """It is said at once, and not when the guest gets there."""
     with pytest.raises(UsageError, match=r"is a function, not 'x'$"):
         connect("x")
+
+
+def test_a_device_is_connected_by_wires() -> None:
+    """And not by one of them."""
+    with pytest.raises(UsageError, match="what connects a device is of the class Wires"):
+        Countdown(print)  # type: ignore[arg-type]
