@@ -101,7 +101,7 @@ END = BEHIND + 4 * len(POWER_OFF)
     ("exact_mmio", "events"),
     [
         (False, [("irq", ON, "acknowledge")]),
-        (True, [("exit", BEHIND, "MmioRead"), ("irq", BEHIND, "acknowledge"), ("mmio", ON, "")]),
+        (True, [("exit", BEHIND, "MmioRead"), ("irq", ON, "acknowledge"), ("mmio", ON, "")]),
     ],
 )
 def test_where_pc_is_for_an_observer(tmp_path: Path, exact_mmio: bool, events: list[tuple[str, int, str]]) -> None:
