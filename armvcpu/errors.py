@@ -56,6 +56,30 @@ def no_number(who: str, value: object) -> UsageError:
     return UsageError(f"{who} gave {value!r}: return a number")
 
 
+def number_in(what: str, value: object, bits: int, *, signed: bool = False) -> int:
+    """`value`, where it is a number of that many bits, or with `signed` a negative one; else UsageError says `what` is.
+
+    True and False are no numbers here: an address of True is a mistake.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"{what} is a number, not {value!r}")
+    if not (-(1 << bits - 1) if signed else 0) <= value < 1 << bits:
+        raise UsageError(f"{what} has {bits} bits: {value:#x} does not fit")
+    return value
+
+
+def callable_in(what: str, value: object) -> None:
+    """UsageError unless `value`, which is to be `what`, can be called."""
+    if not callable(value):
+        raise UsageError(f"{what} is a function, not {value!r}")
+
+
+def kind_in(what: str, value: object, kind: type) -> None:
+    """UsageError unless `value`, which is to be `what`, is one of this class."""
+    if not isinstance(value, kind):
+        raise UsageError(f"{what} is of the class {kind.__name__}, not {value!r}")
+
+
 class EngineUnsupported(ArmvcpuError):
     """The installed Unicorn does not behave as the engine layer needs; says which check failed."""
 

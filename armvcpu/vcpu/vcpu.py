@@ -24,7 +24,19 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
-from armvcpu.vcpu.exits import CpuDown, Exit, ExternalInterrupt, FailEntry, Halt, Nothing
+from armvcpu.vcpu.exits import (
+    CpuDown,
+    Exit,
+    ExternalInterrupt,
+    FailEntry,
+    Halt,
+    MmioRead,
+    MmioWrite,
+    NestedPageFault,
+    Nothing,
+    SysRegRead,
+    SysRegWrite,
+)
 from armvcpu.vcpu.hal import BareHal
 from armvcpu.vcpu.interrupts import VCpuInterrupts
 from armvcpu.vcpu.life import LifeCycle, VCpuState
@@ -41,6 +53,7 @@ from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import UnionType
 
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
@@ -59,6 +72,8 @@ CallHandler = Callable[["Aarch64VCpu"], "int | None"]
 PageFaultHandler = Callable[[int, MappingFlags], bool]
 """Asked on every stage-2 fault with the IPA and the access: True when memory is there now, and to try again."""
 
+_STAGE2_EXITS = MmioRead | MmioWrite | NestedPageFault
+_NO_TRAP = (0, 0, 0)
 _HCR = by_name["HCR_EL2"].encoding
 _FREE, _READY, _RUNNING, _LEFT = VCpuState.FREE, VCpuState.READY, VCpuState.RUNNING, RunEnd.LEFT
 
@@ -87,7 +102,7 @@ class Aarch64VCpu:
         self.handlers = self.listeners.handlers
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
         self.uses_stage2 = False
-        self.last_trap = (0, 0, 0)
+        self.last_trap = _NO_TRAP
         """(ESR, FAR, PC) of the last trap that became an exit."""
         self.yielded = False
         """Did the last run end because the guest waits for an event, or yields?"""
@@ -206,6 +221,7 @@ class Aarch64VCpu:
     def reset(self) -> None:
         """Start anew as after `bind`: registers as after reset, configuration kept, x0 the device tree. READY stays."""
         self._life.require("reset")
+        self._exit = None
         self._place.reset()
         self._interrupts.reset()
 
@@ -239,6 +255,7 @@ class Aarch64VCpu:
         if not self.has_state:
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
         self.registers.check(registers)
+        self._exit = None
         self.registers.load(registers)
         self._place.forget_exception()
         self._interrupts.forget_shown()  # they have their own HCR_EL2.VI
@@ -331,17 +348,29 @@ class Aarch64VCpu:
         return Nothing()
 
     def step(self) -> Exit:
-        """Run one instruction; `Nothing` unless it made an exit."""
-        self._life.take("step")
-        self._exit = None
+        """Run one instruction; `Nothing` unless it made an exit. What other threads want is done as `run` does it."""
+        mailbox = self._mailbox
+        self._life.require("step")
+        if mailbox.owner != get_ident():
+            mailbox.claim()
+        self._life.state, self._exit = _RUNNING, None
         try:
+            mailbox.collect()
             self.engine.step()
         finally:
             self._life.state = _READY
+            mailbox.collect()
         return self._taken_exit()
 
     def exit(self, reason: Exit) -> None:
-        """From a handler in the trap: have `run()` return `reason`."""
+        """From a handler of the caller's, in the trap: have `run()` return `reason`; UsageError where it is no exit."""
+        if not isinstance(reason, Exit):
+            raise UsageError(f"{reason!r} is no exit: give one of those in armvcpu.vcpu.exits")
+        self.last_trap = _NO_TRAP
+        self.leave(reason)
+
+    def leave(self, reason: Exit) -> None:
+        """From the exception layer: have `run()` return `reason`."""
         observer = self.listeners.observer
         if observer is not None:
             observer.exit(self.vcpu_id, self.state, reason)
@@ -403,18 +432,18 @@ class Aarch64VCpu:
 
     def inject_undefined(self) -> None:
         """Answer a SysRegRead or SysRegWrite exit: the register is UNDEFINED."""
-        self._require_exit("inject_undefined", ExceptionClass.UNKNOWN)
+        self._answer_exit("inject_undefined", SysRegRead | SysRegWrite)
         self.state.set_pc(self.last_trap[2])
         self.engine.take_exception(UNDEFINED_ESR)
 
     def inject_external_abort(self) -> None:
         """Answer an MMIO or NestedPageFault exit: nothing is there."""
-        self._require_exit("inject_external_abort", ExceptionClass.IABT_LOWER, ExceptionClass.DABT_LOWER)
+        self._answer_exit("inject_external_abort", _STAGE2_EXITS)
         self._exceptions.aborts.take_external_abort()
 
     def retry(self) -> None:
         """Answer an MMIO exit: memory is there now, and the guest executes the instruction again."""
-        self._require_exit("retry", ExceptionClass.IABT_LOWER, ExceptionClass.DABT_LOWER)
+        self._answer_exit("retry", _STAGE2_EXITS)
         self.state.set_pc(self.last_trap[2])
 
     def take_serror(self, iss: int = 0) -> None:
@@ -477,7 +506,8 @@ class Aarch64VCpu:
             raise StateError(f"vCPU {self.vcpu_id} has its interrupts passed through: there is nothing to inject into")
         return self._interrupts
 
-    def _require_exit(self, what: str, *classes: ExceptionClass) -> None:
-        """The vCPU is bound, and its last exit came from a trap of one of these classes."""
-        if self._place.pcpu is None or not self.last_trap[0] or self.last_trap[0] >> 26 not in classes:
+    def _answer_exit(self, what: str, kinds: type[Exit] | UnionType) -> None:
+        """The vCPU is bound, and its last run ended in one of these exits: it is answered now, and not twice."""
+        if self._place.pcpu is None or not self.last_trap[0] or not isinstance(self._exit, kinds):
             raise StateError(f"vCPU {self.vcpu_id}: {what} is not allowed: there is no exit that it answers")
+        self._exit = None

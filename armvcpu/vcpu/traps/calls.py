@@ -72,7 +72,7 @@ class CallTraps:
         """The Hypercall exit."""
         frame = self._vcpu.state.frame
         args = frame[1], frame[2], frame[3], frame[4], frame[5], frame[6]
-        self._vcpu.exit(Hypercall(frame[0], args, esr & 0xFFFF, conduit))
+        self._vcpu.leave(Hypercall(frame[0], args, esr & 0xFFFF, conduit))
 
     def _answer(self, conduit: str, value: int | None) -> None:
         vcpu = self._vcpu
@@ -96,7 +96,7 @@ class CallTraps:
                 vcpu.state.set_gpr(index, value)
         else:
             vcpu.state.set_gpr(0, 0)  # SUCCESS, unless whoever acts on the exit finds otherwise
-            vcpu.exit(result)
+            vcpu.leave(result)
 
     def _observe(self, conduit: str, result: object) -> None:
         vcpu = self._vcpu

@@ -70,7 +70,7 @@ class TrappedVCpu(Protocol):
     def handle_page_fault(self) -> Callable[[int, MappingFlags], bool]:
         """Asked on every stage-2 fault."""
 
-    def exit(self, reason: Exit) -> None:
+    def leave(self, reason: Exit) -> None:
         """Have `run()` return this."""
 
     def dump(self) -> dict[str, int]:
