@@ -139,7 +139,10 @@ class SmcServices:
         return action
 
     def call(self, function_id: int, args: Sequence[int]) -> tuple[int, ...] | Exit:
-        """Make the call with x0 and x1 up: the values of x0 up to x17 (64 bits each), or an exit."""
+        """Make the call with x0 and x1 up: the values of x0 up to x17 (64 bits each), or an exit.
+
+        UsageError where a service gives something else.
+        """
         function = FunctionId(FunctionId(function_id & 0xFFFF_FFFF).identity)
         handler = None if malformed(function) else self._handler(function)
         if handler is None:
@@ -148,7 +151,16 @@ class SmcServices:
         if not function.smc64:  # 3.1: these have W registers
             passed = tuple(value & 0xFFFF_FFFF for value in passed[:_SMC32_ARGUMENTS])
         result = handler(int(function), passed + (0,) * (_ARGUMENTS - len(passed)))
-        return _registers(function, result) if isinstance(result, int | tuple) else result
+        if isinstance(result, int | tuple):
+            try:
+                return _registers(function, result)
+            except TypeError:  # one of them is no number
+                pass
+        elif isinstance(result, Exit):
+            return result
+        raise UsageError(
+            f"the service of {describe_call(function)} gave {result!r}: return a number, a tuple of them, or an exit"
+        )
 
     def supports(self, function_id: int) -> bool:
         """Does a service claim this function?"""

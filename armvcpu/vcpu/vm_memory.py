@@ -86,7 +86,7 @@ class VmMemory:
             return self.space.handle_page_fault(gpa, access)
 
     def read(self, gpa: int, size: int) -> bytes:
-        """`size` bytes of the guest's memory; UsageError where part of it is none. What is lazy is zero, and stays so."""
+        """`size` bytes of the guest's memory; UsageError where part of it is none. Lazy pages are zeros, still lazy."""
         with self._edit():
             self._check_memory(gpa, size)
             return b"".join(self._read_piece(start, length) for start, length in _pages(gpa, size))

@@ -6,6 +6,7 @@ A Protocol, so that the traps know the vCPU from below: `Aarch64VCpu` has an exc
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from armvcpu.errors import callable_in, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
 VCpu = TypeVar("VCpu")
 
 
+class CallTable(dict[int, "Callable[[VCpu], int | None]"], Generic[VCpu]):
+    """Handlers of calls by number, which has at most `bits` bits: another one would never be called, so UsageError."""
+
+    __slots__ = ("_bits", "_what")
+
+    def __init__(self, what: str, bits: int) -> None:
+        super().__init__()
+        self._what, self._bits = what, bits
+
+    def __setitem__(self, number: int, handler: Callable[[VCpu], int | None]) -> None:
+        number_in(f"the number of {self._what}", number, self._bits)
+        callable_in(f"the handler of {self._what} {number:#x}", handler)
+        super().__setitem__(number, handler)
+
+
 class TrapHandlers(Generic[VCpu]):
     """A user's Python that answers inside the trap: no exit, a third of the time. Calls are by number.
 
@@ -30,8 +46,10 @@ class TrapHandlers(Generic[VCpu]):
     __slots__ = ("breakpoint", "forwards_smc", "hypercalls", "semihosting", "smc")
 
     def __init__(self) -> None:
-        self.hypercalls: dict[int, Callable[[VCpu], int | None]] = {}
-        self.smc: dict[int, Callable[[VCpu], int | None]] = {}
+        self.hypercalls: CallTable[VCpu] = CallTable("HVC", 64)
+        """By x0; a fast call of the SMC Calling Convention also by W0 alone."""
+        self.smc: CallTable[VCpu] = CallTable("SMC", 32)
+        """By W0."""
         self.forwards_smc = False
         """Is an SMC that nobody claims a Hypercall exit?"""
         self.semihosting: Callable[[VCpu], None] | None = None
