@@ -26,7 +26,7 @@ class CallTraps:
 
     def __init__(self, vcpu: TrappedVCpu) -> None:
         self._vcpu, self._listeners = vcpu, vcpu.listeners
-        self._hypercalls = vcpu.handlers.hypercalls
+        self._hypercalls, self._smcs = vcpu.handlers.hypercalls.by_number, vcpu.handlers.smc.by_number
 
     def hvc(self, esr: int, _far: int) -> None:
         """HVC: PC is already behind it. What nobody claims is the Hypercall exit."""
@@ -62,7 +62,7 @@ class CallTraps:
         """
         vcpu = self._vcpu
         vcpu.state.set_pc(vcpu.state.pc + 4)
-        handler = vcpu.handlers.smc.get(vcpu.state.frame[0] & _W0)
+        handler = self._smcs.get(vcpu.state.frame[0] & _W0)
         if handler is not None:
             self._answer("smc", handler)
             return

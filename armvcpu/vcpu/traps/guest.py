@@ -22,19 +22,33 @@ if TYPE_CHECKING:
 VCpu = TypeVar("VCpu")
 
 
-class CallTable(dict[int, "Callable[[VCpu], int | None]"], Generic[VCpu]):
+class CallTable(Generic[VCpu]):
     """Handlers of calls by number, which has at most `bits` bits: another one would never be called, so UsageError."""
 
-    __slots__ = ("_bits", "_what")
+    __slots__ = ("_bits", "_what", "by_number")
 
     def __init__(self, what: str, bits: int) -> None:
-        super().__init__()
         self._what, self._bits = what, bits
+        self.by_number: dict[int, Callable[[VCpu], int | None]] = {}
+        """For a trap to look into: Python looks faster into a dict than into any other class."""
 
     def __setitem__(self, number: int, handler: Callable[[VCpu], int | None]) -> None:
         number_in(f"the number of {self._what}", number, self._bits)
         callable_in(f"the handler of {self._what} {number:#x}", handler)
-        super().__setitem__(number, handler)
+        self.by_number[number] = handler
+
+    def __delitem__(self, number: int) -> None:
+        del self.by_number[number]
+
+    def __contains__(self, number: object) -> bool:
+        return number in self.by_number
+
+    def __len__(self) -> int:
+        return len(self.by_number)
+
+    def clear(self) -> None:
+        """No call has a handler."""
+        self.by_number.clear()
 
 
 class TrapHandlers(Generic[VCpu]):
