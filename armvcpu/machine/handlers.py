@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.boot.boot import Boot
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.running.turns import Turns
-    from armvcpu.vcpu.vcpu import CallHandler
+    from armvcpu.vcpu.traps.guest import CallTable
+    from armvcpu.vcpu.vcpu import Aarch64VCpu, CallHandler
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -88,7 +89,7 @@ class Handlers:
         return self._symbols
 
 
-def _register(tables: list[dict[int, CallHandler]], number: int, kind: str) -> Callable[[CallHandler], CallHandler]:
+def _register(tables: list[CallTable[Aarch64VCpu]], number: int, kind: str) -> Callable[[CallHandler], CallHandler]:
     def add(function: CallHandler) -> CallHandler:
         for table in tables:
             if number in table:

@@ -40,7 +40,7 @@ class AddressSpace:
 
     `allocate(size)` returns page-aligned physical memory for `map_alloc`; `release(hpa, size)` takes it back,
     in pieces as it gets unmapped. `on_change(gpa, size)` is called when translations must leave the TLBs,
-    before what they lead to is reused; `stage2_edit.py` has the order. EXECUTE in a `lazy_execute` region is
+    before what they lead to is reused; `stage2/edit.py` has the order. EXECUTE in a `lazy_execute` region is
     granted for `execute_granule` bytes (a power of two, at least a page) at a time.
     """
 

@@ -113,8 +113,8 @@ class TrapFrame:
         return "\n".join(lines)
 
 
-def _check_register(index: int) -> None:
-    if not 0 <= index <= 31:
+def _check_register(index: object) -> None:
+    if not isinstance(index, int) or not 0 <= index <= 31:
         raise UsageError(f"there is no general-purpose register x{index}: x0 to x30, and 31 for XZR")
 
 

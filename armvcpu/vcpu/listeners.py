@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import callable_in
 from armvcpu.vcpu.traps.guest import TrapHandlers
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     TellSysReg = Callable[[int, bool, int], None]
 
 
+_EVENTS = ("exception", "sysreg", "call", "mmio", "irq", "exit")
+
+
 class Listeners:
     """Those of one vCPU."""
 
@@ -26,7 +30,10 @@ class Listeners:
         self.observer: Observer | None = None
 
     def observe(self, observer: Observer | None, tell_sysreg: TellSysReg) -> None:
-        """Have `observer` hear of everything, of accesses of registers by `tell_sysreg`."""
+        """Have `observer` hear of everything, of accesses of registers by `tell_sysreg`; UsageError where it can't."""
+        if observer is not None:
+            for name in _EVENTS:
+                callable_in(f"`{name}` of an observer", getattr(observer, name, None))
         self.observer = observer
         self.sysregs.observe(None if observer is None else tell_sysreg)
 

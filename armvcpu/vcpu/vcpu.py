@@ -22,7 +22,7 @@ from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
-from armvcpu.errors import StateError, UsageError
+from armvcpu.errors import StateError, UsageError, callable_in, number_in
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from armvcpu.vcpu.exits import (
     CpuDown,
@@ -42,7 +42,7 @@ from armvcpu.vcpu.interrupts import VCpuInterrupts
 from armvcpu.vcpu.life import LifeCycle, VCpuState
 from armvcpu.vcpu.listeners import Listeners
 from armvcpu.vcpu.mailbox import Mailbox
-from armvcpu.vcpu.place import Place
+from armvcpu.vcpu.place import Place, no_state
 from armvcpu.vcpu.setup import set_up_traps
 from armvcpu.vcpu.smc import SmcServices
 from armvcpu.vcpu.stage2.mapping import MappingFlags
@@ -94,8 +94,8 @@ class Aarch64VCpu:
         self.model = cpu_model(config.cpu_model)
         self._life, self._place = LifeCycle(vcpu_id), Place(vcpu_id, translated_features(self.model))
         self.trap_frame, self.system_registers = self._place.trap_frame, self._place.system_registers
-        self.state: CpuState
-        """The saved CPU behind the trap frame, from the first `bind` on."""
+        self.state: CpuState = no_state(vcpu_id)
+        """The saved CPU behind the trap frame, from the first `bind` on; before it, whatever is asked is StateError."""
         self.services = SmcServices(config.smccc_version)
         self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
         self.listeners = Listeners(self.sysregs)
@@ -127,7 +127,7 @@ class Aarch64VCpu:
     def set_entry(self, address: int) -> None:
         """Where the vCPU starts: a guest-physical address, a multiple of 4."""
         self._life.forbid_running("set_entry")
-        if address % 4 or not 0 <= address < 1 << 52:
+        if number_in("an entry point", address, 64, signed=True) % 4 or not 0 <= address < 1 << 52:
             raise UsageError(f"entry {address:#x} is no address of an instruction: a multiple of 4 below 2^52")
         self.trap_frame.start_at(address)
 
@@ -139,6 +139,10 @@ class Aarch64VCpu:
         UsageError for a root, VTCR_EL2 or VMID that can't be; `stage2/root.py` says which can.
         """
         self._life.forbid_running("set_ept_root")
+        for what, value in (("the stage-2 root", root), ("VTCR_EL2", vtcr), ("a VMID", vmid)):
+            number_in(what, value, 64, signed=True)
+        if handle_page_fault is not None:
+            callable_in("who is asked of page faults", handle_page_fault)
         vttbr = vttbr_el2(root, vtcr, vmid)
         registers = self.system_registers
         registers.vtcr_el2, registers.vttbr_el2 = vtcr, vttbr
@@ -228,6 +232,7 @@ class Aarch64VCpu:
     def start(self, entry: int, argument: int = 0) -> None:
         """As PSCI CPU_ON does it: from its reset state at `entry`, x0 = `argument`; if unbound, at its next `bind`."""
         self._life.forbid_running("start")
+        number_in("the argument of a vCPU that starts", argument, 64)
         self.set_entry(entry)
         self._start = (entry, argument)
         if self._life.state is _READY:
@@ -272,7 +277,10 @@ class Aarch64VCpu:
 
     @property
     def observer(self) -> Observer | None:
-        """Who hears what the vCPU does; nothing is told, and nothing costs, without one."""
+        """Who hears what the vCPU does; nothing is told, and nothing costs, without one.
+
+        UsageError for an object that lacks a method of `Observer`.
+        """
         return self.listeners.observer
 
     @observer.setter
@@ -286,16 +294,27 @@ class Aarch64VCpu:
 
     def hear_semihosting(self, handler: Callable[[Aarch64VCpu], None] | None) -> None:
         """Have `handler` answer HLT #0xF000, with PC on it; nobody: it is UNDEFINED."""
+        if handler is not None:
+            callable_in("what answers semihosting calls", handler)
         self.handlers.semihosting = handler
         self.settle_listeners()
 
     def hear_breakpoints(self, handler: Callable[[Aarch64VCpu, int], bool] | None) -> None:
         """Ask `handler` at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
+        if handler is not None:
+            callable_in("who is asked of breakpoints", handler)
         self.handlers.breakpoint = handler
         self.settle_listeners()
 
     def answer_sysreg(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
-        """Answer MRS and MSR of a register, by its packed encoding, in place of the engine."""
+        """Answer MRS and MSR of a register, by its packed encoding (16 bits), in place of the engine.
+
+        UsageError for an encoding that is none, and for what can't be called.
+        """
+        number_in("the encoding of a register", encoding, 16)
+        for function in (read, write):
+            if function is not None:
+                callable_in("what answers for a register", function)
         self.sysregs.add(encoding, read, write)
         self.settle_listeners()
 
@@ -318,13 +337,15 @@ class Aarch64VCpu:
     def run(self, max_instructions: int = 0) -> Exit:
         """Run the guest until something needs the caller. READY before and after.
 
-        `max_instructions` ends in `Nothing`. ExternalInterrupt: `request_stop` of the engine, a timer (27, 30), or
-        another thread's `inject_interrupt`, which has been done. FailEntry: nothing was run. GuestCrash and
-        Unmodelled are raised where the guest cannot go on.
+        `max_instructions` (63 bits; 0: no limit) ends in `Nothing`. ExternalInterrupt: `request_stop` of the engine, a
+        timer (27, 30), or another thread's `inject_interrupt`, which has been done. FailEntry: nothing was run.
+        GuestCrash and Unmodelled are raised where the guest cannot go on.
         """
         life, pcpu, mailbox = self._life, self._place.pcpu, self._mailbox
         if life.state is not _READY:
             life.require("run")
+        if max_instructions != 0:
+            number_in("max_instructions", max_instructions, 63)
         assert pcpu is not None
         if mailbox.owner != get_ident():
             mailbox.claim()
@@ -381,6 +402,7 @@ class Aarch64VCpu:
 
     def post(self, work: Callable[[], object]) -> None:
         """From any thread: have `work` done by the thread that has this vCPU's CPU, at once or before it runs on."""
+        callable_in("what is posted", work)
         self._mailbox.post(work)
 
     def serve(self) -> None:
@@ -390,16 +412,22 @@ class Aarch64VCpu:
     # --- what the caller does with an exit --------------------------------------------------------------------
 
     def gpr(self, index: int) -> int:
-        """Xn; 31 is XZR."""
-        return self.state.frame[index] if 0 <= index < 31 and self._has_state else self.trap_frame.gpr(index)
+        """Xn; 31 is XZR. UsageError for another number."""
+        try:
+            return self.state.frame[index] if 0 <= index < 31 and self._has_state else self.trap_frame.gpr(index)
+        except TypeError:  # caught, and not looked for: this is asked in traps
+            raise UsageError(f"a general-purpose register is x0 to x30, by its number, not {index!r}") from None
 
     def set_gpr(self, index: int, value: int) -> None:
-        """Write Xn; 31 is XZR."""
-        self.trap_frame.set_gpr(index, value)
+        """Write Xn with the low 64 bits of `value`; 31 is XZR. UsageError for another number, or no value."""
+        try:
+            self.trap_frame.set_gpr(index, value)
+        except TypeError:
+            raise UsageError(f"x{index} can't hold {value!r}: give two numbers") from None
 
     def set_return_value(self, value: int) -> None:
         """Write x0, the answer to a hypercall."""
-        self.trap_frame.set_gpr(0, value)
+        self.set_gpr(0, value)
 
     @property
     def interrupts(self) -> VirtualCpuInterface | None:

@@ -21,7 +21,7 @@ import threading
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.static import TYPE_CHECKING, Self
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, number_in
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from armvcpu.vcpu.firmware_services import identify_vendor, register_trng, register_workarounds
 from armvcpu.vcpu.life import VCpuState
@@ -53,7 +53,7 @@ class VirtualMachine:
     """
 
     def __init__(self, vm_id: int, memory: int = DEFAULT_MEMORY, *, levels: int = 3, input_bits: int = 40) -> None:
-        self.vm_id = vm_id
+        self.vm_id = number_in("the number of a VM", vm_id, 64)
         self.vcpus: list[Aarch64VCpu] = []
         self.memory = VmMemory(vm_id, self.vcpus, memory, levels, input_bits)
         self.cntvoff_el2 = host_count()
@@ -106,8 +106,10 @@ class VirtualMachine:
     ) -> Aarch64VCpu:
         """Another vCPU with this VM's stage 2, set up and FREE; the first is on, others wait for CPU_ON.
 
-        Without `config` its MPIDR_EL1 is its number. UsageError for an MPIDR_EL1 that another one has.
+        Without `config` its MPIDR_EL1 is its number. UsageError for an MPIDR_EL1 that another one has; StateError where
+        the VM is closed.
         """
+        self.memory.require_open()
         if config is None:
             config = Aarch64VCpuCreateConfig(mpidr_el1=len(self.vcpus))
         if config.mpidr_el1 in self._power:
@@ -138,7 +140,7 @@ class VirtualMachine:
 
         UsageError unless `gpa` is a multiple of 64; `add_vcpu` has one where there is no memory for the next structure.
         """
-        if gpa % STRUCTURE_SIZE:
+        if number_in("a guest-physical address", gpa, 64) % STRUCTURE_SIZE:
             raise UsageError(f"stolen time at {gpa:#x} is not aligned to {STRUCTURE_SIZE} bytes (DEN 0057 3.2.2)")
         self._stolen_at = gpa
 
@@ -159,7 +161,7 @@ class VirtualMachine:
         for vcpu in self.vcpus:
             if vcpu.config.mpidr_el1 == mpidr:
                 return vcpu
-        raise UsageError(f"VM {self.vm_id} has no vCPU with MPIDR_EL1 {mpidr:#x}")
+        raise UsageError(f"VM {self.vm_id} has no vCPU with MPIDR_EL1 {number_in('MPIDR_EL1', mpidr, 64):#x}")
 
     def cpu_up(self, reason: CpuUp) -> Aarch64VCpu:
         """Answer a CpuUp exit: the vCPU, on from now on, that enters at its entry point once it is bound and run."""

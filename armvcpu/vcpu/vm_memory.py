@@ -78,6 +78,7 @@ class VmMemory:
 
     def translate(self, gpa: int) -> Translation | None:
         """Where an address leads now; None where nothing is, or not yet."""
+        number_in("a guest-physical address", gpa, 64)
         return self.space.translate(gpa)
 
     def handle_page_fault(self, gpa: int, access: MappingFlags) -> bool:
@@ -143,8 +144,7 @@ class VmMemory:
 
     def show_on(self, pcpu: Aarch64PerCpu) -> None:
         """The calling thread binds a vCPU to `pcpu`: its engine maps the VM's memory, and its TLB is up to date."""
-        if self.is_closed:
-            raise StateError(f"VM {self._vm_id} is closed")
+        self.require_open()
         seen, version = pcpu.shown.get(self.vmid), self._version
         if seen == version:
             return
@@ -155,6 +155,11 @@ class VmMemory:
         engine.memory.flush_tlb()
         engine.code.invalidate()
         pcpu.shown[self.vmid] = version
+
+    def require_open(self) -> None:
+        """StateError where it has been closed."""
+        if self.is_closed:
+            raise StateError(f"VM {self._vm_id} is closed")
 
     def close(self) -> None:
         """Give back memory, addresses and VMID.
@@ -183,8 +188,7 @@ class VmMemory:
         """Be the one thread that edits. Who waits here in a trap does meanwhile what the present editor asks of it."""
         thread = threading.get_ident()
         with self._turn:
-            if self.is_closed:
-                raise StateError(f"VM {self._vm_id} is closed")
+            self.require_open()
             mine = next((vcpu for vcpu in self._vcpus if vcpu.runs_on(thread)), None) if self._editor else None
             while self._editor and self._editor != thread:
                 if mine is not None:
