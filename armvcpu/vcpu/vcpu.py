@@ -24,6 +24,7 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError, callable_in, number_in
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from armvcpu.vcpu.context_frame import no_register
 from armvcpu.vcpu.exits import (
     CpuDown,
     Exit,
@@ -416,18 +417,15 @@ class Aarch64VCpu:
         try:
             return self.state.frame[index] if 0 <= index < 31 and self._has_state else self.trap_frame.gpr(index)
         except TypeError:  # caught, and not looked for: this is asked in traps
-            raise UsageError(f"a general-purpose register is x0 to x30, by its number, not {index!r}") from None
+            raise no_register(index) from None
 
     def set_gpr(self, index: int, value: int) -> None:
         """Write Xn with the low 64 bits of `value`; 31 is XZR. UsageError for another number, or no value."""
-        try:
-            self.trap_frame.set_gpr(index, value)
-        except TypeError:
-            raise UsageError(f"x{index} can't hold {value!r}: give two numbers") from None
+        self.trap_frame.set_gpr(index, value)
 
     def set_return_value(self, value: int) -> None:
         """Write x0, the answer to a hypercall."""
-        self.set_gpr(0, value)
+        self.trap_frame.set_gpr(0, value)
 
     @property
     def interrupts(self) -> VirtualCpuInterface | None:
