@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import StateError, number_in
+from armvcpu.errors import StateError, callable_in, kind_in, number_in
 from armvcpu.vcpu.percpu import PerCpu
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Aarch64PerCpu:
         if registry is None:
             number_in("the number of a physical CPU", cpu_id, 64)
             registry = PerCpu(cpu_id + 1)
+        kind_in("a registry of physical CPUs", registry, PerCpu)
+        callable_in("what makes an engine", engine_factory)
         self.registry = registry
         self.registry.register(self)
 
@@ -56,6 +58,7 @@ class Aarch64PerCpu:
 
         UsageError, and none registered, where one of them has its place taken.
         """
+        kind_in("a registry of physical CPUs", registry, PerCpu)
         for cpu_id in range(registry.count):
             registry.require_place(cpu_id)
         return [cls(cpu_id, engine_factory, registry) for cpu_id in range(registry.count)]

@@ -19,7 +19,7 @@ import threading
 from contextlib import contextmanager
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, Generic, TypeVar, overload
-from armvcpu.errors import StateError, UsageError, callable_in, number_in
+from armvcpu.errors import StateError, UsageError, callable_in, kind_in, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,6 +175,7 @@ class PerCpu:
 
         UsageError if the name is taken.
         """
+        kind_in("the name of a variable", name, str)
         if name == AARCH64_PERCPU or name in self._values[0]:
             raise UsageError(f"per-CPU variable {name!r} is declared already; choose another name")
         if factory is not None:

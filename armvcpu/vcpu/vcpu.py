@@ -12,7 +12,7 @@ together: a vCPU on a physical CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import get_ident
 
 from armvcpu.arch.controls import HCR_EL2
@@ -22,7 +22,7 @@ from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
-from armvcpu.errors import StateError, UsageError, callable_in, number_in
+from armvcpu.errors import StateError, UsageError, callable_in, kind_in, number_in
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from armvcpu.vcpu.context_frame import no_register
 from armvcpu.vcpu.exits import (
@@ -53,7 +53,6 @@ from armvcpu.vcpu.traps.exception import ExceptionLayer
 from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import UnionType
 
     from armvcpu.engine.api import Engine
@@ -90,6 +89,7 @@ class Aarch64VCpu:
         hal: Hal | None = None,
         vm: VirtualMachine | None = None,
     ) -> None:
+        kind_in("what a vCPU is made with", config, Aarch64VCpuCreateConfig)
         self.vm_id, self.vcpu_id, self.config, self.vm = vm_id, vcpu_id, config, vm
         self.hal: Hal = hal or BareHal()
         self.model = cpu_model(config.cpu_model)
@@ -122,6 +122,7 @@ class Aarch64VCpu:
     def setup(self, config: Aarch64VCpuSetupConfig) -> None:
         """Choose what is trapped: HCR_EL2, CNTHCTL_EL2, VMPIDR_EL2, VPIDR_EL2. CREATED becomes FREE."""
         self._life.require("setup")
+        kind_in("what a vCPU is set up with", config, Aarch64VCpuSetupConfig)
         set_up_traps(self, config, self._interrupts)
         self._life.take("setup")
 
@@ -170,7 +171,10 @@ class Aarch64VCpu:
     def bind(self, pcpu: Aarch64PerCpu) -> None:
         """Load the vCPU onto a physical CPU, which belongs to the calling thread now: FREE becomes READY."""
         self._life.require("bind")
-        pcpu.require_free()
+        try:
+            pcpu.require_free()
+        except AttributeError:
+            raise UsageError(f"a vCPU is bound to an Aarch64PerCpu, not to {pcpu!r}") from None
         if self.vm is not None:
             self.vm.entering(pcpu, self)
         self._mailbox.claim()
@@ -258,6 +262,7 @@ class Aarch64VCpu:
     def load_registers(self, registers: Mapping[str, int]) -> None:
         """Return to what `registers.save()` gave; FREE before and after."""
         self._life.require("load_registers")
+        kind_in("what `registers.save()` gave", registers, Mapping)
         if not self.has_state:
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
         self.registers.check(registers)
@@ -440,6 +445,9 @@ class Aarch64VCpu:
         """
         if self._life.state is VCpuState.CREATED:
             raise StateError(f"vCPU {self.vcpu_id}: inject_interrupt is not allowed before setup")
+        number_in("an INTID", vector, 32)
+        if priority is not None:
+            number_in("a priority", priority, 8)
         if not self.hal.inject(self, vector):
             self._require_interface().inject(vector, priority)
 
@@ -454,6 +462,8 @@ class Aarch64VCpu:
 
     def set_virtual_interrupts(self, *, irq: bool, fiq: bool = False) -> None:
         """The level of HCR_EL2.VI and VF; of a vCPU that is not bound, it holds from its next `bind` on."""
+        kind_in("the level of an interrupt", irq, bool)
+        kind_in("the level of a fast interrupt", fiq, bool)
         self._interrupts.drive(irq=irq, fiq=fiq)
 
     def inject_undefined(self) -> None:

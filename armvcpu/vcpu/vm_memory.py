@@ -35,6 +35,8 @@ class VmMemory:
     """
 
     def __init__(self, vm_id: int, vcpus: Sequence[Aarch64VCpu], size: int, levels: int, input_bits: int) -> None:
+        number_in("the levels of a VM's stage 2", levels, 64, signed=True)
+        number_in("the bits of a VM's addresses", input_bits, 64, signed=True)
         self._vm_id, self._vcpus = vm_id, vcpus
         self._memory = HostMemory(size)
         try:

@@ -9,6 +9,7 @@ import pytest
 from vcpu_bench import RAM, Bench, Heard
 
 from armvcpu.errors import StateError, UsageError
+from armvcpu.vcpu.pcpu import Aarch64PerCpu
 from armvcpu.vcpu.percpu import PerCpu
 from armvcpu.vcpu.smc import OwnerInfo, SmcServices, Uid, smc_call
 from armvcpu.vcpu.smc_filter import CallAction
@@ -164,6 +165,13 @@ def test_vm_refuses_what_is_no_number(vm, wrong):
     refuses(
         lambda: VirtualMachine(wrong),
         lambda: VirtualMachine(1, wrong),
+        lambda: VirtualMachine(1, 1 << 20, levels=wrong),
+        lambda: VirtualMachine(1, 1 << 20, input_bits=wrong),
+        lambda: vm.add_vcpu([wrong]),
+        lambda: vm.add_vcpu(setup=[wrong]),
+        lambda: vm.cpu_up(wrong),
+        lambda: vm.cpu_down(wrong),
+        lambda: vm.send_ipi(None, wrong),
         lambda: vm.add_memory(wrong, 0x1000),
         lambda: vm.add_memory(0x9000_0000, wrong),
         lambda: vm.unmap(wrong, 0x1000),
@@ -176,7 +184,7 @@ def test_vm_refuses_what_is_no_number(vm, wrong):
         lambda: vm.vcpu(wrong),
         lambda: vm.show_stolen_time(wrong),
     )
-    assert vm.space.regions() == before
+    assert (vm.space.regions(), vm.vcpus) == (before, [])
 
 
 def test_vm_refuses_flags_that_are_none(vm):
@@ -185,6 +193,7 @@ def test_vm_refuses_flags_that_are_none(vm):
     refuses(
         lambda: vm.add_memory(0x9000_0000, 0x1000, "rwx"),
         lambda: vm.add_memory(0x9000_0000, 0x1000, 7, lazy=True),
+        lambda: vm.add_memory(0x9000_0000, 0x1000, []),
         lambda: vm.protect(RAM, 0x1000, 5),
     )
     assert vm.space.regions() == before
@@ -234,6 +243,19 @@ def test_services_refuse_what_answers_nothing():
     assert services.action(0x8600_0001) is CallAction.ANSWER
 
 
-def test_wrong_number_of_cpus_is_refused_at_once():
-    """Not when memory is used up."""
-    refuses(lambda: PerCpu(1 << 70))
+@pytest.mark.parametrize("wrong", [None, "x", [], 5])
+def test_physical_cpus_refuse_what_is_none(wrong):
+    """Registries, factories, names, and what a vCPU is bound to."""
+    vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig())
+    refuses(lambda: vcpu.setup(wrong), lambda: Aarch64VCpu(0, 0, wrong))
+    vcpu.setup(Aarch64VCpuSetupConfig())
+    refuses(
+        lambda: Aarch64PerCpu.register(wrong),
+        lambda: Aarch64PerCpu(0, wrong),
+        lambda: Aarch64PerCpu(0, registry=wrong or "x"),
+        lambda: PerCpu(1).declare(wrong if wrong != "x" else 1.5, initial=0),
+        lambda: vcpu.bind(wrong),
+        lambda: vcpu.load_registers(wrong),
+        lambda: vcpu.set_virtual_interrupts(irq=wrong),
+    )
+    assert vcpu.life is VCpuState.FREE

@@ -10,7 +10,7 @@ from functools import cache
 
 from armvcpu.arch.rows import Row
 from armvcpu.arch.stage2 import ADDRESS_MASK, LEAF_TYPE, PAGE_SIZE, S2AP, SH, XN, MemAttr, Stage2Descriptor
-from armvcpu.errors import UsageError, kind_in, number_in
+from armvcpu.errors import UsageError, number_in
 
 
 class MappingFlags(Flag):
@@ -25,8 +25,7 @@ class MappingFlags(Flag):
 
 @cache
 def leaf_attributes(flags: MappingFlags) -> int:
-    """The attribute bits of a block or page descriptor. UsageError for DEVICE with UNCACHED, and for no flags."""
-    kind_in("what a guest may do with memory", flags, MappingFlags)
+    """The attribute bits of a block or page descriptor. UsageError for DEVICE with UNCACHED."""
     if MappingFlags.DEVICE | MappingFlags.UNCACHED in flags:
         raise UsageError("memory is either DEVICE or UNCACHED, not both; drop one flag")
     memory, shareability = MemAttr.NORMAL_WB, SH.INNER
