@@ -445,7 +445,7 @@ class Aarch64VCpu:
         """
         if self._life.state is VCpuState.CREATED:
             raise StateError(f"vCPU {self.vcpu_id}: inject_interrupt is not allowed before setup")
-        number_in("an INTID", vector, 32)
+        number_in("an INTID", vector, 64, signed=True)
         if priority is not None:
             number_in("a priority", priority, 8)
         if not self.hal.inject(self, vector):
