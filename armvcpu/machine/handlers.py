@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from armvcpu.arch.registers import encoding_of, lowest_el
 from armvcpu.arch.static import TYPE_CHECKING, Any, TypeVar
-from armvcpu.errors import UsageError
-from armvcpu.machine.kinds import check_callable, check_number
+from armvcpu.errors import UsageError, callable_in, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.boot.boot import Boot
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.running.turns import Turns
-    from armvcpu.vcpu.vcpu import CallHandler
+    from armvcpu.vcpu.traps.guest import CallTable
+    from armvcpu.vcpu.vcpu import Aarch64VCpu, CallHandler
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -50,24 +50,24 @@ class Handlers:
             raise UsageError(f"{name} is a register of EL{lowest_el(encoding)}: the guest runs at EL1 and EL0")
         for what, function in (("read", read), ("write", write)):
             if function is not None:
-                check_callable(f"on_sysreg's {what}", function)
+                callable_in(f"on_sysreg's {what}", function)
         for cpu in self._turns.cpus:
             cpu.vcpu.answer_sysreg(encoding, read, write)
 
     def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
         """The device at `base`, by its callbacks."""
-        check_callable("on_mmio's read", read)
-        check_callable("on_mmio's write", write)
+        callable_in("on_mmio's read", read)
+        callable_in("on_mmio's write", write)
         self._bus.add(base, size, read, write, is_users=True)
 
     def on_address(self, address: int) -> Callable[[F], F]:
         """Code at an address."""
-        check_number("an instruction's address", address)
+        number_in("an instruction's address", address, 64)
         if address % 4:
             raise UsageError(f"{address:#x} is no address of an instruction: a multiple of 4")
 
         def add(function: F) -> F:
-            check_callable("on_address", function)
+            callable_in("on_address", function)
             self._engine.listen.on_code(address, address, lambda _pc: function(self._turns.cpu.vcpu))
             return function
 
@@ -88,7 +88,7 @@ class Handlers:
         return self._symbols
 
 
-def _register(tables: list[dict[int, CallHandler]], number: int, kind: str) -> Callable[[CallHandler], CallHandler]:
+def _register(tables: list[CallTable[Aarch64VCpu]], number: int, kind: str) -> Callable[[CallHandler], CallHandler]:
     def add(function: CallHandler) -> CallHandler:
         for table in tables:
             if number in table:

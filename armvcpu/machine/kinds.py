@@ -94,19 +94,6 @@ def check_limits(timeout: float | None, max_instructions: int = 0) -> None:
         raise UsageError(f"max_instructions = {max_instructions!r}: give a number, or 0 for no limit")
 
 
-def check_callable(what: str, value: object) -> None:
-    """UsageError for what can't be called."""
-    if not callable(value):
-        raise UsageError(f"{what} is {value!r}: give a function")
-
-
-def check_number(what: str, value: object, bits: int = 64) -> None:
-    """UsageError for what is no number of so many bits, unsigned."""
-    if type(value) is not int or not 0 <= value < 1 << bits:
-        shown = f"{value:#x}" if type(value) is int else repr(value)
-        raise UsageError(f"{what} is {shown}: give a number of {bits} bits")
-
-
 def _parse_number(text: str) -> int:
     try:
         return int(text)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
 from armvcpu.devices.device import Device
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in, number_in
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.handlers import Handlers
-from armvcpu.machine.kinds import check_limits, check_number
+from armvcpu.machine.kinds import check_limits
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.machine.parts import assemble
 from armvcpu.machine.running.actions import Actions
@@ -161,8 +161,7 @@ class Machine:
 
     def end(self, outcome: Outcome) -> None:
         """From a handler in the trap: this is how the run ends, before the guest's next instruction."""
-        if not isinstance(outcome, Outcome):
-            raise UsageError(f"{outcome!r} is no Outcome")
+        kind_in("how a run ends", outcome, Outcome)
         self.parts.end.by_guest(outcome)
         self.engine.leave()
 
@@ -273,14 +272,14 @@ class Machine:
 
     def read_virtual(self, address: int, size: int) -> bytes | None:
         """`size` bytes at a guest-virtual address as the guest would read them, or None where it could not."""
-        check_number("a virtual address", address)
+        number_in("a virtual address", address, 64)
         return self.engine.memory.read_virtual(address, size)
 
     def physical(self, address: int) -> int:
         """The physical address behind a virtual one, which may be physical itself where the guest maps nothing."""
         from armvcpu.machine.watching.stage1 import walk
 
-        check_number("a virtual address", address)
+        number_in("a virtual address", address, 64)
         found = walk(address, self.engine.registers.read, self.memory.doubleword).physical
         return address if found is None else found
 
@@ -355,8 +354,7 @@ class Machine:
         self._power.start_image()
 
     def _put(self, device: Device, base: int, spi: int | None = None, name: str | None = None) -> None:
-        if not isinstance(device, Device):
-            raise UsageError(f"{device!r} is no Device")
+        kind_in("what add_device puts on the board", device, Device)
         self.bus.check_free(base, device.size)
         slot = self.board.add(device, base, spi, name)
         self.bus.attach([slot], is_users=True)

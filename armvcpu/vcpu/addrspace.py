@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from armvcpu.arch.stage2 import PAGE_SIZE, Stage2Geometry
 from armvcpu.arch.static import TYPE_CHECKING, NamedTuple
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in
 from armvcpu.vcpu.stage2.mapping import MappingFlags, Region, check_pages, leaf_attributes, leaf_flags
 from armvcpu.vcpu.stage2.pool import TablePool
 from armvcpu.vcpu.stage2.tables import Stage2Tables
@@ -40,7 +40,7 @@ class AddressSpace:
 
     `allocate(size)` returns page-aligned physical memory for `map_alloc`; `release(hpa, size)` takes it back,
     in pieces as it gets unmapped. `on_change(gpa, size)` is called when translations must leave the TLBs,
-    before what they lead to is reused; `stage2_edit.py` has the order. EXECUTE in a `lazy_execute` region is
+    before what they lead to is reused; `stage2/edit.py` has the order. EXECUTE in a `lazy_execute` region is
     granted for `execute_granule` bytes (a power of two, at least a page) at a time.
     """
 
@@ -114,6 +114,7 @@ class AddressSpace:
         In a `lazy_execute` region every page is execute-never again until it faults.
         """
         self._check_range(gpa, size)
+        kind_in("what a guest may do with memory", flags, MappingFlags)
         inside = self._cut(gpa, gpa + size)
         if sum(region.size for region in inside) != size:
             raise UsageError(f"guest range {gpa:#x} to {gpa + size:#x} has holes; protect mapped memory only")
@@ -202,6 +203,7 @@ class AddressSpace:
             )
 
     def _check_new(self, region: Region) -> None:
+        kind_in("what a guest may do with memory", region.flags, MappingFlags)
         self.check_free(region.gpa, region.size)
         leaf_attributes(region.flags)  # refuses flags that contradict each other
         if region.lazy_execute and MappingFlags.EXECUTE not in region.flags:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from armvcpu.arch.psci import PSCI_VERSION_1_1
 from armvcpu.arch.rows import Row
 from armvcpu.arch.smccc import SMCCC_VERSION_1_2
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in, number_in
 
 AFFINITY_BITS = 0xFF_00FF_FFFF
 """MPIDR_EL1's Aff3, Aff2, Aff1 and Aff0."""
@@ -32,10 +32,14 @@ class Aarch64VCpuCreateConfig(Row):
     """As SMCCC_VERSION answers it: 0x10000 to 0x10002. With 1.0 there is no SMCCC_VERSION."""
 
     def __post_init__(self) -> None:
-        if self.mpidr_el1 & ~AFFINITY_BITS or self.mpidr_el1 < 0:
+        if number_in("MPIDR_EL1", self.mpidr_el1, 64) & ~AFFINITY_BITS:
             raise UsageError(f"MPIDR_EL1 {self.mpidr_el1:#x} has bits besides its affinity, {AFFINITY_BITS:#x}")
-        if not 0 <= self.dtb_addr < 1 << 64:
-            raise UsageError(f"device tree address {self.dtb_addr:#x} does not fit x0's 64 bits")
+        number_in("the address of the device tree", self.dtb_addr, 64)
+        kind_in("cpu_model", self.cpu_model, str)
+        kind_in("gicv3", self.gicv3, bool)
+        kind_in("pmu", self.pmu, bool)
+        number_in("psci_version", self.psci_version, 32)
+        number_in("smccc_version", self.smccc_version, 32)
         if self.psci_version not in PSCI_VERSIONS:
             raise UsageError(f"there is no PSCI {self.psci_version:#x}: {', '.join(map(hex, PSCI_VERSIONS))}")
         if self.smccc_version not in SMCCC_VERSIONS:
@@ -51,3 +55,8 @@ class Aarch64VCpuSetupConfig(Row):
     """The physical timer's interrupt is the host's, an ExternalInterrupt; else the vCPU's own, INTID 30."""
     forward_smc: bool = False
     """An SMC that nobody claims is a Hypercall exit; else it is NOT_SUPPORTED."""
+
+    def __post_init__(self) -> None:
+        kind_in("passthrough_interrupt", self.passthrough_interrupt, bool)
+        kind_in("passthrough_timer", self.passthrough_timer, bool)
+        kind_in("forward_smc", self.forward_smc, bool)

@@ -6,6 +6,8 @@ from then on they show the engine's saved state, so reading a register in a trap
 
 from __future__ import annotations
 
+from operator import index as as_index
+
 from armvcpu.arch.pstate import DAIF, EL1h, describe_pstate
 from armvcpu.arch.registers import by_encoding, by_name
 from armvcpu.arch.static import TYPE_CHECKING
@@ -51,17 +53,23 @@ class TrapFrame:
             self._state.set_pc(self._early_pc)
 
     def gpr(self, index: int) -> int:
-        """Xn, 0 to 30; 31 is XZR and reads as zero."""
-        _check_register(index)
-        return self._state.gpr(index) if self._state else self._early.get(index, 0)
+        """Xn, 0 to 30; 31 is XZR and reads as zero. UsageError for another number."""
+        try:
+            _check_register(index)
+            return self._state.gpr(index) if self._state else self._early.get(as_index(index), 0)
+        except TypeError:  # caught, and not looked for: this is asked in traps
+            raise no_register(index) from None
 
     def set_gpr(self, index: int, value: int) -> None:
-        """Write Xn with the low 64 bits of `value`; register 31, XZR, ignores it."""
-        _check_register(index)
-        if self._state:
-            self._state.set_gpr(index, value)
-        elif index != 31:
-            self._early[index] = value & _U64
+        """Write Xn with the low 64 bits of `value`; register 31, XZR, ignores it. UsageError for what is no number."""
+        try:
+            _check_register(index)
+            if self._state:
+                self._state.set_gpr(index, value)
+            elif index != 31:
+                self._early[as_index(index)] = value & _U64
+        except TypeError:
+            raise UsageError(f"x{index} can't hold {value!r}: give two numbers") from None
 
     @property
     def has_entry(self) -> bool:
@@ -115,7 +123,12 @@ class TrapFrame:
 
 def _check_register(index: int) -> None:
     if not 0 <= index <= 31:
-        raise UsageError(f"there is no general-purpose register x{index}: x0 to x30, and 31 for XZR")
+        raise no_register(index)
+
+
+def no_register(index: object) -> UsageError:
+    """The error of a general-purpose register that there is not."""
+    return UsageError(f"there is no general-purpose register x{index}: x0 to x30 by their numbers, and 31 for XZR")
 
 
 SWITCHED = tuple(

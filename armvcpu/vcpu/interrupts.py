@@ -11,7 +11,7 @@ from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.gic_registers import DEFAULT_PRIORITY
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,11 +73,14 @@ class VCpuInterrupts:
         self._mailbox.post(partial(self.interface.inject, _checked(intid), _priority(priority)))
 
     def set_line(self, intid: int, level: bool, priority: int | None) -> None:
-        """Drive a level. Errors as `inject`."""
+        """Drive a level. Errors as `inject`, and for a level that is none."""
+        kind_in("the level of an interrupt", level, bool)
         self._mailbox.post(partial(self._set_line, _checked(intid), level, _priority(priority)))
 
     def wait(self, timeout: float | None) -> bool:
-        """Sleep until an interrupt would end a WFI."""
+        """Sleep until an interrupt would end a WFI. UsageError for a `timeout` that is no time."""
+        if timeout is not None:
+            _check_timeout(timeout)
         assert self.interface is not None
         interface = self.interface
         return self._mailbox.wait(lambda: interface.pending, timeout)
@@ -131,8 +134,15 @@ class VCpuInterrupts:
         self._shown = self._wanted
 
 
+def _check_timeout(timeout: object) -> None:
+    """UsageError for what is no time in seconds, of 0 or more; infinite is for ever."""
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout >= 0:  # NaN is not
+        raise UsageError(f"a timeout is a number of seconds, not {timeout!r}")
+
+
 def _checked(intid: int) -> int:
     """UsageError for an INTID that no SGI, PPI, SPI or LPI has: refused here, where the caller hears of it."""
+    number_in("an INTID", intid, 64, signed=True)
     if not (0 <= intid < 1020 or 8192 <= intid <= 0xFFFF):
         raise UsageError(f"interrupt {intid} cannot be injected; give 0 to 1019, or an LPI from 8192 to 65535")
     return intid
@@ -142,6 +152,4 @@ def _priority(priority: int | None) -> int:
     """UsageError for more than eight bits."""
     if priority is None:
         return DEFAULT_PRIORITY
-    if not 0 <= priority <= 0xFF:
-        raise UsageError(f"priority {priority:#x} does not fit 8 bits")
-    return priority
+    return number_in("a priority", priority, 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.vcpu.observer import check_observer
 from armvcpu.vcpu.traps.guest import TrapHandlers
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ class Listeners:
         self.observer: Observer | None = None
 
     def observe(self, observer: Observer | None, tell_sysreg: TellSysReg) -> None:
-        """Have `observer` hear of everything, of accesses of registers by `tell_sysreg`."""
+        """Have `observer` hear of everything, of accesses of registers by `tell_sysreg`; UsageError where it can't."""
+        if observer is not None:
+            check_observer(observer)
         self.observer = observer
         self.sysregs.observe(None if observer is None else tell_sysreg)
 

@@ -58,7 +58,7 @@ class Mailbox:
 
     def wait(self, is_over: Callable[[], bool], timeout: float | None) -> bool:
         """Do what comes until `is_over`; False after `timeout` seconds without that."""
-        end = None if timeout is None else monotonic() + timeout
+        end = None if timeout is None or timeout > threading.TIMEOUT_MAX else monotonic() + timeout
         while True:
             self._has_come.clear()
             self.collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
+from armvcpu.errors import callable_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,12 @@ class Observer(Protocol):
 
     def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
         """`run()` is about to return `reason`."""
+
+
+def check_observer(observer: object) -> None:
+    """UsageError for what can't hear every event: a class that wants few of them is derived from Observer."""
+    for name in ("exception", "sysreg", "call", "mmio", "irq", "exit"):
+        callable_in(f"`{name}` of an observer", getattr(observer, name, None))
 
 
 class Observers:

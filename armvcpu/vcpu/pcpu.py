@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import StateError
+from armvcpu.errors import StateError, callable_in, kind_in, number_in
 from armvcpu.vcpu.percpu import PerCpu
 
 if TYPE_CHECKING:
@@ -44,12 +44,23 @@ class Aarch64PerCpu:
         self._counts: dict[int, int] | None = None
         self.shown: dict[int, int] = {}
         """Which VMs' memory the engine maps, by VMID, and the version of their tables that its TLB is up to."""
-        self.registry = PerCpu(cpu_id + 1) if registry is None else registry
+        if registry is None:
+            number_in("the number of a physical CPU", cpu_id, 64)
+            registry = PerCpu(cpu_id + 1)
+        kind_in("a registry of physical CPUs", registry, PerCpu)
+        callable_in("what makes an engine", engine_factory)
+        self.registry = registry
         self.registry.register(self)
 
     @classmethod
     def register(cls, registry: PerCpu, engine_factory: EngineFactory = unicorn_engine) -> list[Aarch64PerCpu]:
-        """One for each CPU of `registry`, found again there by `this_cpu` and `cpu`."""
+        """One for each CPU of `registry`, found again there by `this_cpu` and `cpu`.
+
+        UsageError, and none registered, where one of them has its place taken.
+        """
+        kind_in("a registry of physical CPUs", registry, PerCpu)
+        for cpu_id in range(registry.count):
+            registry.require_place(cpu_id)
         return [cls(cpu_id, engine_factory, registry) for cpu_id in range(registry.count)]
 
     def hardware_enable(self) -> None:

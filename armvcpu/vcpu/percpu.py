@@ -19,7 +19,7 @@ import threading
 from contextlib import contextmanager
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, Generic, TypeVar, overload
-from armvcpu.errors import StateError, UsageError
+from armvcpu.errors import StateError, UsageError, callable_in, kind_in, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_CPUS = 1 << 16
+"""More than any machine has: each costs a little memory, wanted or not."""
 AARCH64_PERCPU = "aarch64_percpu"
 """The variable that holds each CPU's `Aarch64PerCpu`."""
 
@@ -68,8 +70,8 @@ class PerCpu:
     """The physical CPUs 0 to `count` - 1, their variables, and which of them the calling thread runs."""
 
     def __init__(self, count: int = 1) -> None:
-        if count < 1:
-            raise UsageError(f"a machine has at least one physical CPU, not {count}")
+        if not 1 <= number_in("the number of physical CPUs", count, 64, signed=True) <= MOST_CPUS:
+            raise UsageError(f"a machine has at least one physical CPU and at most {MOST_CPUS}, not {count}")
         self._values: list[dict[str, Any]] = [{} for _ in range(count)]
         self._here = _Here()
 
@@ -109,12 +111,15 @@ class PerCpu:
 
     def register(self, cpu: Aarch64PerCpu) -> None:
         """Put a physical CPU in its place; UsageError where that does not exist or is taken."""
-        if not 0 <= cpu.cpu_id < self.count:
-            raise UsageError(f"physical CPU {cpu.cpu_id} has no place: the registry is for CPUs 0 to {self.count - 1}")
-        values = self._values[cpu.cpu_id]
-        if AARCH64_PERCPU in values:
-            raise UsageError(f"physical CPU {cpu.cpu_id} is registered already")
-        values[AARCH64_PERCPU] = cpu
+        self.require_place(cpu.cpu_id)
+        self._values[cpu.cpu_id][AARCH64_PERCPU] = cpu
+
+    def require_place(self, cpu_id: int) -> None:
+        """UsageError where there is no place for a physical CPU of this number, or another one has it."""
+        if not 0 <= number_in("the number of a physical CPU", cpu_id, 64, signed=True) < self.count:
+            raise UsageError(f"physical CPU {cpu_id} has no place: the registry is for CPUs 0 to {self.count - 1}")
+        if AARCH64_PERCPU in self._values[cpu_id]:
+            raise UsageError(f"physical CPU {cpu_id} is registered already")
 
     def cpus(self) -> list[Aarch64PerCpu]:
         """Those that are registered, in order of id."""
@@ -124,7 +129,8 @@ class PerCpu:
         """One of them (None: the current one). UsageError for an unknown CPU, StateError when none is current."""
         cpu: Aarch64PerCpu | None = self.values_of(cpu_id).get(AARCH64_PERCPU)
         if cpu is None:
-            raise UsageError(f"physical CPU {cpu_id} is not registered: make an Aarch64PerCpu of it")
+            wanted = self.current if cpu_id is None else cpu_id
+            raise UsageError(f"physical CPU {wanted} is not registered: make an Aarch64PerCpu of it")
         return cpu
 
     def this_cpu(self) -> Aarch64PerCpu:
@@ -169,8 +175,11 @@ class PerCpu:
 
         UsageError if the name is taken.
         """
+        kind_in("the name of a variable", name, str)
         if name == AARCH64_PERCPU or name in self._values[0]:
             raise UsageError(f"per-CPU variable {name!r} is declared already; choose another name")
+        if factory is not None:
+            callable_in("the factory of a variable", factory)
         initials = [initial if factory is None else factory(cpu_id) for cpu_id in range(self.count)]
         for values, value in zip(self._values, initials, strict=True):
             values[name] = value
@@ -178,7 +187,7 @@ class PerCpu:
 
     def values_of(self, cpu_id: int | None = None) -> dict[str, Any]:
         """Every variable of a CPU (None: the current one) by name, as a debugger lists them."""
-        wanted = self.current if cpu_id is None else cpu_id
+        wanted = self.current if cpu_id is None else number_in("the number of a physical CPU", cpu_id, 64, signed=True)
         if not 0 <= wanted < self.count:
             raise UsageError(f"physical CPU {wanted} is not registered; there are CPUs 0 to {self.count - 1}")
         return self._values[wanted]

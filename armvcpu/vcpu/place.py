@@ -7,7 +7,7 @@ A part of the vCPU's, because moving them is all that `bind` and `unbind` do to 
 from __future__ import annotations
 
 from armvcpu.arch.esr import has_far
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import StateError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
+
+
+class _NoState:
+    """Stands where a state will be: an attribute that is a plain one costs a trap nothing, a property would."""
+
+    def __init__(self, vcpu_id: int) -> None:
+        self._vcpu_id = vcpu_id
+
+    def __getattr__(self, name: str) -> Any:
+        raise StateError(f"vCPU {self._vcpu_id} has not been bound yet: it has no state, and no {name} of it")
+
+
+def no_state(vcpu_id: int) -> Any:
+    """The state of a vCPU that has not been bound: StateError, whatever is asked of it."""
+    return _NoState(vcpu_id)
 
 
 class Place:

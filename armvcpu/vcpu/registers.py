@@ -35,7 +35,7 @@ from armvcpu.arch.registers import (
     register_name,
 )
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in
 from armvcpu.vcpu.register_rows import (
     MPIDR,
     STACK_POINTERS,
@@ -77,6 +77,8 @@ class Registers:
         check_width(name, bits, value)
         if register.name == "PSTATE":
             check_pstate(value)
+        if register.name == "PC" and value % 4:
+            raise UsageError(f"PC {value:#x} is no address of an instruction: a multiple of 4")
         register.write(self, value)
 
     def __contains__(self, name: object) -> bool:
@@ -143,6 +145,7 @@ class Registers:
 
     def _find(self, name: str) -> tuple[Register, int]:
         """The register of a name, and how many of its bits the name is about."""
+        kind_in("a register's name", name, str)
         upper = name.upper()
         if (general := names().get(upper)) is not None:
             return general

@@ -31,7 +31,7 @@ def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig, interrupts: 
     registers.vmpidr_el2 = 1 << 31 | vcpu.config.mpidr_el1
     registers.vpidr_el2 = vcpu.model.MIDR_EL1
     if vcpu.config.gicv3 and intercepts:
-        interrupts.intercept(vcpu.sysregs, lambda value: vcpu.exit(_sgi(value)))
+        interrupts.intercept(vcpu.sysregs, lambda value: vcpu.leave(_sgi(value)))
     vcpu.handlers.forwards_smc = config.forward_smc
     if intercepts:
         interrupts.add_timers(vcpu.sysregs, vcpu.hal, passthrough=config.passthrough_timer, offset=offset)

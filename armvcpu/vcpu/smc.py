@@ -24,9 +24,9 @@ from armvcpu.arch.smccc import (
     owner_name,
 )
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, callable_in, kind_in, number_in
 from armvcpu.vcpu.exits import Exit
-from armvcpu.vcpu.smc_filter import CallAction, CallFilter
+from armvcpu.vcpu.smc_filter import CallAction, CallFilter, check_identifiers
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -44,6 +44,7 @@ A vCPU passes x1 to x17 of an SMC64 call, and W1 to W7 of an SMC32 call (DEN 002
 """
 
 _ARGUMENTS, _SMC32_ARGUMENTS, _RESULTS = 6, 7, 18
+_OWNER_BITS = 6
 _REMEMBERED = 4096
 PV_TIME_FEATURES = fast_call(Owner.STANDARD_HYPERVISOR, 0x20, smc64=True)
 SMCCC_VERSION_1_0 = 0x1_0000
@@ -83,6 +84,8 @@ class SmcServices:
 
         `feature` is what SMCCC_ARCH_FEATURES answers of it, where it can be asked.
         """
+        number_in("an SMC function", function_id, 32)
+        callable_in(f"the service of {function_id:#x}", handler)
         if problem := malformed(function_id):
             raise UsageError(f"SMC function {function_id:#x} cannot be registered: {problem}")
         if function_id in self._functions:
@@ -93,25 +96,35 @@ class SmcServices:
 
     def unregister(self, function_id: int) -> None:
         """Withdraw what `register` added; UsageError where there is nothing."""
+        number_in("an SMC function", function_id, 32)
         if self._functions.pop(function_id, None) is None:
             raise UsageError(f"SMC function {function_id:#x} is not registered")
         del self._features[function_id]
         self._actions.clear()
 
     def register_range(self, function_ids: range, handler: Handler) -> None:
-        """Answer those functions of a range of identifiers that no one registered singly."""
+        """Answer those functions of a range of identifiers that no one registered singly.
+
+        UsageError for a range that is empty, has steps or no identifiers in it, or that overlaps one before.
+        """
+        callable_in("the service of a range", handler)
+        check_identifiers(function_ids, (known for known, _ in self._ranges), "registered")
         self._ranges.append((function_ids, handler))
         self._actions.clear()
 
     def register_owner(self, owner: int, handler: Handler) -> None:
-        """Answer those functions of an owning entity (0 to 63) that nothing narrower claims."""
-        if not 0 <= owner <= 63:
-            raise UsageError(f"SMC owner {owner} cannot be registered: owners are 0 to 63")
+        """Answer those functions of an owning entity (0 to 63) that nothing narrower claims; UsageError if taken."""
+        number_in("an SMC owner", owner, _OWNER_BITS)
+        callable_in(f"the service of SMC owner {owner}", handler)
+        if owner in self._owners:
+            raise UsageError(f"SMC owner {owner} is registered already")
         self._owners[owner] = handler
         self._actions.clear()
 
     def identify_owner(self, owner: int, info: OwnerInfo) -> None:
-        """Answer the owner's general queries: Call Count, Call UID and Revision."""
+        """Answer the owner's general queries: Call Count, Call UID and Revision; another `info` replaces the first."""
+        number_in("an SMC owner", owner, _OWNER_BITS)
+        kind_in("what an owner answers", info, OwnerInfo)
         self._infos[owner] = info
         self._actions.clear()
 
@@ -139,7 +152,10 @@ class SmcServices:
         return action
 
     def call(self, function_id: int, args: Sequence[int]) -> tuple[int, ...] | Exit:
-        """Make the call with x0 and x1 up: the values of x0 up to x17 (64 bits each), or an exit."""
+        """Make the call with x0 and x1 up: the values of x0 up to x17 (64 bits each), or an exit.
+
+        UsageError where a service gives something else.
+        """
         function = FunctionId(FunctionId(function_id & 0xFFFF_FFFF).identity)
         handler = None if malformed(function) else self._handler(function)
         if handler is None:
@@ -148,7 +164,16 @@ class SmcServices:
         if not function.smc64:  # 3.1: these have W registers
             passed = tuple(value & 0xFFFF_FFFF for value in passed[:_SMC32_ARGUMENTS])
         result = handler(int(function), passed + (0,) * (_ARGUMENTS - len(passed)))
-        return _registers(function, result) if isinstance(result, int | tuple) else result
+        if isinstance(result, int | tuple):
+            try:
+                return _registers(function, result)
+            except TypeError:  # one of them is no number
+                pass
+        elif isinstance(result, Exit):
+            return result
+        raise UsageError(
+            f"the service of {describe_call(function)} gave {result!r}: return a number, a tuple of them, or an exit"
+        )
 
     def supports(self, function_id: int) -> bool:
         """Does a service claim this function?"""
@@ -226,6 +251,8 @@ def smc_call(services: SmcServices, x0: int, x1: int = 0, x2: int = 0, x3: int =
     A call that would take control away from the caller, or that no service could own, is refused: UsageError
     with the reason.
     """
+    for index, value in enumerate((x0, x1, x2, x3)):
+        number_in(f"x{index}", value, 64)
     if reason := _refusal(x0):
         raise UsageError(f"SMC {x0:#x} refused: {reason}")
     result = services.call(x0, (x1, x2, x3))

@@ -12,7 +12,7 @@ together: a vCPU on a physical CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import get_ident
 
 from armvcpu.arch.controls import HCR_EL2
@@ -22,15 +22,28 @@ from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import RunEnd
-from armvcpu.errors import StateError, UsageError
+from armvcpu.errors import StateError, UsageError, callable_in, kind_in, number_in
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
-from armvcpu.vcpu.exits import CpuDown, Exit, ExternalInterrupt, FailEntry, Halt, Nothing
+from armvcpu.vcpu.context_frame import no_register
+from armvcpu.vcpu.exits import (
+    CpuDown,
+    Exit,
+    ExternalInterrupt,
+    FailEntry,
+    Halt,
+    MmioRead,
+    MmioWrite,
+    NestedPageFault,
+    Nothing,
+    SysRegRead,
+    SysRegWrite,
+)
 from armvcpu.vcpu.hal import BareHal
 from armvcpu.vcpu.interrupts import VCpuInterrupts
 from armvcpu.vcpu.life import LifeCycle, VCpuState
 from armvcpu.vcpu.listeners import Listeners
 from armvcpu.vcpu.mailbox import Mailbox
-from armvcpu.vcpu.place import Place
+from armvcpu.vcpu.place import Place, no_state
 from armvcpu.vcpu.setup import set_up_traps
 from armvcpu.vcpu.smc import SmcServices
 from armvcpu.vcpu.stage2.mapping import MappingFlags
@@ -40,7 +53,7 @@ from armvcpu.vcpu.traps.exception import ExceptionLayer
 from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from types import UnionType
 
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
@@ -59,6 +72,8 @@ CallHandler = Callable[["Aarch64VCpu"], "int | None"]
 PageFaultHandler = Callable[[int, MappingFlags], bool]
 """Asked on every stage-2 fault with the IPA and the access: True when memory is there now, and to try again."""
 
+_STAGE2_EXITS = MmioRead | MmioWrite | NestedPageFault
+_NO_TRAP = (0, 0, 0)
 _HCR = by_name["HCR_EL2"].encoding
 _FREE, _READY, _RUNNING, _LEFT = VCpuState.FREE, VCpuState.READY, VCpuState.RUNNING, RunEnd.LEFT
 
@@ -74,20 +89,21 @@ class Aarch64VCpu:
         hal: Hal | None = None,
         vm: VirtualMachine | None = None,
     ) -> None:
+        kind_in("what a vCPU is made with", config, Aarch64VCpuCreateConfig)
         self.vm_id, self.vcpu_id, self.config, self.vm = vm_id, vcpu_id, config, vm
         self.hal: Hal = hal or BareHal()
         self.model = cpu_model(config.cpu_model)
         self._life, self._place = LifeCycle(vcpu_id), Place(vcpu_id, translated_features(self.model))
         self.trap_frame, self.system_registers = self._place.trap_frame, self._place.system_registers
-        self.state: CpuState
-        """The saved CPU behind the trap frame, from the first `bind` on."""
+        self.state: CpuState = no_state(vcpu_id)
+        """The saved CPU behind the trap frame, from the first `bind` on; before it, whatever is asked is StateError."""
         self.services = SmcServices(config.smccc_version)
         self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
         self.listeners = Listeners(self.sysregs)
         self.handlers = self.listeners.handlers
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
         self.uses_stage2 = False
-        self.last_trap = (0, 0, 0)
+        self.last_trap = _NO_TRAP
         """(ESR, FAR, PC) of the last trap that became an exit."""
         self.yielded = False
         """Did the last run end because the guest waits for an event, or yields?"""
@@ -106,13 +122,14 @@ class Aarch64VCpu:
     def setup(self, config: Aarch64VCpuSetupConfig) -> None:
         """Choose what is trapped: HCR_EL2, CNTHCTL_EL2, VMPIDR_EL2, VPIDR_EL2. CREATED becomes FREE."""
         self._life.require("setup")
+        kind_in("what a vCPU is set up with", config, Aarch64VCpuSetupConfig)
         set_up_traps(self, config, self._interrupts)
         self._life.take("setup")
 
     def set_entry(self, address: int) -> None:
         """Where the vCPU starts: a guest-physical address, a multiple of 4."""
         self._life.forbid_running("set_entry")
-        if address % 4 or not 0 <= address < 1 << 52:
+        if number_in("an entry point", address, 64, signed=True) % 4 or not 0 <= address < 1 << 52:
             raise UsageError(f"entry {address:#x} is no address of an instruction: a multiple of 4 below 2^52")
         self.trap_frame.start_at(address)
 
@@ -124,6 +141,10 @@ class Aarch64VCpu:
         UsageError for a root, VTCR_EL2 or VMID that can't be; `stage2/root.py` says which can.
         """
         self._life.forbid_running("set_ept_root")
+        for what, value in (("the stage-2 root", root), ("VTCR_EL2", vtcr), ("a VMID", vmid)):
+            number_in(what, value, 64, signed=True)
+        if handle_page_fault is not None:
+            callable_in("who is asked of page faults", handle_page_fault)
         vttbr = vttbr_el2(root, vtcr, vmid)
         registers = self.system_registers
         registers.vtcr_el2, registers.vttbr_el2 = vtcr, vttbr
@@ -150,7 +171,10 @@ class Aarch64VCpu:
     def bind(self, pcpu: Aarch64PerCpu) -> None:
         """Load the vCPU onto a physical CPU, which belongs to the calling thread now: FREE becomes READY."""
         self._life.require("bind")
-        pcpu.require_free()
+        try:
+            pcpu.require_free()
+        except AttributeError:
+            raise UsageError(f"a vCPU is bound to an Aarch64PerCpu, not to {pcpu!r}") from None
         if self.vm is not None:
             self.vm.entering(pcpu, self)
         self._mailbox.claim()
@@ -206,12 +230,14 @@ class Aarch64VCpu:
     def reset(self) -> None:
         """Start anew as after `bind`: registers as after reset, configuration kept, x0 the device tree. READY stays."""
         self._life.require("reset")
+        self._exit = None
         self._place.reset()
         self._interrupts.reset()
 
     def start(self, entry: int, argument: int = 0) -> None:
         """As PSCI CPU_ON does it: from its reset state at `entry`, x0 = `argument`; if unbound, at its next `bind`."""
         self._life.forbid_running("start")
+        number_in("the argument of a vCPU that starts", argument, 64)
         self.set_entry(entry)
         self._start = (entry, argument)
         if self._life.state is _READY:
@@ -236,9 +262,11 @@ class Aarch64VCpu:
     def load_registers(self, registers: Mapping[str, int]) -> None:
         """Return to what `registers.save()` gave; FREE before and after."""
         self._life.require("load_registers")
+        kind_in("what `registers.save()` gave", registers, Mapping)
         if not self.has_state:
             raise StateError(f"vCPU {self.vcpu_id} has not been bound yet: it has no registers")
         self.registers.check(registers)
+        self._exit = None
         self.registers.load(registers)
         self._place.forget_exception()
         self._interrupts.forget_shown()  # they have their own HCR_EL2.VI
@@ -255,7 +283,10 @@ class Aarch64VCpu:
 
     @property
     def observer(self) -> Observer | None:
-        """Who hears what the vCPU does; nothing is told, and nothing costs, without one."""
+        """Who hears what the vCPU does; nothing is told, and nothing costs, without one.
+
+        UsageError for an object that lacks a method of `Observer`.
+        """
         return self.listeners.observer
 
     @observer.setter
@@ -269,16 +300,27 @@ class Aarch64VCpu:
 
     def hear_semihosting(self, handler: Callable[[Aarch64VCpu], None] | None) -> None:
         """Have `handler` answer HLT #0xF000, with PC on it; nobody: it is UNDEFINED."""
+        if handler is not None:
+            callable_in("what answers semihosting calls", handler)
         self.handlers.semihosting = handler
         self.settle_listeners()
 
     def hear_breakpoints(self, handler: Callable[[Aarch64VCpu, int], bool] | None) -> None:
         """Ask `handler` at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
+        if handler is not None:
+            callable_in("who is asked of breakpoints", handler)
         self.handlers.breakpoint = handler
         self.settle_listeners()
 
     def answer_sysreg(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
-        """Answer MRS and MSR of a register, by its packed encoding, in place of the engine."""
+        """Answer MRS and MSR of a register, by its packed encoding (16 bits), in place of the engine.
+
+        UsageError for an encoding that is none, and for what can't be called.
+        """
+        number_in("the encoding of a register", encoding, 16)
+        for function in (read, write):
+            if function is not None:
+                callable_in("what answers for a register", function)
         self.sysregs.add(encoding, read, write)
         self.settle_listeners()
 
@@ -301,13 +343,15 @@ class Aarch64VCpu:
     def run(self, max_instructions: int = 0) -> Exit:
         """Run the guest until something needs the caller. READY before and after.
 
-        `max_instructions` ends in `Nothing`. ExternalInterrupt: `request_stop` of the engine, a timer (27, 30), or
-        another thread's `inject_interrupt`, which has been done. FailEntry: nothing was run. GuestCrash and
-        Unmodelled are raised where the guest cannot go on.
+        `max_instructions` (63 bits; 0: no limit) ends in `Nothing`. ExternalInterrupt: `request_stop` of the engine, a
+        timer (27, 30), or another thread's `inject_interrupt`, which has been done. FailEntry: nothing was run.
+        GuestCrash and Unmodelled are raised where the guest cannot go on.
         """
         life, pcpu, mailbox = self._life, self._place.pcpu, self._mailbox
         if life.state is not _READY:
             life.require("run")
+        if max_instructions != 0:
+            number_in("max_instructions", max_instructions, 63)
         assert pcpu is not None
         if mailbox.owner != get_ident():
             mailbox.claim()
@@ -331,17 +375,29 @@ class Aarch64VCpu:
         return Nothing()
 
     def step(self) -> Exit:
-        """Run one instruction; `Nothing` unless it made an exit."""
-        self._life.take("step")
-        self._exit = None
+        """Run one instruction; `Nothing` unless it made an exit. What other threads want is done as `run` does it."""
+        mailbox = self._mailbox
+        self._life.require("step")
+        if mailbox.owner != get_ident():
+            mailbox.claim()
+        self._life.state, self._exit = _RUNNING, None
         try:
+            mailbox.collect()
             self.engine.step()
         finally:
             self._life.state = _READY
+            mailbox.collect()
         return self._taken_exit()
 
     def exit(self, reason: Exit) -> None:
-        """From a handler in the trap: have `run()` return `reason`."""
+        """From a handler of the caller's, in the trap: have `run()` return `reason`; UsageError where it is no exit."""
+        if not isinstance(reason, Exit):
+            raise UsageError(f"{reason!r} is no exit: give one of those in armvcpu.vcpu.exits")
+        self.last_trap = _NO_TRAP
+        self.leave(reason)
+
+    def leave(self, reason: Exit) -> None:
+        """From the exception layer: have `run()` return `reason`."""
         observer = self.listeners.observer
         if observer is not None:
             observer.exit(self.vcpu_id, self.state, reason)
@@ -352,6 +408,7 @@ class Aarch64VCpu:
 
     def post(self, work: Callable[[], object]) -> None:
         """From any thread: have `work` done by the thread that has this vCPU's CPU, at once or before it runs on."""
+        callable_in("what is posted", work)
         self._mailbox.post(work)
 
     def serve(self) -> None:
@@ -361,11 +418,14 @@ class Aarch64VCpu:
     # --- what the caller does with an exit --------------------------------------------------------------------
 
     def gpr(self, index: int) -> int:
-        """Xn; 31 is XZR."""
-        return self.state.frame[index] if 0 <= index < 31 and self._has_state else self.trap_frame.gpr(index)
+        """Xn; 31 is XZR. UsageError for another number."""
+        try:
+            return self.state.frame[index] if 0 <= index < 31 and self._has_state else self.trap_frame.gpr(index)
+        except TypeError:  # caught, and not looked for: this is asked in traps
+            raise no_register(index) from None
 
     def set_gpr(self, index: int, value: int) -> None:
-        """Write Xn; 31 is XZR."""
+        """Write Xn with the low 64 bits of `value`; 31 is XZR. UsageError for another number, or no value."""
         self.trap_frame.set_gpr(index, value)
 
     def set_return_value(self, value: int) -> None:
@@ -385,6 +445,9 @@ class Aarch64VCpu:
         """
         if self._life.state is VCpuState.CREATED:
             raise StateError(f"vCPU {self.vcpu_id}: inject_interrupt is not allowed before setup")
+        number_in("an INTID", vector, 64, signed=True)
+        if priority is not None:
+            number_in("a priority", priority, 8)
         if not self.hal.inject(self, vector):
             self._require_interface().inject(vector, priority)
 
@@ -399,22 +462,24 @@ class Aarch64VCpu:
 
     def set_virtual_interrupts(self, *, irq: bool, fiq: bool = False) -> None:
         """The level of HCR_EL2.VI and VF; of a vCPU that is not bound, it holds from its next `bind` on."""
+        kind_in("the level of an interrupt", irq, bool)
+        kind_in("the level of a fast interrupt", fiq, bool)
         self._interrupts.drive(irq=irq, fiq=fiq)
 
     def inject_undefined(self) -> None:
         """Answer a SysRegRead or SysRegWrite exit: the register is UNDEFINED."""
-        self._require_exit("inject_undefined", ExceptionClass.UNKNOWN)
+        self._answer_exit("inject_undefined", SysRegRead | SysRegWrite)
         self.state.set_pc(self.last_trap[2])
         self.engine.take_exception(UNDEFINED_ESR)
 
     def inject_external_abort(self) -> None:
         """Answer an MMIO or NestedPageFault exit: nothing is there."""
-        self._require_exit("inject_external_abort", ExceptionClass.IABT_LOWER, ExceptionClass.DABT_LOWER)
+        self._answer_exit("inject_external_abort", _STAGE2_EXITS)
         self._exceptions.aborts.take_external_abort()
 
     def retry(self) -> None:
         """Answer an MMIO exit: memory is there now, and the guest executes the instruction again."""
-        self._require_exit("retry", ExceptionClass.IABT_LOWER, ExceptionClass.DABT_LOWER)
+        self._answer_exit("retry", _STAGE2_EXITS)
         self.state.set_pc(self.last_trap[2])
 
     def take_serror(self, iss: int = 0) -> None:
@@ -477,7 +542,8 @@ class Aarch64VCpu:
             raise StateError(f"vCPU {self.vcpu_id} has its interrupts passed through: there is nothing to inject into")
         return self._interrupts
 
-    def _require_exit(self, what: str, *classes: ExceptionClass) -> None:
-        """The vCPU is bound, and its last exit came from a trap of one of these classes."""
-        if self._place.pcpu is None or not self.last_trap[0] or self.last_trap[0] >> 26 not in classes:
+    def _answer_exit(self, what: str, kinds: type[Exit] | UnionType) -> None:
+        """The vCPU is bound, and its last run ended in one of these exits: it is answered now, and not twice."""
+        if self._place.pcpu is None or not self.last_trap[0] or not isinstance(self._exit, kinds):
             raise StateError(f"vCPU {self.vcpu_id}: {what} is not allowed: there is no exit that it answers")
+        self._exit = None

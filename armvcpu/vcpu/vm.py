@@ -21,8 +21,9 @@ import threading
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.static import TYPE_CHECKING, Self
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in, number_in
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from armvcpu.vcpu.exits import CpuUp, SendIPI
 from armvcpu.vcpu.firmware_services import identify_vendor, register_trng, register_workarounds
 from armvcpu.vcpu.life import VCpuState
 from armvcpu.vcpu.psci import Psci
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from armvcpu.vcpu.addrspace import AddressSpace
-    from armvcpu.vcpu.exits import CpuUp, SendIPI
     from armvcpu.vcpu.hal import Hal
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
 
@@ -53,7 +53,7 @@ class VirtualMachine:
     """
 
     def __init__(self, vm_id: int, memory: int = DEFAULT_MEMORY, *, levels: int = 3, input_bits: int = 40) -> None:
-        self.vm_id = vm_id
+        self.vm_id = number_in("the number of a VM", vm_id, 64)
         self.vcpus: list[Aarch64VCpu] = []
         self.memory = VmMemory(vm_id, self.vcpus, memory, levels, input_bits)
         self.cntvoff_el2 = host_count()
@@ -106,10 +106,13 @@ class VirtualMachine:
     ) -> Aarch64VCpu:
         """Another vCPU with this VM's stage 2, set up and FREE; the first is on, others wait for CPU_ON.
 
-        Without `config` its MPIDR_EL1 is its number. UsageError for an MPIDR_EL1 that another one has.
+        Without `config` its MPIDR_EL1 is its number. UsageError for an MPIDR_EL1 that another one has; StateError where
+        the VM is closed.
         """
+        self.memory.require_open()
         if config is None:
             config = Aarch64VCpuCreateConfig(mpidr_el1=len(self.vcpus))
+        kind_in("what a vCPU is made with", config, Aarch64VCpuCreateConfig)
         if config.mpidr_el1 in self._power:
             raise UsageError(f"VM {self.vm_id} has a vCPU with MPIDR_EL1 {config.mpidr_el1:#x} already")
         vcpu = Aarch64VCpu(self.vm_id, len(self.vcpus), config, hal, self)
@@ -138,12 +141,13 @@ class VirtualMachine:
 
         UsageError unless `gpa` is a multiple of 64; `add_vcpu` has one where there is no memory for the next structure.
         """
-        if gpa % STRUCTURE_SIZE:
+        if number_in("a guest-physical address", gpa, 64) % STRUCTURE_SIZE:
             raise UsageError(f"stolen time at {gpa:#x} is not aligned to {STRUCTURE_SIZE} bytes (DEN 0057 3.2.2)")
         self._stolen_at = gpa
 
     def send_ipi(self, sender: Aarch64VCpu, reason: SendIPI) -> None:
         """Answer a SendIPI exit: the SGI is pending on the vCPUs that it means, also in other threads."""
+        kind_in("what is answered", reason, SendIPI)
         for vcpu in self.vcpus:
             mpidr = vcpu.config.mpidr_el1
             if reason.send_to_self or reason.send_to_all:
@@ -159,10 +163,11 @@ class VirtualMachine:
         for vcpu in self.vcpus:
             if vcpu.config.mpidr_el1 == mpidr:
                 return vcpu
-        raise UsageError(f"VM {self.vm_id} has no vCPU with MPIDR_EL1 {mpidr:#x}")
+        raise UsageError(f"VM {self.vm_id} has no vCPU with MPIDR_EL1 {number_in('MPIDR_EL1', mpidr, 64):#x}")
 
     def cpu_up(self, reason: CpuUp) -> Aarch64VCpu:
         """Answer a CpuUp exit: the vCPU, on from now on, that enters at its entry point once it is bound and run."""
+        kind_in("what is answered", reason, CpuUp)
         vcpu = self.vcpu(reason.target_cpu)
         vcpu.start(reason.entry_point, reason.arg)
         self._power[reason.target_cpu] = AffinityState.ON
@@ -176,7 +181,9 @@ class VirtualMachine:
             return is_mine
 
     def cpu_down(self, vcpu: Aarch64VCpu) -> None:
-        """Answer a CpuDown exit of this vCPU."""
+        """Answer a CpuDown exit of this vCPU; UsageError for one of another VM."""
+        if vcpu not in self.vcpus:
+            raise UsageError(f"VM {self.vm_id} has no vCPU {vcpu!r}")
         self._power[vcpu.config.mpidr_el1] = AffinityState.OFF
 
     def reset(self) -> None:

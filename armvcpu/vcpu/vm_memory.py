@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from armvcpu.arch.stage2 import PAGE_SIZE
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import StateError, UsageError
+from armvcpu.errors import StateError, UsageError, number_in
 from armvcpu.vcpu.addrspace import AddressSpace, MappingFlags
 from armvcpu.vcpu.life import VCpuState
 from armvcpu.vcpu.stage2.host_memory import HostMemory
@@ -35,6 +35,8 @@ class VmMemory:
     """
 
     def __init__(self, vm_id: int, vcpus: Sequence[Aarch64VCpu], size: int, levels: int, input_bits: int) -> None:
+        number_in("the levels of a VM's stage 2", levels, 64, signed=True)
+        number_in("the bits of a VM's addresses", input_bits, 64, signed=True)
         self._vm_id, self._vcpus = vm_id, vcpus
         self._memory = HostMemory(size)
         try:
@@ -78,6 +80,7 @@ class VmMemory:
 
     def translate(self, gpa: int) -> Translation | None:
         """Where an address leads now; None where nothing is, or not yet."""
+        number_in("a guest-physical address", gpa, 64)
         return self.space.translate(gpa)
 
     def handle_page_fault(self, gpa: int, access: MappingFlags) -> bool:
@@ -86,44 +89,64 @@ class VmMemory:
             return self.space.handle_page_fault(gpa, access)
 
     def read(self, gpa: int, size: int) -> bytes:
-        """`size` bytes of the guest's memory; UsageError where part of it is none."""
-        return b"".join(bytes(piece) for _, piece in self._pieces(gpa, size))
+        """`size` bytes of the guest's memory; UsageError where part of it is none. Lazy pages are zeros, still lazy."""
+        with self._edit():
+            self._check_memory(gpa, size)
+            return b"".join(self._read_piece(start, length) for start, length in _pages(gpa, size))
 
     def write(self, gpa: int, data: bytes) -> None:
         """Write the guest's memory, whatever its flags, and forget code that was translated from it.
 
-        UsageError, and nothing written, where part of it is none.
+        UsageError, and nothing changed, where part of it is none, or where what is lazy does not fit any more.
         """
-        offset = 0
-        pieces = list(self._pieces(gpa, len(data)))
-        for _, piece in pieces:
-            piece[:] = data[offset : offset + len(piece)]
-            offset += len(piece)
-        written = [(hpa, len(piece)) for hpa, piece in pieces]
+        source = _bytes_of(data)
         with self._edit():
+            self._check_memory(gpa, len(source))
+            self._check_room(gpa, len(source))
+            present = [self._present(start, length) for start, length in _pages(gpa, len(source))]
+            for hpa, length in present:
+                self._memory.bytes_at(hpa, length)[:] = source[:length]
+                source = source[length:]
             self._version += 1
-            self._ask_all(lambda pcpu: _forget_code(pcpu, written))
+            self._ask_all(lambda pcpu: _forget_code(pcpu, present))
 
-    def _pieces(self, gpa: int, size: int) -> Iterator[tuple[int, memoryview]]:
-        """(host-physical address, memory) behind a range, page by page; what is lazy becomes present."""
-        if size < 0:
-            raise UsageError(f"no memory has {size} bytes")
-        end = gpa + size
-        while gpa < end:
-            piece = min(end - gpa, PAGE_SIZE - gpa % PAGE_SIZE)
-            if not self.handle_page_fault(gpa, MappingFlags(0)):
-                raise UsageError(f"VM {self._vm_id} has no memory at {gpa:#x}")
-            found = self.space.translate(gpa)
-            assert found is not None
-            yield found.hpa, self._memory.bytes_at(found.hpa, piece)
-            gpa += piece
+    def _read_piece(self, gpa: int, size: int) -> bytes:
+        """The bytes of one page, or of a part of it."""
+        found = self.space.translate(gpa)
+        return bytes(size) if found is None else bytes(self._memory.bytes_at(found.hpa, size))
+
+    def _present(self, gpa: int, size: int) -> tuple[int, int]:
+        """(host-physical address, size) of one page, or of a part of it; what is lazy becomes present."""
+        self.space.handle_page_fault(gpa, MappingFlags(0))
+        found = self.space.translate(gpa)
+        assert found is not None
+        return found.hpa, size
+
+    def _check_memory(self, gpa: int, size: int) -> None:
+        """UsageError unless the guest has memory in the whole range, present or lazy."""
+        number_in("a guest-physical address", gpa, 64)
+        if not 0 <= number_in("a size", size, 64, signed=True) <= self._memory.frames.size:
+            raise UsageError(f"VM {self._vm_id} has {self._memory.frames.size:#x} bytes of memory, not {size}")
+        at, end = gpa, gpa + size
+        for region in self.space.regions():
+            if region.gpa <= at < region.end:
+                at = region.end
+        if at < end:
+            raise UsageError(f"VM {self._vm_id} has no memory at {at:#x}")
+
+    def _check_room(self, gpa: int, size: int) -> None:
+        """UsageError where more pages of the range are lazy still than there is memory for."""
+        free = self._memory.frames.free
+        if size > free:  # else there is room for all of it
+            missing = sum(PAGE_SIZE for start, _ in _pages(gpa, size) if self.space.translate(start) is None)
+            if missing > free:
+                raise UsageError(f"VM {self._vm_id} has {free:#x} bytes of memory left, not {missing:#x}")
 
     # --- physical CPUs ----------------------------------------------------------------------------------------
 
     def show_on(self, pcpu: Aarch64PerCpu) -> None:
         """The calling thread binds a vCPU to `pcpu`: its engine maps the VM's memory, and its TLB is up to date."""
-        if self.is_closed:
-            raise StateError(f"VM {self._vm_id} is closed")
+        self.require_open()
         seen, version = pcpu.shown.get(self.vmid), self._version
         if seen == version:
             return
@@ -134,6 +157,11 @@ class VmMemory:
         engine.memory.flush_tlb()
         engine.code.invalidate()
         pcpu.shown[self.vmid] = version
+
+    def require_open(self) -> None:
+        """StateError where it has been closed."""
+        if self.is_closed:
+            raise StateError(f"VM {self._vm_id} is closed")
 
     def close(self) -> None:
         """Give back memory, addresses and VMID.
@@ -162,8 +190,7 @@ class VmMemory:
         """Be the one thread that edits. Who waits here in a trap does meanwhile what the present editor asks of it."""
         thread = threading.get_ident()
         with self._turn:
-            if self.is_closed:
-                raise StateError(f"VM {self._vm_id} is closed")
+            self.require_open()
             mine = next((vcpu for vcpu in self._vcpus if vcpu.runs_on(thread)), None) if self._editor else None
             while self._editor and self._editor != thread:
                 if mine is not None:
@@ -201,6 +228,22 @@ class VmMemory:
                 self._turn.notify_all()
         for event in done:
             event.wait()
+
+
+def _bytes_of(data: bytes) -> memoryview:
+    try:
+        return memoryview(data).cast("B")
+    except TypeError:
+        raise UsageError(f"{type(data).__name__} is no data to write: give bytes") from None
+
+
+def _pages(gpa: int, size: int) -> Iterator[tuple[int, int]]:
+    """(address, size) of a range's parts, page by page."""
+    end = gpa + size
+    while gpa < end:
+        length = min(end - gpa, PAGE_SIZE - gpa % PAGE_SIZE)
+        yield gpa, length
+        gpa += length
 
 
 def _forget_code(pcpu: Aarch64PerCpu, ranges: list[tuple[int, int]]) -> None:

@@ -13,7 +13,7 @@ from armvcpu.arch.registers import by_name, instruction_from_access, iss_from_en
 from armvcpu.arch.sysreg import SysRegIss
 from armvcpu.engine.api import STORM_LIMIT, TARGET_AARCH32
 from armvcpu.engine.fake import Trap
-from armvcpu.errors import GuestCrash, Unmodelled
+from armvcpu.errors import GuestCrash, Unmodelled, UsageError
 from armvcpu.vcpu.exits import (
     CpuDown,
     Halt,
@@ -419,3 +419,73 @@ def test_observer_hears_calls_and_exits(bench):
         ("call", RAM + 4, "smc", 0x8600_0001, (1, 2, 3, 4, 5, 6), SystemDown()),
         ("exit", RAM + 4, SystemDown()),
     ]
+
+
+@pytest.mark.parametrize(("ec", "table"), [(EC.HVC64, "hypercalls"), (EC.SMC64, "smc")])
+def test_observer_hears_a_call_as_the_guest_made_it(bench, ec, table):
+    """Whatever its handler does to the registers; and what the handler gives."""
+
+    def answer(vcpu):
+        vcpu.set_gpr(0, 1)
+        vcpu.set_gpr(1, 2)
+        return 7
+
+    getattr(bench.vcpu.handlers, table)[0x8600_0002] = answer
+    bench.vcpu.observer = heard = Heard()
+    bench.play(trap(ec, regs={0: 0x8600_0002, 1: 5}))
+    assert [event[3:] for event in heard.events] == [(0x8600_0002, (5, 0, 0, 0, 0, 0), 7)]
+    assert (bench.vcpu.gpr(0), bench.vcpu.gpr(1)) == (7, 2)
+
+
+@pytest.mark.parametrize("ec", [EC.HVC64, EC.SMC64])
+@pytest.mark.parametrize("observer", [None, Heard()])
+def test_handler_that_gives_no_number_is_named_by_its_call(bench, ec, observer):
+    """By the number that the guest gave, although the handler has written x0."""
+    bench.vcpu.observer = observer
+    for table in (bench.vcpu.handlers.hypercalls, bench.vcpu.handlers.smc):
+        table[0x8600_0002] = lambda vcpu: vcpu.set_gpr(0, 1) or "text"
+    with pytest.raises(UsageError, match="C 0x86000002 gave 'text'"):
+        bench.play(trap(ec, regs={0: 0x8600_0002}))
+
+
+@pytest.mark.parametrize("ec", [EC.HVC64, EC.SMC64])
+def test_identifier_of_a_fast_call_is_in_w0(bench, ec):
+    """A sign-extended W0 reaches the handler of its number, by either conduit (DEN 0028 2.5)."""
+    for table in (bench.vcpu.handlers.hypercalls, bench.vcpu.handlers.smc):
+        table[0x8600_0001] = lambda _vcpu: 3
+    bench.play(trap(ec, regs={0: 0xFFFF_FFFF_8600_0001}))
+    assert bench.vcpu.gpr(0) == 3
+
+
+def test_hypercall_number_of_64_bits_is_its_own(bench):
+    """One that is no fast call is compared as a whole, and one that has a handler of its own goes there."""
+    calls = bench.vcpu.handlers.hypercalls
+    calls[5], calls[0x8600_0001] = lambda _vcpu: 1, lambda _vcpu: 2
+    calls[1 << 40 | 6], calls[0xFFFF_FFFF_8600_0001] = lambda _vcpu: 3, lambda _vcpu: 4
+    answers = []
+    for number in (1 << 40 | 6, 0xFFFF_FFFF_8600_0001):
+        bench.play(trap(EC.HVC64, regs={0: number}))
+        answers.append(bench.vcpu.gpr(0))
+    assert answers == [3, 4]
+    assert bench.play(trap(EC.HVC64, regs={0: 1 << 40 | 5})) == Hypercall(1 << 40 | 5, (0, 0, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("table", "number"), [("smc", 1 << 32), ("smc", -1), ("hypercalls", 1 << 64), ("hypercalls", "1"), ("smc", 1.0)]
+)
+def test_number_that_no_call_has_is_refused(bench, table, number):
+    """UsageError where it is registered; so for what can't be called."""
+    calls = getattr(bench.vcpu.handlers, table)
+    with pytest.raises(UsageError, match="the number of"):
+        calls[number] = lambda _vcpu: 0
+    with pytest.raises(UsageError, match="is a function"):
+        calls[1] = 5
+    assert not calls
+
+
+@pytest.mark.parametrize("reason", [None, "hm", 5, Hypercall])
+def test_what_is_no_exit_ends_no_run(bench, reason):
+    """UsageError from the handler that gives it."""
+    bench.vcpu.handlers.hypercalls[1] = lambda vcpu: vcpu.exit(reason)
+    with pytest.raises(UsageError, match="is no exit"):
+        bench.play(trap(EC.HVC64, regs={0: 1}))

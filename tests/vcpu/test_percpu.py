@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from armvcpu.errors import StateError, UsageError
+from armvcpu.vcpu.pcpu import Aarch64PerCpu
 from armvcpu.vcpu.percpu import PerCpu
 
 
@@ -114,6 +115,35 @@ def test_a_registry_without_cpus_is_refused() -> None:
     """There is at least one physical CPU."""
     with pytest.raises(UsageError, match="at least one"):
         PerCpu(count=0)
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 17, 1 << 70, "two", 1.5, None])
+def test_a_registry_that_cannot_be_is_refused(count: object) -> None:
+    """At once, and not when memory is used up; so for the number of a physical CPU in a registry of its own."""
+    with pytest.raises(UsageError):
+        PerCpu(count)
+    with pytest.raises(UsageError):
+        Aarch64PerCpu(count)
+
+
+def test_registration_of_all_cpus_is_all_or_nothing() -> None:
+    """One place is taken: no other CPU is registered."""
+    percpu = PerCpu(3)
+    second = Aarch64PerCpu(1, registry=percpu)
+    with pytest.raises(UsageError, match="physical CPU 1 is registered already"):
+        Aarch64PerCpu.register(percpu)
+    assert percpu.cpus() == [second]
+
+
+def test_message_names_the_current_cpu() -> None:
+    """By its number, where nobody named one."""
+    percpu = PerCpu(2)
+    with percpu.on(1), pytest.raises(UsageError, match="physical CPU 1 is not registered"):
+        percpu.this_cpu()
+    with pytest.raises(UsageError, match="is a number"), percpu.on("x"):
+        pass
+    with pytest.raises(UsageError, match="is a function"):
+        percpu.declare("hits", factory=5)
 
 
 def test_the_name_of_the_cpus_themselves_is_taken() -> None:

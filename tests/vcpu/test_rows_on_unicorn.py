@@ -167,7 +167,8 @@ def test_listener_can_leave_while_the_guest_runs(machine):
         vcpu.sysregs.listen(encoding("TTBR0_EL1"), None)
         vcpu.settle_listeners()
 
-    vcpu.handlers.hypercalls |= {0: lambda _vcpu: None, 1: lambda _vcpu: None, 2: stop_listening}
+    for number, handler in enumerate((lambda _vcpu: None, lambda _vcpu: None, stop_listening)):
+        vcpu.handlers.hypercalls[number] = handler
     vcpu.bind(machine.cpu())
     assert (vcpu.run().nr, heard, vcpu.system_registers.ttbr0_el1) == (3, [0, 1, 2], 3)
 

@@ -88,6 +88,14 @@ def test_exit_is_handed_on(services: SmcServices) -> None:
     assert services.call(SIP32, ()) == SystemDown()
 
 
+@pytest.mark.parametrize("answer", [None, "x", 1.5, [1, 2], ("a",), (1, None), b"q", SystemDown])
+def test_service_that_gives_no_answer_is_named(services: SmcServices, answer: object) -> None:
+    """Neither a number, nor numbers, nor an exit: UsageError, which says what to return."""
+    services.register(SIP32, lambda _id, _args: answer)
+    with pytest.raises(UsageError, match=r"0x82000001, .* gave .*: return a number, a tuple"):
+        services.call(SIP32, ())
+
+
 def test_narrowest_registration_wins(services: SmcServices) -> None:
     """A single function goes before a range, a range before its owner."""
     services.register_owner(Owner.SIP, lambda _id, _args: 3)

@@ -196,6 +196,51 @@ def test_mmio_exit_can_be_tried_again_once_there_is_memory(percpu, vms):
     assert (vcpu.run().nr, vms[0].read(0x9000_0000, 1)) == (77, b"M")
 
 
+def test_exit_is_answered_once_and_only_while_it_is_the_last(percpu, vms):
+    """Not after another one, not after a start anew, and not twice: StateError, and PC stays."""
+    vcpu = running(vms[0], percpu.cpu(0), LDR_X0_X1, HVC_0, LDR_X0_X1)
+    vcpu.set_gpr(1, 0x9000_0000)
+    answers = vcpu.retry, vcpu.inject_external_abort
+    refused = []
+
+    def refuse() -> None:
+        pc = vcpu.state.pc
+        for answer in answers:
+            with pytest.raises(StateError, match="no exit that it answers"):
+                answer()
+        refused.append(vcpu.state.pc - pc)
+
+    refuse()
+    assert isinstance(vcpu.run(), MmioRead)
+    assert isinstance(vcpu.run(), Hypercall)
+    refuse()
+    assert isinstance(vcpu.run(), MmioRead)
+    vcpu.start(RAM)
+    refuse()
+    vcpu.set_gpr(1, 0x9000_0000)
+    assert isinstance(vcpu.run(), MmioRead)
+    vcpu.unbind()
+    vcpu.bind(percpu.cpu(1))
+    vcpu.retry()
+    refuse()
+    assert isinstance(vcpu.run(), MmioRead)
+    vcpu.inject_external_abort()
+    refuse()
+    assert refused == [0] * 5
+
+
+def test_exit_of_a_handlers_own_is_not_tried_again(percpu, vms):
+    """It has no instruction to go back to, although an access before it had one."""
+    vcpu = running(vms[0], percpu.cpu(0), LDR_X0_X1, HVC_0)
+    vcpu.set_gpr(1, 0x9000_0000)
+    vcpu.handlers.hypercalls[5] = lambda called: called.exit(MmioRead(0, 4, 0, 4, False))
+    assert isinstance(vcpu.run(), MmioRead)
+    vcpu.set_gpr(0, 5)
+    assert vcpu.run() == MmioRead(0, 4, 0, 4, False)
+    with pytest.raises(StateError):
+        vcpu.retry()
+
+
 def test_code_that_the_host_writes_is_what_the_guest_executes(percpu, vms):
     """On every CPU that has executed the old one."""
     vm = vms[0]
@@ -265,6 +310,28 @@ def test_vm_refuses_what_cannot_be(vms):
         with pytest.raises(UsageError):
             refused()
     assert (vm.space.regions(), vm.read(RAM + 0xFFF, 1), len(vm.vcpus)) == (before, b"\0", 1)
+
+
+def test_host_access_that_is_refused_uses_no_memory(vms):
+    """Lazy memory beyond what the VM has, or a hole behind it; what is read only stays lazy, and is zero."""
+    vm = vms[0]
+    vm.add_memory(0x9000_0000, 1 << 30, lazy=True)
+    for refused in (
+        lambda: vm.read(0x9000_0000, 1 << 30),
+        lambda: vm.read(0x9000_0000, 1 << 70),
+        lambda: vm.write(0x9000_0000, bytes(1 << 20)),
+        lambda: vm.write(0x9000_0000 + (1 << 30) - 0x1000, bytes(0x1001)),
+        lambda: vm.read(0x9000_0000 + (1 << 30) - 0x1000, 0x1001),
+        lambda: vm.read(0x9000_0000, -1),
+        lambda: vm.read("x", 1),
+        lambda: vm.read(RAM, 1.5),
+        lambda: vm.write(RAM, "text"),
+    ):
+        with pytest.raises(UsageError):
+            refused()
+    assert vm.read(0x9000_0000, 0x2000) == bytes(0x2000)
+    assert vm.memory.translate(0x9000_0000) is None
+    vm.write(0x9000_0000, b"\x01" * ((1 << 20) - 0x1000))  # all that is left
 
 
 def test_vm_with_a_bound_vcpu_stays_open(percpu, vms):
@@ -365,6 +432,35 @@ def test_memory_is_taken_away_from_a_cpu_that_runs_in_another_thread(percpu, vms
     assert set(map(type, exits[:-1])) <= {ExternalInterrupt}
 
 
+def test_thread_that_steps_a_vcpu_does_what_others_want(percpu, vms):
+    """Edits of another thread end, and an interrupt arrives, although `run` is never called."""
+    vm, stop = vms[0], threading.Event()
+    vm.write(RAM, code(0x1400_0000))  # b .
+    vcpu = vm.add_vcpu()
+    vcpu.set_entry(RAM)
+    has_come = []
+
+    def steps() -> None:
+        vcpu.bind(percpu.cpu(1))
+        while vcpu.interrupts.interrupts.highest_pending() is None and not stop.is_set():
+            vcpu.step()
+        has_come.append(vcpu.interrupts.interrupts.highest_pending() is not None)
+        vcpu.unbind()
+
+    def edits() -> None:
+        for number in range(100):
+            vm.protect(RAM, 0x1000, READ | EXECUTE if number % 2 else READ | WRITE | EXECUTE)
+        vcpu.inject_interrupt(40)
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (steps, edits)]
+    for thread in threads:
+        thread.start()
+    threads[1].join(60)
+    threads[0].join(10)
+    stop.set()
+    assert ([thread.is_alive() for thread in threads], has_come) == ([False, False], [True])
+
+
 def test_lazy_memory_is_populated_by_two_cpus_at_once(percpu, vms):
     """Both store to each page in turn: no store is lost, whoever comes first."""
     vm, pages, problems = vms[0], 64, []
@@ -419,6 +515,32 @@ def test_what_the_host_writes_is_seen_by_a_cpu_that_runs(percpu, vms):
     vm.write(RAM + 0x800, b"\x07")
     thread.join(60)
     assert seen == [(7, 85)]
+
+
+@pytest.mark.parametrize("access", [lambda vm: vm.write(RAM, b"secret"), lambda vm: vm.read(RAM, 6)])
+def test_host_access_is_one_edit(vms, monkeypatch, access):
+    """Memory that another thread takes away between look-up and copy goes to nobody else before the copy is over."""
+    vm, threads, look_up = vms[0], [], vms[0].space.translate
+
+    def move() -> None:
+        vm.unmap(RAM, 0x1000)
+        vm.add_memory(DEVICE, 0x1000)
+
+    def looked_up(gpa: int) -> object:
+        found = look_up(gpa)
+        if not threads:
+            threads.append(threading.Thread(target=move))
+            threads[0].start()
+            threads[0].join(0.2)
+            assert threads[0].is_alive()
+        return found
+
+    monkeypatch.setattr(vm.space, "translate", looked_up)
+    access(vm)
+    threads[0].join(60)
+    assert vm.read(DEVICE, 6) == bytes(6)
+    with pytest.raises(UsageError):
+        vm.read(RAM, 6)
 
 
 def test_handlers_of_two_cpus_may_edit_at_the_same_time(percpu, vms):

@@ -12,8 +12,7 @@ from __future__ import annotations
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.flash import Flash
-from armvcpu.errors import UsageError, no_number
-from armvcpu.machine.kinds import check_number
+from armvcpu.errors import UsageError, no_number, number_in
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ class Bus:
         Raises:
             UsageError: base or size is no multiple of 4096 bytes, or the range is taken.
         """
-        check_number("a device's address", base)
-        check_number("a device's size", size)
+        number_in("a device's address", base, 64)
+        number_in("a device's size", size, 64)
         if size % PAGE:
             raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
         self.check_free(base, size, io=io)
@@ -93,7 +92,7 @@ class Bus:
 
     def check_free(self, base: int, size: int, *, io: bool = True) -> None:
         """UsageError unless a device of that size, in whole pages, may come there."""
-        check_number("a device's address", base)
+        number_in("a device's address", base, 64)
         if size <= 0:
             raise UsageError(f"device at {base:#x}: one of {size} bytes can't be reached")
         if base % PAGE:

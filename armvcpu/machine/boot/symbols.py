@@ -16,7 +16,7 @@ from itertools import accumulate
 from struct import Struct, error
 from typing import NamedTuple
 
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,8 +77,7 @@ class Symbols:
         Raises:
             UsageError: there is none of that name; says which are called nearly so.
         """
-        if not isinstance(name, str):
-            raise UsageError(f"{name!r} is no symbol's name")
+        kind_in("a symbol's name", name, str)
         for image in self._images:
             if name in image.by_name:
                 return image.by_name[name]

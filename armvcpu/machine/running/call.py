@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import GuestCrash, UsageError
-from armvcpu.machine.kinds import check_number
+from armvcpu.errors import GuestCrash, UsageError, number_in
 from armvcpu.machine.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class GuestCall:
 
     def call(self, address: int, arguments: Sequence[int], timeout: float) -> int:
         """See `Machine.call`."""
-        check_number("a function's address", address)
+        number_in("a function's address", address, 64)
         if address % 4:
             raise UsageError(f"{address:#x} is no address of a function: a multiple of 4")
         if len(arguments) > MOST_ARGUMENTS:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.rows import Row
-from armvcpu.errors import ImageError, StateError, UsageError
+from armvcpu.errors import ImageError, StateError, UsageError, kind_in
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.snapshots import copy_on_write
 
@@ -127,8 +127,7 @@ def check(snapshot: Snapshot, parts: Parts) -> None:
 
     ImageError where it comes from a file and holds what no snapshot of this machine could.
     """
-    if not isinstance(snapshot, Snapshot):
-        raise UsageError(f"{snapshot!r} is no snapshot")
+    kind_in("what a machine returns to", snapshot, Snapshot)
     if snapshot.ram.is_closed:
         raise UsageError("the snapshot is closed: its memory is gone")
     for name, here in describe(parts).items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.kinds import check_callable
-from armvcpu.vcpu.observer import Observers
+from armvcpu.errors import callable_in
+from armvcpu.vcpu.observer import Observers, check_observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.observer import Observer
 
 
-METHODS = ("exception", "sysreg", "call", "mmio", "irq", "exit")
-"""Those of an Observer."""
-
-
 class Observation:
     """The observers of one machine; none at first, and then nothing is told and nothing costs."""
 
@@ -32,8 +28,7 @@ class Observation:
 
     def add(self, observer: Observer, gic: Gicv2 | Gicv3) -> None:
         """Have `observer` hear what happens, beside those that do already."""
-        for method in METHODS:
-            check_callable(f"the observer's {method}", getattr(observer, method, None))
+        check_observer(observer)
         self._observer = observer if self._observer is None else Observers(self._observer, observer)
         for cpu in self._turns.cpus:
             cpu.vcpu.observer = self._observer
@@ -58,12 +53,12 @@ class Observation:
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""
-        check_callable("who hears", heard)
+        callable_in("who hears", heard)
         self._engine.listen.on_code(1, 0, heard)
 
     def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
         """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
-        check_callable("who hears", heard)
+        callable_in("who hears", heard)
         last_pc = [0]
 
         def remember(pc: int) -> None:

@@ -1,6 +1,6 @@
 """One edit of a stage 2 table tree: planned first, then committed in the order the architecture asks for.
 
-Apart from `stage2_tables.py` because this is where the ordering rules live. Planning builds new tables out of
+Apart from `tables.py` because this is where the ordering rules live. Planning builds new tables out of
 sight and touches nothing that can be walked, so an edit that runs out of table frames leaves no trace.
 A commit follows Arm DDI 0487 D8, "Using break-before-make when updating translation table entries":
 

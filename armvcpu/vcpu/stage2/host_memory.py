@@ -11,7 +11,7 @@ import threading
 
 from armvcpu.arch.stage2 import PAGE_SIZE
 from armvcpu.engine.api import PRIVATE_BASE
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, number_in
 from armvcpu.vcpu.stage2.frames import Frames
 from armvcpu.vcpu.stage2.pool import TablePool
 from armvcpu.vcpu.stage2.root import VMID_BITS
@@ -35,7 +35,7 @@ class HostMemory:
     """`size` bytes for a guest, the tables beside them, the place of both in host-physical addresses, and a VMID."""
 
     def __init__(self, size: int) -> None:
-        if size < _LEAST or size % PAGE_SIZE:
+        if number_in("the memory of a VM, in bytes,", size, 64, signed=True) < _LEAST or size % PAGE_SIZE:
             raise UsageError(f"a VM has at least {_LEAST:#x} bytes of memory, in whole pages, not {size:#x}")
         tables = _table_bytes(size)
         try:

@@ -10,7 +10,7 @@ from functools import cache
 
 from armvcpu.arch.rows import Row
 from armvcpu.arch.stage2 import ADDRESS_MASK, LEAF_TYPE, PAGE_SIZE, S2AP, SH, XN, MemAttr, Stage2Descriptor
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, number_in
 
 
 class MappingFlags(Flag):
@@ -87,6 +87,8 @@ class Region(Row):
 
 def check_pages(kind: str, start: int, size: int, limit: int) -> None:
     """UsageError unless [start, start + size) is whole pages below `limit`, a power of two."""
+    number_in(f"the address of a {kind} range", start, 64, signed=True)
+    number_in(f"the size of a {kind} range", size, 64, signed=True)
     if start % PAGE_SIZE or size % PAGE_SIZE or size <= 0:
         raise UsageError(f"{kind} range {start:#x}, {size:#x} bytes, is not made of whole 4 KiB pages")
     if start < 0 or start + size > limit:

@@ -1,7 +1,7 @@
 """A tree of stage 2 translation tables: the walk, and edits by range.
 
 In this layer because it is what `addrspace.py` keeps a guest's address space in; it knows descriptors
-(Arm DDI 0487, D8.3) and nothing of regions. How an edit is ordered stands in `stage2_edit.py`.
+(Arm DDI 0487, D8.3) and nothing of regions. How an edit is ordered stands in `edit.py`.
 """
 
 from __future__ import annotations

@@ -46,16 +46,16 @@ class Stage2Aborts:
         vcpu.last_trap = (esr, far, state.pc)
         word = vcpu.fetch_word()
         if word is not None and has_writeback(word):  # the engine sets ISV here, against D17.2.37
-            vcpu.exit(NestedPageFault(ipa, access, esr & _FAULT == _PERMISSION))
+            vcpu.leave(NestedPageFault(ipa, access, esr & _FAULT == _PERMISSION))
             return
         width = 1 << (esr >> 22 & 3)
         reg = esr >> 16 & 31
         state.set_pc(state.pc + 4)
         if write:
             data = state.gpr(reg) & (1 << 8 * width) - 1
-            vcpu.exit(MmioWrite(ipa, width, data, esr & _FAULT == _PERMISSION))
+            vcpu.leave(MmioWrite(ipa, width, data, esr & _FAULT == _PERMISSION))
         else:
-            vcpu.exit(MmioRead(ipa, width, reg, 8 if esr & 1 << 15 else 4, bool(esr & 1 << 21)))
+            vcpu.leave(MmioRead(ipa, width, reg, 8 if esr & 1 << 15 else 4, bool(esr & 1 << 21)))
 
     def take_external_abort(self) -> None:
         """The access of the last stage-2 abort found no memory and no device: a synchronous external abort."""
@@ -80,7 +80,7 @@ class Stage2Aborts:
             ipa = self._ipa(far)
         if not vcpu.handle_page_fault(ipa, access):
             vcpu.last_trap = (esr, far, vcpu.state.pc)
-            vcpu.exit(NestedPageFault(ipa, access, esr & _FAULT == _PERMISSION))
+            vcpu.leave(NestedPageFault(ipa, access, esr & _FAULT == _PERMISSION))
 
     def _ipa(self, far: int) -> int:
         """HPFAR_EL2 has the page, FAR the offset (DDI 0487 D17.2.64)."""

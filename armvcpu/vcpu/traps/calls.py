@@ -5,17 +5,19 @@ DDI 0487 D17.2.37 (EC 0x16, 0x17), Arm DEN 0028 (SMCCC). The services themselves
 
 from __future__ import annotations
 
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import no_number
 from armvcpu.vcpu.exits import Hypercall
 from armvcpu.vcpu.smc_filter import CallAction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from armvcpu.vcpu.traps.guest import TrappedVCpu
 
 _IDENTITY = 0xFFFE_FFFF
 """Of x0: W0 without the hint in bit 16 (DEN 0028 2.5)."""
-_NOT_SUPPORTED = -1
+_W0, _FAST = 0xFFFF_FFFF, 1 << 31
 _ANSWER, _EXIT, _REFUSE = CallAction.ANSWER, CallAction.EXIT, CallAction.REFUSE
 
 
@@ -24,28 +26,32 @@ class CallTraps:
 
     def __init__(self, vcpu: TrappedVCpu) -> None:
         self._vcpu, self._listeners = vcpu, vcpu.listeners
-        self._hypercalls = vcpu.handlers.hypercalls
+        self._hypercalls, self._smcs = vcpu.handlers.hypercalls.by_number, vcpu.handlers.smc.by_number
 
     def hvc(self, esr: int, _far: int) -> None:
         """HVC: PC is already behind it. What nobody claims is the Hypercall exit."""
         vcpu = self._vcpu
         frame = vcpu.state.frame
-        handler = self._hypercalls.get(frame[0])
+        number = frame[0]
+        handler = self._hypercalls.get(number)
         if handler is not None:  # as `_answer`, without a call: this is the shortest way that a guest has to Python
-            value = handler(vcpu)
             if self._listeners.observer is not None:
-                self._observe("hvc", value)
+                self._answer("hvc", handler)
+                return
+            value = handler(vcpu)
             if value is not None:
                 try:
                     frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
                 except TypeError:
-                    raise no_number(f"the handler of HVC {frame[0]:#x}", value) from None
+                    raise no_number(f"the handler of HVC {number:#x}", value) from None
+        elif number > _W0 and number & _FAST and (handler := self._hypercalls.get(number & _W0)) is not None:
+            self._answer("hvc", handler)  # an identifier is in W0, whatever is above it (DEN 0028 2.5)
         else:
-            action = vcpu.services.action(frame[0] & _IDENTITY)
+            action = vcpu.services.action(number & _IDENTITY)
             if action is _ANSWER:
                 self._serve("hvc")
             elif action is _REFUSE:
-                self._answer("hvc", _NOT_SUPPORTED)
+                self._answer("hvc", _not_supported)
             else:
                 self._leave("hvc", esr)
 
@@ -56,9 +62,9 @@ class CallTraps:
         """
         vcpu = self._vcpu
         vcpu.state.set_pc(vcpu.state.pc + 4)
-        handler = vcpu.handlers.smc.get(vcpu.state.frame[0] & 0xFFFF_FFFF)
+        handler = self._smcs.get(vcpu.state.frame[0] & _W0)
         if handler is not None:
-            self._answer("smc", handler(vcpu))
+            self._answer("smc", handler)
             return
         action = vcpu.services.action(vcpu.state.frame[0] & _IDENTITY)
         if action is _ANSWER:
@@ -66,40 +72,42 @@ class CallTraps:
         elif action is _EXIT or (action is None and vcpu.handlers.forwards_smc):
             self._leave("smc", esr)
         else:
-            self._answer("smc", _NOT_SUPPORTED)
+            self._answer("smc", _not_supported)
 
     def _leave(self, conduit: str, esr: int) -> None:
         """The Hypercall exit."""
         frame = self._vcpu.state.frame
         args = frame[1], frame[2], frame[3], frame[4], frame[5], frame[6]
-        self._vcpu.exit(Hypercall(frame[0], args, esr & 0xFFFF, conduit))
+        self._vcpu.leave(Hypercall(frame[0], args, esr & 0xFFFF, conduit))
 
-    def _answer(self, conduit: str, value: int | None) -> None:
-        vcpu = self._vcpu
-        if self._listeners.observer is not None:
-            self._observe(conduit, value)
+    def _answer(self, conduit: str, handler: Callable[[Any], int | None]) -> None:
+        """Have a handler answer; who observes hears of the call as it was, whatever the handler does to registers."""
+        vcpu, observer = self._vcpu, self._listeners.observer
+        number = vcpu.state.frame[0]
+        args: Sequence[int] = () if observer is None else vcpu.state.frame[1:7].tolist()
+        value = handler(vcpu)
+        if observer is not None:
+            observer.call(vcpu.vcpu_id, vcpu.state, conduit, number, args, value)
         if value is not None:
             try:
                 vcpu.state.set_gpr(0, value)
             except TypeError:
-                raise no_number(f"the handler of {conduit.upper()} {vcpu.state.frame[0]:#x}", value) from None
+                raise no_number(f"the handler of {conduit.upper()} {number:#x}", value) from None
 
     def _serve(self, conduit: str) -> None:
         """Let the firmware services answer the call in x0."""
-        vcpu = self._vcpu
-        frame = vcpu.state.frame
-        result = vcpu.services.call(frame[0] & _IDENTITY, frame[1:18].tolist())
-        if self._listeners.observer is not None:
-            self._observe(conduit, result)
+        vcpu, observer = self._vcpu, self._listeners.observer
+        number, args = vcpu.state.frame[0], vcpu.state.frame[1:18].tolist()
+        result = vcpu.services.call(number & _IDENTITY, args)
+        if observer is not None:
+            observer.call(vcpu.vcpu_id, vcpu.state, conduit, number, args[:6], result)
         if isinstance(result, tuple):
             for index, value in enumerate(result):
                 vcpu.state.set_gpr(index, value)
         else:
             vcpu.state.set_gpr(0, 0)  # SUCCESS, unless whoever acts on the exit finds otherwise
-            vcpu.exit(result)
+            vcpu.leave(result)
 
-    def _observe(self, conduit: str, result: object) -> None:
-        vcpu = self._vcpu
-        assert self._listeners.observer is not None
-        frame = vcpu.state.frame
-        self._listeners.observer.call(vcpu.vcpu_id, vcpu.state, conduit, frame[0], frame[1:7].tolist(), result)
+
+def _not_supported(_vcpu: object) -> int:
+    return -1

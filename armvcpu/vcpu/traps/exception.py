@@ -91,7 +91,7 @@ class ExceptionLayer:
         state = self._vcpu.state
         state.set_pc(state.pc + 4)
         if not esr & 1:
-            self._vcpu.exit(Halt())
+            self._vcpu.leave(Halt())
 
     # --- rows of the table for EL1 ----------------------------------------------------------------------------
 

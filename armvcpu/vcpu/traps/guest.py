@@ -6,6 +6,7 @@ A Protocol, so that the traps know the vCPU from below: `Aarch64VCpu` has an exc
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from armvcpu.errors import callable_in, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,35 @@ if TYPE_CHECKING:
 VCpu = TypeVar("VCpu")
 
 
+class CallTable(Generic[VCpu]):
+    """Handlers of calls by number, which has at most `bits` bits: another one would never be called, so UsageError."""
+
+    __slots__ = ("_bits", "_what", "by_number")
+
+    def __init__(self, what: str, bits: int) -> None:
+        self._what, self._bits = what, bits
+        self.by_number: dict[int, Callable[[VCpu], int | None]] = {}
+        """For a trap to look into: Python looks faster into a dict than into any other class."""
+
+    def __setitem__(self, number: int, handler: Callable[[VCpu], int | None]) -> None:
+        number_in(f"the number of {self._what}", number, self._bits)
+        callable_in(f"the handler of {self._what} {number:#x}", handler)
+        self.by_number[number] = handler
+
+    def __delitem__(self, number: int) -> None:
+        del self.by_number[number]
+
+    def __contains__(self, number: object) -> bool:
+        return number in self.by_number
+
+    def __len__(self) -> int:
+        return len(self.by_number)
+
+    def clear(self) -> None:
+        """No call has a handler."""
+        self.by_number.clear()
+
+
 class TrapHandlers(Generic[VCpu]):
     """A user's Python that answers inside the trap: no exit, a third of the time. Calls are by number.
 
@@ -30,8 +60,10 @@ class TrapHandlers(Generic[VCpu]):
     __slots__ = ("breakpoint", "forwards_smc", "hypercalls", "semihosting", "smc")
 
     def __init__(self) -> None:
-        self.hypercalls: dict[int, Callable[[VCpu], int | None]] = {}
-        self.smc: dict[int, Callable[[VCpu], int | None]] = {}
+        self.hypercalls: CallTable[VCpu] = CallTable("HVC", 64)
+        """By x0; a fast call of the SMC Calling Convention also by W0 alone."""
+        self.smc: CallTable[VCpu] = CallTable("SMC", 32)
+        """By W0."""
         self.forwards_smc = False
         """Is an SMC that nobody claims a Hypercall exit?"""
         self.semihosting: Callable[[VCpu], None] | None = None
@@ -70,7 +102,7 @@ class TrappedVCpu(Protocol):
     def handle_page_fault(self) -> Callable[[int, MappingFlags], bool]:
         """Asked on every stage-2 fault."""
 
-    def exit(self, reason: Exit) -> None:
+    def leave(self, reason: Exit) -> None:
         """Have `run()` return this."""
 
     def dump(self) -> dict[str, int]:

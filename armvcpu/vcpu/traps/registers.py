@@ -60,4 +60,4 @@ class SysRegTraps:
         vcpu.last_trap = (UNDEFINED_ESR, 0, vcpu.state.pc)
         vcpu.state.set_pc(vcpu.state.pc + 4)
         name = iss_from_encoding(encoding)
-        vcpu.exit(SysRegRead(name, rt) if is_read else SysRegWrite(name, vcpu.state.gpr(rt)))
+        vcpu.leave(SysRegRead(name, rt) if is_read else SysRegWrite(name, vcpu.state.gpr(rt)))
