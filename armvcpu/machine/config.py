@@ -138,7 +138,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     replay: PathLike | None = option(None, FILE, "Type what F has, at the same moments of the guest.", metavar="F")
     """Needs the instruction clock."""
     reboot: bool = option(True, FLAG, "End when the guest asks for a reset.", is_recorded=True)
-    """SYSTEM_RESET starts the machine anew; the help is that of `--no-reboot`."""
+    """SYSTEM_RESET starts the machine anew. The help is that of the flag, `--no-reboot`."""
     exact_mmio: bool = option(False, FLAG, "Device accesses with their exact PCs.", flag="", is_recorded=True)
     """For tracing; some ten times slower."""
 

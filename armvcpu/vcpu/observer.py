@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Events of one vCPU, in the order they happen. `state.pc` is the instruction's address unless said otherwise."""
+    """Events of one vCPU, in the order they happen. `state.pc` is the instruction's, but in `call` and `exit`."""
 
     def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
         """The guest has taken an exception, and PC is on its vector; `far` where the class has one."""
@@ -33,7 +33,11 @@ class Observer(Protocol):
         """The guest acknowledges or ends an interrupt ("acknowledge", "end")."""
 
     def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
-        """`run()` is about to return `reason`."""
+        """The guest has done something for which `run()` will return `reason`.
+
+        What the host ends a run with is not told. `state.pc` is where the guest would go on: behind the instruction, or
+        on it where the reason is NestedPageFault or SendIPI.
+        """
 
 
 def check_observer(observer: object) -> None:

@@ -127,7 +127,7 @@ class Turns:
 
     def _come_to_end(self) -> None:
         missing = self._due - self._busy()
-        if WAKE_NS < missing <= TURN_NS:  # more is no turn's: the process has forked
+        if WAKE_NS < missing <= TURN_NS:  # a forked process begins anew, with more missing than a turn has
             self._end.set(self._now() + missing)
         else:
             self.end()
