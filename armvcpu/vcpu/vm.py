@@ -28,7 +28,7 @@ from armvcpu.vcpu.firmware_services import identify_vendor, register_trng, regis
 from armvcpu.vcpu.life import VCpuState
 from armvcpu.vcpu.psci import Psci
 from armvcpu.vcpu.smc import SMCCC_VERSION_1_0
-from armvcpu.vcpu.stage2.mapping import MappingFlags
+from armvcpu.vcpu.stage2.mapping import RWX, MappingFlags
 from armvcpu.vcpu.stolen_time import STRUCTURE_SIZE, StolenTime
 from armvcpu.vcpu.vcpu import Aarch64VCpu
 from armvcpu.vcpu.vcpu_timers import host_count
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.hal import Hal
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
 
-RWX = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.EXECUTE
 DEFAULT_MEMORY = 256 << 20
 
 

@@ -17,7 +17,7 @@ from armvcpu.machine.board.flash_banks import HOST_BASE, FlashBank, erased_block
 from armvcpu.machine.board.virt import INPUT_BITS, MIB, RAM_BASE
 from armvcpu.machine.config import check_ram_size
 from armvcpu.vcpu.addrspace import AddressSpace
-from armvcpu.vcpu.stage2.mapping import MappingFlags
+from armvcpu.vcpu.stage2.mapping import RWX, MappingFlags
 from armvcpu.vcpu.stage2.pool import TablePool
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
 
 PAGE = 4096
-RWX = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.EXECUTE
 
 MAP_NORESERVE = 0x4000  # Linux; Python names it from 3.13 on
 

@@ -8,6 +8,7 @@ waits again after.
 
 from __future__ import annotations
 
+from armvcpu.arch.instructions import brk
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import GuestCrash, UsageError, number_in
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 IMMEDIATE = 0xCA11
-BRK = 0xD420_0000 | IMMEDIATE << 5
-"""BRK #0xCA11 (DDI 0487 C6.2.41)."""
+BRK = brk(IMMEDIATE)
 MOST_ARGUMENTS = 8
 """What goes in registers (IHI 0055 6.4.2); more would be on the stack."""
 RETURNED = Outcome.of(Ending.STOPPED, "the function has returned")

@@ -12,9 +12,9 @@ from __future__ import annotations
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.board.memory import PAGE, RWX, page_pieces
+from armvcpu.machine.board.memory import PAGE, page_pieces
 from armvcpu.vcpu.exits import Nothing
-from armvcpu.vcpu.stage2.mapping import MappingFlags
+from armvcpu.vcpu.stage2.mapping import RWX, MappingFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from armvcpu.arch.instructions import brk
 from armvcpu.errors import UsageError, number_in
 
 if TYPE_CHECKING:
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
 
 IMMEDIATE = 0xB0B0
-BRK = 0xD420_0000 | IMMEDIATE << 5
-"""BRK #0xB0B0 (DDI 0487 C6.2.41)."""
+BRK = brk(IMMEDIATE)
 
 
 class Breakpoint:

@@ -23,6 +23,9 @@ class MappingFlags(Flag):
     UNCACHED = auto()  # Normal, Non-cacheable
 
 
+RWX = MappingFlags.READ | MappingFlags.WRITE | MappingFlags.EXECUTE
+
+
 @cache
 def leaf_attributes(flags: MappingFlags) -> int:
     """The attribute bits of a block or page descriptor. UsageError for DEVICE with UNCACHED."""
