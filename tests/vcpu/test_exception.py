@@ -449,11 +449,12 @@ def test_handler_that_gives_no_number_is_named_by_its_call(bench, ec, observer):
 
 
 @pytest.mark.parametrize("ec", [EC.HVC64, EC.SMC64])
-def test_identifier_of_a_fast_call_is_in_w0(bench, ec):
-    """A sign-extended W0 reaches the handler of its number, by either conduit (DEN 0028 2.5)."""
+@pytest.mark.parametrize("x0", [0xFFFF_FFFF_8600_0001, 0x8601_0001], ids=["sign-extended", "SVE hint"])
+def test_identifier_of_a_fast_call_is_in_w0(bench, ec, x0):
+    """It reaches the handler of its number, by either conduit (DEN 0028 2.5)."""
     for table in (bench.vcpu.handlers.hypercalls, bench.vcpu.handlers.smc):
         table[0x8600_0001] = lambda _vcpu: 3
-    bench.play(trap(ec, regs={0: 0xFFFF_FFFF_8600_0001}))
+    bench.play(trap(ec, regs={0: x0}))
     assert bench.vcpu.gpr(0) == 3
 
 

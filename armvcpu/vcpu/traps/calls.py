@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from armvcpu.vcpu.traps.guest import TrappedVCpu
 
+    Handler = Callable[[Any], int | None]
+
 _IDENTITY = 0xFFFE_FFFF
 """Of x0: W0 without the hint in bit 16 (DEN 0028 2.5)."""
 _W0, _FAST = 0xFFFF_FFFF, 1 << 31
@@ -44,8 +46,8 @@ class CallTraps:
                     frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
                 except TypeError:
                     raise no_number(f"the handler of HVC {number:#x}", value) from None
-        elif number > _W0 and number & _FAST and (handler := self._hypercalls.get(number & _W0)) is not None:
-            self._answer("hvc", handler)  # an identifier is in W0, whatever is above it (DEN 0028 2.5)
+        elif number & _FAST and (handler := _by_identity(self._hypercalls, number)) is not None:
+            self._answer("hvc", handler)
         else:
             action = vcpu.services.action(number & _IDENTITY)
             if action is _ANSWER:
@@ -62,11 +64,14 @@ class CallTraps:
         """
         vcpu = self._vcpu
         vcpu.state.set_pc(vcpu.state.pc + 4)
-        handler = self._smcs.get(vcpu.state.frame[0] & _W0)
+        number = vcpu.state.frame[0]
+        handler = self._smcs.get(number & _W0)
+        if handler is None and number & _FAST:
+            handler = _by_identity(self._smcs, number)
         if handler is not None:
             self._answer("smc", handler)
             return
-        action = vcpu.services.action(vcpu.state.frame[0] & _IDENTITY)
+        action = vcpu.services.action(number & _IDENTITY)
         if action is _ANSWER:
             self._serve("smc")
         elif action is _EXIT or (action is None and vcpu.handlers.forwards_smc):
@@ -80,7 +85,7 @@ class CallTraps:
         args = frame[1], frame[2], frame[3], frame[4], frame[5], frame[6]
         self._vcpu.leave(Hypercall(frame[0], args, esr & 0xFFFF, conduit))
 
-    def _answer(self, conduit: str, handler: Callable[[Any], int | None]) -> None:
+    def _answer(self, conduit: str, handler: Handler) -> None:
         """Have a handler answer; who observes hears of the call as it was, whatever the handler does to registers."""
         vcpu, observer = self._vcpu, self._listeners.observer
         number = vcpu.state.frame[0]
@@ -107,6 +112,11 @@ class CallTraps:
         else:
             vcpu.state.set_gpr(0, 0)  # SUCCESS, unless whoever acts on the exit finds otherwise
             vcpu.leave(result)
+
+
+def _by_identity(handlers: dict[int, Handler], number: int) -> Handler | None:
+    """The handler of a fast call by its identifier, which is in W0, with or without the hint (DEN 0028 2.5)."""
+    return handlers.get(number & _W0) or handlers.get(number & _IDENTITY)
 
 
 def _not_supported(_vcpu: object) -> int:
