@@ -196,6 +196,20 @@ def test_a_count_of_instructions_is_a_place(boot):
         short.run_until(instructions=6)
 
 
+def test_a_place_in_flash_is_reached(tmp_path):
+    """As one in RAM, though nothing can be written there; and what lies between two is counted exactly."""
+    path = tmp_path / "firmware.bin"
+    path.write_bytes(raw.image(raw.mov(3, 0), raw.add(3, 3, 1), raw.NOP, raw.NOP, raw.branch(-3)))
+    with Target(firmware=path) as target:
+        target.run_until(address=16, count=5, timeout=5)
+        assert (target.register("x3"), target.register("pc")) == (4, 16)
+        target.symbols.address = {"add": 16, "branch": 28}.__getitem__
+        assert target.count_instructions("add", "branch", timeout=5) == 3
+        assert target.count_instructions("branch", "add", timeout=5) == 1
+        target.run_until(instructions=40, timeout=5)
+        assert target.register("x3") == 17
+
+
 def test_an_exit_at_the_place_that_is_left_is_dealt_with(boot):
     """The HVC that powers off is executed on the way to the next arrival."""
     target = boot(raw.psci(raw.SYSTEM_OFF))

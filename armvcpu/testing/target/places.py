@@ -38,6 +38,8 @@ class Places:
     def __init__(self, machine: Machine, state: GuestState, talk: Conversation, timeout: float) -> None:
         self._machine, self._state, self._talk, self._timeout = machine, state, talk, timeout
         self._stops: set[int] = set()
+        self._heard: set[int] = set()
+        """Addresses in flash at which `_on_code` is called."""
         self._awaited: str | None = None
         for cpu in machine.cpus:
             cpu.vcpu.hear_breakpoints(self._on_breakpoint)
@@ -88,7 +90,8 @@ class Places:
         self.run_until(symbol=start, timeout=timeout)
         before = self._machine.engine.instructions
         self.run_until(symbol=end, timeout=timeout)
-        return self._machine.engine.instructions - before - 1  # the BRK that ended it
+        executed = self._machine.engine.instructions - before
+        return executed if self._is_in_flash(self._machine.symbols.address(end)) else executed - 1  # the BRK at the end
 
     # --- private ----------------------------------------------------------------------------------------------
 
@@ -100,10 +103,22 @@ class Places:
         if self._machine.vcpu.state.pc == address and (outcome := self._machine.step()) is not None:
             self._arrive(outcome, Ending.STOPPED, REACHED, name)
         with ExitStack() as stack:
-            stack.enter_context(Breakpoint(self._machine, address))
+            if not self._is_in_flash(address):
+                stack.enter_context(Breakpoint(self._machine, address))
+            elif address not in self._heard:  # flash takes no BRK
+                self._heard.add(address)
+                self._machine.on_address(address)(self._on_code)
             self._stops.add(address)
             stack.callback(self._stops.discard, address)
             self._run_to_end(end, Ending.STOPPED, REACHED, name)
+
+    def _is_in_flash(self, address: int) -> bool:
+        memory, physical = self._machine.memory, self._machine.physical(address)
+        return memory.holds(physical) and not memory.is_ram(physical, 4)
+
+    def _on_code(self, vcpu: Aarch64VCpu) -> None:
+        if vcpu.state.pc in self._stops:
+            self._machine.end(Outcome.of(Ending.STOPPED, REACHED))
 
     def _run_to_exit(self, kind: str, end: float) -> None:
         if kind not in (known := [each.__name__ for each in get_args(exits.Exit)]):
