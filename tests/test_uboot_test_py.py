@@ -58,7 +58,8 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
         "PYTHONPATH": str(HOOKS),
     }
     # What its test.py does, without pkg_resources, which newer setuptools lack.
-    command = [sys.executable, "-m", "pytest", str(test_py / "tests"), "--bd", "qemu_arm64", "--id", "armvcpu"]
+    command = [sys.executable, "-m", "pytest", str(test_py / "tests"), "-c", str(test_py / "pytest.ini")]
+    command += ["--bd", "qemu_arm64", "--id", "armvcpu"]
     command += ["--build-dir", str(build), "--junit-xml", str(build / "junit.xml"), "-p", "no:armvcpu"]
     command += [f"--ignore={test_py / test}" if test.endswith(".py") else f"--deselect={test}" for test in ELSEWHERE]
     done = subprocess.run(

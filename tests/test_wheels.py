@@ -90,7 +90,7 @@ def test_both_machines_have_the_same_functions(wheels: dict[str, Path]) -> None:
 def test_a_wheel_installs_and_boots_a_guest_without_a_compiler(wheels: dict[str, Path], tmp_path: Path) -> None:
     empty = tmp_path / "bin"
     empty.mkdir()
-    environment = {"PATH": str(empty), "CC": ""}
+    environment = {"PATH": str(empty), "CC": "", "PYTHONPATH": ""}
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
     run(python, "-m", "pip", "install", "--quiet", wheels[os.uname().machine], cwd=tmp_path, **environment)
