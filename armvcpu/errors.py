@@ -68,6 +68,13 @@ def number_in(what: str, value: object, bits: int, *, signed: bool = False) -> i
     return value
 
 
+def seconds_in(what: str, value: object) -> float:
+    """`value`, where it is a time in seconds, of 0 or more and maybe infinite; else UsageError says `what` is."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:  # which NaN is not
+        raise UsageError(f"{what} = {value!r}: give seconds")
+    return value
+
+
 def callable_in(what: str, value: object) -> None:
     """UsageError unless `value`, which is to be `what`, can be called."""
     if not callable(value):

@@ -10,21 +10,11 @@ The device is in the middle: it calls `put` and `ready`, and the host calls its 
 
 from __future__ import annotations
 
-from armvcpu.arch.static import TYPE_CHECKING, Protocol
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import callable_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Receiver(Protocol):
-    """The input side of a device with a stream."""
-
-    def receive(self, data: bytes) -> int:
-        """Take characters for the guest; how many there was room for. `Stream.ready` says when there is more."""
-
-    def can_interrupt(self) -> bool:
-        """Could a character that comes now interrupt the guest, and so end its WFI?"""
 
 
 class Stream:

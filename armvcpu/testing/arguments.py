@@ -10,13 +10,6 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
 
 
-def seconds_in(what: str, value: object) -> float:
-    """A time to wait, seconds: zero or more."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:  # which NaN is not
-        raise UsageError(f"{what} = {value!r}: give seconds")
-    return value
-
-
 def count_in(what: str, value: object) -> int:
     """How many: one or more."""
     if number_in(what, value, 64, signed=True) < 1:

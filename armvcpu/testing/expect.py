@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pexpect import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
-from armvcpu.errors import UsageError, kind_in
+from armvcpu.errors import UsageError, kind_in, seconds_in
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.outcome import Ending
-from armvcpu.testing.arguments import seconds_in
 from armvcpu.vcpu.timer import NS_PER_COUNT
 
 if TYPE_CHECKING:

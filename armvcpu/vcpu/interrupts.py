@@ -11,7 +11,7 @@ from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.gic_registers import DEFAULT_PRIORITY
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import UsageError, kind_in, number_in
+from armvcpu.errors import UsageError, kind_in, number_in, seconds_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ class VCpuInterrupts:
     def wait(self, timeout: float | None) -> bool:
         """Sleep until an interrupt would end a WFI. UsageError for a `timeout` that is no time."""
         if timeout is not None:
-            _check_timeout(timeout)
+            seconds_in("timeout", timeout)
         assert self.interface is not None
         interface = self.interface
         return self._mailbox.wait(lambda: interface.pending, timeout)
@@ -132,12 +132,6 @@ class VCpuInterrupts:
         if hcr & (_HCR_VI | _HCR_VF) != self._wanted:
             registers.write(_HCR, hcr & ~(_HCR_VI | _HCR_VF) | self._wanted)
         self._shown = self._wanted
-
-
-def _check_timeout(timeout: object) -> None:
-    """UsageError for what is no time in seconds, of 0 or more; infinite is for ever."""
-    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout >= 0:  # NaN is not
-        raise UsageError(f"a timeout is a number of seconds, not {timeout!r}")
 
 
 def _checked(intid: int) -> int:

@@ -29,7 +29,7 @@ from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuS
 from armvcpu.vcpu.vm import VirtualMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 READ, WRITE, EXECUTE = MappingFlags.READ, MappingFlags.WRITE, MappingFlags.EXECUTE
 ADD_X0_1, HVC_0, BRANCH_BACK_2 = 0x9100_0400, 0xD400_0002, 0x17FF_FFFE  # add x0, x0, #1; hvc #0; b .-8
@@ -349,6 +349,15 @@ def test_vm_with_a_bound_vcpu_stays_open(percpu, vms):
 # --- one VM, two CPUs -------------------------------------------------------------------------------------------
 
 
+def in_threads(run: Callable[[Aarch64VCpu], None], vcpus: list[Aarch64VCpu], seconds: float) -> None:
+    """Run each vCPU in a thread of its own, for at most so long each."""
+    threads = [threading.Thread(target=run, args=(vcpu,)) for vcpu in vcpus]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds)
+
+
 class Lockstep:
     """The LOCKSTEP guest: a thread for each vCPU, on the CPU of its number."""
 
@@ -481,11 +490,7 @@ def test_lazy_memory_is_populated_by_two_cpus_at_once(percpu, vms):
         except BaseException as problem:
             problems.append(problem)
 
-    threads = [threading.Thread(target=run, args=(vcpu,)) for vcpu in vcpus]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(run, vcpus, 60)
     stored = {struct.unpack("<QQ", vm.read(0x9000_0000 + page * 0x1000, 16)) for page in range(pages)}
     assert (problems, stored) == ([], {(1, 2)})
 
@@ -570,11 +575,7 @@ def test_handlers_of_two_cpus_may_edit_at_the_same_time(percpu, vms):
         except BaseException as problem:
             problems.append(problem)
 
-    threads = [threading.Thread(target=run, args=(vcpu,)) for vcpu in vcpus]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
+    in_threads(run, vcpus, 120)
     assert (problems, [vcpu.gpr(2) for vcpu in vcpus], [vcpu.gpr(3) for vcpu in vcpus]) == ([], [0, 0], [1, 1])
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from armvcpu.devices.virtio.block import REQUEST, VirtioBlock
-from armvcpu.errors import UsageError, kind_in, number_in
+from armvcpu.errors import UsageError, kind_in, number_in, seconds_in
 from armvcpu.machine.board.memory import PAGE
 from armvcpu.machine.watching.guards import Guard
-from armvcpu.testing.arguments import count_in, seconds_in
+from armvcpu.testing.arguments import count_in
 from armvcpu.testing.target.places import NotReachedError
 from armvcpu.vcpu.stage2.mapping import RWX
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pexpect import EOF, TIMEOUT
 
-from armvcpu.errors import UsageError, number_in
+from armvcpu.errors import UsageError, number_in, seconds_in
 from armvcpu.machine.outcome import Ending, Outcome
-from armvcpu.testing.arguments import count_in, seconds_in
+from armvcpu.testing.arguments import count_in
 from armvcpu.testing.target.breakpoints import IMMEDIATE, Breakpoint
 from armvcpu.vcpu import exits
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, seconds_in
 from armvcpu.machine.machine import Machine
 from armvcpu.machine.outcome import Ending, Outcome
-from armvcpu.testing.arguments import seconds_in
 from armvcpu.testing.expect import TIMER_HZ, Conversation, ExpectConsole
 from armvcpu.testing.target.faults import Faults
 from armvcpu.testing.target.guest_state import GuestState
