@@ -304,3 +304,35 @@ def test_a_closed_machine_is_not_written():
     with pytest.raises(StateError):
         machine.write(0x4008_0000, b"gone")
     assert machine.memory.read(0x4008_0000, 4) == before
+
+
+def test_a_signal_outlasts_the_run_that_ended_otherwise():
+    """It ends the next one: who runs a guest in slices is told in the end."""
+    with Machine(HELLO, memory="32M") as machine:
+        seen = []
+
+        @machine.on_symbol("main")
+        def leave(vcpu):
+            seen.append(vcpu)
+            if len(seen) == 1:
+                machine.interrupt(2)
+                machine.end(Outcome.of(Ending.STOPPED, "enough"))
+
+        assert machine.run(timeout=60).ending is Ending.STOPPED
+        assert machine.run(timeout=60).status == 130
+        assert machine.run(timeout=60).ok
+
+
+def test_a_quit_as_a_slice_ends_is_of_the_next(monkeypatch):
+    """From another thread, when the run has looked for the last time."""
+    with Machine(HELLO, memory="32M") as machine:
+        note = machine.parts.end.note
+
+        def note_late(outcome):
+            machine.quit("as it ends")
+            return note(outcome)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(machine.parts.end, "note", note_late)
+            assert machine.run(max_instructions=10).ending is Ending.LIMIT
+        assert machine.run(timeout=60).reason == "as it ends"

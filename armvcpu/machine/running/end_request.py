@@ -54,8 +54,13 @@ class EndRequest:
         return outcome
 
     def note(self, outcome: Outcome) -> Outcome:
-        """The run has ended so; what the host asked of it meanwhile is done with."""
-        self.last, self._by_host = outcome, None
+        """The run has ended so; a quit that was asked of it meanwhile is done with.
+
+        A signal is not, and neither is a quit where the run ended by a limit: that may be a slice of a longer one.
+        """
+        self.last = outcome
+        if self._by_host is not None and Ending.LIMIT not in {outcome.ending, self._by_host.ending}:
+            self._by_host = None
         if outcome.ending is Ending.STOPPED:
             self.can_go_on = True
         return outcome
