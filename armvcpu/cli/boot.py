@@ -99,6 +99,7 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
             "status": outcome.status,
             "ending": outcome.ending.name.lower().replace("_", "-"),
             "reason": outcome.reason,
+            "exit_code": outcome.exit_code,
             "pc": f"{machine.vcpu.state.pc:#x}",
             "instructions": machine.instructions,
             "crash": machine.crash_report(outcome.reason).as_dict() if crashed else None,

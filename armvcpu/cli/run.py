@@ -18,8 +18,9 @@ from armvcpu.machine.kinds import FLAG
 def run(ctx: click.Context, /, **options: Any) -> None:
     """Boot IMAGE, or firmware, and connect its console.
 
-    Ctrl-A X quits, Ctrl-A H lists the other keys. The status is 0 when the guest powered off, 1 when it reported
-    failure, 2 for wrong usage, 3 when it crashed, 4 at a time-out or limit, 128 + N when signal N ended the run.
+    Ctrl-A X quits, Ctrl-A H lists the other keys. The status is 0 when the guest powered off, its own code
+    when it ended by semihosting, 2 for wrong usage, 3 when it crashed, 4 at a time-out or limit, 128 + N when signal N
+    ended the run.
     """
     given = {
         name: OPTIONS[name].value_of_flag if OPTIONS[name].kind is FLAG else value

@@ -12,6 +12,7 @@ class Ending(Enum):
 
     POWERED_OFF = 0
     REPORTED_FAILURE = 1
+    """A semihosting exit that is not success. Its status is the guest's own code (`Outcome.exited`)."""
     CRASHED = 3
     LIMIT = 4
     STOPPED = -1
@@ -26,13 +27,21 @@ class Outcome(Row):
     status: int
     report: str = ""
     """What a developer wants to know of a crash, in some 40 lines; empty for every other end."""
+    exit_code: int | None = None
+    """What the guest ended itself with by semihosting, 64 bits; None where it ended otherwise."""
 
     @classmethod
     def of(cls, ending: Ending, reason: str, status: int | None = None) -> Outcome:
         """The outcome with the kind's own status, unless another is given."""
         return cls(ending, reason, ending.value if status is None else status)
 
+    @classmethod
+    def exited(cls, code: int, reason: str) -> Outcome:
+        """The guest's own exit with a code of 64 bits, 0 for success; the status is what a process can have of it."""
+        kind = Ending.REPORTED_FAILURE if code else Ending.POWERED_OFF
+        return cls(kind, reason, code & 0xFF, exit_code=code)
+
     @property
     def ok(self) -> bool:
         """Did the guest end by itself, and well?"""
-        return self.status == 0
+        return self.status == 0 and self.ending is not Ending.REPORTED_FAILURE  # a code of 256 leaves a status of 0

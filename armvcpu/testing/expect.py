@@ -149,7 +149,8 @@ class Conversation(SpawnBase):  # type: ignore[misc]
                     outcome = machine.run(timeout=left, max_instructions=PATIENCE_INSTRUCTIONS)
                 else:
                     outcome = machine.run(timeout=min(left, PATIENCE))
-                if outcome.status != Ending.LIMIT.value and outcome.reason != WAITED:
+                is_slice = outcome.ending is Ending.LIMIT and outcome.status == Ending.LIMIT.value
+                if not is_slice and outcome.reason != WAITED:
                     self.outcome = outcome
                     return
         finally:

@@ -229,8 +229,8 @@ def test_json_outcome_is_the_last_line(raw):
     assert done.stdout.splitlines()[0] == b"hi"
     facts = json.loads(done.stdout.splitlines()[-1])
     assert facts == {
-        "status": 4, "ending": "limit", "reason": "instruction limit: 1000 executed", "pc": f"{BASE + 76:#x}",
-        "instructions": 1000, "crash": None,
+        "status": 4, "ending": "limit", "reason": "instruction limit: 1000 executed", "exit_code": None,
+        "pc": f"{BASE + 76:#x}", "instructions": 1000, "crash": None,
     }  # fmt: skip
 
 
@@ -308,22 +308,35 @@ APPLICATION_EXIT = 0x20026
 
 
 @pytest.mark.parametrize(
-    ("operation", "reason", "subcode", "status"),
+    ("operation", "reason", "subcode", "code"),
     [
         (0x18, APPLICATION_EXIT, 0, 0),
-        (0x18, APPLICATION_EXIT, 7, 1),
+        (0x18, APPLICATION_EXIT, 7, 7),
         (0x18, 0x20023, 0, 1),
+        (0x18, 0x20023, 7, 1),
         (0x20, APPLICATION_EXIT, 0, 0),
-        (0x20, APPLICATION_EXIT, 42, 1),
+        (0x20, APPLICATION_EXIT, 4, 4),
+        (0x20, APPLICATION_EXIT, 42, 42),
+        (0x20, APPLICATION_EXIT, 256, 256),
+        (0x20, APPLICATION_EXIT, (1 << 64) - 1, (1 << 64) - 1),
     ],
 )
-def test_semihosting_exit_is_the_status(raw, operation, reason, subcode, status):
-    """SYS_EXIT and SYS_EXIT_EXTENDED: success is 0, all else 1 (Arm 100863)."""
+def test_semihosting_exit_is_the_status(raw, operation, reason, subcode, code):
+    """SYS_EXIT and SYS_EXIT_EXTENDED: the guest's own code, modulo 256; 1 for an end of another reason (Arm 100863)."""
     path = semihosting(raw, operation, struct.pack("<2Q", reason, subcode))
     done = armvcpu("run", path, "--semihosting", "--json")
     facts = json.loads(done.stdout)
-    assert (done.returncode, facts["ending"]) == (status, "reported-failure" if status else "powered-off")
+    ending = "reported-failure" if code else "powered-off"
+    assert (done.returncode, facts["status"], facts["ending"]) == (code % 256, code % 256, ending)
+    assert facts["exit_code"] == code
     assert f"status {subcode}" in facts["reason"] or reason != APPLICATION_EXIT
+
+
+def test_semihosting_exit_code_of_256_is_no_success(raw):
+    """Though a process can have no other status than 0 of it."""
+    with Machine(semihosting(raw, 0x20, struct.pack("<2Q", APPLICATION_EXIT, 256)), semihosting=True) as machine:
+        outcome = machine.run(timeout=10)
+    assert (outcome.status, outcome.exit_code, outcome.ok) == (0, 256, False)
 
 
 def test_semihosting_prints_to_the_console(raw):

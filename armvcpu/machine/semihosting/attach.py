@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from armvcpu.machine.board.memory import PAGE, page_pieces
 from armvcpu.machine.board.virt import RAM_BASE
 from armvcpu.machine.console.feed import NoInputYet
-from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.outcome import Outcome
 from armvcpu.machine.semihosting.operations import BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
 from armvcpu.vcpu.exits import Halt, SystemDown
 
@@ -90,8 +90,7 @@ def attach_semihosting(parts: Parts) -> Semihosting:
             return
         state.set_pc(state.pc + 4)
         if isinstance(result, SemihostingExit):
-            kind = Ending.POWERED_OFF if result.status == 0 else Ending.REPORTED_FAILURE
-            parts.end.by_guest(Outcome.of(kind, f"semihosting exit: {result}"))
+            parts.end.by_guest(Outcome.exited(result.status, f"semihosting exit: {result}"))
             vcpu.exit(SystemDown())
         else:
             vcpu.set_return_value(result)
