@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _MARK = "\ufdd0"
 """Unicode keeps this for a program's own use: no text of a user has it."""
@@ -49,6 +49,14 @@ class ImageError(UsageError):
 
 class StateError(UsageError):
     """An operation is not allowed in the object's present state; nothing was changed."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Words for the end of an error: the one of the `known` names that `name` is nearly, or nothing."""
+    from difflib import get_close_matches  # needed for messages only
+
+    near = get_close_matches(str(name), list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def no_number(who: str, value: object) -> UsageError:

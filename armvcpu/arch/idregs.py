@@ -52,6 +52,11 @@ class CpuModel(Row):
     DCZID_EL0: int = 4  # DC ZVA zeroes 64 bytes
     PMCR_EL0: int = 0x4101_3000  # implementer and identification code of the Performance Monitors
 
+    @property
+    def full_name(self) -> str:
+        """As Arm's manuals, QEMU and device trees have it: cortex-a72."""
+        return self.name if self.name == "max" else f"cortex-{self.name}"
+
     def ccsidr(self, csselr: int) -> int:
         """CCSIDR_EL1 with this CSSELR_EL1 (Level in bits 3:1, InD in bit 0); 0 where no such cache is."""
         by_selection = {0: self.caches.l1_data, 1: self.caches.l1_instruction, 2: self.caches.l2}
@@ -110,13 +115,15 @@ MODELS: tuple[CpuModel, ...] = (
 )
 
 _BY_NAME = {row.name: row for row in MODELS}
+_BY_FULL_NAME = {row.full_name: row for row in MODELS}
 
 
 def model(name: str) -> CpuModel:
-    """The CPU model of this name; UsageError, listing the names, where there is none."""
-    if name not in _BY_NAME:
+    """The CPU model of this name or full name; UsageError, listing the names, where there is none."""
+    found = _BY_NAME.get(name) or _BY_FULL_NAME.get(name)
+    if found is None:
         raise UsageError(f"no CPU model {name!r}: choose one of {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]
+    return found
 
 
 _IDC, _IMINLINE, _LINE_OF_512_BYTES = 1 << 28, 0xF, 7

@@ -5,10 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from armvcpu.errors import UsageError
 
 LARGEST_SCRIPT = 1 << 20
+
+
+def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names that begin so, each with what it shows, but those given already."""
+    from armvcpu.testing.firmware import store
+
+    taken = ctx.params.get(param.name or "") or ()
+    return [
+        CompletionItem(name, help=entry.shows)
+        for name, entry in store.manifest().items()
+        if name.startswith(incomplete) and name not in taken
+    ]
+
+
+def _complete_file(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The files of the firmware that is named already."""
+    from armvcpu.testing.firmware import store
+
+    entry = store.manifest().get(ctx.params.get("name") or "")
+    return [CompletionItem(name) for name in (entry.files if entry else ()) if name.startswith(incomplete)]
 
 
 @click.group()
@@ -29,7 +50,7 @@ def list_() -> None:
 
 
 @firmware.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=_complete_name)
 @click.option("--force", is_flag=True, help="Fetch again what is there already.")
 def fetch(names: tuple[str, ...], force: bool) -> None:
     """Download, check and unpack each NAME into the cache; what is there and unchanged stays."""
@@ -45,8 +66,8 @@ def fetch(names: tuple[str, ...], force: bool) -> None:
 
 
 @firmware.command()
-@click.argument("name")
-@click.argument("file", required=False)
+@click.argument("name", shell_complete=_complete_name)
+@click.argument("file", required=False, shell_complete=_complete_file)
 def path(name: str, file: str | None) -> None:
     """Print where a fetched FILE of NAME is, by default its first one."""
     from armvcpu.testing.firmware import store

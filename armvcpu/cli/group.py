@@ -7,6 +7,7 @@ import logging
 import sys
 
 import click
+from click.exceptions import NoSuchCommand
 
 from armvcpu.cli import COMMANDS, INTERRUPTED_STATUS, USAGE_STATUS, fail
 
@@ -28,6 +29,15 @@ class LazyGroup(click.Group):
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names; click's own error, with the nearest one, where it names none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            raise NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, from COMMANDS."""
@@ -60,7 +70,8 @@ def run_command(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         ctx = getattr(error, "ctx", None)
         command = "armvcpu" if ctx is None else ctx.command_path
-        fail(f"{error.format_message().rstrip('.')}; see `{command} --help`", USAGE_STATUS)
+        words = error.format_message().rstrip(".")
+        fail(f"{words}{'' if words.endswith('?') else ';'} see `{command} --help`", USAGE_STATUS)
     except click.Abort:
         sys.exit(INTERRUPTED_STATUS)
     return status if isinstance(status, int) else 0

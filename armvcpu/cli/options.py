@@ -7,10 +7,31 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from armvcpu.cli.run_options import with_ours
+from armvcpu.errors import UsageError
 from armvcpu.machine.kinds import DIRECTORY, FILE, FLAG
 
 if TYPE_CHECKING:
     from armvcpu.machine.option import Option
+
+
+_PATHS = {FILE: "file", DIRECTORY: "dir"}
+"""What click calls the kinds of names of the host."""
+
+
+class WithQemusOptions(click.Command):
+    """A command that takes QEMU's options too, and tells what is in the place of those that it hasn't."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; UsageError for an option of QEMU's that can't be had."""
+        try:
+            return super().parse_args(ctx, args if ctx.resilient_parsing else list(with_ours(args)))
+        except click.NoSuchOption as error:
+            from armvcpu.cli.from_qemu import hint  # mistakes only
+
+            if (ours := hint(error.option_name)) is None:
+                raise
+            raise UsageError(f"no option {error.option_name}: {ours}") from error
 
 
 class Value(click.ParamType[Any]):
@@ -28,10 +49,13 @@ class Value(click.ParamType[Any]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The words that there are, or files."""
         del ctx, param
-        if self._option.choices:
-            return [CompletionItem(word) for word, _ in self._option.choices if word.startswith(incomplete)]
-        kinds = {FILE: "file", DIRECTORY: "dir"}
-        return [CompletionItem(incomplete, type=kinds[self._option.kind])] if self._option.kind in kinds else []
+        option = self._option
+        if option.kind in _PATHS:
+            return [CompletionItem(incomplete, type=_PATHS[option.kind])]
+        words = [word for word, _ in option.choices] if option.words is None else option.words()
+        first, joint, last = incomplete.rpartition(option.joined_by) if option.joined_by else ("", "", incomplete)
+        taken = first.split(option.joined_by) if joint else []
+        return [CompletionItem(first + joint + word) for word in words if word.startswith(last) and word not in taken]
 
 
 def parameter(option: Option) -> click.Parameter:
@@ -43,6 +67,6 @@ def parameter(option: Option) -> click.Parameter:
     if option.kind is FLAG:
         return click.Option(declared, is_flag=True, help=option.help)
     return click.Option(
-        declared, type=Value(option), metavar=option.shown_metavar, multiple=option.is_several, help=option.help,
+        declared, type=Value(option), metavar=option.shown_metavar, multiple=option.is_several, help=option.sentence,
         default=option.shown_default, show_default=True,
     )  # fmt: skip

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from armvcpu.cli.options import Value
+from armvcpu.machine.config import MachineConfig
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,7 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--cpu-model", "model", metavar="NAME", help="Only this CPU model, instead of all.")
+@click.option(
+    "--cpu-model",
+    "model",
+    type=Value(MachineConfig.options["cpu_model"]),
+    metavar="NAME",
+    help="Only this CPU model, instead of all.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the facts for machines.")
 def probe(model: str | None, as_json: bool) -> None:
     """Show what the CPU models support and what is done in Unicorn's place, and run the engine's self-test."""

@@ -8,12 +8,12 @@ import click
 from click.core import ParameterSource
 
 from armvcpu.cli.boot import boot
-from armvcpu.cli.options import parameter
+from armvcpu.cli.options import WithQemusOptions, parameter
 from armvcpu.cli.run_options import OPTIONS
 from armvcpu.machine.kinds import FLAG
 
 
-@click.command(params=[parameter(option) for option in OPTIONS.values()])
+@click.command(cls=WithQemusOptions, params=[parameter(option) for option in OPTIONS.values()])
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
     """Boot IMAGE, or firmware, and connect its console.

@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+def _trace_kinds() -> Sequence[str]:
+    from armvcpu.debug.trace import KINDS  # most runs trace nothing
+
+    return tuple(KINDS)
+
+
 class RunConfig(Row, metaclass=OptionsType):
     """What a run is to do beside running the machine."""
 
     timeout: float | None = option(None, SECONDS, "End after S seconds.", metavar="S")
     max_instructions: int | None = option(None, NUMBER, "End after exactly N instructions.", metavar="N", smallest=1)
     trace: tuple[str, ...] = option(
-        (), TEXT,
-        "Write a line for each event, to stderr or FILE: exits, irq, mmio, sysreg, psci, exception, insn, mem.",
-        metavar="KIND,...[:FILE]", is_several=True,
+        (), TEXT, "Write a line for each event, to stderr or FILE.",
+        metavar="KIND,...[:FILE]", is_several=True, words=_trace_kinds, joined_by=",",
     )  # fmt: skip
     snapshot_save: str | None = option(None, FILE, "Write a snapshot when the run ends.", metavar="F", is_output=True)
     snapshot_at: str | None = option(
@@ -48,9 +53,18 @@ def spelled(name: str) -> str:
 def read_plainly(words: Sequence[str]) -> dict[str, Any] | None:
     """The options that are given in the words of a command line behind `run`; None where click is to be asked."""
     try:
-        return _read(iter(words))
+        return _read(with_ours(words))
     except (_NotPlain, UsageError):
         return None
+
+
+def with_ours(words: Sequence[str]) -> Sequence[str]:
+    """The words of a command line behind `run`, with QEMU's options as our own; UsageError where one can't be had."""
+    if not any(word.startswith("-") and not word.startswith("--") for word in words):
+        return words
+    from armvcpu.cli.from_qemu import translated  # most command lines have none
+
+    return translated(words, {option.flag: option for option in OPTIONS.values() if option.flag})
 
 
 class _NotPlain(Exception):

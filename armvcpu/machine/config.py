@@ -7,7 +7,7 @@ import os
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
 from armvcpu.errors import UsageError, named
-from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, NUMBER, SIZE, TEXT
+from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, MODEL, NUMBER, SIZE, TEXT
 from armvcpu.machine.option import OptionsType, check_names, option
 
 if TYPE_CHECKING:
@@ -29,13 +29,17 @@ def check_ram_size(size: int) -> None:
     """UsageError for RAM that the board can't have."""
     if size % MIB or not MIB <= size <= RAM_LIMIT:
         allowed = f"a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB"
-        raise UsageError(f"{named('memory')} of {size} bytes: {allowed}")
+        meant = (
+            f"; {size}M?" if 0 < size < MIB and size * MIB <= RAM_LIMIT else ""
+        )  # MiB without a unit are QEMU's habit
+        raise UsageError(f"{named('memory')} of {size} bytes: {allowed}{meant}")
 
 
-def _check_cpu_model(name: str) -> None:
-    from armvcpu.arch.idregs import model  # who only looks at the options needs none of its registers
+def cpu_models() -> tuple[str, ...]:
+    """The names of the CPU models."""
+    from armvcpu.arch.idregs import MODELS  # who only looks at the options needs none of their registers
 
-    model(name)
+    return tuple(model.name for model in MODELS)
 
 
 def _check_load_address(address: int) -> None:
@@ -102,7 +106,7 @@ class MachineConfig(Row, metaclass=OptionsType):
         is_recorded=True, is_snapshotted=True, is_in_pytest=True,
     )  # fmt: skip
     cpu_model: str = option(
-        "a72", TEXT, "a53, a57, a72 or max.", metavar="NAME", check=_check_cpu_model,
+        "a72", MODEL, "CPU model.", metavar="NAME", words=cpu_models,
         is_recorded=True, is_snapshotted=True, is_in_pytest=True,
     )  # fmt: skip
     append: str | None = option(

@@ -101,6 +101,12 @@ def _parse_number(text: str) -> int:
         raise UsageError(f"{text!r} is no number: write 1 or 2") from None
 
 
+def _parse_model(text: str) -> str:
+    from armvcpu.arch.idregs import model  # who only looks at the options needs none of its registers
+
+    return model(text).name
+
+
 def _parse_nothing(text: str) -> bool:
     raise UsageError(f"it takes no value, and {text!r} is one")
 
@@ -108,6 +114,8 @@ def _parse_nothing(text: str) -> bool:
 FILE = Kind("the name of a file", (str, os.PathLike), str, is_name=True)
 DIRECTORY = Kind("the name of a directory", (str, os.PathLike), str, is_name=True)
 TEXT = Kind("text", (str,), str)
+MODEL = Kind("the name of a CPU model", (str,), _parse_model, is_read_in_python=True)
+"""As the table of models has it, whether or not `cortex-` stands before it."""
 NUMBER = Kind("a number", (int,), _parse_number)
 SIZE = Kind("a number of bytes, or text as 256M", (int,), parse_size, format_size, is_read_in_python=True)
 ADDRESS = Kind("a number", (int,), parse_address, hex)

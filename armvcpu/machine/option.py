@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from armvcpu.arch.rows import Row, RowType
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.errors import UsageError, named
+from armvcpu.errors import UsageError, did_you_mean, named
 from armvcpu.machine.kinds import FLAG, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class Option(Row):
@@ -27,6 +27,10 @@ class Option(Row):
     metavar: str | None = None
     choices: tuple[tuple[str, Any], ...] = ()
     """(word on a command line, value), where these are all that there are."""
+    words: Callable[[], Sequence[str]] | None = None
+    """What a value may be, where another table has that: looked up for help and completion only."""
+    joined_by: str = ""
+    """What stands between several of these words in one value."""
     smallest: int | None = None
     check: Callable[[Any], None] | None = None
     """UsageError for a value that can't be, whatever the other options are."""
@@ -103,6 +107,14 @@ class Option(Row):
         return next((word for word, value in self.choices if value == self.default), self.kind.show(self.default))
 
     @property
+    def sentence(self) -> str:
+        """Its help, with the words that there are."""
+        if self.words is None:
+            return self.help
+        *others, last = self.words()
+        return f"{self.help.removesuffix('.')}: {', '.join(others)} or {last}."
+
+    @property
     def shown_metavar(self) -> str | None:
         """What `--help` has in the place of a value."""
         return "|".join(word for word, _ in self.choices) if self.choices else self.metavar
@@ -133,8 +145,4 @@ def check_names(names: Iterable[str], known: Iterable[str], whose: str = "") -> 
     there = sorted(known)
     for name in names:
         if name not in there:
-            import difflib
-
-            near = difflib.get_close_matches(str(name), there, 1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"no option {name!r}{whose}; there are {', '.join(there)}{meant}")
+            raise UsageError(f"no option {name!r}{whose}; there are {', '.join(there)}{did_you_mean(name, there)}")

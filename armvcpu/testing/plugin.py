@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         flag = "--armvcpu-" + option.name.replace("_", "-")
         metavar = option.shown_metavar
         group.addoption(
-            flag, metavar=metavar, type=_reader(option.read), help=f"where a test says nothing else: {option.help}"
+            flag, metavar=metavar, type=_reader(option.read), help=f"where a test says nothing else: {option.sentence}"
         )
     group.addoption(
         "--armvcpu-timeout", type=_reader(parse_seconds), metavar="S", help="patience of expect and run_until [30]"

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.errors import InternalError, UsageError
+from armvcpu.errors import InternalError, UsageError, did_you_mean
 from armvcpu.machine.files import sha256
 from armvcpu.testing.firmware import debian
 
@@ -69,7 +69,7 @@ def entry(name: str) -> Entry:
     """
     entries = manifest()
     if name not in entries:
-        raise UsageError(f"no firmware called {name!r}; there are {', '.join(entries)}")
+        raise UsageError(f"no firmware called {name!r}; there are {', '.join(entries)}{did_you_mean(name, entries)}")
     return entries[name]
 
 
@@ -105,7 +105,7 @@ def path(name: str, file: str | None = None) -> Path:
     files = entry(name).files
     file = file or next(iter(files))
     if file not in files:
-        raise UsageError(f"{name} has no file {file!r}; it has {', '.join(files)}")
+        raise UsageError(f"{name} has no file {file!r}; it has {', '.join(files)}{did_you_mean(file, files)}")
     found = directory(name) / file
     if not found.is_file():
         raise UsageError(f"{name} is not fetched yet; run `armvcpu firmware fetch {name}`")

@@ -1,0 +1,125 @@
+"""QEMU's options on the command line of `run`: what each is here, and one line for what can't be had."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from armvcpu.cli.run_options import read_plainly, with_ours
+from armvcpu.errors import UsageError
+from armvcpu.machine.config import MachineConfig
+
+HELLO = str(Path(__file__).parents[2] / "guests" / "bin" / "hello.elf")
+MIB = 1 << 20
+
+TAKEN = {
+    "-kernel Image": {"image": "Image"},
+    "-m 512": {"memory": 512 * MIB},
+    "-m 512M": {"memory": 512 * MIB},
+    "-m 2g": {"memory": 2048 * MIB},
+    "-m 2097152k": {"memory": 2048 * MIB},
+    "-m size=64": {"memory": 64 * MIB},
+    "-smp 2": {"cpus": 2},
+    "-smp cpus=4": {"cpus": 4},
+    "-cpu cortex-a53": {"cpu_model": "a53"},
+    "-cpu max": {"cpu_model": "max"},
+    "--cpu-model cortex-a57": {"cpu_model": "a57"},
+    "-append quiet": {"append": "quiet"},
+    "-initrd rd -dtb tree -bios code": {"initrd": "rd", "dtb": "tree", "firmware": "code"},
+    "-M virt": {"gic": 2},
+    "-M virt-7.2,gic-version=3": {"gic": 3},
+    "-machine type=virt,gic-version=3,virtualization=off,accel=tcg": {"gic": 3},
+    "-M virt --gic 3": {"gic": 3},
+    "-nographic -nodefaults -serial mon:stdio -monitor none -display none -net none -name x -accel tcg": {},
+    "-no-reboot -semihosting": {"reboot": False, "semihosting": True},
+    "-semihosting-config enable=on,target=native": {"semihosting": True},
+    "-semihosting-config enable=off": {},
+    "-drive if=none,file=a.img,format=raw,id=d0 -device virtio-blk-device,drive=d0": {"disks": ("a.img",)},
+    "-device virtio-blk-device,drive=b -drive file=b.img,id=b,if=none,readonly=on": {"disks": ("b.img,ro",)},
+    "-drive file=a,,b.img,if=virtio,format=raw": {"disks": ("a,b.img",)},
+    "-drive if=pflash,format=raw,readonly=on,file=code.fd -drive if=pflash,format=raw,file=vars.fd": {
+        "firmware": "code.fd",
+        "vars": "vars.fd",
+    },
+    "-global virtio-mmio.force-legacy=false": {"virtio_version": 2},
+    "--append -m --memory 64M": {"append": "-m", "memory": 64 * MIB},
+}
+
+
+@pytest.mark.parametrize(("words", "options"), TAKEN.items())
+def test_qemus_options_are_ours(words, options):
+    plain = read_plainly(with_ours(words.split()))
+    if "--append -m" in words:  # a value that begins with a dash is left to click, and is no option of QEMU's
+        assert plain is None
+        assert with_ours(words.split()) == words.split()
+    else:
+        assert plain == options
+        assert read_plainly(words.split()) == options
+
+
+def test_what_stands_behind_two_dashes_is_no_option():
+    assert with_ours(["-m", "64", "--", "-kernel"]) == ["--memory=64M", "--", "-kernel"]
+
+
+REFUSED = {
+    "-m 1G,slots=2": "nothing more can be plugged in",
+    "-m": "a value belongs to it",
+    "-smp 4,sockets=2": "the board's have no topology",
+    "-M raspi3b": "-M raspi3b: the board is virt",
+    "-M virt,virtualization=on": "-M virtualization=on: not to be had here; virtualization=off is",
+    "-M virt,gic-version=4": "give 2 or 3",
+    "-cpu max,sve=off": "-cpu max",
+    "-cpu cortex-a710": "a53, a57, a72, max",
+    "-drive file=a.qcow2,format=qcow2": "qemu-img convert -O raw a.qcow2 NEW",
+    "-drive file=a.img,if=ide": "--disk a.img",
+    "-drive file=a.img,id=x,if=none": "no -device has it",
+    "-device virtio-blk-device,drive=x": "no -drive has the id x",
+    "-device e1000": "devices are --disk, --net and --virtio-console",
+    "-hda a.img": "a disk is --disk F",
+    "-netdev user,id=n": "a network is --net user",
+    "-serial pty": "the UART is on standard input and output",
+    "-accel kvm": "everything is emulated here",
+    "-enable-kvm": "everything is emulated here",
+    "--kernel Image": "IMAGE is given by itself",
+    "--bios code": "it is --firmware",
+    "--smp 2": "it is --cpus",
+    "--memroy 1G": "Did you mean '--memory'?",
+    "-z": "No such option '-z'",
+}
+
+
+@pytest.mark.parametrize(("words", "problem"), REFUSED.items())
+def test_what_cannot_be_had_is_one_line(words, problem):
+    done = subprocess.run(
+        [sys.executable, "-c", "from armvcpu.cli import main; main()", "run", *words.split()],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert problem in done.stderr
+
+
+def test_a_command_line_of_qemus_boots():
+    words = f"-M virt,gic-version=3 -cpu cortex-a57 -smp 2 -m 128 -nographic -no-reboot -kernel {HELLO}"
+    done = subprocess.run(
+        [sys.executable, "-m", "armvcpu", "run", *words.split()],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "Cortex-A57" in done.stdout
+    assert "128 MiB" in done.stdout
+
+
+def test_models_have_their_full_names_in_python_too():
+    assert [MachineConfig.of("x", cpu_model=f"cortex-{name}").cpu_model for name in ("a53", "a72")] == ["a53", "a72"]
+    with pytest.raises(UsageError, match="choose one of a53"):
+        MachineConfig.of("x", cpu_model="cortex-max")
+    with pytest.raises(UsageError, match="cpu_model = 72: give the name of a CPU model"):
+        MachineConfig.of("x", cpu_model=72)
+
+
+def test_memory_without_a_unit_is_bytes_and_the_line_says_what_is_meant():
+    with pytest.raises(UsageError, match=r"memory of 512 bytes: .*; 512M\?"):
+        MachineConfig.of("x", memory="512")
