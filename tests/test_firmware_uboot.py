@@ -48,6 +48,13 @@ def reach_prompt(conversation: Conversation) -> str:
     return said
 
 
+def test_elf_file_runs_from_flash_as_the_flash_image_does(u_boot):
+    """Debian's uboot.elf is position-independent and linked at 0: QEMU's `-kernel` loads it into flash bank 0."""
+    with Conversation(store.path("u-boot", "uboot.elf")) as conversation:
+        assert BANNER.search(reach_prompt(conversation))
+        assert BANNER.match(conversation.ask("version", PROMPT))
+
+
 def test_version(at_prompt):
     """U-Boot's own version, compiler and linker."""
     answer = at_prompt.ask("version", PROMPT)

@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from armvcpu.cli.options import parameter
 from armvcpu.cli.run_options import spelled
 from armvcpu.errors import spell_names
+from armvcpu.machine.board.virt import FLASH_SIZE, empty_board
+from armvcpu.machine.config import MachineConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from armvcpu.devices.dtnode import DtValue
-    from armvcpu.machine.board.memory_map import MemoryMap
-    from armvcpu.machine.boot.image import LoadedImage
+    from armvcpu.machine.boot.loader import BootPlan
+
+LAYOUT = ("memory", "load_address")
+"""The options of a machine that say what goes where."""
 
 # What firmware and kernels say of themselves, as a string in the image.
 _BANNERS = (
@@ -35,27 +40,30 @@ _BANNERS = (
 )
 
 
-@click.command()
-@click.argument("file", metavar="F", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print the facts for machines.")
-def inspect(file: str, as_json: bool) -> None:
-    """Show what the image F is and how it would be loaded."""
-    facts = gather(file)
+@click.command(params=[
+    click.Argument(["file"], metavar="F", type=click.Path()),
+    *(parameter(MachineConfig.options[name]) for name in LAYOUT),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print the facts for machines."),
+])  # fmt: skip
+def inspect(file: str, as_json: bool, **layout: Any) -> None:
+    """Show what the image F is and how `run` loads it, with the same options."""
+    facts = gather(file, layout)
     click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(_lines(facts)))
 
 
-def gather(file: str) -> dict[str, Any]:
-    """Everything that `inspect` says about `file`; addresses are numbers.
+def gather(file: str, layout: dict[str, Any]) -> dict[str, Any]:
+    """Everything that `inspect` says about `file` on a machine with the options of `layout`; addresses are numbers.
 
     Raises:
-        ImageError: it cannot be read, or is damaged or unusable in the form it claims to have.
+        ImageError, UsageError: as `run` with the same options.
     """
     from armvcpu.machine.boot.image import GIB, REMEDIES, ImageKind, identify
-    from armvcpu.machine.boot.image_file import decode_image, read_file
+    from armvcpu.machine.boot.image_file import read_file
     from armvcpu.machine.boot.image_linux import unwrap
 
-    data = read_file(file, GIB, "what is inspected")
-    inner = unwrap(file, data, GIB)
+    config = MachineConfig.of(file, **layout)
+    data = read_file(file, max(config.memory, GIB), "what is loaded at all")
+    inner = unwrap(file, data, config.memory)
     outer, kind = identify(data), identify(inner)
     facts: dict[str, Any] = {"file": file, "size": len(data), "kind": kind.value}
     if outer is not kind:
@@ -66,24 +74,25 @@ def gather(file: str) -> dict[str, Any]:
         facts["device_tree"] = _device_tree(file, inner)
     if kind in REMEDIES:
         return facts | {"loads": False, "remedy": spell_names(REMEDIES[kind], spelled)}
-    board = _largest_board()
-    facts |= _loading(decode_image(file, inner, board))
-    return facts | {"firmware": outer is ImageKind.RAW and len(data) <= board.flash[0].size}
+    facts |= _loading(_plan(config))
+    return facts | {"firmware": outer is ImageKind.RAW and len(data) <= FLASH_SIZE}
 
 
-def _largest_board() -> MemoryMap:
-    """The memory of the board with all the RAM it can have, so that only what never fits is refused."""
-    from armvcpu.machine.board.memory_map import MemoryMap, Region
-    from armvcpu.machine.boot.image import GIB, MIB
+def _plan(config: MachineConfig) -> BootPlan:
+    """What `run` does with the image, by the same code."""
+    from armvcpu.machine.boot.boot import Boot
 
-    flash = tuple(Region(f"flash bank {n}", n * 64 * MIB, 64 * MIB) for n in range(2))
-    return MemoryMap(Region("RAM", GIB, 255 * GIB), flash)
+    return Boot(config, empty_board(config.memory, config.cpu_model), bytes(32)).plan
 
 
-def _loading(image: LoadedImage) -> dict[str, Any]:
+def _loading(plan: BootPlan) -> dict[str, Any]:
+    image = plan.image
+    assert image is not None
     facts: dict[str, Any] = {
         "loads": True,
-        "entry": image.entry,
+        "entry": plan.entry,
+        "device_tree_at": plan.dtb_addr,
+        "notes": image.notes,
         "segments": [{"addr": s.addr, "file_size": len(s.data), "memory_size": s.memory_size} for s in image.segments],
     }
     if image.linux is not None:
@@ -154,6 +163,9 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"  not loaded; {facts['remedy']}"
         return
     yield f"  entry    {facts['entry']:#x}"
+    tree_at = facts["device_tree_at"]
+    yield "  tree     " + ("none, for which there is no room" if tree_at is None else f"{tree_at:#x}, and in x0")
+    yield from (f"  note     {note}" for note in facts["notes"])
     for segment in facts["segments"]:
         end = segment["addr"] + segment["memory_size"] - 1
         yield f"  segment  {segment['addr']:#x} to {end:#x}, {segment['file_size']} bytes from the file"

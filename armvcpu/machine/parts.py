@@ -111,9 +111,7 @@ def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFac
     board = virt_board(config.memory, wiring, config.cpu_model)
     boot = Boot(config, board, clock.random(32))
     board.fw_cfg.add_boot(boot.plan.fw_cfg)
-    for address, data in boot.plan.writes:
-        if address < RAM_BASE:
-            memory.flash[0].load(data)
+    memory.load_flash(list(boot.plan.writes), list(boot.plan.zeroes))
 
     (pcpu,) = Aarch64PerCpu.register(PerCpu(), engine_factory)
     pcpu.hardware_enable()

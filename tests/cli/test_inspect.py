@@ -9,10 +9,11 @@ from struct import pack
 import pytest
 from click.testing import CliRunner
 
-from armvcpu.cli.inspect import inspect
+from armvcpu.cli.inspect import gather, inspect
 from armvcpu.devices.device import DtNode
-from armvcpu.errors import ImageError
+from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.board.devicetree import DeviceTree, render
+from armvcpu.machine.machine import Machine
 
 RAM = 0x4000_0000
 BANNER = b"\0Linux version 6.1.0 (me@here) #1 SMP\n\0"
@@ -67,6 +68,73 @@ def test_damaged_section_table_does_not_matter(run):
     damaged = bytearray(ELF)
     damaged[40:48], damaged[60:64] = b"\xff" * 8, b"\xff" * 4
     assert "symbols  damaged" in run(bytes(damaged))
+
+
+def altered(elf: bytes, at: int, value: bytes) -> bytes:
+    return elf[:at] + value + elf[at + len(value) :]
+
+
+IMAGES = {
+    "ELF": ELF,
+    "position-independent": altered(ELF, 16, b"\x03\0"),
+    "in flash bank 0": altered(ELF, 88, bytes(8)),
+    "in flash bank 1": altered(ELF, 88, pack("<Q", 0x0400_0000)),
+    "in a device": altered(ELF, 88, pack("<Q", 0x0900_0000)),
+    "over nothing": altered(ELF, 88, pack("<Q", 0x0B00_0000)),
+    "beyond RAM": altered(ELF, 88, pack("<Q", 0x5000_0000)),
+    "virtual": altered(ELF, 88, pack("<Q", 0xFFFF_8000_0000_0000)),
+    "all of RAM": altered(ELF, 104, pack("<Q", 256 << 20)),
+    "relocatable": altered(ELF, 16, b"\x01\0"),
+    "core": altered(ELF, 16, b"\x04\0"),
+    "x86": altered(ELF, 18, b"\x3e\0"),
+    "entry": altered(ELF, 24, pack("<Q", 0x7000_0000)),
+    "truncated": ELF[:-1],
+    "Linux": LINUX,
+    "Linux, large": altered(LINUX, 16, pack("<Q", 1 << 30)),
+    "gzip": gzip.compress(LINUX, mtime=0),
+    "gzip of code": gzip.compress(b"\x1f\x20\x03\xd5" * 9, mtime=0),
+    "raw": b"\x1f\x20\x03\xd5" * 9,
+    "text": b"int main(void) { return 0; }\n",
+    "script": b"#!/bin/sh\nexit\n",
+    "empty": b"",
+}
+
+
+def what_inspect_says(path) -> dict | str:
+    """The facts; or the refusal, whole or its remedy."""
+    try:
+        facts = gather(str(path), {})
+    except UsageError as error:
+        return str(error)
+    return facts if facts["loads"] else facts["remedy"].replace("--", "")
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_inspect_and_run_agree(tmp_path, name):
+    """What `inspect` says is what a machine does with the file: entry, segments, tree and notes, or the refusal."""
+    (tmp_path / "f").write_bytes(IMAGES[name])
+    facts = what_inspect_says(tmp_path / "f")
+    if isinstance(facts, str):
+        with pytest.raises(UsageError) as refusal:
+            Machine(tmp_path / "f")
+        assert str(refusal.value).endswith(facts)
+        return
+    with Machine(tmp_path / "f") as made:
+        plan, image = made.plan, made.plan.image
+        assert image is not None
+        in_memory = [made.read(segment.addr, len(segment.data)) == segment.data for segment in image.segments]
+    assert (facts["entry"], facts["device_tree_at"], facts["notes"]) == (plan.entry, plan.dtb_addr, image.notes)
+    assert [segment["addr"] for segment in facts["segments"]] == [segment.addr for segment in image.segments]
+    assert all(in_memory)
+
+
+def test_layout_options_are_those_of_run(run):
+    """A kernel for more RAM is refused as `run` refuses it, and shown with the option that `run` wants."""
+    large = IMAGES["Linux, large"]
+    with pytest.raises(ImageError, match="raise memory"):
+        run(large)
+    assert "entry    0x40200000" in run(large, "--memory", "2G")
+    assert "entry    0x4000000\n" in run(IMAGES["raw"], "--load-address", "0x4000000")
 
 
 @pytest.mark.parametrize("contents", [b"", ELF[:-1], LINUX[:60], DTB[:60], gzip.compress(LINUX, mtime=0)[:-9]])

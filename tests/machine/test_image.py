@@ -38,6 +38,17 @@ def at(offset: int, magic: bytes) -> bytes:
         (b"!<arch>\n", ImageKind.ARCHIVE),
         (b"QFI\xfb", ImageKind.DISK),
         (at(512, b"EFI PART"), ImageKind.DISK),
+        (b"PK\x03\x04", ImageKind.ARCHIVE),
+        (b"BZh91AY&SY", ImageKind.COMPRESSED),
+        (b"armvcpu snapshot\x05", ImageKind.SNAPSHOT),
+        (b"#!/bin/sh\nexit 0\n", ImageKind.SCRIPT),
+        (b"#include <stdio.h>\nint main(void) { return 0; }\n", ImageKind.SOURCE),
+        (b"/* start */\n    .global _start\n_start: b .\n", ImageKind.SOURCE),
+        ("// gr\u00fc\u00df dich\nvoid f();".encode(), ImageKind.SOURCE),
+        (b":10000000000080D2E10315AA01000094FFFFFF17E0\n", ImageKind.HEX),
+        (b"S00600004844521B\nS1130000285F\n", ImageKind.HEX),
+        (b"[[test]]\nname = 'boot'\n", ImageKind.TEXT),
+        (("\u20ac" * 5000).encode(), ImageKind.TEXT),
     ],
 )
 def test_content_tells_the_kind(data, kind):
@@ -48,6 +59,22 @@ def test_content_tells_the_kind(data, kind):
 def test_mz_with_a_wild_pe_offset_is_raw():
     """The PE header's offset may point anywhere; "MZ" alone is no EFI application."""
     assert identify(b"MZ" + b"\xff" * 100) is ImageKind.RAW
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"BZh9\x1f\x20\x03\xd5",
+        b"#!/bin\0\0",
+        b"#!code\x1f\xd6",
+        b"\x21\x20\x21\x2e" * 2 + b"\xc0\x03\x5f\xd6",
+        b"text" + b"\xff" * 8,
+        b"abcd",
+    ],
+)
+def test_code_that_begins_like_text_is_raw(start):
+    """A few printable bytes, or two or three of a magic number, may be instructions or data: they are run."""
+    assert identify(start + bytes(256)) is ImageKind.RAW
 
 
 def test_every_kind_is_run_or_has_a_remedy():
@@ -76,7 +103,16 @@ def test_memory_refuses_what_it_does_not_hold(base, size, words):
 @pytest.mark.parametrize(("base", "name"), [(RAM, "RAM"), (0, "flash bank 0"), (0x0400_0000, "flash bank 1")])
 def test_memory_tells_where_an_address_is(base, name):
     """RAM and both flash banks can be loaded into, up to their last byte."""
-    assert BOARD.place("f", "segment", base, 64 << 20).name == name
+    BOARD.place("f", "segment", base, 64 << 20)
+    assert [each and each.name for each, _, _ in BOARD.pieces(base, 64 << 20)] == [name]
+
+
+def test_one_range_may_be_in_two_memories():
+    """The flash banks lie side by side; behind them there is a hole."""
+    BOARD.place("f", "segment", 0x03FF_FFFE, 4)
+    assert [(at, size) for _, at, size in BOARD.pieces(0x03FF_FFFE, 4)] == [(0x03FF_FFFE, 2), (0x0400_0000, 2)]
+    with pytest.raises(ImageError, match="nothing lies from 0x8000000 on"):
+        BOARD.place("f", "segment", 0x03FF_FFFE, (64 << 20) + 4)
 
 
 def test_segments_may_touch_but_not_overlap():

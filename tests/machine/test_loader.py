@@ -47,16 +47,78 @@ def chosen(plan: BootPlan) -> dict:
 
 
 def test_raw_image_is_entered_at_its_first_byte(plan):
-    """Anything unknown goes to RAM + 0x80000, with the device tree at the start of RAM and in x0."""
+    """Anything unknown goes to RAM + 0x80000, with the device tree in the middle of 64 MiB of RAM and in x0."""
     boot = plan(image=CODE)
-    assert (boot.entry, boot.x0, boot.dtb_addr) == (RAM + 0x80000, RAM, RAM)
+    assert (boot.entry, boot.x0, boot.dtb_addr) == (RAM + 0x80000, RAM + 32 * MIB, RAM + 32 * MIB)
     assert (RAM + 0x80000, CODE) in list(boot.writes)
 
 
+@pytest.mark.parametrize(
+    ("ram_mib", "image_size", "initrd_size", "x0"),
+    [
+        (4, 4, 0, 0x4020_0000),
+        (64, 4, 0, 0x4200_0000),
+        (128, 4, 0, 0x4400_0000),
+        (256, 4, 0, 0x4800_0000),
+        (1024, 4, 0, 0x4800_0000),
+        (256, 4, 5_000_000, 0x4860_0000),
+        (512, 200_000_004, 5_000_000, 0x4C60_0000),
+    ],
+)
+def test_raw_image_finds_its_device_tree_where_qemu_has_it(plan, ram_mib, image_size, initrd_size, x0):
+    """x0 at the entry of QEMU 7.2's `-M virt -m RAM -kernel IMAGE [-initrd F]`: half of RAM, behind the initrd."""
+    memory = BOARD.replace(ram=Region("RAM", RAM, ram_mib * MIB))
+    boot = plan(
+        memory, image=CODE[:4].ljust(image_size, b"\0"), **({"initrd": bytes(initrd_size)} if initrd_size else {})
+    )
+    assert (boot.entry, boot.x0) == (0x4008_0000, x0)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "at"), [(62 * MIB - 0x80000, 62 * MIB), (62 * MIB + 4 - 0x80000, 62 * MIB + 8), (4, 0)]
+)
+def test_device_tree_makes_room_for_a_raw_image(plan, image_size, at):
+    """Where the board's place is taken, it is near the end of RAM, or below an image that leaves room only there."""
+    load_address = RAM + 60 * MIB if image_size == 4 else None
+    memory = BOARD if image_size != 4 else BOARD.replace(ram=Region("RAM", RAM, 1 * MIB))
+    boot = plan(memory, image=bytes(image_size), load_address=load_address if memory is BOARD else RAM + MIB - 4)
+    assert boot.x0 == RAM + at
+
+
 def test_raw_image_goes_to_the_load_address(plan):
-    """--load-address moves a raw image, and the device tree out of its way to the end of RAM."""
+    """--load-address moves a raw image."""
     boot = plan(image=CODE, load_address=RAM)
-    assert (boot.entry, boot.x0) == (RAM, RAM + 62 * MIB)
+    assert (boot.entry, boot.x0) == (RAM, RAM + 32 * MIB)
+
+
+@pytest.mark.parametrize("bank", [0, 0x0400_0000])
+def test_raw_image_may_be_in_flash(plan, bank):
+    """Both banks can be loaded into."""
+    boot = plan(image=CODE, load_address=bank + 0x1000)
+    assert boot.entry == bank + 0x1000
+    assert (bank + 0x1000, CODE) in list(boot.writes)
+
+
+def test_image_in_both_flash_banks_is_cut_between_them(plan):
+    """Each write is of one memory."""
+    boot = plan(image=make_elf(load(0x03FF_FFF0, b"0123456789abcdefghij", memsz=64), entry=0x0400_0000))
+    assert list(boot.writes)[:2] == [(0x03FF_FFF0, b"0123456789abcdef"), (0x0400_0000, b"ghij")]
+    assert list(boot.zeroes) == [(0x0400_0004, 44)]
+
+
+@pytest.mark.parametrize("image", [make_elf(load(RAM, memsz=64 * MIB)), bytes(64 * MIB)])
+def test_image_that_leaves_no_room_for_a_tree_runs_without(plan, image):
+    """It may not want one: x0 is zero, and the description says so."""
+    boot = plan(image=image, load_address=None if image[:1] == b"\x7f" else RAM)
+    assert (boot.x0, boot.dtb_addr) == (0, None)
+    assert "no device tree" in "\n".join(boot.description)
+
+
+def test_a_linked_files_entry_may_be_anywhere_in_it(plan):
+    """Entry points lie in a segment, by its virtual addresses or physical ones; else it is said."""
+    assert plan(image=make_elf(load(RAM), entry=RAM + 3)).entry == RAM + 3
+    with pytest.raises(ImageError, match="entry point 0x40000004 lies in no segment"):
+        plan(image=make_elf(load(RAM), entry=RAM + 4))
 
 
 def test_elf_gets_the_device_tree_in_x0(plan):
@@ -84,10 +146,10 @@ def test_device_tree_keeps_clear_of_zeroed_memory(plan, loads, at):
 
 
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress])
-def test_linux_image_boots_with_the_device_tree_below(plan, wrap):
-    """The kernel goes to RAM + 2 MiB, compressed or not, x0 is the device tree."""
+def test_linux_image_boots_with_the_device_tree_where_qemu_has_it(plan, wrap):
+    """The kernel goes to RAM + 2 MiB, compressed or not, x0 is the device tree, in the middle of 64 MiB of RAM."""
     boot = plan(image=wrap(make_linux()))
-    assert (boot.entry, boot.x0) == (RAM + 2 * MIB, RAM)
+    assert (boot.entry, boot.x0) == (RAM + 2 * MIB, RAM + 32 * MIB)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +206,7 @@ def test_description_says_what_went_where(plan):
     """One line for each thing in memory, for people."""
     text = "\n".join(plan(image=CODE, initrd=b"rd").description)
     assert "raw image" in text
-    assert "device tree of the board at 0x40000000" in text
+    assert "device tree of the board at 0x42200000" in text
     assert "initrd at 0x42000000 to 0x42000001" in text
 
 
@@ -167,7 +229,13 @@ def test_description_says_what_went_where(plan):
         ({"firmware": bytes(64 * MIB + 1)}, "more than flash bank 0"),
         ({"firmware": make_elf(load(0))}, "ELF file, not a flash image; run it without"),
         ({"firmware": b"QFI\xfb"}, "disk image, not a flash image"),
-        ({"image": make_elf(load(RAM, memsz=64 * MIB))}, "no room for its"),
+        ({"image": make_elf(load(RAM, memsz=64 * MIB)), "append": "x"}, "no room for its"),
+        ({"image": make_linux(image_size=64 * MIB), "load_address": RAM}, "no room for its"),
+        ({"firmware": make_elf(load(0x0900_0000))}, "overlaps the device pl011"),
+        ({"firmware": make_elf(load(RAM), e_type=1)}, "relocatable"),
+        ({"image": gzip.compress(CODE)}, "gzip-compressed file with no kernel in it; unpack it first"),
+        ({"image": b"#!/bin/sh\necho\n"}, "script, nothing to run; name an image"),
+        ({"image": CODE, "load_address": 0x0B00_0000}, "outside RAM .*; give another load_address"),
     ],
 )
 def test_bad_input_is_one_line(plan, options, words):

@@ -39,7 +39,6 @@ class FlashBank:
         self._bank, self.base = bank, FLASH_BASES[bank]
         self._host_base = HOST_BASE + (bank + 1) * 2 * FLASH_SIZE
         self._blocks: dict[int, memoryview] = {}
-        self._image = b""
         self._original: dict[int, bytes] = {}
         self._file: memoryview | None = None
         self._engine: Engine | None = None
@@ -51,11 +50,20 @@ class FlashBank:
         if path is not None:
             self._file = _open(path)
 
-    def load(self, image: bytes) -> None:
-        """What it holds from its start on, before `attach`."""
-        self._image = image
-        for block in range(0, len(image), BLOCK):
-            self._own(block)
+    def load(self, offset: int, data: bytes) -> None:
+        """What it holds there from power-on, before `attach`."""
+        end = offset + len(data)
+        for block in range(offset & -BLOCK, end, BLOCK):
+            first, behind = max(offset - block, 0), min(end - block, BLOCK)
+            part = data[block + first - offset : block + behind - offset]
+            memory = self._blocks.get(block)
+            if memory is None:
+                memory = self._blocks[block] = memoryview(mmap.mmap(-1, BLOCK))
+                memory[:first] = _erased()[:first]
+                memory[behind:] = _erased()[behind:]
+                if part == _ZEROES:  # images are padded with them, and fresh memory has them
+                    continue
+            memory[first:behind] = part
 
     def __len__(self) -> int:
         return FLASH_SIZE
@@ -103,10 +111,7 @@ class FlashBank:
         memory = self._blocks.get(block)
         if memory is None:
             memory = self._blocks[block] = memoryview(mmap.mmap(-1, BLOCK))
-            held = self._image[block : block + BLOCK]
-            if held != _ZEROES:  # images are padded with them, and fresh memory has them
-                memory[: len(held)] = held
-            memory[len(held) :] = _erased()[len(held) :]
+            memory[:] = _erased()
             if self._engine is not None:
                 self._engine.memory.map_ram(self._host_base + block, memory)
                 if self._is_shown:

@@ -21,7 +21,7 @@ from armvcpu.vcpu.stage2.mapping import RWX, MappingFlags
 from armvcpu.vcpu.stage2.pool import TablePool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from armvcpu.engine.api import Engine
 
@@ -62,6 +62,17 @@ class GuestMemory:
         """Ranges of RAM (address, bytes) that devices have written without `view`."""
         self.dirty: DirtyPages
         """Which pages have been written; there is one when an engine has the memory."""
+
+    def load_flash(self, writes: Iterable[tuple[int, bytes]], zeroes: Iterable[tuple[int, int]]) -> None:
+        """Before `attach`: have flash hold from power-on what of this, (address, contents or size), lies in it."""
+        for bank in self.flash:
+            held = range(bank.base, bank.base + len(bank))
+            for address, data in writes:
+                if address in held:
+                    bank.load(address - bank.base, data)
+            for address, size in zeroes:
+                if address in held:
+                    bank.load(address - bank.base, bytes(size))
 
     def attach(self, engine: Engine, space: AddressSpace, *, exact_mmio: bool = False, is_lazy: bool = True) -> None:
         """Show all of it to the guest; with `exact_mmio` every access of a flash chip traps.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import named
 from armvcpu.machine.boot.loader import BootPlan, BootRequest, plan_boot
 
 if TYPE_CHECKING:
+    from armvcpu.machine.board.memory_map import MemoryMap
     from armvcpu.machine.board.virt import Board
     from armvcpu.machine.config import MachineConfig
 
@@ -24,11 +26,20 @@ class Boot:
     def _new_plan(self) -> BootPlan:
         config = self._config
         request = BootRequest(
-            self._board.memory_map(), self._board.device_tree(), image=config.image, firmware=config.firmware,
+            self._memory_map(), self._board.device_tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
             chosen={"rng-seed": self._seed},
         )  # fmt: skip
         return plan_boot(request)
+
+    def _memory_map(self) -> MemoryMap:
+        """What an image may be loaded into: not the flash bank that is a file of the user's."""
+        memory = self._board.memory_map()
+        if self._config.vars is None:
+            return memory
+        first, second = memory.flash
+        kept = second.replace(name=f"{second.name} of {named('vars')}")
+        return memory.replace(flash=(first,), devices=(*memory.devices, kept))
 
     def board_changed(self) -> None:
         """The board has another device: its tree, and what has to make room for it, are another's."""

@@ -43,6 +43,12 @@ class ImageKind(Enum):
     ARCHIVE = "archive"
     DISK = "disk image"
     MACH_O = "Mach-O file"
+    BITCODE = "LLVM bitcode file"
+    SNAPSHOT = "snapshot of armvcpu"
+    SOURCE = "source text"
+    SCRIPT = "script"
+    HEX = "Intel HEX or S-record file"
+    TEXT = "text file"
 
 
 LINUX_KINDS = frozenset((ImageKind.LINUX_IMAGE, ImageKind.EFI_ZBOOT, ImageKind.GZIP))
@@ -60,6 +66,12 @@ REMEDIES = {
     ImageKind.ARCHIVE: "unpack it first and run the image inside",
     ImageKind.DISK: f"pass it with {named('disks')} beside a kernel or firmware",
     ImageKind.MACH_O: "build for aarch64-none-elf",
+    ImageKind.BITCODE: "compile it for aarch64-none-elf and link it",
+    ImageKind.SNAPSHOT: f"go on from it with {named('snapshot')}, beside the image that it was made with",
+    ImageKind.SOURCE: "compile it for aarch64-none-elf and link it into RAM, 0x40080000 say",
+    ImageKind.SCRIPT: "name an image that the guest can execute",
+    ImageKind.HEX: "convert it first: objcopy -O binary, or to ELF",
+    ImageKind.TEXT: "name an image that the guest can execute",
 }
 """Every kind that cannot be run, and what to do instead."""
 
@@ -81,14 +93,30 @@ _MAGIC: tuple[tuple[int, bytes, ImageKind], ...] = (
     (0, b"\x28\xb5\x2f\xfd", ImageKind.COMPRESSED),  # zstd
     (0, b"\x04\x22\x4d\x18", ImageKind.COMPRESSED),  # lz4
     (0, b"\x02\x21\x4c\x18", ImageKind.COMPRESSED),  # lz4, as Linux builds it
-    (0, b"BZh", ImageKind.COMPRESSED),
+    (4, b"1AY&SY", ImageKind.COMPRESSED),  # bzip2, behind "BZh" and a digit
+    (0, b"\x5d\0\0\x80\0", ImageKind.COMPRESSED),  # lzma alone, with its usual dictionary of 8 MiB
+    (0, b"\x89LZO\0\r\n", ImageKind.COMPRESSED),
     (0, b"PK\x03\x04", ImageKind.ARCHIVE),  # zip
+    (0, b"7z\xbc\xaf\x27\x1c", ImageKind.ARCHIVE),
+    (0, b"\xed\xab\xee\xdb", ImageKind.ARCHIVE),  # rpm
     (0, b"!<arch>\n", ImageKind.ARCHIVE),  # ar: a static library or a Debian package
     (257, b"ustar", ImageKind.ARCHIVE),
     (0, b"QFI\xfb", ImageKind.DISK),  # qcow2
     (512, b"EFI PART", ImageKind.DISK),  # GPT
     (0x8001, b"CD001", ImageKind.DISK),  # ISO 9660
+    (0, b"hsqs", ImageKind.DISK),  # squashfs
     (0, b"\xcf\xfa\xed\xfe", ImageKind.MACH_O),
+    (0, b"BC\xc0\xde", ImageKind.BITCODE),
+    (0, b"armvcpu snapshot", ImageKind.SNAPSHOT),
+)
+"""(offset, bytes, kind). A raw image may begin with any instruction: none of these is one that code begins with."""
+
+_TEXT_LOOKED_AT = 4 * KIB
+_SHORTEST_TEXT = 8
+_NO_TEXT = bytes(set(range(0x20)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
+_SOURCE_LINE = (
+    r"(?m)^\s*(#\s*(include|define|pragma|if|ifndef|ifdef)\b|//|/\*|\.(global|globl|text|section|org|arch|cpu)\b"
+    r"|(static|extern|void|int|const|typedef|struct|fn|use|pub)\b)"
 )
 
 
@@ -102,7 +130,26 @@ def identify(data: bytes) -> ImageKind:
     pe_header = int.from_bytes(data[0x3C:0x40], "little")
     if data.startswith(b"MZ") and data.startswith(b"PE\0\0", pe_header):
         return ImageKind.PE
-    return ImageKind.RAW
+    return _identify_text(data[:_TEXT_LOOKED_AT])
+
+
+def _identify_text(start: bytes) -> ImageKind:
+    """Which text it is; RAW where it is none: code has bytes that no text has within a few instructions."""
+    if len(start) < _SHORTEST_TEXT or start.translate(None, _NO_TEXT) != start:
+        return ImageKind.RAW
+    try:
+        text = start.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # else a character is cut in two where `start` ends
+            return ImageKind.RAW
+        text = start[: error.start].decode("utf-8-sig")
+    import re  # few images are text
+
+    if text.startswith("#!"):
+        return ImageKind.SCRIPT
+    if re.match(r":[0-9A-Fa-f]{10,}\s|S[0-3][0-9A-Fa-f]{8,}\s", text):
+        return ImageKind.HEX
+    return ImageKind.SOURCE if re.search(_SOURCE_LINE, text) else ImageKind.TEXT
 
 
 class Segment(Row):
@@ -127,6 +174,8 @@ class LoadedImage(Row):
     linux: LinuxHeader | None = None
     elf: bytes | None = None
     """The ELF file itself, for its symbols and DWARF."""
+    notes: tuple[str, ...] = ()
+    """What is unusual about it, and no reason to refuse it: one line each."""
 
 
 def check_disjoint(path: object, segments: Iterable[Region]) -> None:

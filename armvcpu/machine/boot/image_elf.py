@@ -1,4 +1,7 @@
-"""The ELF loader: an ELF64 AArch64 executable to segments at physical addresses.
+"""The ELF loader: an ELF64 AArch64 file to segments at physical addresses.
+
+What loading does not use is not looked at: section headers, ABI, alignments. As on QEMU's board a file goes where it is
+linked, whether it calls itself an executable (ET_EXEC) or position-independent (ET_DYN), and is not relocated.
 
 System V ABI (gABI) chapters 4 and 5, and ELF for the Arm 64-bit Architecture (IHI 0056). The two headers are
 decoded here with `struct`: the 20 lines cost microseconds, where importing a full ELF library would cost more
@@ -10,9 +13,13 @@ from __future__ import annotations
 from struct import Struct
 
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import ImageError
 from armvcpu.machine.board.memory_map import MemoryMap, Region
 from armvcpu.machine.boot.image import ImageKind, LoadedImage, Segment, check_disjoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Elf64_Ehdr behind e_ident: e_type, e_machine, e_version, e_entry, e_phoff, e_shoff, e_flags, e_ehsize,
 # e_phentsize, e_phnum, e_shentsize, e_shnum, e_shstrndx.
@@ -22,16 +29,15 @@ _PHDR = Struct("<IIQQQQQQ")
 
 EI_CLASS, EI_DATA = 4, 5
 ELFCLASS64, ELFDATA2LSB = 2, 1
-ET_EXEC = 2
+ET_REL, ET_DYN, ET_CORE = 1, 3, 4
 EM_AARCH64 = 183
 PT_LOAD, PT_INTERP = 1, 3
 PN_XNUM = 0xFFFF
 
 MACHINES = {3: "x86", 62: "x86-64", 40: "32-bit Arm", 243: "RISC-V", 8: "MIPS", 21: "PowerPC64", 22: "S390"}
-_NOT_EXECUTABLE = {
-    1: ("a relocatable object file", "link it to an executable"),
-    3: ("position-independent or a shared object", "link it with -static -no-pie at an address in RAM"),
-    4: ("a core dump", "use the executable"),
+_NOT_LINKED = {
+    ET_REL: ("a relocatable object file", "link it to an executable"),
+    ET_CORE: ("a core dump", "use the executable"),
 }
 
 
@@ -47,18 +53,23 @@ class ProgramHeader(Row):
     p_memsz: int
     p_align: int
 
+    @property
+    def is_loaded(self) -> bool:
+        """Does it take memory?"""
+        return self.p_type == PT_LOAD and self.p_memsz > 0
+
 
 def load_elf(path: object, data: bytes, memory: MemoryMap) -> LoadedImage:
     """Decode the ELF file `data`.
 
     Raises:
-        ImageError: it is damaged, not for AArch64, not an executable, or does not fit the memory map.
+        ImageError: it is damaged, not for AArch64, not linked, or does not fit the memory map.
     """
     entry, headers = read_headers(path, data)
-    loads = [header for header in headers if header.p_type == PT_LOAD and header.p_memsz]
+    loads = [header for header in headers if header.is_loaded]
     if not loads:
         raise ImageError(path, "an ELF file with nothing to load", "link it with a PT_LOAD segment")
-    if any(header.p_offset + header.p_filesz > len(data) for header in loads):
+    if any(header.p_filesz and header.p_offset + header.p_filesz > len(data) for header in loads):
         raise _truncated(path, "its segments", data)
     sizes = [_memory_size(path, header, memory) for header in loads]
     check_disjoint(
@@ -69,14 +80,29 @@ def load_elf(path: object, data: bytes, memory: MemoryMap) -> LoadedImage:
         Segment(h.p_paddr, data[h.p_offset : h.p_offset + h.p_filesz], size)
         for h, size in zip(loads, sizes, strict=True)
     )
-    return LoadedImage(ImageKind.ELF, _physical_entry(path, entry, loads), segments, elf=data)
+    return LoadedImage(ImageKind.ELF, _physical(entry, loads), segments, elf=data, notes=tuple(_notes(data, headers)))
+
+
+def physical(data: bytes, address: int) -> int:
+    """Where an address lies, physical or virtual, by the segments of a file that loads; itself where none has it."""
+    _, headers = read_headers("", data)
+    return _physical(address, [header for header in headers if header.is_loaded])
+
+
+def _notes(data: bytes, headers: list[ProgramHeader]) -> Iterator[str]:
+    """What will not be done for it."""
+    e_type, *_ = _EHDR.unpack_from(data)
+    if e_type == ET_DYN:
+        yield "it is position-independent (ET_DYN): loaded where it is linked, and not relocated"
+    if any(header.p_type == PT_INTERP for header in headers):
+        yield "it names an interpreter, as a program for an operating system does: none is loaded"
 
 
 def read_headers(path: object, data: bytes) -> tuple[int, list[ProgramHeader]]:
-    """The entry point and the program headers of the executable `data`.
+    """The entry point and the program headers of `data`.
 
     Raises:
-        ImageError: it is truncated, or not an ELF64 little-endian AArch64 executable.
+        ImageError: it is truncated, or not an ELF64 little-endian AArch64 file that is linked.
     """
     _check_ident(path, data)
     if len(data) < _EHDR.size:
@@ -85,17 +111,13 @@ def read_headers(path: object, data: bytes) -> tuple[int, list[ProgramHeader]]:
     if e_machine != EM_AARCH64:
         name = MACHINES.get(e_machine, f"machine {e_machine}")
         raise ImageError(path, f"an ELF file for {name}, not AArch64", "build it for aarch64")
-    if e_type != ET_EXEC:
-        what, remedy = _NOT_EXECUTABLE.get(e_type, (f"an ELF file of type {e_type}", "use an executable"))
-        raise ImageError(path, what, remedy)
-    if e_phnum and (e_phentsize != _PHDR.size or e_phnum == PN_XNUM):
+    if e_type in _NOT_LINKED:
+        raise ImageError(path, *_NOT_LINKED[e_type])
+    if e_phnum and (e_phentsize < _PHDR.size or e_phnum == PN_XNUM):
         raise ImageError(path, "an ELF file whose program headers are damaged", "link it again")
-    if e_phoff + e_phnum * _PHDR.size > len(data):
+    if e_phoff + e_phnum * e_phentsize > len(data):
         raise _truncated(path, "its program headers", data)
-    headers = [ProgramHeader(*_PHDR.unpack_from(data, e_phoff + i * _PHDR.size)) for i in range(e_phnum)]
-    if any(header.p_type == PT_INTERP for header in headers):
-        raise ImageError(path, "a program for an operating system (it names an interpreter)", "link it with -static")
-    return e_entry, headers
+    return e_entry, [ProgramHeader(*_PHDR.unpack_from(data, e_phoff + i * e_phentsize)) for i in range(e_phnum)]
 
 
 def _check_ident(path: object, data: bytes) -> None:
@@ -111,28 +133,19 @@ def _memory_size(path: object, header: ProgramHeader, memory: MemoryMap) -> int:
     """Bytes of memory the segment takes at its physical address, checked against file and memory map."""
     if header.p_filesz > header.p_memsz:
         raise ImageError(path, f"the segment at {header.p_paddr:#x} is larger in the file than in memory", "relink it")
-    where = memory.place(path, "segment", header.p_paddr, header.p_memsz)
-    if where is not memory.ram and header.p_memsz > header.p_filesz:
-        if header.p_vaddr == header.p_paddr:
-            raise ImageError(
-                path,
-                f"the segment at {header.p_paddr:#x} has zero-initialised data in read-only {where.name}",
-                f"link it into {memory.ram}",
-            )
-        return header.p_filesz  # .data copied out of flash by the guest, which clears its .bss in RAM too
-    return header.p_memsz
+    is_copied_out = memory.is_flash(header.p_paddr) and header.p_vaddr != header.p_paddr
+    # .data that the guest copies out of flash itself, and clears its .bss in RAM too
+    size = header.p_filesz if is_copied_out else header.p_memsz
+    memory.place(path, "segment", header.p_paddr, size)
+    return size
 
 
-def _physical_entry(path: object, e_entry: int, loads: list[ProgramHeader]) -> int:
-    """`e_entry`, virtual by definition (gABI chapter 4), as the physical address its segment gives it."""
+def _physical(address: int, loads: list[ProgramHeader]) -> int:
+    """An entry point, virtual by definition (gABI chapter 4), as the physical address its segment gives it."""
     for header in loads:
-        if header.p_vaddr <= e_entry < header.p_vaddr + header.p_memsz:
-            return header.p_paddr + (e_entry - header.p_vaddr)
-    # Some linker scripts name a physical entry point beside virtual segments.
-    for header in loads:
-        if header.p_paddr <= e_entry < header.p_paddr + header.p_memsz:
-            return e_entry
-    raise ImageError(path, f"its entry point {e_entry:#x} lies in no segment", "set ENTRY() in the linker script")
+        if header.p_vaddr <= address < header.p_vaddr + header.p_memsz:
+            return header.p_paddr + (address - header.p_vaddr)
+    return address  # some linker scripts name a physical entry point beside virtual segments
 
 
 def _truncated(path: object, part: str, data: bytes) -> ImageError:

@@ -15,7 +15,7 @@ from armvcpu.machine.boot.image import GIB, LINUX_KINDS, MIB, REMEDIES, ImageKin
 from armvcpu.machine.boot.image_elf import load_elf
 
 if TYPE_CHECKING:
-    from armvcpu.machine.board.memory_map import MemoryMap, Region
+    from armvcpu.machine.board.memory_map import MemoryMap
 
 Path = str | os.PathLike[str]
 
@@ -41,10 +41,12 @@ def decode_image(path: object, data: bytes, memory: MemoryMap, load_address: int
     if kind in LINUX_KINDS:
         from armvcpu.machine.boot.image_linux import load_linux, unwrap
 
-        data = unwrap(path, data, memory.ram.size)
+        wrapper, data = kind, unwrap(path, data, memory.ram.size)
         kind = identify(data)
         if kind is ImageKind.LINUX_IMAGE:
             return load_linux(path, data, memory, load_address)
+        if kind is ImageKind.RAW:
+            raise ImageError(path, f"{wrapper.value} with no kernel in it", "unpack it first")
     if kind in REMEDIES:
         raise ImageError(path, f"{kind.value}, nothing to run", REMEDIES[kind])
     if kind is ImageKind.ELF:
@@ -52,21 +54,24 @@ def decode_image(path: object, data: bytes, memory: MemoryMap, load_address: int
             raise UsageError(f"{path}: an ELF file says itself where it goes; leave {named('load_address')} out")
         return load_elf(path, data, memory)
     addr = memory.ram.base + RAW_OFFSET if load_address is None else load_address
-    memory.place(path, "the raw image", addr, len(data))
+    memory.place(path, "the raw image", addr, len(data), f"give another {named('load_address')}")
     return LoadedImage(kind, addr, (Segment(addr, data, len(data)),))
 
 
-def load_firmware(path: Path, bank: Region) -> Segment:
-    """Read a flash image for `bank`.
+def load_firmware(path: Path, memory: MemoryMap) -> Segment:
+    """Read a flash image for the first bank.
 
     Raises:
         ImageError: the file cannot be read, is no flash image, or larger than the bank.
     """
+    bank = memory.flash[0]
     data = read_file(path, bank.size, bank.name)
     kind = identify(data)
-    if kind is ImageKind.ELF or kind is ImageKind.GZIP or kind in REMEDIES:
-        remedy = f"run it without {named('firmware')}" if kind is ImageKind.ELF else "give the plain flash contents"
-        raise ImageError(path, f"{kind.value}, not a flash image", remedy)
+    if kind is ImageKind.ELF:
+        load_elf(path, data, memory)  # says itself what is wrong with it where it can't be run either
+        raise ImageError(path, f"{kind.value}, not a flash image", f"run it without {named('firmware')}")
+    if kind is ImageKind.GZIP or kind in REMEDIES:
+        raise ImageError(path, f"{kind.value}, not a flash image", "give the plain flash contents")
     return Segment(bank.base, data, len(data))
 
 

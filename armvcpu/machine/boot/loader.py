@@ -1,8 +1,9 @@
 """Where everything goes before the first instruction: a boot request in, a boot plan out.
 
-The order follows QEMU's `virt` board, so that what boots there finds the same memory: image, then initrd at
-128 MiB into RAM (or half of it), then the device tree at the start of RAM if that is free, else at the first
-free 2 MiB boundary. The machine carries the plan out. Entry conditions are those of
+The order follows QEMU's `virt` board (hw/arm/boot.c), so that what boots there finds the same memory: image, then
+initrd at 128 MiB into RAM (or half of it), then the device tree at the first 2 MiB boundary behind the initrd, or from
+its place on where there is none; for ELF files and firmware it is at the start of RAM. Where that is taken it goes
+near the end of RAM. The machine carries the plan out. Entry conditions are those of
 Documentation/arch/arm64/booting.rst ("Call the kernel image").
 """
 
@@ -54,7 +55,8 @@ class BootPlan(Row):
 
     entry: int
     x0: int
-    dtb_addr: int
+    dtb_addr: int | None
+    """Where the device tree is; None where the image leaves no room for it."""
     segments: tuple[Segment, ...]
     description: tuple[str, ...]
     image: LoadedImage | None = None
@@ -105,17 +107,38 @@ def _plan_image(request: BootRequest) -> BootPlan:
     assert request.image is not None
     image = load_image(request.image, request.memory, request.load_address)
     segments = list(image.segments)
+    _check_entry(request.image, image)
     initrd = _place_initrd(request, segments)
-    dtb_addr = _place_device_tree(request, segments, initrd, is_linux=image.kind in LINUX_KINDS)
+    dtb_addr = _place_device_tree(request, segments, initrd, image=image)
     lines = [f"{image.kind.value} {request.image}, entered at {image.entry:#x}"]
     lines += [f"  {s.addr:#x} to {s.end - 1:#x}" for s in image.segments]
+    lines += [f"  {note}" for note in image.notes]
     lines += _describe(dtb_addr, initrd, request)
-    return BootPlan(image.entry, dtb_addr, dtb_addr, tuple(segments), tuple(lines), image=image)
+    return BootPlan(image.entry, dtb_addr or 0, dtb_addr, _cut(request, segments), tuple(lines), image=image)
+
+
+def _check_entry(path: Path, image: LoadedImage) -> None:
+    if not any(segment.addr <= image.entry < segment.end for segment in image.segments):
+        raise ImageError(
+            path, f"its entry point {image.entry:#x} lies in no segment", "set ENTRY() in its linker script"
+        )
+
+
+def _cut(request: BootRequest, segments: list[Segment]) -> tuple[Segment, ...]:
+    """The segments, each in one memory: those that span two are cut."""
+    cut: list[Segment] = []
+    for segment in segments:
+        for _, at, size in request.memory.pieces(segment.addr, segment.memory_size):
+            start = at - segment.addr
+            cut.append(
+                segment if size == segment.memory_size else Segment(at, segment.data[start : start + size], size)
+            )
+    return tuple(cut)
 
 
 def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
     bank = request.memory.flash[0]
-    segments = [load_firmware(firmware, bank)]
+    segments = [load_firmware(firmware, request.memory)]
     fw_cfg: dict[str, bytes] = {}
     initrd: Segment | None = None
     if request.image is None:
@@ -136,11 +159,14 @@ def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
     lines += [f"  fw_cfg {name}: {len(data)} bytes" for name, data in fw_cfg.items()]
     lines += _describe(dtb_addr, initrd, request)
     # Flash is where the CPU comes out of reset, so x0 is zero; firmware finds the tree at the start of RAM.
-    return BootPlan(bank.base, 0, dtb_addr, tuple(segments), tuple(lines), fw_cfg=fw_cfg)
+    return BootPlan(bank.base, 0, dtb_addr, _cut(request, segments), tuple(lines), fw_cfg=fw_cfg)
 
 
-def _describe(dtb_addr: int, initrd: Segment | None, request: BootRequest) -> list[str]:
-    lines = [f"device tree {request.dtb or 'of the board'} at {dtb_addr:#x}"]
+def _describe(dtb_addr: int | None, initrd: Segment | None, request: BootRequest) -> list[str]:
+    if dtb_addr is None:
+        lines = [f"no device tree: the image leaves no room for one in {request.memory.ram}, and x0 is 0"]
+    else:
+        lines = [f"device tree {request.dtb or 'of the board'} at {dtb_addr:#x}"]
     if initrd is not None:
         lines.append(f"initrd {request.initrd} at {initrd.addr:#x} to {initrd.end - 1:#x}")
     return lines
@@ -152,8 +178,7 @@ def _place_initrd(request: BootRequest, segments: list[Segment]) -> Segment | No
         return None
     ram = request.memory.ram
     data = read_file(request.initrd, ram.size, "the guest's RAM")
-    start = ram.base + min(ram.size // 2, 128 * MIB)
-    addr = first_fit(ram, segments, start, len(data), INITRD_ALIGNMENT)
+    addr = first_fit(ram, segments, _middle(ram), len(data), INITRD_ALIGNMENT)
     if addr is None:
         raise ImageError(request.initrd, f"no room for its {len(data)} bytes in {ram}", f"raise {named('memory')}")
     initrd = Segment(addr, data, len(data))
@@ -161,10 +186,15 @@ def _place_initrd(request: BootRequest, segments: list[Segment]) -> Segment | No
     return initrd
 
 
+def _middle(ram: Region) -> int:
+    """From where on the initrd goes, and the device tree behind it."""
+    return ram.base + min(ram.size // 2, 128 * MIB)
+
+
 def _place_device_tree(
-    request: BootRequest, segments: list[Segment], initrd: Segment | None, *, is_linux: bool = False
-) -> int:
-    """Complete the device tree, add it to `segments` and return its address."""
+    request: BootRequest, segments: list[Segment], initrd: Segment | None, *, image: LoadedImage | None = None
+) -> int | None:
+    """Complete the device tree, add it to `segments` and return its address; None where an image has no need of it."""
     ram, path = request.memory.ram, "the device tree" if request.dtb is None else request.dtb
     memory, initrd_at = (ram.base, ram.size), (initrd.addr, initrd.end) if initrd is not None else None
     if request.dtb is None:
@@ -177,12 +207,28 @@ def _place_device_tree(
             given, memory=memory, bootargs=request.append, initrd=initrd_at, chosen=request.chosen, path=path
         )
         blob = render(tree)
-    addr = first_fit(ram, segments, ram.base, len(blob), DTB_ALIGNMENT)
-    if addr != ram.base and not is_linux:  # behind an image its heap begins: rather where RAM ends
-        addr = first_fit(ram, segments, ram.base + ram.size - DTB_MAX_SIZE & -DTB_ALIGNMENT, len(blob), 8) or addr
+    addr = _find_place(ram, segments, initrd, len(blob), image)
+    is_asked_for = request.dtb is not None or request.append is not None or initrd is not None
+    if addr is None and image is not None and image.kind not in LINUX_KINDS and not is_asked_for:
+        return None
     if addr is None or len(blob) > DTB_MAX_SIZE:
         raise ImageError(path, f"no room for its {len(blob)} bytes in {ram}", f"raise {named('memory')}")
     segments.append(Segment(addr, blob, len(blob)))
+    return addr
+
+
+def _find_place(
+    ram: Region, segments: list[Segment], initrd: Segment | None, size: int, image: LoadedImage | None
+) -> int | None:
+    """Where a device tree of `size` bytes goes, or None: where the board has it, else where it fits."""
+    is_below = image is None or image.kind is ImageKind.ELF
+    middle = _middle(ram) if initrd is None else initrd.end
+    addr = first_fit(ram, segments, ram.base if is_below else middle, size, DTB_ALIGNMENT)
+    if addr is None or (is_below and addr != ram.base):
+        # Behind an image its heap begins: rather where RAM ends.
+        end = first_fit(ram, segments, max(ram.base, ram.end - DTB_MAX_SIZE & -DTB_ALIGNMENT), size, 8)
+        first = first_fit(ram, segments, ram.base, size, DTB_ALIGNMENT)
+        addr = next((each for each in (end, addr, first) if each is not None), None)
     return addr
 
 

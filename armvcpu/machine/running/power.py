@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.board.virt import RAM_BASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +28,11 @@ class Power:
         """Put the image where it belongs, and enter it on the CPU that is loaded."""
         plan = self._boot.plan
         for address, data in plan.writes:
-            if address >= RAM_BASE:
+            if self._memory.is_ram(address, 1):
                 self._memory.write(address, data)
         for address, size in plan.zeroes:
-            self._memory.write(address, bytes(size))
+            if self._memory.is_ram(address, 1):
+                self._memory.write(address, bytes(size))
         self._engine.code.invalidate()
         vcpu = self._turns.cpu.vcpu
         vcpu.set_entry(plan.entry)
