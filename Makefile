@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SHIM   := armvcpu/engine/shim
 NATIVE := $(SHIM)/libarmvcpu.so
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format guests wheels firmware bench clean
+.PHONY: help run test test-slow test-hostile check format guests wheels firmware bench clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some)
 
 test-slow: $(NATIVE) ## Run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(TESTS)
+
+test-hostile: $(NATIVE) ## Attack with hostile inputs (docs/reliability.md; KINDS=elf for one)
+	$(PYTHON) tests/hostile $(KINDS)
 
 check: $(NATIVE) ## Check format, lint, types, the C code and layers
 	$(VENV)/bin/ruff format --check .

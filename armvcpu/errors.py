@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _MARK = "\ufdd0"
 """Unicode keeps this for a program's own use: no text of a user has it."""
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+"""Control characters, as Python writes them: an error that quotes a user is one line, and moves no cursor."""
 
 
 def named(option: str) -> str:
@@ -32,7 +34,7 @@ class ArmvcpuError(Exception):
 
     def said(self, spell: Callable[[str], str]) -> str:
         """The words, with each option's name as `spell` writes it."""
-        return spell_names(super().__str__(), spell)
+        return spell_names(super().__str__(), spell).translate(_CONTROLS)
 
 
 class UsageError(ArmvcpuError):

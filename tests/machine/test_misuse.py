@@ -22,6 +22,13 @@ def machine():
         yield made
 
 
+def test_an_error_is_one_line_whatever_it_quotes():
+    """A name with a line's end or an escape sequence in it is quoted as Python writes it."""
+    with pytest.raises(UsageError) as raised:
+        Machine("no\nsuch\x1b[2J\u2028file")
+    assert str(raised.value).startswith(r"no\nsuch\x1b[2J\u2028file: ")
+
+
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
