@@ -47,6 +47,8 @@ TARGET_AARCH32 = 0x20
 """A trap's target level where the guest has left AArch64 state, which no presented CPU lets it."""
 STORM_LIMIT = 64
 """So many exceptions in a row from inside the vector they go to: the guest can't get out of it."""
+LOOP_LIMIT = 1 << 16
+"""So many from one or two addresses elsewhere, with no ERET in between: it does not get out either."""
 
 
 class RunEnd(Enum):
@@ -59,14 +61,23 @@ class RunEnd(Enum):
 
 
 class LastException(NamedTuple):
-    """What was entered at EL1 last: FAR is 0 where the class has none; `storm` counts those from their own vector."""
+    """What was entered at EL1 last: FAR is 0 where the class has none."""
 
     esr: int
     far: int
     elr: int
-    storm: int
-    esr_before_storm: int
-    elr_before_storm: int
+
+
+class Fault(NamedTuple):
+    """An exception that was entered at EL1, and what the CPU was at: PSTATE without NZCV and DAIF, SP, X29 and X30."""
+
+    esr: int
+    far: int
+    elr: int
+    pstate: int
+    sp: int
+    x29: int
+    x30: int
 
 
 class RegisterRows:
@@ -237,6 +248,27 @@ class Engine(Protocol):
     def last_exception(self) -> LastException:
         """The last exception that was entered at EL1."""
         ...
+
+    @property
+    def first_fault(self) -> Fault | None:
+        """The first of the exceptions that the guest has not returned from (ERET), interrupts aside; None: from all.
+
+        Of a guest that leaves handlers by a jump it is one of the last.
+        """
+        ...
+
+    @property
+    def is_endless(self) -> bool:
+        """Are they STORM_LIMIT or LOOP_LIMIT in a row, so that they will never end?"""
+        ...
+
+    @property
+    def fault_history(self) -> bytes:
+        """What is behind those two, for a state that is to be loaded again, since `load` forgets it; empty: nothing."""
+        ...
+
+    @fault_history.setter
+    def fault_history(self, history: bytes) -> None: ...
 
     def run(self, limit: int = 0) -> RunEnd:
         """Run the loaded state; exactly `limit` instructions at most (0: no limit)."""

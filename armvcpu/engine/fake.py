@@ -16,7 +16,7 @@ from armvcpu.arch.pstate import DAIF, EL1h, el, uses_spx
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.vectors import VectorKind, vector_offset
-from armvcpu.engine.api import STORM_LIMIT, LastException, RunEnd
+from armvcpu.engine.api import STORM_LIMIT, Fault, LastException, RunEnd
 from armvcpu.engine.fake_memory import FakeMemory
 from armvcpu.engine.fake_parts import FakeCode, FakeListen, FakeRegisters
 from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, LimitReached, ScriptedAccess, StopRequested, Trap
@@ -40,7 +40,7 @@ __all__ = [
     "Trap",
 ]
 
-_NO_EXCEPTION = LastException(0, 0, 0, 0, 0, 0)
+_NO_EXCEPTION = LastException(0, 0, 0)
 _VECTOR_SIZE = 0x80
 
 
@@ -62,6 +62,10 @@ class ScriptedEngine:
         self.stops: list[int | None] = []
         """The argument of each `stop_at`."""
         self.last_exception = _NO_EXCEPTION
+        self.first_fault: Fault | None = None
+        self.fault_history = b""
+        """As a test sets it."""
+        self._storm = 0
         self._stopping, self._left = False, False
         self._handler: TrapHandler = _no_handler
         self._on_entry: EntryHandler = _ignore
@@ -74,6 +78,11 @@ class ScriptedEngine:
     def took_exception(self) -> bool:
         """Is there a last exception?"""
         return bool(self.last_exception.esr)
+
+    @property
+    def is_endless(self) -> bool:
+        """Have exceptions become a storm?"""
+        return self._storm >= STORM_LIMIT
 
     def set_trap_handler(self, handler: TrapHandler, on_entry: EntryHandler | None = None) -> None:
         """Install the one trap handler."""
@@ -154,12 +163,14 @@ class ScriptedEngine:
         self._note_exception(esr, far if has_far(esr) else 0, elr, vector)
 
     def _note_exception(self, esr: int, far: int, elr: int, vector: int) -> None:
-        last = self.last_exception
+        """No ERET is seen here: what does not come from a vector begins anew."""
+        self.last_exception = LastException(esr, far, elr)
         if vector <= elr < vector + _VECTOR_SIZE:
-            self.last_exception = last._replace(esr=esr, far=far, elr=elr, storm=last.storm + 1)
+            self._storm += 1
         else:
-            self.last_exception = LastException(esr, far, elr, 0, esr, elr)
-        if self.listen.observes_exceptions or self.last_exception.storm >= STORM_LIMIT:
+            frame = self.state.frame
+            self._storm, self.first_fault = 0, Fault(esr, far, elr, EL1h, frame[FRAME_SP], frame[29], frame[30])
+        if self.listen.observes_exceptions or self.is_endless:
             self._on_entry()
 
     def leave(self) -> None:
@@ -196,7 +207,7 @@ class ScriptedEngine:
         """Put a state back to what it is after reset."""
         self._states.reset(state)
         if state is self.state:
-            self.last_exception = _NO_EXCEPTION
+            self._forget_exceptions()
 
     def load(self, state: CpuState) -> None:
         """Make `state` the running one, and have another engine that still has it give it up."""
@@ -205,7 +216,10 @@ class ScriptedEngine:
             self.state.look_at(self.state.own)
             state.look_at(state.own, self._give_up)
             self.state = state
-            self.last_exception = _NO_EXCEPTION
+            self._forget_exceptions()
+
+    def _forget_exceptions(self) -> None:
+        self.last_exception, self.first_fault, self._storm = _NO_EXCEPTION, None, 0
 
     def _give_up(self) -> None:
         self.load(self._own_state)

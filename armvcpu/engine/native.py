@@ -13,10 +13,11 @@ from armvcpu.engine.library import library
 from armvcpu.engine.shim_library import load
 from armvcpu.errors import EngineUnsupported
 
-(LEFT, COUNTING, COUNTDOWN, STOP_AT, BLOCK, POSITION, EXACT, HEAR, OBSERVE, SEMIHOSTING, YIELDS, YIELDED, STORM,
- STORM_ESR, STORM_ELR, LAST_ESR, LAST_FAR, LAST_ELR, TRANSLATIONS) = range(19)  # fmt: skip
-"""Indices of `struct shared` (shim/shim.h): 64 bits each."""
-SHARED_WORDS = 19
+(LEFT, COUNTING, COUNTDOWN, STOP_AT, BLOCK, POSITION, EXACT, HEAR, OBSERVE, SEMIHOSTING, YIELDS, YIELDED, LAST_ESR,
+ LAST_FAR, LAST_ELR, TRANSLATIONS, STORM, LOOP, IS_PAIR, INTERRUPTS, FAULTED, FAULTS) = range(22)  # fmt: skip
+"""Indices of `struct shared` (shim/shim.h): 64 bits each. From STORM on it is what faults.c keeps."""
+FAULT_WORDS, KEPT_FAULTS = 7, 4
+SHARED_WORDS = FAULTS + KEPT_FAULTS * FAULT_WORDS
 LAYOUT_WORDS = 10
 """Of `shim_layout` (shim/engines.c), as `state.Layout` has fields."""
 LONGEST_BLOCK = 512
@@ -62,6 +63,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_forget_all": (None, _ENGINE),
     "shim_flush_tlb": (None, _ENGINE),
     "shim_look": (_INT, _ENGINE),
+    "shim_first_fault": (_INT, _ENGINE),
     "shim_new_hook": (C.c_void_p, _ENGINE, _U32),
 }
 

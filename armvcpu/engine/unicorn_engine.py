@@ -11,7 +11,7 @@ import ctypes as C
 from armvcpu.arch.registers import op
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
-from armvcpu.engine.api import LastException, RunEnd
+from armvcpu.engine.api import LOOP_LIMIT, STORM_LIMIT, Fault, LastException, RunEnd
 from armvcpu.engine.code import Code
 from armvcpu.engine.handle import Handle, closed
 from armvcpu.engine.library import (
@@ -38,6 +38,7 @@ _SCTLR_RESET = 0x30D0_0800
 _PSTATE_EL1H_MASKED = 0x3C5
 _EXTERNAL_ABORT = 1 << 25 | 0x10  # IL, IFSC
 _IRQ, _FIQ = 2, 0x10
+_NO_FAULTS = bytes(8 * (native.SHARED_WORDS - native.STORM))
 ENDS = (RunEnd.LEFT, RunEnd.YIELDED, RunEnd.LIMIT, RunEnd.STOPPED)
 """`enum end` of shim/run.c; behind them come Unicorn's errors."""
 
@@ -118,10 +119,30 @@ class UnicornEngine:
     def last_exception(self) -> LastException:
         """The last one that was entered at EL1, by whomever."""
         words, mask = self._shared, 0xFFFF_FFFF_FFFF_FFFF
-        return LastException(
-            words[native.LAST_ESR], words[native.LAST_FAR] & mask, words[native.LAST_ELR] & mask, words[native.STORM],
-            words[native.STORM_ESR], words[native.STORM_ELR] & mask,
-        )  # fmt: skip
+        return LastException(words[native.LAST_ESR], words[native.LAST_FAR] & mask, words[native.LAST_ELR] & mask)
+
+    @property
+    def is_endless(self) -> bool:
+        """Have exceptions become a loop?"""
+        return self._shared[native.STORM] >= STORM_LIMIT or self._shared[native.LOOP] >= LOOP_LIMIT
+
+    @property
+    def first_fault(self) -> Fault | None:
+        """What the row of exceptions began with that the guest has not returned from."""
+        number = self._shim.first_fault(self._engine)
+        if number < 0:
+            return None
+        at = native.FAULTS + number * native.FAULT_WORDS
+        return Fault(*(word & 0xFFFF_FFFF_FFFF_FFFF for word in self._shared[at : at + native.FAULT_WORDS]))
+
+    @property
+    def fault_history(self) -> bytes:
+        """The words of faults.c."""
+        return self._shared[native.STORM :].tobytes()
+
+    @fault_history.setter
+    def fault_history(self, history: bytes) -> None:
+        self._shared[native.STORM :] = memoryview(history or _NO_FAULTS).cast("q")
 
     # --- running ----------------------------------------------------------------------------------------------
 

@@ -243,8 +243,10 @@ class _visiting:  # used as a function
     def __enter__(self) -> Engine:
         if self._bound is not None:
             self._bound.keep_last_exception()
+        self._faults = self._engine.fault_history
         self._engine.load(self._state)
         return self._engine
 
     def __exit__(self, *_: object) -> None:
         self._engine.load(self._before)
+        self._engine.fault_history = self._faults

@@ -14,7 +14,7 @@ from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from armvcpu.engine.api import Engine
+    from armvcpu.engine.api import Engine, Fault
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
 
@@ -46,6 +46,7 @@ class Place:
         """The one that they are on, or were on last."""
         self._state: CpuState | None = None
         self._last_exception: tuple[int, int | None, int] | None = None
+        self._fault_history = b""
 
     @property
     def engine(self) -> Engine:
@@ -59,6 +60,7 @@ class Place:
         if self._state is None:
             self._state = engine.new_state()
         engine.load(self._state)
+        engine.fault_history = self._fault_history
         if self._last_pcpu is not pcpu:
             self._last_pcpu = pcpu
             self.system_registers.attach(pcpu, self._state)
@@ -74,8 +76,10 @@ class Place:
 
     def leave(self) -> None:
         """The physical CPU may be another's."""
-        if self.pcpu is not None and self.pcpu.engine.took_exception:
-            self.keep_last_exception()
+        if self.pcpu is not None:
+            if self.pcpu.engine.took_exception:
+                self.keep_last_exception()
+            self._fault_history = self.pcpu.engine.fault_history
         self.pcpu = None
 
     def reset(self) -> None:
@@ -83,14 +87,14 @@ class Place:
         assert self._state is not None
         engine, configuration = self.engine, self.system_registers.configuration()
         engine.reset_state(self._state)
-        self._last_exception = None
+        self.forget_exception()
         for encoding, value in configuration:
             engine.registers.write(encoding, value)
         self.trap_frame.configure()
 
     def forget_exception(self) -> None:
         """The registers are others now, of a guest that has not taken it."""
-        self._last_exception = None
+        self._last_exception, self._fault_history = None, b""
 
     @property
     def last_exception(self) -> tuple[int, int | None, int] | None:
@@ -99,6 +103,11 @@ class Place:
         if last is None or (not last.elr and not last.esr):
             return self._last_exception
         return last.esr, last.far if has_far(last.esr) else None, last.elr
+
+    @property
+    def first_fault(self) -> Fault | None:
+        """The first of the exceptions that the guest has not returned from, while it is bound."""
+        return self.pcpu.engine.first_fault if self.pcpu else None
 
     def keep_last_exception(self) -> None:
         """The engine is about to have another state, and forgets it."""

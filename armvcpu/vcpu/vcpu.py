@@ -55,7 +55,7 @@ from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
 if TYPE_CHECKING:
     from types import UnionType
 
-    from armvcpu.engine.api import Engine
+    from armvcpu.engine.api import Engine, Fault
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.hal import Hal
     from armvcpu.vcpu.icv import VirtualCpuInterface
@@ -333,6 +333,11 @@ class Aarch64VCpu:
     def last_exception(self) -> tuple[int, int | None, int] | None:
         """(ESR, FAR where the exception has one, ELR) of the guest's own last exception; None where it took none."""
         return self._place.last_exception
+
+    @property
+    def first_fault(self) -> Fault | None:
+        """The first of the exceptions that the guest has not returned from (ERET), of a vCPU that is bound; or None."""
+        return self._place.first_fault
 
     def keep_last_exception(self) -> None:
         """The engine is about to have another state, and forgets it."""

@@ -181,6 +181,8 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
         call_instead(tcg, function, (void *)helper_wait_for_event, result, count, arguments);
     else if (e && function == real.helper_yield)
         call_instead(tcg, function, (void *)helper_yield_turn, result, count, arguments);
+    else if (e && function == (void *)real.helper_exception_return)
+        call_instead(tcg, function, (void *)helper_return, result, count, arguments);
     else
         real.tcg_gen_callN(tcg, function, result, count, arguments);
 }

@@ -101,7 +101,7 @@ EXPORT void shim_switch(struct engine *e, void *save, const void *from)
     end_replay(e);
     e->replay.count = 0;
     memset(e->shared.last, 0, sizeof e->shared.last);
-    e->shared.storm = 0;
+    forget_faults(e);
     if (save) memcpy(save, e->env, ENV_END_OF_STATE);
     memcpy(e->env, from, ENV_END_OF_STATE);
     if (!same_breakpoints) real.hw_breakpoint_update_all(e->cpu);

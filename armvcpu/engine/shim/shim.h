@@ -18,6 +18,17 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+enum {
+    STORM = 64,     /* so many exceptions in a row from inside the vector they go to: the guest can't get out of it */
+    LOOP = 1 << 16, /* and so many from one or two addresses elsewhere, without a return */
+    KEPT_FAULTS = 4,
+};
+
+/* An exception, and what the CPU was at: PSTATE without NZCV and DAIF. */
+struct fault {
+    int64_t esr, far, elr, pstate, sp, x29, x30;
+};
+
 /* The part of an engine that Python sees, word by word (native.py has the same names in the same order). */
 struct shared {
     int64_t left;         /* 1: Python wants the run to end when its callback has returned */
@@ -32,10 +43,14 @@ struct shared {
     int64_t semihosting;  /* 1: HLT #0xF000 is Python's */
     int64_t yields;       /* 1: a wait (WFE, YIELD) ends the run */
     int64_t yielded;      /* 1: one has */
-    int64_t storm;        /* exceptions in a row from the vector that they go to */
-    int64_t before_storm[2]; /* ESR and ELR of the last exception before those */
     int64_t last[3];      /* ESR, FAR (0 where the class has none) and ELR of the last exception entered at EL1 */
     int64_t translations; /* blocks translated so far */
+    int64_t storm;        /* exceptions in a row from the vector that they go to */
+    int64_t loop;         /* or from one or two addresses elsewhere; faults.c */
+    int64_t is_pair;      /* 1: from two */
+    int64_t interrupts;   /* that the guest has not returned from */
+    int64_t faulted;      /* exceptions, each from another address than those before it, that it has not returned from */
+    struct fault faults[KEPT_FAULTS]; /* the first of those, and the last ones */
 };
 
 /* What Python gives: called with the interpreter's lock taken by ctypes. None of them raises. */
@@ -139,6 +154,7 @@ struct originals {
     int (*uc_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
     void *(*helper_lookup_tb_ptr)(void *env);
+    void (*helper_exception_return)(void *env, uint64_t pc);
     void *helper_check_exit_request, *helper_wfe, *helper_yield;
 };
 extern struct originals real;
@@ -149,6 +165,12 @@ void leave_chain(struct engine *);
 void stop_run(struct engine *);
 _Noreturn void leave_block(struct engine *);
 void shim_arm_cpu_do_interrupt(void *cpu);
+
+/* faults.c */
+bool note_fault(struct engine *, const struct fault *, uint64_t vector);
+void note_return(struct engine *);
+void forget_faults(struct engine *);
+void helper_return(void *env, uint64_t pc);
 
 /* rows.c */
 const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key);

@@ -12,7 +12,6 @@ enum {
     EC_BREAKPOINT = 0x31, EC_STEP_LOWER = 0x32, EC_STEP = 0x33, EC_WATCHPOINT_LOWER = 0x34, EC_WATCHPOINT = 0x35,
     TARGET_AARCH32 = 0x20, /* told to Python as a target: the guest has left AArch64 state */
     HLT_SEMIHOSTING = 0xD45E0000,
-    STORM = 64, /* so many exceptions in a row from inside the vector they go to: the guest can't get out of it */
     VECTOR_SIZE = 0x80,
 };
 static const uint64_t HAS_FAR = 1ull << EC_IABT_LOWER | 1ull << EC_IABT | 1ull << EC_PC_ALIGNMENT | 1ull << EC_DABT_LOWER
@@ -61,32 +60,32 @@ static void settle_trap(struct engine *e, uint32_t ec)
     }
 }
 
-/* After the engine's own entry to EL1: what Python may want to know of it. */
-static void entered(struct engine *e, uint32_t syndrome, uint64_t far)
+/* An exception that is about to be entered. */
+static struct fault fault_of(const struct engine *e, uint32_t syndrome, uint64_t far)
 {
-    uint64_t vector = AT(uint64_t, e->env, ENV_PC), elr = AT(uint64_t, e->env, ENV_ELR_EL + 8);
-    e->shared.last[0] = syndrome;
-    e->shared.last[1] = HAS_FAR >> (syndrome >> 26) & 1 ? (int64_t)far : 0;
-    e->shared.last[2] = (int64_t)elr;
-    if (elr - vector >= VECTOR_SIZE) {
-        e->shared.storm = 0;
-        e->shared.before_storm[0] = syndrome;
-        e->shared.before_storm[1] = (int64_t)elr;
-    } else {
-        e->shared.storm++;
-    }
-    if (e->shared.observe || e->shared.storm >= STORM) e->python.entered(syndrome);
+    const int64_t *x = &AT(int64_t, e->env, ENV_XREGS);
+    return (struct fault){
+        .esr = syndrome, .far = HAS_FAR >> (syndrome >> 26) & 1 ? (int64_t)far : 0, .pstate = AT(uint32_t, e->env, ENV_PSTATE),
+        .x29 = x[29], .x30 = x[30], .sp = x[31],
+    };
+}
+
+/* After the engine's own entry to EL1: what Python may want to know of it. */
+static void entered(struct engine *e, struct fault *fault)
+{
+    fault->elr = AT(int64_t, e->env, ENV_ELR_EL + 8);
+    e->shared.last[0] = fault->esr;
+    e->shared.last[1] = fault->far;
+    e->shared.last[2] = fault->elr;
+    bool never_ends = note_fault(e, fault, AT(uint64_t, e->env, ENV_PC));
+    if (e->shared.observe || never_ends) e->python.entered((uint32_t)fault->esr);
 }
 
 /* AArch64.TakeException by the engine's own code, for exceptions and for interrupts; that clears the condition flags,
  * which the architecture keeps.
  */
-void shim_arm_cpu_do_interrupt(void *cpu)
+static void take(void *cpu)
 {
-    if (!engine_of_uc(AT(void *, cpu, CPU_UC))) {
-        real.arm_cpu_do_interrupt(cpu);
-        return;
-    }
     void *env = AT(void *, cpu, CPU_ENV);
     uint64_t carry_overflow = AT(uint64_t, env, ENV_CF), negative_zero = AT(uint64_t, env, ENV_CF + 8);
     bool aarch64 = AT(uint32_t, env, ENV_AARCH64);
@@ -96,12 +95,24 @@ void shim_arm_cpu_do_interrupt(void *cpu)
     AT(uint64_t, env, ENV_CF + 8) = negative_zero;
 }
 
+/* Unicorn takes interrupts itself, and nothing else. */
+void shim_arm_cpu_do_interrupt(void *cpu)
+{
+    struct engine *e = engine_of_uc(AT(void *, cpu, CPU_UC));
+    if (!e) {
+        real.arm_cpu_do_interrupt(cpu);
+        return;
+    }
+    e->shared.interrupts++;
+    take(cpu);
+}
+
 static void enter(struct engine *e, uint32_t number, uint32_t syndrome, uint64_t far)
 {
     AT(int, e->cpu, CPU_EXCEPTION_INDEX) = (int)number;
     AT(uint32_t, e->env, ENV_SYNDROME) = syndrome;
     AT(uint64_t, e->env, ENV_VADDRESS) = far;
-    shim_arm_cpu_do_interrupt(e->cpu);
+    take(e->cpu);
 }
 
 /* A syndrome that the engine has lost (it raised the exception from inside a helper): MSR DAIFSet and DAIFClr at EL0. */
@@ -143,8 +154,9 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     if (!AT(uint32_t, e->env, ENV_AARCH64)) target = TARGET_AARCH32;
     if (target == 1 && !(e->shared.hear >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
         end_exact(e); /* a fetch that faults: its exception is what a step has done */
+        struct fault fault = fault_of(e, syndrome, far);
         enter(e, number, syndrome, far);
-        entered(e, syndrome, far);
+        entered(e, &fault);
     } else {
         e->python.trap(target, syndrome, far);
         ask_again(e);
@@ -157,6 +169,7 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
  */
 EXPORT void shim_take_exception(struct engine *e, uint32_t target, uint32_t syndrome, uint64_t far, int serror)
 {
+    struct fault fault = fault_of(e, syndrome, far);
     translating = NULL;
     AT(uint32_t, e->env, ENV_TARGET_EL) = target;
     if (serror) { /* the engine knows vectors for IRQ and FIQ; SError's is 0x80 behind that of FIQ (D1.3.1) */
@@ -169,5 +182,5 @@ EXPORT void shim_take_exception(struct engine *e, uint32_t target, uint32_t synd
         enter(e, HAS_FAR >> (syndrome >> 26) & 1 ? EXCP_DATA_ABORT : EXCP_UDEF, syndrome, far);
     }
     AT(int, e->cpu, CPU_EXCEPTION_INDEX) = -1;
-    if (target == 1) entered(e, syndrome, far);
+    if (target == 1) entered(e, &fault);
 }

@@ -14,7 +14,7 @@ from armvcpu.arch.esr import ExceptionClass as EC
 from armvcpu.arch.esr import has_far
 from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.engine.api import STORM_LIMIT, TARGET_AARCH32
+from armvcpu.engine.api import TARGET_AARCH32
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.vcpu.exits import Halt
 from armvcpu.vcpu.traps.aborts import Stage2Aborts
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.traps.guest import TrappedVCpu
 
 HLT_SEMIHOSTING = 0xD45E_0000  # HLT #0xF000
+
+VECTOR_SIZE = 0x80
+"""Bytes from one vector to the next (D1.3.1)."""
 
 TrapRow = Callable[[int, int], None]
 """One row's: gets ESR and FAR."""
@@ -73,12 +76,16 @@ class ExceptionLayer:
         if (observer := vcpu.listeners.observer) is not None:
             far = last.far if has_far(last.esr) else None
             observer.exception(vcpu.vcpu_id, last.elr, 1, last.esr, far, vector)
-        if last.storm >= STORM_LIMIT:
-            raise GuestCrash(
-                f"endless exception loop: the vector at {vector:#x} raises the exception it is to handle; "
-                f"it began at {last.elr_before_storm:#x} with: {describe_esr(last.esr_before_storm)}",
-                vcpu.dump(),
-            )
+        if vcpu.engine.is_endless:
+            raise GuestCrash(self._endless_loop(last.elr, vector), vcpu.dump())
+
+    def _endless_loop(self, elr: int, vector: int) -> str:
+        first = self._vcpu.engine.first_fault
+        what = f"the vector at {vector:#x} raises the exception it is to handle"
+        if not 0 <= elr - vector < VECTOR_SIZE:
+            what = f"its handler takes another one at {elr:#x}, again and again"
+        began = "" if first is None else f"; it began at {first.elr:#x} with: {describe_esr(first.esr)}"
+        return f"endless exception loop: {what}{began}"
 
     # --- rows of the table for EL2 ----------------------------------------------------------------------------
 

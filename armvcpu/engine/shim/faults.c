@@ -1,0 +1,69 @@
+/* Exceptions that the guest has not returned from: which of them came first, and whether they have become an endless loop.
+ *
+ * A guest whose vectors can't be used takes a second exception in its handler, a third in that one's, and what can be seen
+ * of it after is the last. So the first since an ERET is kept, with what a debugger needs of that moment. Whoever leaves
+ * handlers by a jump has a long row of them; then what came before the last few is of an older story, and the exception
+ * that the loop began with is told.
+ *
+ * An exception from inside the vector that it goes to is endless at once (STORM). Elsewhere it takes LOOP of them, all from
+ * one or two addresses and without an ERET in between: a handler that is left by a jump may take as many as a test has.
+ */
+#include "shim.h"
+
+enum { VECTOR_SIZE = 0x80 };
+
+static struct fault *kept(struct engine *e, int64_t arrival)
+{
+    return &e->shared.faults[arrival ? 1 + (arrival - 1) % (KEPT_FAULTS - 1) : 0];
+}
+
+static bool is_at(const struct fault *known, const struct fault *now) { return known->elr == now->elr && known->esr == now->esr; }
+
+/* A synchronous exception or an SError has been entered at EL1; `vector` is where. Is it one that never ends? */
+bool note_fault(struct engine *e, const struct fault *now, uint64_t vector)
+{
+    struct shared *s = &e->shared;
+    if (s->faulted && (uint64_t)now->elr - vector < VECTOR_SIZE) return ++s->storm >= STORM;
+    s->storm = 0;
+    if (s->faulted && is_at(kept(e, s->faulted - 1), now)) return ++s->loop >= LOOP;
+    if (s->faulted > 1 && is_at(kept(e, s->faulted - 2), now)) {
+        s->is_pair = 1;
+        return ++s->loop >= LOOP;
+    }
+    *kept(e, s->faulted++) = *now;
+    s->loop = s->is_pair = 0;
+    return false;
+}
+
+/* ERET. That of an interrupt's handler leads back to where the guest was. */
+void note_return(struct engine *e)
+{
+    struct shared *s = &e->shared;
+    s->storm = s->loop = s->is_pair = 0;
+    if (s->interrupts)
+        s->interrupts--;
+    else
+        s->faulted = 0;
+}
+
+void forget_faults(struct engine *e)
+{
+    struct shared *s = &e->shared;
+    s->storm = s->loop = s->is_pair = s->interrupts = s->faulted = 0;
+}
+
+/* Which of `faults` everything began with, -1 where the guest has returned from all. */
+EXPORT int shim_first_fault(struct engine *e)
+{
+    const struct shared *s = &e->shared;
+    int64_t back = s->loop < LOOP ? 1 : s->is_pair ? 3 : 2;
+    if (!s->faulted) return -1;
+    return (int)(kept(e, s->faulted <= KEPT_FAULTS ? 0 : s->faulted - back) - s->faults);
+}
+
+/* In the place of helper_exception_return. */
+void helper_return(void *env, uint64_t pc)
+{
+    note_return(engine_of_env(env));
+    real.helper_exception_return(env, pc);
+}
