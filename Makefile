@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SHIM   := armvcpu/engine/shim
 NATIVE := $(SHIM)/libarmvcpu.so
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-hostile check format guests wheels firmware bench clean
+.PHONY: help run test test-slow test-hostile check format guests docs wheels firmware bench clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ format: $(READY) ## Format the code and fix what lint can fix
 
 guests: $(READY) ## Build the guests into guests/bin
 	$(PYTHON) guests/build.py
+
+docs: $(READY) ## Build the documentation into build/docs, warnings are errors
+	@$(PYTHON) docs/site/sources.py build/docs-source
+	@$(PYTHON) -m sphinx -q -W --keep-going -c docs/site build/docs-source build/docs
+	@echo "the documentation is build/docs/index.html"
 
 wheels: $(READY) ## Build the wheels for Linux on x86-64 and AArch64 into dist
 	ARMVCPU_WHEEL=x86_64 $(PYTHON) -m hatchling build -t wheel -d dist
