@@ -30,6 +30,8 @@ COMMANDS = {
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130
 """128 + SIGINT."""
+UNREAD_STATUS = 141
+"""128 + SIGPIPE, as of every program whose reader has gone."""
 GARBAGE_THRESHOLD = 50_000
 """Python's own 700 has it look for garbage dozens of times while modules are loaded, and find none."""
 INTERNAL_STATUS = 70
@@ -47,63 +49,82 @@ def __getattr__(name: str) -> Any:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: runs a command and turns errors into one line and a status."""
-    _open_standard_descriptors()
+    from armvcpu.cli.standard import close_stdout, open_streams
+
+    open_streams()
     gc.set_threshold(GARBAGE_THRESHOLD)
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        status = _run_plainly(words[1:]) if words[:1] == ["run"] and _COMPLETION not in os.environ else None
+        status: Any = _status(words, arguments)
+        close_stdout()
+    except SystemExit as end:
+        status = end.code
+        with suppress(OSError, KeyboardInterrupt):
+            close_stdout()
+    except BaseException as error:
+        status = _status_of(error)
         if status is None:
-            from armvcpu.cli.group import run_command
-
-            status = run_command(arguments)
-    except InternalError as error:
-        import logging
-
-        logging.getLogger("armvcpu").debug("internal error", exc_info=True)
-        fail(f"internal error, please report it: {error}", INTERNAL_STATUS)
-    except ArmvcpuError as error:
-        from armvcpu.cli.run_options import spelled
-
-        fail(error.said(spelled), USAGE_STATUS)
+            raise
     gc.freeze()  # the process ends: looking through all there is for garbage would take a fifth of a small guest's run
     sys.exit(status)
 
 
-def _run_plainly(words: list[str]) -> int | None:
-    """The status of a `run` whose words need nothing of click; None where they do. Errors are met as click does."""
-    from armvcpu.cli.boot import boot
-    from armvcpu.cli.run_options import read_plainly
+def _status(words: list[str], arguments: list[str] | None) -> int:
+    """Run the command. Most runs need nothing of click."""
+    if words[:1] == ["run"] and _COMPLETION not in os.environ:
+        from armvcpu.cli.boot import boot
+        from armvcpu.cli.run_options import read_plainly
 
-    options = read_plainly(words)
-    if options is None:
+        options = read_plainly(words[1:])
+        if options is not None:
+            return boot(options)
+    from armvcpu.cli.group import run_command
+
+    return run_command(arguments)
+
+
+def _status_of(error: BaseException) -> int | None:
+    """Say in one line what ended the command: our bug, the user's mistake, the host's refusal; None for what is new."""
+    from armvcpu.cli.standard import drop_stdout, say
+
+    if isinstance(error, InternalError):
+        import logging
+
+        logging.getLogger("armvcpu").debug("internal error", exc_info=True)
+        words, status = f"internal error, please report it: {error}", INTERNAL_STATUS
+    elif isinstance(error, ArmvcpuError):
+        from armvcpu.cli.run_options import spelled
+
+        words, status = error.said(spelled), USAGE_STATUS
+    elif isinstance(error, KeyboardInterrupt | EOFError):
+        words, status = "", INTERRUPTED_STATUS
+    elif isinstance(error, BrokenPipeError):
+        words, status = "", UNREAD_STATUS
+    elif isinstance(error, OSError | MemoryError):
+        words, status = _refusal(error), USAGE_STATUS
+    elif isinstance(error, RuntimeError) and "new thread" in str(error):  # which has no class of its own
+        words, status = f"the host has no room for another thread ({error}); raise its limits", USAGE_STATUS
+    else:
         return None
-    try:
-        return boot(options)
-    except (EOFError, KeyboardInterrupt):
-        with suppress(OSError):
-            print(file=sys.stderr)
-        sys.exit(INTERRUPTED_STATUS)
-    except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
-        for descriptor in (1, 2):  # so that Python's own flush at the end succeeds
-            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-        sys.exit(1)
+    drop_stdout()
+    if words:
+        say(words)
+    return status
+
+
+def _refusal(error: OSError | MemoryError) -> str:
+    """The host's words, and where they are about."""
+    if isinstance(error, MemoryError):
+        return "the host's memory does not suffice; use a smaller memory, or raise its limits, see `ulimit -a`"
+    words = error.strerror or str(error)
+    if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+        words += "; raise the host's limits, see `ulimit -a`"
+    return f"{error.filename}: {words}" if error.filename else words
 
 
 def fail(message: str, status: int) -> NoReturn:
     """End with one line on stderr."""
-    import click
+    from armvcpu.cli.standard import say
 
-    with suppress(OSError):
-        click.echo("armvcpu: " + message.replace("\n", " "), err=True)
+    say(message)
     sys.exit(status)
-
-
-def _open_standard_descriptors() -> None:
-    """Have 0, 1 and 2 lead nowhere where they are closed, so that no other file gets their numbers."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)

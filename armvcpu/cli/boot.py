@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import signal
 import sys
 from contextlib import ExitStack
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.cli.run_options import RunConfig
+from armvcpu.cli.interruptions import Interrupted, Interruptions
+from armvcpu.cli.run_options import RunConfig, spelled
 from armvcpu.cli.snapshots import SnapshotFiles
+from armvcpu.cli.standard import PATIENCE, say, write_stdout
+from armvcpu.errors import ArmvcpuError, UsageError
 from armvcpu.machine.config import MachineConfig
 
 if TYPE_CHECKING:
+    from armvcpu.machine.console.stdio import StdioConsole
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
 
 DEBUG, INFO = 10, 20
 """As `logging` has them."""
-PATIENCE = 1.0
+INPUT_PATIENCE = 1.0
 """Seconds that a repeatable run waits for piped input before it begins without its end."""
-TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+UNWRITTEN = 2
+"""The status where something that was asked for can't be written, and the guest's own end says nothing worse."""
 
 
 def boot(options: dict[str, Any]) -> int:
@@ -29,10 +34,27 @@ def boot(options: dict[str, Any]) -> int:
     described = {name: value for name, value in options.items() if name not in RunConfig.options}
     if "record" in described or "replay" in described:
         described.setdefault("clock", "instructions")
-    with ExitStack() as stack:
-        machine, outcome = _run(stack, config, described)
-        _log(INFO, "%s; status %d", outcome.reason, outcome.status)
-        return _report(machine, outcome, as_json=config.as_json)
+    status = None
+    with Interruptions(config.timeout, PATIENCE) as interruptions:
+        try:
+            with ExitStack() as stack:
+                machine, outcome = _run(stack, config, described, interruptions)
+                _log(INFO, "%s; status %d", outcome.reason, outcome.status)
+                problem = _last_problem(machine, outcome, config)
+                status = _report(machine, outcome, problem, as_json=config.as_json)
+        except Interrupted as interrupted:
+            return _report_no_run(interrupted.outcome, as_json=config.as_json)
+        except ArmvcpuError as error:
+            if status is None:
+                raise
+            status = _status_with(error, status)  # a file that could not be finished
+        return interruptions.status(status)
+
+
+def _status_with(problem: ArmvcpuError, status: int) -> int:
+    """Say what could not be written. A crash stays a crash, and a signal a signal."""
+    say(problem.said(spelled))
+    return UNWRITTEN if status in {0, 4} else status
 
 
 def _log(level: int, message: str, *values: object) -> None:
@@ -41,7 +63,9 @@ def _log(level: int, message: str, *values: object) -> None:
         logging.getLogger("armvcpu.run").log(level, message, *values)
 
 
-def _run(stack: ExitStack, config: RunConfig, described: dict[str, Any]) -> tuple[Machine, Outcome]:
+def _run(
+    stack: ExitStack, config: RunConfig, described: dict[str, Any], interruptions: Interruptions
+) -> tuple[Machine, Outcome]:
     from armvcpu.machine.console.stdio import StdioConsole  # usage errors come first
     from armvcpu.machine.machine import Machine
 
@@ -56,47 +80,88 @@ def _run(stack: ExitStack, config: RunConfig, described: dict[str, Any]) -> tupl
     if config.trace:
         from armvcpu.cli.tracing import open_traces  # most runs have none
 
-        tracing = open_traces(stack, config.trace)
+        tracing = open_traces(stack, config.trace, PATIENCE)
         described["exact_mmio"] = tracing.needs_exact_mmio(MachineConfig.of(**described).gic)
-    console = StdioConsole()
-    machine = stack.enter_context(Machine(console=console, **described))
+    console = StdioConsole(patience=PATIENCE)
+    machine = stack.enter_context(Machine(console=console, patience=PATIENCE, **described))
     if tracing is not None:
         tracing.attach(machine)
     for line in machine.plan.description:
         _log(INFO, line)
     _log(DEBUG, "guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
     console.call_on(
-        quit=machine.quit, output_lost=lambda: machine.interrupt(signal.SIGPIPE), output=snapshots.listener(machine)
-    )
-    for number in TERMINATING:
-        if signal.getsignal(number) is signal.SIG_IGN:  # nohup, or a shell's background job
-            continue
-        stack.callback(signal.signal, number, signal.signal(number, lambda n, _frame: machine.interrupt(n)))
+        quit=machine.quit, output_lost=lambda: _end_without_output(machine, console),
+        output=snapshots.listener(machine),
+    )  # fmt: skip
     with console:
         repeats = machine.repeats and not {"record", "replay"} & described.keys()
-        if repeats and not console.read_to_end(PATIENCE):
-            _log(INFO, "the input does not end: what comes later is not repeatable, unless it is recorded (--record)")
+        if repeats:
+            _read_input(console)
+        interruptions.guest_begins(machine)
         outcome = machine.run(timeout=config.timeout, max_instructions=config.max_instructions or 0)
-    return machine, snapshots.save_from(machine, outcome)
+        interruptions.guest_has_ended()
+    return machine, outcome
 
 
-def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
-    """Say how it ended, where that is not plain; returns the exit status."""
+def _read_input(console: StdioConsole) -> None:
+    """What is piped comes before the guest begins, so that the run repeats."""
+    with PATIENCE.waiting():
+        ended = console.read_to_end(INPUT_PATIENCE)
+    if not ended:
+        _log(INFO, "the input does not end: what comes later is not repeatable, unless it is recorded (--record)")
+
+
+def _end_without_output(machine: Machine, console: StdioConsole) -> None:
+    """Nothing can be written to stdout any more: its reader has gone, as `| head` does, or the disk is full."""
+    from armvcpu.machine.outcome import Ending, Outcome
+
+    if _is_unread(console):
+        machine.interrupt(signal.SIGPIPE)
+    else:
+        machine.parts.end.by_host(Outcome.of(Ending.LIMIT, _no_stdout(console.output_error), UNWRITTEN))
+
+
+def _is_unread(console: StdioConsole) -> bool:
+    error = console.output_error
+    return error is not None and error.errno == errno.EPIPE
+
+
+def _no_stdout(error: OSError | None) -> str:
+    return f"stdout can't be written: {error.strerror if error is not None else 'closed'}"
+
+
+def _last_problem(machine: Machine, outcome: Outcome, config: RunConfig) -> ArmvcpuError | None:
+    """Write the snapshot; what that, or the guest's last output, came to grief on."""
+    from armvcpu.machine.console.stdio import StdioConsole
+
+    try:
+        SnapshotFiles(config.snapshot_save, config.snapshot_at).save_from(machine, outcome)
+    except ArmvcpuError as error:
+        return error
+    console = machine.console
+    assert isinstance(console, StdioConsole)
+    words = _no_stdout(console.output_error)
+    if console.output_error is None or _is_unread(console) or outcome.reason == words:
+        return None
+    return UsageError(words)
+
+
+def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *, as_json: bool) -> int:
+    """Say how it ended, where that is not plain, and what could not be written; returns the exit status."""
     from armvcpu.machine.console.output import BufferedOutput
     from armvcpu.machine.outcome import Ending
 
     crashed = outcome.ending is Ending.CRASHED
     if crashed:
-        _print_error("\n" + outcome.report)
+        sys.stderr.write("\n" + outcome.report + "\n")
     elif outcome.ending is Ending.LIMIT and outcome.status != 128 + signal.SIGPIPE:  # `| head` is no mishap
         pc = machine.vcpu.state.pc
         name = machine.symbols.format(pc)
-        _print_error(f"armvcpu: {outcome.reason}; PC {pc:#x}" + (f" {name}" if name else ""))
+        say(f"{outcome.reason}; PC {pc:#x}" + (f" {name}" if name else ""))
+    status = outcome.status if problem is None else _status_with(problem, outcome.status)
     if as_json:
-        import json
-
         facts = {
-            "status": outcome.status,
+            "status": status,
             "ending": outcome.ending.name.lower().replace("_", "-"),
             "reason": outcome.reason,
             "exit_code": outcome.exit_code,
@@ -105,21 +170,23 @@ def _report(machine: Machine, outcome: Outcome, *, as_json: bool) -> int:
             "crash": machine.crash_report(outcome.reason).as_dict() if crashed else None,
         }
         assert isinstance(machine.console, BufferedOutput)
-        _print_last(("" if machine.console.is_at_line_start else "\n") + json.dumps(facts))
-    return outcome.status
+        status = _print_json(facts, status, starts_line=machine.console.is_at_line_start)
+    return status
 
 
-def _print_error(text: str) -> None:
-    import click  # most runs end well
+def _report_no_run(outcome: Outcome, *, as_json: bool) -> int:
+    """The same where the guest has not begun."""
+    say(f"{outcome.reason}; the guest had not begun")
+    facts = {"status": outcome.status, "ending": "limit", "reason": outcome.reason, "exit_code": None, "pc": None}
+    return _print_json({**facts, "instructions": None, "crash": None}, outcome.status) if as_json else outcome.status
 
-    click.echo(text, err=True)
 
-
-def _print_last(line: str) -> None:
-    """Print to stdout; where its reader has gone, to nowhere, so that Python's own flush at the end succeeds too."""
-    import click
+def _print_json(facts: dict[str, Any], status: int, *, starts_line: bool = True) -> int:
+    """The last line of stdout; the status, which is another where that can't be written."""
+    import json
 
     try:
-        click.echo(line)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        write_stdout(("" if starts_line else "\n") + json.dumps(facts) + "\n")
+    except OSError as error:
+        return _status_with(UsageError(_no_stdout(error)), status)
+    return status

@@ -8,8 +8,9 @@ import sys
 
 import click
 from click.exceptions import NoSuchCommand
+from click.utils import PacifyFlushWrapper
 
-from armvcpu.cli import COMMANDS, INTERRUPTED_STATUS, USAGE_STATUS, fail
+from armvcpu.cli import COMMANDS, INTERRUPTED_STATUS, UNREAD_STATUS, USAGE_STATUS, fail
 
 
 class LazyGroup(click.Group):
@@ -74,4 +75,8 @@ def run_command(arguments: list[str] | None) -> int:
         fail(f"{words}{'' if words.endswith('?') else ';'} see `{command} --help`", USAGE_STATUS)
     except click.Abort:
         sys.exit(INTERRUPTED_STATUS)
+    except SystemExit:
+        if isinstance(sys.stdout, PacifyFlushWrapper):  # click's answer to a reader that has gone
+            sys.exit(UNREAD_STATUS)
+        raise
     return status if isinstance(status, int) else 0

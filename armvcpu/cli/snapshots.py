@@ -46,10 +46,10 @@ class SnapshotFiles(Row):
 
         return hear
 
-    def save_from(self, machine: Machine, outcome: Outcome) -> Outcome:
-        """Write the snapshot, where the guest can still go on."""
+    def save_from(self, machine: Machine, outcome: Outcome) -> None:
+        """Write the snapshot; UsageError where the guest can't go on, or the host can't write."""
         if self.save is None:
-            return outcome
+            return
         if not machine.can_go_on:
             raise UsageError(f"no snapshot was written: the guest has ended ({outcome.reason})")
         from armvcpu.machine.snapshots import snapshot_file
@@ -57,7 +57,6 @@ class SnapshotFiles(Row):
         snapshot = machine.snapshot()
         snapshot_file.save(snapshot, self.save)
         snapshot.close()
-        return outcome
 
 
 def _check_place(path: str) -> None:

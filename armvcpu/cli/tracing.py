@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from armvcpu.debug.trace import Tracer, parse_kinds
 from armvcpu.errors import UsageError
+from armvcpu.machine.console.host_writer import open_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import ExitStack
 
+    from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.machine import Machine
 
 
@@ -51,17 +53,18 @@ def _on_current_cpu(machine: Machine, event: Callable[..., None], *what: Any) ->
 class _TraceFile:
     """A file for traces; what the host refuses is a UsageError, at once or at the end."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, patience: Patience) -> None:
         self._path = path
         with self._explained():
-            self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115  __exit__ closes it
+            self._file = open_text(path, patience)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise UsageError(f"--trace file {self._path}: {error.strerror}; name another") from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise UsageError(f"--trace file {self._path}: {said}; name another") from error
 
     def write(self, line: str) -> None:
         """Write a line with its newline."""
@@ -77,11 +80,10 @@ class _TraceFile:
 
 
 def _to_stderr(line: str) -> None:
-    with suppress(OSError):  # nobody reads: the guest goes on
-        sys.stderr.write(line)
+    sys.stderr.write(line)  # which is no error where nobody reads
 
 
-def open_traces(stack: ExitStack, texts: tuple[str, ...]) -> Traces:
+def open_traces(stack: ExitStack, texts: tuple[str, ...], patience: Patience) -> Traces:
     """Parse the options and open their files; UsageError for a kind that is none or a file that can't be written."""
     traces = Traces()
     for text in texts:
@@ -89,5 +91,5 @@ def open_traces(stack: ExitStack, texts: tuple[str, ...]) -> Traces:
         if path is None:
             traces.sinks.append((kinds, _to_stderr))
             continue
-        traces.sinks.append((kinds, stack.enter_context(_TraceFile(path)).write))
+        traces.sinks.append((kinds, stack.enter_context(_TraceFile(path, patience)).write))
     return traces

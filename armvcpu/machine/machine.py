@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.machine.boot.loader import BootPlan
     from armvcpu.machine.boot.symbols import Symbols
+    from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.handlers import F
     from armvcpu.machine.kinds import PathLike
@@ -65,11 +66,12 @@ class Machine:
         devices: Iterable[
             tuple[Device, int] | tuple[Device, int, int | None] | tuple[Device, int, int | None, str]
         ] = (),
+        patience: Patience | None = None,
         **options: Unpack[MachineOptions],
     ) -> None:
         self.config = MachineConfig.of(image, **options)
         self.console: Console = console if console is not None else MemoryConsole()
-        self.parts = parts = assemble(self.config, self.console, engine_factory)
+        self.parts = parts = assemble(self.config, self.console, engine_factory, patience)
         self.board, self.memory, self.bus, self.space = parts.board, parts.memory, parts.bus, parts.space
         self.engine, self.cpus, self.clock = parts.engine, parts.turns.cpus, parts.clock
         self.percpu = parts.pcpu.registry

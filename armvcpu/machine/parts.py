@@ -27,6 +27,7 @@ from armvcpu.machine.board.virt import INPUT_BITS, RAM_BASE, Board, Wiring, virt
 from armvcpu.machine.boot.boot import Boot
 from armvcpu.machine.console.feed import ConsoleFeed
 from armvcpu.machine.console.inputs import open_input
+from armvcpu.machine.console.patience import Patience
 from armvcpu.machine.hal import MachineHal, MachinePower
 from armvcpu.machine.running.attention import Attention
 from armvcpu.machine.running.count import Count
@@ -87,18 +88,24 @@ class Parts(Row):
     __hash__ = object.__hash__
 
 
-def assemble(config: MachineConfig, console: Console, engine_factory: EngineFactory) -> Parts:
+def assemble(
+    config: MachineConfig, console: Console, engine_factory: EngineFactory, patience: Patience | None = None
+) -> Parts:
     """Put a machine together, its first CPU loaded, its memory still empty.
+
+    `patience` ends with its runs.
 
     Raises:
         UsageError, ImageError: something that the options name can't be had; nothing is left open.
         EngineUnsupported: the engine cannot do what a machine needs.
     """
     with ExitStack() as held:  # where it fails half-way; else `parts` has taken all out of it
-        return _assemble(config, console, engine_factory, held)
+        return _assemble(config, console, engine_factory, Patience() if patience is None else patience, held)
 
 
-def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFactory, held: ExitStack) -> Parts:
+def _assemble(
+    config: MachineConfig, console: Console, engine_factory: EngineFactory, patience: Patience, held: ExitStack
+) -> Parts:
     clock: Clock = InstructionClock() if config.clock == "instructions" else HostClock()
     schedule, lines = Schedule(), Lines(config.cpus)
     memory = GuestMemory(config.memory, (FlashBank(0), FlashBank(1, config.vars)))
@@ -151,11 +158,12 @@ def _assemble(config: MachineConfig, console: Console, engine_factory: EngineFac
     turns.load(0)
 
     attention = Attention(engine)
-    inputs = open_input(config, console, clock)
+    inputs = open_input(config, console, clock, patience)
     feed = ConsoleFeed(inputs, board.uart, peripherals.console, schedule)
     return Parts(
         config, console, clock, schedule, peripherals, board, boot, pcpu, engine, space, memory, bus, turns, stage2,
-        guards, self_debug, observation, attention, EndRequest(attention), Count(engine), inputs, feed, held.pop_all(),
+        guards, self_debug, observation, attention, EndRequest(attention, patience), Count(engine), inputs, feed,
+        held.pop_all(),
     )  # fmt: skip
 
 

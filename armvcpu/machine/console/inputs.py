@@ -11,6 +11,7 @@ input, and one for how the run ended. Moments are ns of the machine's clock.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
 
 from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.deadline import NEVER
@@ -21,7 +22,10 @@ from armvcpu.machine.kinds import FILE
 from armvcpu.machine.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from armvcpu.machine.board.clock import Clock
+    from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option import Option
@@ -95,9 +99,10 @@ class AdmittedInput:
     """A console whose input is let in between two blocks, and recorded."""
 
     def __init__(
-        self, console: Console, clock: Clock, path: PathLike | None = None, header: dict[str, Any] | None = None
-    ) -> None:
-        self._console, self._clock, self._path, self._header = console, clock, path, header
+        self, console: Console, clock: Clock, patience: Patience, path: PathLike | None = None,
+        header: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self._console, self._clock, self._patience, self._path, self._header = console, clock, patience, path, header
         self._record: IO[str] | None = None
         self._admitted = bytearray()
         self._ended = False
@@ -107,13 +112,20 @@ class AdmittedInput:
         """Start the recording, where there is to be one; ImageError where the host can't."""
         if self._path is None:
             return
-        try:
-            self._record = open(self._path, "w", encoding="ascii")  # noqa: SIM115  closed by `close`
-        except OSError as error:
-            raise ImageError(self._path, f"cannot be written: {error.strerror}", "choose another place") from error
-        import json
+        from armvcpu.machine.console.host_writer import open_text
 
-        self._record.write(json.dumps(self._header) + "\n")
+        with self._explained():
+            self._record = open_text(self._path, self._patience, "ascii")
+        self._write_line(self._header)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What the host refuses: a directory that is not there, a full disk, a reader that has gone."""
+        try:
+            yield
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise ImageError(self._path, f"cannot be written: {said}", "choose another place") from error
 
     @property
     def ended(self) -> bool:
@@ -155,24 +167,44 @@ class AdmittedInput:
     def close(self, outcome: Outcome | None) -> None:
         """Record how it ended, and close the file."""
         if self._record is not None:
-            if outcome is not None:
-                self._write(end=[outcome.ending.name, outcome.reason, outcome.status])
-            self._record.close()
-            self._record = None
+            try:
+                if outcome is not None:
+                    self._write(end=[outcome.ending.name, outcome.reason, outcome.status])
+            finally:
+                record, self._record = self._record, None
+                if record is not None:
+                    with self._explained():
+                        record.close()
 
     def _write(self, **what: Any) -> None:
         if self._record is not None:
-            import json
+            self._write_line({"at": self._clock.ns(), **what})
 
-            self._record.write(json.dumps({"at": self._clock.ns(), **what}) + "\n")
-            self._record.flush()
+    def _write_line(self, facts: Any) -> None:
+        """At once, so that nothing is lost with the process. One that is not whole is of no use: no more of it."""
+        import json
+
+        record = self._record
+        if record is None:
+            return
+        try:
+            with self._explained():
+                record.write(json.dumps(facts) + "\n")
+                record.flush()
+        except ImageError:
+            self._record = None
+            with suppress(OSError):
+                record.close()
+            raise
 
 
 class ReplayedInput(AdmittedInput):
     """What a recording has, at its moments; what is typed meanwhile goes nowhere."""
 
-    def __init__(self, console: Console, clock: Clock, path: PathLike, header: dict[str, Any]) -> None:
-        super().__init__(console, clock)
+    def __init__(
+        self, console: Console, clock: Clock, patience: Patience, path: PathLike, header: dict[str, Any]
+    ) -> None:
+        super().__init__(console, clock, patience)
         self._events = _read(path, header)
 
     @property
@@ -202,14 +234,14 @@ class ReplayedInput(AdmittedInput):
         return False
 
 
-def open_input(config: MachineConfig, console: Console, clock: Clock) -> Input:
+def open_input(config: MachineConfig, console: Console, clock: Clock, patience: Patience) -> Input:
     """The input that a machine is configured to have; ImageError where a recording can't be used."""
     if config.clock == "host":
         return HostInput(console)
     if config.replay is not None:
-        return ReplayedInput(console, clock, config.replay, _header(config))
+        return ReplayedInput(console, clock, patience, config.replay, _header(config))
     header = None if config.record is None else _header(config)
-    return AdmittedInput(console, clock, config.record, header)
+    return AdmittedInput(console, clock, patience, config.record, header)
 
 
 def _header(config: MachineConfig) -> dict[str, Any]:

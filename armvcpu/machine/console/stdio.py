@@ -9,7 +9,9 @@ import signal
 import threading
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
+from armvcpu.machine.console.host_writer import reopened
 from armvcpu.machine.console.output import FLUSH_AFTER_MS, BufferedOutput
+from armvcpu.machine.console.patience import Patience
 from armvcpu.machine.console.port import nothing, take_from
 
 if TYPE_CHECKING:
@@ -31,15 +33,16 @@ class StdioConsole(BufferedOutput):
     SIGTSTP and SIGCONT handled for a terminal; the other signals are the machine's.
     """
 
-    def __init__(self, stdin: int = 0, stdout: int = 1) -> None:
-        super().__init__(stdout)
+    def __init__(self, stdin: int = 0, stdout: int = 1, patience: Patience | None = None) -> None:
+        """`patience`: the machine's that it is for, so that output that nobody reads can't keep a run from ending."""
+        super().__init__(stdout, Patience() if patience is None else patience)
         self._on_input: Callable[[], None] = nothing
         self._on_quit: Callable[[], None] = nothing
         self._on_monitor: Callable[[], None] = nothing
         self._on_output: Callable[[int], None] | None = None
         self.eof = False
         self._input_limit = INPUT_LIMIT
-        self._stdin = stdin
+        self._stdin = self._opened = stdin
         self._is_tty = os.isatty(stdin)
         self._terminal: RawTerminal | None = None
         self._filter: EscapeFilter | None = None
@@ -50,6 +53,7 @@ class StdioConsole(BufferedOutput):
         self._input = bytearray()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._is_stuck = False  # does output wait that nobody reads?
         self._ended = threading.Event()
         self._undo = contextlib.ExitStack()
 
@@ -119,10 +123,19 @@ class StdioConsole(BufferedOutput):
                 self._undo.enter_context(self._terminal)
                 self._handle_job_control(self._terminal)
             thread = threading.Thread(target=self._serve, name="console", daemon=True)
-            self._closing = self._timer_runs = False
+            self._open_stdin()
+            self._closing = self._timer_runs = self._is_stuck = False
             thread.start()
             self._thread = thread
             self._undo = self._undo.pop_all()
+
+    def _open_stdin(self) -> None:
+        """Where others read the same pipe or terminal, one of them may take what poll() has told us of: never wait."""
+        with contextlib.suppress(OSError):  # closed: that is the end of the input
+            own = reopened(self._opened, os.O_RDONLY)
+            if own >= 0:
+                self._stdin = own
+                self._undo.callback(os.close, own)
 
     def _handle_job_control(self, terminal: RawTerminal) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -140,7 +153,9 @@ class StdioConsole(BufferedOutput):
         self._thread.join()
         self._thread, self._timer_runs = None, True
         self._undo.close()
+        self._stdin = self._opened
         self.flush()
+        self._writer.close()
 
     def read_to_end(self, patience: float) -> bool:
         """Read a pipe or file to its end first; False where that stays open and silent for `patience` seconds."""
@@ -171,7 +186,7 @@ class StdioConsole(BufferedOutput):
             if self._stdin in ready:
                 self._read_input()
             if self._timer_runs and ready != {self._wake_in}:
-                self._flush_late(timed_out=not ready)
+                self._is_stuck = self._flush_late(timed_out=not ready)
 
     def _wait(self) -> set[int]:
         poll = select.poll()
@@ -179,7 +194,9 @@ class StdioConsole(BufferedOutput):
         # A user may always give a command; what is piped waits until the guest has read.
         if not self.eof and (self._is_tty or len(self._input) < self._input_limit):
             poll.register(self._stdin, select.POLLIN)
-        return {fd for fd, _ in poll.poll(FLUSH_AFTER_MS if self._timer_runs else None)}
+        if self._is_stuck:  # nothing to do for the timer until somebody has read
+            poll.register(self._writer.fileno(), select.POLLOUT)
+        return {fd for fd, _ in poll.poll(FLUSH_AFTER_MS if self._timer_runs and not self._is_stuck else None)}
 
     def _read_input(self) -> None:
         try:
@@ -210,4 +227,4 @@ class StdioConsole(BufferedOutput):
             case Escape.MONITOR:
                 self._on_monitor()
             case Escape.HELP:
-                self.show(HELP)
+                self._show_soon(HELP)

@@ -6,6 +6,7 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.outcome import Ending
 
 if TYPE_CHECKING:
+    from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.running.attention import Attention
 
@@ -17,8 +18,10 @@ class EndRequest:
     that between two instructions. After one that the guest made (power off, semihosting exit, a crash) it can't.
     """
 
-    def __init__(self, attention: Attention) -> None:
+    def __init__(self, attention: Attention, patience: Patience) -> None:
         self._attention = attention
+        self.patience = patience
+        """Ends with the run: whoever waits for the host on its behalf waits with it."""
         self.wanted: Outcome | None = None
         """What a handler has asked for in this run."""
         self._by_host: Outcome | None = None
@@ -30,6 +33,8 @@ class EndRequest:
     def begin(self) -> None:
         """A run begins. What a handler asked for in an earlier one is void; what the host asked for ends this one."""
         self.wanted = None
+        if self._by_host is None:
+            self.patience.renew()
 
     def by_guest(self, outcome: Outcome) -> None:
         """From a handler in the guest's trap, which makes an exit or calls for attention: so the run ends then."""
@@ -42,6 +47,12 @@ class EndRequest:
         """
         if self._by_host is None:
             self._by_host = outcome
+        self.patience.end()
+        self._attention.call()
+
+    def time_has_come(self) -> None:
+        """From any thread, at the time-out: the run loop ends the run when it looks, and nobody keeps it from that."""
+        self.patience.end()
         self._attention.call()
 
     def take(self) -> Outcome | None:

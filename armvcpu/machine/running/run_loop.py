@@ -73,10 +73,10 @@ class RunLoop:
         end = self._end
         self._count.begin(is_wanted=bool(max_instructions) or self._clock.repeats)
         end.begin()
-        with Waker(self._attention.call, self._outside.sources) as waker:
+        no_timeout = timeout is None or timeout > LONGEST_TIMEOUT
+        self._timeout_ns = NEVER if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
+        with Waker(self._attention.call, self._outside.sources, self._timeout_ns, end.time_has_come) as waker:
             self._waker, self.is_running = waker, True
-            no_timeout = timeout is None or timeout > LONGEST_TIMEOUT
-            self._timeout_ns = NEVER if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
             try:
                 self._outside.open(waker)
                 self._rearm()
@@ -193,8 +193,6 @@ class RunLoop:
         if self._waker is None:
             return
         deadline = self._clock.set_deadline(self._schedule.moment)
-        if self._timeout_ns < deadline:
-            deadline = self._timeout_ns
         self._waker.set_deadline(None if deadline >= NEVER else deadline)
 
     def _time_out(self) -> Outcome | None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 QUIET_NS = 100_000
 """How long the guest runs at least between two looks at the sources."""
+FD_SETSIZE = 1024
 _AWAKE, _FOR_EVER = 0, 1 << 63
 
 
@@ -46,10 +47,16 @@ def _all_signals() -> tuple[int, ...]:
 
 
 class Waker:
-    """Calls `attend` at the deadline, when a signal comes, and once when one of `sources` is ready, until `listen`."""
+    """Calls `attend` at the deadline, when a signal comes, and once when one of `sources` is ready, until `listen`.
 
-    def __init__(self, attend: Callable[[], None], sources: Sequence[Source] = ()) -> None:
-        self._attend, self._sources = attend, sources
+    At `limit`, ns of CLOCK_MONOTONIC, it calls `at_limit`, whatever the deadlines are and whatever the run loop does.
+    """
+
+    def __init__(
+        self, attend: Callable[[], None], sources: Sequence[Source] = (), limit: int = _FOR_EVER,
+        at_limit: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._attend, self._sources, self._limit, self._at_limit = attend, sources, limit, at_limit
         self._listens_from = 0
         self.has_input = False
         """Is a source ready? Nobody watches them until the next `listen`."""
@@ -101,24 +108,28 @@ class Waker:
         signal.pthread_sigmask(signal.SIG_BLOCK, _all_signals())  # they belong to the main thread
         while not self._closing:
             now = time.monotonic_ns()
-            moment, readers, writers = _FOR_EVER, [self._read_fd], []
+            moment, readers, writers = self._limit, [self._read_fd], []
             if self._sources and not self.has_input:
                 if now < self._listens_from:
-                    moment = self._listens_from
+                    moment = min(moment, self._listens_from)
                 else:
                     readers += [source.fileno() for source in self._sources if source.wants_read]
                     writers += [source.fileno() for source in self._sources if source.wants_write]
             deadline = self._go_to_sleep(moment)
             until = self._asleep_until
-            left = None if until == _FOR_EVER else max(0, until - now) / 1e9
+            left = None if until >= _FOR_EVER else max(0, until - now) / 1e9
             try:
-                ready, writable, _ = select.select(readers, writers, [], left)
+                ready = _wait_for(readers, writers, left)
             except (OSError, ValueError):  # one was closed meanwhile
                 continue
             finally:
                 self._asleep_until = _AWAKE
             now = time.monotonic_ns()
-            if self._is_wanted(ready, writable, deadline, now):
+            if now >= self._limit:
+                self._limit = _FOR_EVER
+                if self._at_limit is not None:
+                    self._at_limit()
+            if self._is_wanted(ready, deadline, now):
                 self._attend()
 
     def _go_to_sleep(self, moment: int) -> int | None:
@@ -129,10 +140,10 @@ class Waker:
             if self._deadline is deadline:
                 return deadline
 
-    def _is_wanted(self, ready: list[int], writable: list[int], deadline: int | None, now: int) -> bool:
+    def _is_wanted(self, ready: set[int], deadline: int | None, now: int) -> bool:
         """Is there something to attend to?"""
         wanted = False
-        if writable or len(ready) > (self._read_fd in ready):
+        if ready - {self._read_fd}:
             self.has_input = wanted = True
         if self._read_fd in ready and os.read(self._read_fd, 4096).strip(b"\0"):  # the numbers of signals
             wanted = True
@@ -140,3 +151,14 @@ class Waker:
             self._deadline = None
             wanted = True
         return wanted
+
+
+def _wait_for(readers: list[int], writers: list[int], seconds: float | None) -> set[int]:
+    """The descriptors that are ready. `select` is exact to the microsecond; only `poll` knows those above 1023."""
+    if max(readers + writers) < FD_SETSIZE:
+        readable, writable, _ = select.select(readers, writers, [], seconds)
+        return {*readable, *writable}
+    poll = select.poll()
+    for fd in {*readers, *writers}:
+        poll.register(fd, select.POLLIN * (fd in readers) | select.POLLOUT * (fd in writers))
+    return {fd for fd, _ in poll.poll(None if seconds is None else seconds * 1000)}
