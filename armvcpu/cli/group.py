@@ -8,7 +8,6 @@ import sys
 
 import click
 from click.exceptions import NoSuchCommand
-from click.utils import PacifyFlushWrapper
 
 from armvcpu.cli import COMMANDS, INTERRUPTED_STATUS, UNREAD_STATUS, USAGE_STATUS, fail
 
@@ -76,7 +75,7 @@ def run_command(arguments: list[str] | None) -> int:
     except click.Abort:
         sys.exit(INTERRUPTED_STATUS)
     except SystemExit:
-        if isinstance(sys.stdout, PacifyFlushWrapper):  # click's answer to a reader that has gone
+        if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click found no reader, and says 1
             sys.exit(UNREAD_STATUS)
         raise
     return status if isinstance(status, int) else 0
