@@ -32,12 +32,22 @@ PATIENCE = 0.05
 PATIENCE_INSTRUCTIONS = 25_000_000
 TAIL = 2000
 """Characters of output that a failure shows."""
+LAST_LINES = 8
+"""Lines of output in the words of an exception."""
 CONTROLS = "@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_?"
 """What gives a control character with Ctrl: its place here, but DEL for the last."""
 WAITED = "somebody waits for the console"
 TIMER_HZ = 1_000_000_000 // NS_PER_COUNT
 """CNTFRQ_EL0."""
 _FOREVER = 1e9
+
+
+class NotPrintedError(TIMEOUT, AssertionError):  # type: ignore[misc]
+    """The guest did not print in time what a test waits for. pexpect's TIMEOUT, in words about the guest."""
+
+
+class GuestEndedError(EOF, AssertionError):  # type: ignore[misc]
+    """The guest ended before it printed what a test waits for. pexpect's EOF, in words about the guest."""
 
 
 class ExpectConsole(MemoryConsole):
@@ -166,11 +176,13 @@ class Conversation(SpawnBase):  # type: ignore[misc]
 
     def expect_list(self, pattern_list: Any, timeout: Any = -1, searchwindowsize: int = -1, **kw: Any) -> int:
         """pexpect's, which `expect` calls too; `guest_timeout` is in seconds of the guest's own time."""
+        __tracebackhide__ = True
         self._console.stop_at = b"\n"
         return self._waiting(super().expect_list, pattern_list, timeout, searchwindowsize, kw)
 
     def expect_exact(self, pattern_list: Any, timeout: Any = -1, searchwindowsize: int = -1, **kw: Any) -> int:
         """pexpect's: the strings as they stand, found as soon as their last character is printed."""
+        __tracebackhide__ = True
         patterns = pattern_list if isinstance(pattern_list, list | tuple) else [pattern_list]
         last = {pattern.encode()[-1] for pattern in patterns if isinstance(pattern, str) and pattern}
         self._console.stop_at = bytes(last | {ord("\n")})
@@ -178,14 +190,27 @@ class Conversation(SpawnBase):  # type: ignore[misc]
 
     def expect(self, pattern: Any, timeout: Any = -1, searchwindowsize: int = -1, **kw: Any) -> int:
         """pexpect's: one regular expression or several, TIMEOUT and EOF among them; the index of what was found."""
+        __tracebackhide__ = True
         return self.expect_list(self.compile_pattern_list(pattern), timeout, searchwindowsize, **kw)
 
     def _waiting(self, call: Any, patterns: Any, timeout: Any, window: int, kw: dict[str, Any]) -> int:
+        __tracebackhide__ = True
         guest = kw.pop("guest_timeout", None)
         if guest is not None:
             self._guest_deadline = self._machine.guest_seconds() + seconds_in("guest_timeout", guest)
         try:
             found: int = call(patterns, timeout, window, **kw)
+        except EOF:
+            assert self.outcome is not None
+            raise GuestEndedError(
+                f"the guest has ended before it printed {_shown(patterns)}: {self.outcome.reason}\n{self}"
+            ) from None
+        except TIMEOUT:
+            seconds = self.timeout if timeout == -1 else timeout
+            limits = [] if seconds is None else [f"{seconds:.3g} s"]
+            limits += [] if guest is None else [f"{guest:.3g} s of its own time"]
+            within = " or ".join(limits)
+            raise NotPrintedError(f"the guest did not print {_shown(patterns)} within {within}\n{self}") from None
         finally:
             self._guest_deadline = float("inf")
         return found
@@ -213,6 +238,7 @@ class Conversation(SpawnBase):  # type: ignore[misc]
 
     def ask(self, command: str, prompt: str, timeout: Any = -1) -> str:
         """Type a command and return what it printed before the next prompt, without its echo."""
+        __tracebackhide__ = True
         self.sendline(command)
         self.expect_exact(command.split("\n", maxsplit=1)[0][-40:], timeout)
         self.expect_exact(prompt, timeout)
@@ -223,8 +249,16 @@ class Conversation(SpawnBase):  # type: ignore[misc]
         return self._console.output[-TAIL:].decode(errors="replace").replace("\r", "")
 
     def __str__(self) -> str:
-        end = "it still runs" if self.outcome is None else self.outcome.reason
-        return f"the guest's last words:\n{self.tail()}\n--- {end}"
+        end = "it still runs" if self.outcome is None else f"it has ended: {self.outcome.reason}"
+        last = self.tail().splitlines()[-LAST_LINES:]
+        return "\n".join(["the console's last lines:", *(f"  | {line}" for line in last), f"--- {end}"])
 
 
-__all__ = ["EOF", "TIMEOUT", "Conversation", "ExpectConsole"]
+def _shown(patterns: Any) -> str:
+    """What was waited for, as the test wrote it."""
+    several = patterns if isinstance(patterns, list | tuple) else [patterns]
+    words = [repr(each) if isinstance(each, str) else repr(each.pattern) for each in several if not isinstance(each, type)]
+    return " or ".join(words) or "anything"
+
+
+__all__ = ["EOF", "TIMEOUT", "Conversation", "ExpectConsole", "GuestEndedError", "NotPrintedError"]

@@ -64,6 +64,7 @@ class Places:
         access has then been made. `pattern` is text on the console as it stands, or a compiled regular expression,
         found as `expect_exact` and `expect` find it. `instructions` is how many more are executed, exactly.
         """
+        __tracebackhide__ = True
         places: list[tuple[Any, Callable[[Any, float], None]]] = [
             (symbol, self._run_to_symbol),
             (address, self._run_to),
@@ -86,6 +87,7 @@ class Places:
 
         All CPUs' count. The machine counts from then on, which costs it a fifth.
         """
+        __tracebackhide__ = True
         self._machine.engine.count_instructions()
         self.run_until(symbol=start, timeout=timeout)
         before = self._machine.engine.instructions
@@ -96,9 +98,11 @@ class Places:
     # --- private ----------------------------------------------------------------------------------------------
 
     def _run_to_symbol(self, name: str, end: float) -> None:
+        __tracebackhide__ = True
         self._run_to(self._machine.symbols.address(name), end, name)
 
     def _run_to(self, address: int, end: float, name: str = "") -> None:
+        __tracebackhide__ = True
         name = name or f"{number_in('an address', address, 64):#x}"
         if self._machine.vcpu.state.pc == address and (outcome := self._machine.step()) is not None:
             self._arrive(outcome, Ending.STOPPED, REACHED, name)
@@ -121,6 +125,7 @@ class Places:
             self._machine.end(Outcome.of(Ending.STOPPED, REACHED))
 
     def _run_to_exit(self, kind: str, end: float) -> None:
+        __tracebackhide__ = True
         if kind not in (known := [each.__name__ for each in get_args(exits.Exit)]):
             raise UsageError(f"no exit {kind!r}; there are {', '.join(known)}")
         self._awaited = kind
@@ -130,6 +135,7 @@ class Places:
             self._awaited = None
 
     def _run_to_access(self, where: str | int, end: float, *, is_read: bool) -> None:
+        __tracebackhide__ = True
         name = where if isinstance(where, str) else f"{number_in('an address', where, 64):#x}"
         what = f"a {'read' if is_read else 'write'} of {name}"
         with self._state.watch(where, read=is_read, write=not is_read) as watch:
@@ -137,6 +143,7 @@ class Places:
             self._run_to_end(end, Ending.STOPPED, REACHED, what)
 
     def _run_to_text(self, pattern: str | re.Pattern[str], end: float) -> None:
+        __tracebackhide__ = True
         is_text = isinstance(pattern, str)
         if not is_text and not isinstance(pattern, re.Pattern):
             raise UsageError(f"pattern = {pattern!r}: give text or a compiled regular expression")
@@ -152,6 +159,7 @@ class Places:
             raise NotReachedError(f"{shown} was not reached: {reason}\n{self._talk}") from None
 
     def _run_on(self, instructions: int, end: float) -> None:
+        __tracebackhide__ = True
         count_in("instructions", instructions)
         self._machine.engine.count_instructions()
         last = self._machine.engine.instructions + instructions
@@ -160,10 +168,12 @@ class Places:
             self._arrive(outcome, None, "", f"the end of {instructions} instructions")
 
     def _run_to_end(self, end: float, ending: Ending, reason: str, name: str) -> None:
+        __tracebackhide__ = True
         self._arrive(self._machine.run(timeout=max(0.001, end - time.monotonic())), ending, reason, name)
 
     def _arrive(self, outcome: Outcome, ending: Ending | None, reason: str, name: str) -> None:
         """NotReachedError unless the run has ended so."""
+        __tracebackhide__ = True
         if (outcome.ending, outcome.reason) == (ending, reason):
             return
         if outcome.ending is not Ending.LIMIT:

@@ -92,6 +92,7 @@ class Target(Machine):
 
     def finish(self, timeout: float | None = None) -> Outcome:
         """Run to the guest's end; NotReachedError where it does not end."""
+        __tracebackhide__ = True
         if self.talk.outcome is None:
             outcome = self.run(timeout=self.timeout if timeout is None else seconds_in("timeout", timeout))
             if outcome.ending is Ending.LIMIT:
