@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from armvcpu.testing.suite.run import Runner, Verdict
+    from armvcpu.testing.suite.annotations import Told
+    from armvcpu.testing.suite.case import Verdict
+    from armvcpu.testing.suite.run import Runner
     from armvcpu.testing.suite.suite import Suite
-
-TAIL = 12
-"""Lines of a failed test's console that are shown."""
 
 
 @click.command()
@@ -31,6 +30,10 @@ TAIL = 12
 @click.option("-k", "word", metavar="TEXT", default="", help="Only tests with TEXT in their names.")
 @click.option("--junit-xml", metavar="F", type=click.Path(path_type=Path), help="Write JUnit XML to F.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON, a line for each suite.")
+@click.option("--annotate", metavar="KIND", help="Show failures on github, or in gitlab:F, a Code Quality report.")
+@click.option(
+    "--keep", metavar="DIR", type=click.Path(path_type=Path), help="Keep what is left of failed tests in DIR."
+)
 @click.pass_context
 def test(
     ctx: click.Context,
@@ -40,38 +43,102 @@ def test(
     word: str,
     junit_xml: Path | None,
     as_json: bool,
+    annotate: str | None,
+    keep: Path | None,
 ) -> None:
     """Run suites of firmware tests: TOML files, which docs/testing.md describes.
 
     The status is 0 when every test passed, 1 when one failed, 2 for a suite or a cluster that cannot be used.
     """
-    from dataclasses import replace
+    from armvcpu.testing.suite import reports
 
-    from armvcpu.testing.suite import run as suite_run
-    from armvcpu.testing.suite.files import check_files
-    from armvcpu.testing.suite.suite import load_suite
-
-    loaded = [load_suite(path) for path in suites]
-    loaded = [replace(suite, cases=tuple(case for case in suite.cases if word in case.name)) for suite in loaded]
-    if not any(suite.cases for suite in loaded):
-        raise UsageError(f"no test has {word!r} in its name")
-    for path, suite in zip(suites, loaded, strict=True):
-        for case in suite.cases:
-            check_files(case, str(path))
+    loaded = _load(suites, word)
     if junit_xml is not None and (len(loaded) > 1 or not _can_be_written(junit_xml)):
         raise UsageError(f"--junit-xml {junit_xml}: give one suite, and a file in a directory that can be written")
+    annotations = Annotations(annotate, is_json=as_json)
+    if keep is not None:
+        loaded = _kept(loaded, keep, is_here=scheduler is None)
     failed = 0
     with _signals_interrupt(), _where(scheduler, jobs) as run:
-        for suite in loaded:
-            verdicts, problem = _run(suite, run, quiet=as_json)
+        for path, suite in zip(suites, loaded, strict=True):
+            verdicts, problem = _run(suite, run, keep, quiet=as_json)
             failed += sum(not verdict.passed for verdict in verdicts)
             if as_json:
-                click.echo(suite_run.as_json(suite, verdicts))
+                click.echo(reports.as_json(suite, verdicts))
             if junit_xml is not None:
-                suite_run.write_report(junit_xml, suite_run.junit_xml(suite, verdicts))
+                reports.write_report(junit_xml, reports.junit_xml(suite, path, verdicts))
+            annotations.add(suite, path, verdicts)
             if problem is not None:
                 raise problem
     ctx.exit(1 if failed else 0)
+
+
+def _load(paths: tuple[Path, ...], word: str) -> list[Suite]:
+    """The suites, of each the tests that have `word` in their names; UsageError for what can't be."""
+    from dataclasses import replace
+
+    from armvcpu.testing.suite.files import check_files
+    from armvcpu.testing.suite.suite import load_suite
+
+    loaded = [load_suite(path) for path in paths]
+    loaded = [replace(suite, cases=tuple(case for case in suite.cases if word in case.name)) for suite in loaded]
+    if not any(suite.cases for suite in loaded):
+        raise UsageError(f"no test has {word!r} in its name")
+    for path, suite in zip(paths, loaded, strict=True):
+        for case in suite.cases:
+            check_files(case, str(path))
+    return loaded
+
+
+def _kept(suites: list[Suite], directory: Path, *, is_here: bool) -> list[Suite]:
+    """The suites with a directory for each test; a test on a cluster leaves its words only."""
+    from dataclasses import replace
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--keep {directory}: {error.strerror}; choose another place") from error
+    if not is_here:
+        return suites
+    return [
+        replace(
+            suite, cases=tuple(replace(case, keep=str(_place(directory, suite, case.name))) for case in suite.cases)
+        )
+        for suite in suites
+    ]
+
+
+def _place(directory: Path, suite: Suite, name: str) -> Path:
+    from armvcpu.testing.failure import file_name
+
+    return directory / file_name(f"{suite.name}-{name}")
+
+
+class Annotations:
+    """Failures as `--annotate` wants them; nothing without it. UsageError where that is none, or has no place."""
+
+    def __init__(self, text: str | None, *, is_json: bool) -> None:
+        self._kind, self._path, self._is_json = "", None, is_json
+        self._told: list[Told] = []
+        if text is not None:
+            from armvcpu.testing.suite.annotations import parse
+
+            self._kind, self._path = parse(text)
+            if self._path is not None and not _can_be_written(self._path):
+                raise UsageError(f"--annotate {text}: give a file in a directory that can be written")
+
+    def add(self, suite: Suite, path: Path, verdicts: list[Verdict]) -> None:
+        """Tell of a suite that has run; what is for the output goes beside JSON where that is there."""
+        if not self._kind:
+            return
+        from armvcpu.testing.suite import annotations, reports
+
+        self._told.append((suite, path, verdicts))
+        if self._path is not None:
+            reports.write_report(self._path, annotations.gitlab(self._told))
+            return
+        for line in annotations.github(self._told[-1]):
+            click.echo(line, err=self._is_json)
 
 
 def _can_be_written(path: Path) -> bool:
@@ -113,8 +180,9 @@ def _where(scheduler: str | None, jobs: int | None) -> AbstractContextManager[Ru
     return cluster(scheduler, jobs)
 
 
-def _run(suite: Suite, run: Runner, *, quiet: bool) -> tuple[list[Verdict], UsageError | None]:
+def _run(suite: Suite, run: Runner, keep: Path | None, *, quiet: bool) -> tuple[list[Verdict], UsageError | None]:
     """The verdicts, and what kept the other tests from having one."""
+    from armvcpu.testing.suite import reports
     from armvcpu.testing.suite.run import RunnerLost
 
     verdicts: list[Verdict] = []
@@ -125,11 +193,11 @@ def _run(suite: Suite, run: Runner, *, quiet: bool) -> tuple[list[Verdict], Usag
             bar = stack.enter_context(click.progressbar(length=len(suite.cases), label=suite.name, file=sys.stderr))
         try:
             for verdict in run(suite):
-                verdicts.append(verdict)
+                verdicts.append(_with_words(verdict, suite, keep))
                 if bar is not None:
                     bar.update(1, None)
                 elif not quiet:
-                    click.echo(_line(verdict))
+                    click.echo(reports.line(verdicts[-1]))
         except RunnerLost as error:
             left = {case.name for case in suite.cases} - {verdict.name for verdict in verdicts}
             problem = UsageError(f"{error}; without a verdict: {', '.join(sorted(left))}")
@@ -137,16 +205,20 @@ def _run(suite: Suite, run: Runner, *, quiet: bool) -> tuple[list[Verdict], Usag
         return verdicts, problem
     if bar is not None:
         for verdict in verdicts:
-            if not verdict.passed:
-                click.echo(_line(verdict))
-    passed = sum(verdict.passed for verdict in verdicts)
-    click.echo(f"{suite.name}: {passed} passed, {len(verdicts) - passed} failed")
+            if not verdict.passed or verdict.flaky:
+                click.echo(reports.line(verdict))
+    click.echo(reports.summary(suite, verdicts))
     return verdicts, problem
 
 
-def _line(verdict: Verdict) -> str:
-    line = f"{'PASS' if verdict.passed else 'FAIL'} {verdict.name} ({verdict.seconds:.2f} s)"
-    if verdict.passed:
-        return line
-    tail = [f"    | {text}" for text in verdict.console.replace("\r", "").splitlines()[-TAIL:]]
-    return "\n".join([f"{line}: {verdict.problem}", *tail])
+def _with_words(verdict: Verdict, suite: Suite, keep: Path | None) -> Verdict:
+    """The verdict; console and report of a failure are kept here where no machine was left to keep."""
+    if keep is None or verdict.passed or verdict.kept:
+        return verdict
+    from dataclasses import replace
+
+    from armvcpu.testing.failure import write_texts
+
+    place = _place(keep, suite, verdict.name)
+    write_texts(place, verdict.console, verdict.report or verdict.problem)
+    return replace(verdict, kept=f"kept in {place}")

@@ -257,7 +257,9 @@ class Conversation(SpawnBase):  # type: ignore[misc]
 def _shown(patterns: Any) -> str:
     """What was waited for, as the test wrote it."""
     several = patterns if isinstance(patterns, list | tuple) else [patterns]
-    words = [repr(each) if isinstance(each, str) else repr(each.pattern) for each in several if not isinstance(each, type)]
+    words = [
+        repr(each) if isinstance(each, str) else repr(each.pattern) for each in several if not isinstance(each, type)
+    ]
     return " or ".join(words) or "anything"
 
 

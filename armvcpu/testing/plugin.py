@@ -36,6 +36,11 @@ class Boot(Protocol):
 
 
 _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
+"""Of a test or module: its machines that are open."""
+_SEEN: pytest.StashKey[dict[int, int]] = pytest.StashKey()
+"""Of a test: how active each machine that was open before it had been, by the machine's id."""
+_PROPERTIES = "console", "pc"
+"""Of JUnit XML. The report is in the failure's text."""
 _COMMAND_LINE = [option for option in MachineConfig.options.values() if option.is_in_pytest]
 
 
@@ -52,6 +57,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--armvcpu-timeout", type=_reader(parse_seconds), metavar="S", help="patience of expect and run_until [30]"
     )
     group.addoption("--armvcpu-log-dir", metavar="DIR", type=Path, help="write every test's console there")
+    group.addoption(
+        "--armvcpu-keep", metavar="DIR", type=Path,
+        help="keep of every failed test its console, report, an ELF core and, where the guest still runs, a snapshot",
+    )  # fmt: skip
 
 
 def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -69,12 +78,13 @@ def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line("markers", "armvcpu(image, **options): the machine of this test; MachineConfig's fields")
-    directory: Path | None = config.getoption("armvcpu_log_dir")
-    try:
-        if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise pytest.UsageError(f"--armvcpu-log-dir {directory}: {error.strerror}; choose another place") from error
+    for flag in ("--armvcpu-log-dir", "--armvcpu-keep"):
+        directory: Path | None = config.getoption(flag.removeprefix("--").replace("-", "_"))
+        try:
+            if directory is not None:
+                directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise pytest.UsageError(f"{flag} {directory}: {error.strerror}; choose another place") from error
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -112,7 +122,7 @@ def boot_module(request: pytest.FixtureRequest) -> Iterator[Boot]:
 
 
 def _factory(request: pytest.FixtureRequest) -> Iterator[Boot]:
-    made: list[Target] = []
+    made: list[Target] = request.node.stash.setdefault(_TARGETS, [])
 
     def make(image: Any = None, **options: Any) -> Target:
         from armvcpu.testing.target.target import Target  # when a test asks for one
@@ -123,12 +133,11 @@ def _factory(request: pytest.FixtureRequest) -> Iterator[Boot]:
             defaults.pop("firmware", None)
         target = Target(**{**defaults, **({} if image is None else {"image": image}), **options})
         made.append(target)
-        request.node.stash.setdefault(_TARGETS, []).append(target)
         return target
 
     yield make
-    for target in made:
-        target.close()
+    while made:  # a rerun of the test has machines of its own
+        made.pop().close()
 
 
 @pytest.fixture
@@ -163,34 +172,74 @@ def _defaults(config: pytest.Config) -> dict[str, Any]:
 # --- reports --------------------------------------------------------------------------------------------------
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note what others have done with machines that this test may share."""
+    item.stash[_SEEN] = {id(target): target.activity for target in _open_targets(item)}
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Put the console's tail, the crash report and the last exits with a failure; all of the console in a file."""
+    """Put the console's tail and the crash report with a failure, and keep what is asked for."""
     report: pytest.TestReport = yield
-    targets = [target for node in item.listchain() for target in node.stash.get(_TARGETS, [])]
-    if call.when != "call" or not targets:
+    if call.when == "teardown" or not (targets := _used_targets(item)):
         return report
-    directory: Path | None = item.config.getoption("armvcpu_log_dir")
+    item.user_properties[:] = [each for each in item.user_properties if each[0].split(" ")[0] not in _PROPERTIES]
     for number, target in enumerate(targets):
         suffix = "" if len(targets) == 1 else f" {number}"
-        if directory is not None:
-            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in item.nodeid) + suffix.replace(" ", "-")
-            (directory / f"{name}.console").write_bytes(bytes(target.typed.output))
+        if call.when == "call" and (directory := item.config.getoption("armvcpu_log_dir")) is not None:
+            (directory / f"{_file_name(item, suffix)}.console").write_bytes(bytes(target.typed.output))
         if report.failed:
-            for title, text in _sections(target):
-                report.sections.append((f"armvcpu{suffix}: {title}", text))
-            item.user_properties.append((f"console{suffix}", target.talk.tail()))
+            _tell(report, item, target, suffix)
     report.user_properties = item.user_properties
     return report
 
 
-def _sections(target: Target) -> Iterator[tuple[str, str]]:
-    from armvcpu.debug.words import describe_exit
+def _open_targets(item: pytest.Item) -> list[Target]:
+    return [target for node in item.listchain() for target in node.stash.get(_TARGETS, [])]
 
-    yield "console, its end", target.talk.tail()
-    if target.talk.outcome is not None:
-        yield "how the guest ended", target.describe_end(target.talk.outcome)
-    if target.last_exits:
-        yield "last exits", "\n".join(f"{pc:#x} {describe_exit(reason)}" for pc, reason in target.last_exits)
-    pc = target.vcpu.state.pc
-    yield "where it is", f"PC {pc:#x} {target.symbols.format(pc)}\n{target.vcpu.trap_frame}"
+
+def _used_targets(item: pytest.Item) -> list[Target]:
+    """The test's machines: its own, those that its fixtures gave it, and those that did something in it."""
+    targets = _open_targets(item)
+    if not targets:
+        return []
+    own, seen = item.stash.get(_TARGETS, []), item.stash.get(_SEEN, {})
+    given: list[object] = []
+    for value in getattr(item, "funcargs", {}).values():
+        given += [value, *(value if isinstance(value, tuple | list) else [])]
+    return [
+        target
+        for target in targets
+        if target in own or seen.get(id(target)) != target.activity or any(target is each for each in given)
+    ]
+
+
+def _file_name(item: pytest.Item, suffix: str) -> str:
+    from armvcpu.testing.failure import file_name
+
+    return file_name(item.nodeid) + suffix.replace(" ", "-")
+
+
+def _tell(report: pytest.TestReport, item: pytest.Item, target: Target, suffix: str) -> None:
+    """Put one machine into a failed test's text, which JUnit XML has too, and into its properties."""
+    from armvcpu.testing.failure import keep, look_at
+
+    failure = look_at(target)
+    sections = [("console, its end", failure.console), (failure.title, failure.report)]
+    if (directory := item.config.getoption("armvcpu_keep")) is not None:
+        try:
+            kept = keep(target, failure, directory / _file_name(item, suffix))
+        except UsageError as error:
+            kept = f"--armvcpu-keep: {error}"
+        sections.append(("what is kept of it", kept))
+    add = getattr(
+        report.longrepr, "addsection", None
+    )  # what it adds to is in JUnit XML's text, a report's sections not
+    for title, text in sections:
+        if add is not None:
+            add(f"armvcpu{suffix}: {title}", text)
+        else:
+            report.sections.append((f"armvcpu{suffix}: {title}", text))
+    values = failure.console, failure.place
+    item.user_properties += [(name + suffix, value) for name, value in zip(_PROPERTIES, values, strict=True) if value]

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+
+import armvcpu.engine.unicorn_engine  # noqa: F401  pytester forgets what is imported within a run, and ctypes can't be twice
 
 pytest_plugins = ["pytester"]
 
@@ -191,3 +197,202 @@ def test_a_shared_machine_is_reported_too(project):
     result = project.runpytest_inprocess("-q")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*armvcpu: console, its end*", "*echo: type a line*"])
+
+
+TWO_SHARED = """
+    import pytest
+    @pytest.fixture(scope="module")
+    def first(boot_module):
+        machine = boot_module("echo.elf")
+        machine.expect_exact("echo")
+        return machine, machine.snapshot()
+    @pytest.fixture(scope="module")
+    def second(boot_module):
+        return boot_module("hello.elf")
+    def test_boot(first, second):
+        second.expect_exact("PASS hello")
+    """
+
+
+def test_only_the_failing_tests_machine_is_reported(project):
+    """Not what others of the module have left open; nothing where a test has none."""
+    project.makepyfile(
+        TWO_SHARED
+        + """
+    def test_first(first):
+        machine, snapshot = first
+        assert machine.symbol("main").u32 == 0
+    """
+    )
+    result = project.runpytest_inprocess("-q")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*armvcpu: console, its end*", "echo", "*armvcpu: where it is*"])
+    result.stdout.no_fnmatch_line("*PASS hello*")
+
+
+def test_a_test_without_a_machine_reports_none(project):
+    """Though the module has two."""
+    project.makepyfile(TWO_SHARED + "\n    def test_other():\n        assert 1 == 2\n")
+    result = project.runpytest_inprocess("-q")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("*armvcpu:*")
+
+
+def test_a_failure_says_what_was_expected_for_how_long(project):
+    """In words about the guest, at the test's own line; every register is there once."""
+    project.makepyfile(
+        """
+        import pytest
+        @pytest.mark.armvcpu("echo.elf")
+        def test_it(machine):
+            machine.expect(["nev.r", "said"], timeout=0.1)
+        """
+    )
+    result = project.runpytest_inprocess("-q")
+    result.stdout.fnmatch_lines(
+        [
+            '>*machine.expect(*"nev.r", "said"*, timeout=0.1)',
+            "E*the guest did not print 'nev.r' or 'said' within 0.1 s",
+            "E*| echo: type a line; quit powers off",
+            "*armvcpu: where it is*",
+        ]
+    )
+    text = result.stdout.str()
+    assert "pexpect" not in text
+    assert "expect_list" not in text
+    assert len(re.findall(r"x29 +0x", text)) == 1
+
+
+def test_a_crash_is_in_junit_xml(project):
+    """In the failure's text, which CI systems show."""
+    project.makepyfile(readme_test().replace("hello.elf", "crash.elf"))
+    project.runpytest_inprocess("-q", "--junit-xml=out.xml")
+    (failure,) = ET.parse(project.path / "out.xml").getroot().iter("failure")
+    assert "the guest has ended before it printed" in failure.text
+    assert re.search(r"backtrace #0 0x0+b000200\n +#1 .* call_probe", failure.text)
+    assert len(re.findall(r"x29 +0x", failure.text)) == 1
+    (pc,) = [
+        each.get("value") for each in ET.parse(project.path / "out.xml").iter("property") if each.get("name") == "pc"
+    ]
+    assert pc == "PC 0xb000200"
+
+
+def test_a_fixture_that_fails_reports_its_machine(project):
+    """As a test does."""
+    project.makepyfile(
+        """
+        import pytest
+        @pytest.fixture
+        def booted(boot):
+            boot("echo.elf").expect_exact("never said", timeout=0.1)
+        def test_it(booted):
+            pass
+        """
+    )
+    result = project.runpytest_inprocess("-q")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at setup*", "*armvcpu: console, its end*", "*armvcpu: where it is*"])
+
+
+def test_a_machine_that_the_test_has_closed_is_no_trouble(project):
+    """There is only what it printed."""
+    project.makepyfile(
+        """
+        import pytest
+        @pytest.mark.armvcpu("hello.elf")
+        def test_it(machine):
+            machine.finish()
+            machine.close()
+            assert False
+        """
+    )
+    result = project.runpytest_inprocess("-q", "--armvcpu-keep=kept")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*PASS hello*", "the test has closed its machine"])
+
+
+RERUN = """
+    import pytest
+    attempts = []
+    @pytest.mark.armvcpu("echo.elf")
+    def test_it(machine):
+        attempts.append(machine)
+        machine.expect_exact("echo: type a line")  # which a guest prints once
+        machine.sendline(f"attempt {len(attempts)}")
+        machine.expect_exact(f"echo: attempt {FAILS + 1}", timeout=0.2)
+    """
+
+
+def test_a_rerun_has_a_fresh_machine(project):
+    """pytest-rerunfailures: with nothing of the attempt before, in the report neither."""
+    project.makepyfile(RERUN.replace("FAILS", "2"))
+    result = project.runpytest_inprocess("-q", "--reruns", "2", "--junit-xml=out.xml")
+    assert result.parseoutcomes() == {"passed": 1, "rerun": 2}
+    assert "property" not in (project.path / "out.xml").read_text().split("<testcase")[-1]
+
+
+def test_the_last_rerun_is_what_is_reported(project):
+    """One machine, and its own console."""
+    project.makepyfile(RERUN.replace("FAILS", "9"))
+    result = project.runpytest_inprocess("-q", "--reruns", "1")
+    assert result.parseoutcomes() == {"failed": 1, "rerun": 1}
+    assert result.stdout.str().count("armvcpu: console, its end") == 1
+    result.stdout.fnmatch_lines(["*armvcpu: console, its end*", "echo: attempt 2"])
+
+
+def test_what_is_left_of_a_failed_test_is_kept(project):
+    """Of a guest that still runs a snapshot, which the command that is shown goes on from; and nothing of a pass."""
+    project.makepyfile(
+        """
+        import pytest
+        @pytest.mark.armvcpu("echo.elf", memory="64M")
+        def test_hangs(machine):
+            machine.expect_exact("never said", timeout=0.2)
+        @pytest.mark.armvcpu("crash.elf")
+        def test_crashes(machine):
+            assert machine.finish().ok
+        @pytest.mark.armvcpu("hello.elf")
+        def test_passes(machine):
+            assert machine.finish().ok
+        """
+    )
+    result = project.runpytest_inprocess("-q", "--armvcpu-keep=kept")
+    result.assert_outcomes(failed=2, passed=1)
+    kept = {
+        each.name.rsplit("__test_", 1)[1]: sorted(file.name for file in each.iterdir())
+        for each in (project.path / "kept").iterdir()
+    }
+    texts = ["console.txt", "core", "report.txt"]
+    assert kept == {"hangs": [*texts, "snapshot"], "crashes": texts}
+    (command,) = re.findall(r"^armvcpu (run .*--snapshot-load .*)$", result.stdout.str(), re.MULTILINE)
+    assert " --memory 64M " in command
+    done = subprocess.run(
+        [sys.executable, "-m", "armvcpu", *shlex.split(command)],
+        input="alive\rquit\r", capture_output=True, text=True, timeout=60, check=False, cwd=project.path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.count("echo: type a line"), "echo: alive" in done.stdout) == (0, 0, True)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(project):
+    result = project.runpytest_inprocess("-q", "--armvcpu-keep=hello.elf")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--armvcpu-keep hello.elf: File exists*"])
+
+
+def test_sizes_are_written_as_on_the_command_line(project):
+    """In markers, parameters, and calls."""
+    project.makepyfile(
+        """
+        import pytest
+        @pytest.mark.armvcpu("hello.elf", memory="64M")
+        def test_marker(machine):
+            assert machine.config.memory == 64 << 20
+            machine.expect_exact("64 MiB")
+        @pytest.mark.parametrize("machine", [{"image": "hello.elf", "memory": "1G"}], indirect=True)
+        def test_parameter(machine):
+            assert machine.config.memory == 1 << 30
+        def test_call(boot):
+            assert boot("hello.elf", memory="32M").config.memory == 32 << 20
+        """
+    )
+    project.runpytest_inprocess("-q").assert_outcomes(passed=3)

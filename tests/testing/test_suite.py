@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,10 +19,15 @@ from armvcpu import Machine
 from armvcpu.errors import UsageError
 from armvcpu.machine.snapshots import snapshot_file
 from armvcpu.testing.firmware import store
+from armvcpu.testing.suite import annotations
+from armvcpu.testing.suite import case as suite_case
 from armvcpu.testing.suite import run as suite_run
+from armvcpu.testing.suite.case import Verdict, run_case, with_retries
 from armvcpu.testing.suite.files import check_files, real_files
-from armvcpu.testing.suite.run import Verdict, run_case, run_suite
-from armvcpu.testing.suite.suite import Case, Step, Suite, load_suite
+from armvcpu.testing.suite.reports import junit_xml, line, summary
+from armvcpu.testing.suite.run import run_suite
+from armvcpu.testing.suite.script import Step
+from armvcpu.testing.suite.suite import Case, Suite, load_suite
 
 GUESTS = Path("guests/bin").absolute()
 HELLO = {"image": str(GUESTS / "hello.elf"), "cpus": 1}
@@ -79,7 +85,8 @@ def test_a_suite_is_read(write):
         ("[[test]]\nname = 'a'\nimage = 'a'\nscript = [{ say = 'x' }]", "test a: step 1 is none of expect"),
         ("[[test]]\nname = 'a'\nimage = 'a'\nscript = [{ expect = 3 }]", "test a: step 1: 3 is no text"),
         ("[[test]]\nname = 'a'\nimage = 'a'\ntimeout = -1", "test a: -1 is no time"),
-        ("[[test]]\nname = 'a'\nimage = 'a'\nend = 'well'", "test a: end is one of off, running"),
+        ("[[test]]\nname = 'a'\nimage = 'a'\nend = 'well'", "test a: end is one of off, running, crashed"),
+        ("[suite]\nretries = -1\n[[test]]\nname = 'a'\nimage = 'a'", r"\[suite\]: retries is a number from 0 to 100"),
         ("[[test]]\nname = 'a'\nimage = 'a'\ndisks = ['@disk/d']", r"test a: no \[disk.d\] .*; there are none"),
         ("[disk.d]\n[disk.e]\n[[test]]\nname = 'a'\nimage = 'a'\ndisks = '@disk/f'", "there are d, e"),
         ("[disk]\na = 'b'\n[[test]]\nname = 'a'\nimage = 'a'", r"each \[disk.NAME\] is a table"),
@@ -103,6 +110,9 @@ def test_a_suite_is_read(write):
                 ("cpus = [1, 99]", "cpus 99: 1 to 32"),
                 ("clock = 'fast'", "clock = 'fast': give 'host' or 'instructions'"),
                 ("status = true", "status is a number"),
+                ("retries = true", "retries is a number"),
+                ("report = 'x'", 'report is that of a crash: write end = "crashed" too'),
+                ("end = 'crashed'\nreport = '('", r"report: '\(' is no regular expression"),
                 ("machine = 1", "no option 'machine'"),
                 ("record = 'f'", "no option 'record'"),
                 ("script = [{ expect = '(' }]", r"step 1: '\(' is no regular expression"),
@@ -246,6 +256,13 @@ def test_what_is_wrong_with_a_disk_is_the_verdict(tmp_path):
         (Case("a", HELLO, (Step("expect", "Good bye"),)), "step 1, expect 'Good bye': the guest has ended"),
         (Case("a", HELLO, status=3), "it ended with status 0, not 3"),
         (Case("a", {"image": str(GUESTS / "crash.elf")}, status=3), ""),
+        (Case("a", {"image": str(GUESTS / "crash.elf")}, end="crashed", status=None, report="call_probe"), ""),
+        (
+            Case("a", {"image": str(GUESTS / "crash.elf")}, end="crashed", status=None, report="zz+"),
+            "report has no 'zz+'",
+        ),
+        (Case("a", {"image": str(GUESTS / "crash.elf")}, end="crashed", status=4), "it ended with status 3, not 4"),
+        (Case("a", HELLO, end="crashed", status=None), "it ended with status 0, not by a crash: the guest powered off"),
         (Case("a", {"image": "/nowhere"}), "/nowhere"),
         (Case("a", {"image": str(GUESTS / "echo.elf")}, timeout=0.2), "the guest did not end"),
     ],
@@ -262,6 +279,98 @@ def test_a_crash_is_reported_with_its_verdict():
     verdict = run_case(Case("a", {"image": str(GUESTS / "crash.elf")}))
     assert "backtrace" in verdict.report
     assert "crash: going wild" in verdict.console
+
+
+def test_a_guest_that_hangs_is_reported_where_it_is():
+    """PC with its symbol, registers, backtrace, though it has not crashed."""
+    verdict = run_case(Case("a", {"image": str(GUESTS / "echo.elf")}, (Step("expect", "never", 0.2),)))
+    assert verdict.problem == "step 1, expect 'never': the guest has not printed it in 0.2 s"
+    assert re.fullmatch(r"PC 0x40[0-9a-f]{6} \w+(\+0x[0-9a-f]+)?", verdict.place)
+    assert "x29 0x" in verdict.report
+    assert re.search(r"backtrace #0 .*\n.* main", verdict.report)
+
+
+def failing(times: int):
+    """What fails so often, and then passes."""
+    problems = iter(["too slow", "too slow again", "still too slow"][:times])
+    return lambda case: Verdict(case.name, next(problems, ""), 1.0, "words")
+
+
+def test_retries_give_a_test_more_attempts():
+    """As many as it may have, and no more; what went wrong before is kept, and time is all of it."""
+    flaky = with_retries(Case("a", HELLO, retries=2), failing(2))
+    assert (flaky.passed, flaky.flaky, flaky.earlier) == (True, True, ("too slow", "too slow again"))
+    assert flaky.seconds == 3.0
+    failed = with_retries(Case("a", HELLO, retries=1), failing(3))
+    assert (failed.problem, failed.flaky, failed.earlier) == ("too slow again", False, ("too slow",))
+    passed = with_retries(Case("a", HELLO, retries=2), failing(0))
+    assert (passed.flaky, passed.earlier) == (False, ())
+
+
+def test_each_attempt_has_a_fresh_disk(write, tmp_path):
+    """Made anew: what the first attempt wrote is gone. So is what it had made."""
+    path = write(
+        f"[suite]\nretries = 1\n[disk.d]\na = '{GUESTS}/hello.elf'\n"
+        f"[[test]]\nname = 'a'\nimage = '{GUESTS}/hello.elf'\nstatus = 7\ndisks = '@disk/d'\n"
+    )
+    (case,) = load_suite(path).cases
+    seen = []
+    real = suite_case.TemporaryDirectory
+
+    def noted(**options):
+        made = real(**options)
+        seen.append(made.name)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suite_case, "TemporaryDirectory", noted)
+        verdict = run_case(case)
+    assert verdict.earlier == (verdict.problem,)
+    assert len(set(seen)) == 2
+    assert not any(Path(each).exists() for each in seen)
+
+
+def test_a_flaky_pass_is_marked_everywhere():
+    """In the lines, the summary, JUnit XML and on GitHub; JSON has a field."""
+    suite = Suite("s", (Case("a", HELLO, line=3), Case("b", HELLO)))
+    verdicts = [Verdict("a", "", 1.0, earlier=("too slow",)), Verdict("b", "", 1.0)]
+    assert line(verdicts[0]) == "FLAKY a (1.00 s)\n    attempt 1: too slow"
+    assert summary(suite, verdicts) == "s: 2 passed, 0 failed, 1 of the passed flaky"
+    root = ET.fromstring(junit_xml(suite, Path("s.toml"), verdicts))
+    assert [each.get("message") for each in root.iter("flakyFailure")] == ["too slow"]
+    assert root.find("testsuite").get("failures") == "0"
+    assert list(annotations.github((suite, Path("s.toml"), verdicts))) == [
+        "::warning file=s.toml,line=3,title=s%3A a is flaky::attempt 1: too slow"
+    ]
+
+
+def test_github_is_told_in_one_line_with_its_escapes():
+    """% and ends of lines in what is said, colons and commas in what it is called besides."""
+    suite = Suite("a: b, c", (Case("50%", HELLO, line=7),))
+    verdict = Verdict("50%", "100% wrong", 1.0, "one\r\ntwo: 2\r\n", "registers", "PC 0x0 main")
+    assert list(annotations.github((suite, Path("s,1.toml"), [verdict]))) == [
+        "::error file=s%2C1.toml,line=7,title=a%3A b%2C c%3A 50%25 failed"
+        "::100%25 wrong%0APC 0x0 main%0Aconsole:%0Aone%0Atwo: 2"
+    ]
+
+
+def test_gitlab_has_a_code_quality_report():
+    """With all that it asks for: description, check_name, fingerprint, severity, path and line."""
+    suite = Suite("s", (Case("a", HELLO, line=7), Case("b", HELLO)))
+    told = (suite, Path("s.toml"), [Verdict("a", "wrong", 1.0), Verdict("b", "", 1.0)])
+    (issue,) = json.loads(annotations.gitlab([told]))
+    assert issue["location"] == {"path": "s.toml", "lines": {"begin": 7}}
+    assert (issue["severity"], issue["check_name"]) == ("major", "armvcpu-test")
+    assert issue["description"] == "s: a failed: wrong"
+    assert len(issue["fingerprint"]) == 64
+
+
+def test_names_of_files_begin_at_the_repositorys_root(monkeypatch, tmp_path):
+    """As a runner says where that is."""
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    told = (Suite("s", (Case("a", HELLO),)), tmp_path / "tests" / "s.toml", [Verdict("a", "wrong", 1.0)])
+    (command,) = annotations.github(told)
+    assert "file=tests/s.toml,line=1," in command
 
 
 def die_once(case: Case) -> Verdict:
@@ -325,7 +434,35 @@ def test_a_failure_is_status_1_with_the_consoles_end(write):
     assert facts["tests"][0]["problem"].startswith("step 1, expect 'Good bye'")
 
 
-@pytest.mark.parametrize(("options", "words"), [(("-k", "zzz"), "no test has 'zzz'"), (("-j", "0"), "-j")])
+def test_a_failure_is_annotated_at_its_line_and_kept(write, tmp_path):
+    """With --json the annotations go to the other stream; a suite's second test begins at its own line."""
+    suite = write(f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\n[[test]]\nname='b'\nimage='{GUESTS}/crash.elf'")
+    done = armvcpu(suite, "--annotate", "github", "--json", "--keep", tmp_path / "kept")
+    assert done.returncode == 1
+    assert re.match(r"::error file=.*suite.toml,line=4,title=suite%3A b failed::it ended with status 3", done.stderr)
+    verdicts = {each["name"]: each for each in json.loads(done.stdout)["tests"]}
+    assert verdicts["b"]["place"] == "PC 0xb000200"
+    assert verdicts["a"]["kept"] == ""
+    place = tmp_path / "kept" / "suite-b"
+    assert {each.name for each in place.iterdir()} == {"console.txt", "report.txt", "core"}
+    assert "going wild" in (place / "console.txt").read_text()
+    assert "backtrace" in (place / "report.txt").read_text()
+    done = armvcpu(suite, "--annotate", f"gitlab:{tmp_path}/quality.json")
+    assert [each["location"]["lines"]["begin"] for each in json.loads((tmp_path / "quality.json").read_text())] == [4]
+    assert "::error" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("-k", "zzz"), "no test has 'zzz'"),
+        (("-j", "0"), "-j"),
+        (("--annotate", "jenkins"), "--annotate jenkins: give github or gitlab:F"),
+        (("--annotate", "gitlab"), "--annotate gitlab: give github or gitlab:F"),
+        (("--annotate", "gitlab:/nowhere/f"), "give a file in a directory that can be written"),
+        (("--keep", "/dev/null"), "--keep /dev/null: File exists"),
+    ],
+)
 def test_wrong_usage_is_status_2(write, options, words):
     """One line."""
     done = armvcpu(write(GOOD), *options)

@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from armvcpu.testing.suite.run import run_case
+from armvcpu.testing.suite.case import run_once
 
 CASE, VERDICT = "case", "verdict"
 
@@ -21,7 +21,7 @@ def main() -> None:
     place = Path(sys.argv[1])
     threading.Thread(target=_follow_worker, daemon=True).start()
     case = pickle.loads((place / CASE).read_bytes())  # noqa: S301  the worker has written it
-    (place / VERDICT).write_bytes(pickle.dumps(run_case(case)))
+    (place / VERDICT).write_bytes(pickle.dumps(run_once(case)))
 
 
 def _follow_worker() -> None:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ArmvcpuError, UsageError
 from armvcpu.testing.suite import worker as suite_worker
+from armvcpu.testing.suite.case import Verdict
 from armvcpu.testing.suite.host_files import HostFiles, packed_piece
-from armvcpu.testing.suite.run import RunnerLost, Verdict
+from armvcpu.testing.suite.run import RunnerLost
 from armvcpu.testing.suite.worker_files import PIECE
 
 if TYPE_CHECKING:

@@ -1,53 +1,31 @@
-"""Running a suite: each test in a process of its own pool, verdicts as they come, and the reports for machines."""
+"""Running a suite on this machine: each test in a process of its own pool, verdicts as they come."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
 import signal
 import tempfile
 import threading
-import time
-import xml.etree.ElementTree as ET
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from importlib import import_module
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
-from armvcpu.errors import ArmvcpuError, UsageError
-from armvcpu.machine.files import appearing
+from armvcpu.errors import ArmvcpuError
+from armvcpu.testing.suite.case import Verdict, run_case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from multiprocessing.context import BaseContext
 
-    from armvcpu.testing.suite.suite import Case, Step, Suite
-    from armvcpu.testing.target.target import Target
+    from armvcpu.testing.suite.suite import Case, Suite
 
 RETRIES = 1
 """How often a test is run again whose process was lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a test went: `problem` is empty where it passed."""
-
-    name: str
-    problem: str
-    seconds: float
-    console: str = ""
-    report: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Did it pass?"""
-        return not self.problem
 
 
 Runner: TypeAlias = "Callable[[Suite], Iterator[Verdict]]"
@@ -56,69 +34,6 @@ Runner: TypeAlias = "Callable[[Suite], Iterator[Verdict]]"
 
 class RunnerLost(ArmvcpuError):
     """The place where a suite runs is lost: the other tests can't have verdicts."""
-
-
-def run_case(case: Case) -> Verdict:
-    """Run one test in this process; whatever goes wrong is its verdict."""
-    with TemporaryDirectory(prefix="armvcpu-") as made:
-        return _run(case, Path(made))
-
-
-def _run(case: Case, made: Path) -> Verdict:
-    from pexpect import EOF, TIMEOUT  # in the worker's process
-
-    from armvcpu.testing.suite.files import real_files
-    from armvcpu.testing.target.target import NotReachedError, Target
-
-    start = time.monotonic()
-    try:
-        target = Target(record=False, timeout=case.timeout, **real_files(case.options, made))
-    except ArmvcpuError as error:
-        return Verdict(case.name, str(error), time.monotonic() - start)
-    problem = report = ""
-    with target:
-        try:
-            _play(case, target, start + case.timeout)
-        except (EOF, TIMEOUT, NotReachedError, ArmvcpuError, _Wrong) as error:
-            problem = str(error).splitlines()[0]
-            if target.talk.outcome is not None:
-                report = target.describe_end(target.talk.outcome)
-        return Verdict(case.name, problem, time.monotonic() - start, target.output, report)
-
-
-class _Wrong(Exception):
-    """The end is not the one that was wanted."""
-
-
-def _play(case: Case, target: Target, end: float) -> None:
-    from pexpect import EOF, TIMEOUT
-
-    for number, step in enumerate(case.script, 1):
-        left = max(0.0, end - time.monotonic())
-        try:
-            _step(step, target, left if step.timeout is None else min(step.timeout, left))
-        except TIMEOUT as error:
-            raise _Wrong(f"step {number}, {step.kind} {step.text!r}: the guest has not printed it in time") from error
-        except EOF as error:
-            raise _Wrong(f"step {number}, {step.kind} {step.text!r}: {str(error).splitlines()[0]}") from error
-    if case.end == "off":
-        outcome = target.finish(max(0.001, end - time.monotonic()))
-        if outcome.status != case.status:
-            raise _Wrong(f"it ended with status {outcome.status}, not {case.status}: {outcome.reason}")
-
-
-def _step(step: Step, target: Target, patience: float) -> None:
-    match step.kind:
-        case "expect":
-            target.expect(step.text, timeout=patience)
-        case "expect_exact":
-            target.expect_exact(step.text, timeout=patience)
-        case "send":
-            target.send(step.text)
-        case "sendline":
-            target.sendline(step.text)
-        case _:
-            target.run(timeout=min(float(step.text), patience))
 
 
 @contextmanager
@@ -211,43 +126,3 @@ def lost_process(case: Case) -> Verdict:
 def default_jobs(count: int) -> int:
     """As many processes as there are cores for, and tests."""
     return max(1, min(count, len(os.sched_getaffinity(0))))
-
-
-def junit_xml(suite: Suite, verdicts: Sequence[Verdict]) -> str:
-    """JUnit's format, with each failed test's console."""
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    root = ET.Element("testsuites")
-    element = ET.SubElement(
-        root, "testsuite", name=suite.name, tests=str(len(verdicts)), failures=str(len(failed)), errors="0",
-        time=f"{sum(verdict.seconds for verdict in verdicts):.3f}",
-    )  # fmt: skip
-    for verdict in verdicts:
-        case = ET.SubElement(
-            element, "testcase", classname=suite.name, name=verdict.name, time=f"{verdict.seconds:.3f}"
-        )
-        if not verdict.passed:
-            ET.SubElement(case, "failure", message=_printable(verdict.problem)).text = _printable(verdict.report)
-        ET.SubElement(case, "system-out").text = _printable(verdict.console)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True)
-
-
-def _printable(text: str) -> str:
-    """Without what XML 1.0 has no place for."""
-    return "".join(c if c in "\t\n" or ord(c) >= 32 else "\ufffd" for c in text if c != "\r")
-
-
-def as_json(suite: Suite, verdicts: Sequence[Verdict]) -> str:
-    """One object: the suite's name and its verdicts."""
-    return json.dumps({"suite": suite.name, "tests": [asdict(verdict) for verdict in verdicts]})
-
-
-def write_report(path: Path, text: str) -> None:
-    """Write a report; it appears when it is complete. UsageError where the host refuses."""
-    try:
-        if path.exists() and not path.is_file():  # /dev/stdout
-            path.write_text(text)
-            return
-        with appearing(path) as temporary:
-            temporary.write_text(text)
-    except OSError as error:
-        raise UsageError(f"{path}: the report cannot be written: {error.strerror}; choose another place") from error

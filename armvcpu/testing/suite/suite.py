@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import tomllib
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,26 +23,18 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.kinds import DIRECTORY, FILE
 from armvcpu.machine.option import check_names
+from armvcpu.testing.suite.script import Step, check_pattern, script_of, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-STEPS = ("expect", "expect_exact", "send", "sendline", "wait")
-VERDICTS = ("off", "running")
+VERDICTS = ("off", "running", "crashed")
+MOST_RETRIES = 100
 DISK = "@disk/"
-_OWN = {"name", "script", "timeout", "end", "status"}
+_OWN = {"name", "script", "timeout", "end", "status", "report", "retries"}
 _OPTIONS = {name: option for name, option in MachineConfig.options.items() if option.is_in_suites}
 FILES = {name: option for name, option in _OPTIONS.items() if option.kind is FILE}
 """The options that name files of the host."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a script: what to do, with what, and the patience for it in seconds."""
-
-    kind: str
-    text: str
-    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +46,16 @@ class Case:
     script: tuple[Step, ...] = ()
     timeout: float = 60.0
     end: str = "off"
-    status: int = 0
+    status: int | None = 0
+    """None where any is right: of a test whose guest has to crash."""
+    report: str = ""
+    """What the report of a crash that is wanted has to match."""
+    retries: int = 0
+    """How often the test is run again after it has failed."""
+    line: int = 1
+    """Where it begins in its suite's file."""
+    keep: str = ""
+    """The directory for what is left of a guest whose test fails; empty where nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def load_suite(path: str | Path) -> Suite:
     """Read a suite; UsageError with file and place where it is none."""
     path = Path(path)
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(text := path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -90,20 +91,39 @@ def load_suite(path: str | Path) -> Suite:
     about, tests = data.get("suite", {}), data.get("test", [])
     if not isinstance(about, dict) or not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
         raise UsageError(f"{path}: [suite] is one table, and each [[test]] another")
-    wrong = set(about) - {"name", "timeout"}
+    wrong = set(about) - {"name", "timeout", "retries"}
     if wrong:
-        raise UsageError(f"{path}: [suite] has no {', '.join(sorted(wrong))}; it has name and timeout")
+        raise UsageError(f"{path}: [suite] has no {', '.join(sorted(wrong))}; it has name, timeout and retries")
     if not isinstance(about.get("name", ""), str):
         raise UsageError(f"{path}: [suite]: name = {about['name']!r}: it is text")
     if not tests:
         raise UsageError(f"{path}: no [[test]] in it; docs/testing.md has an example")
-    default = _seconds(about.get("timeout", 60.0), f"{path}: [suite]")
+    where = f"{path}: [suite]"
+    default = Case("", {}, timeout=seconds_of(about.get("timeout", 60.0), where), retries=_retries(about, 0, where))
     disks = _disks(data.get("disk", {}), path)
-    cases = [case for number, test in enumerate(tests, 1) for case in _cases(test, number, path, default, disks)]
+    lines = _lines(text, len(tests))
+    cases = [
+        replace(case, line=line)
+        for number, (test, line) in enumerate(zip(tests, lines, strict=True), 1)
+        for case in _cases(test, number, path, default, disks)
+    ]
     names = [case.name for case in cases]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"{path}: two tests are called {twice!r}")
     return Suite(str(about.get("name", path.stem)), tuple(cases))
+
+
+def _lines(text: str, count: int) -> list[int]:
+    """The line of each [[test]]; 1 for all where one has that in its text, or is written in another way."""
+    found = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*test\s*\]\]", line)]
+    return found if len(found) == count else [1] * count
+
+
+def _retries(table: dict[str, Any], default: int, where: str) -> int:
+    count = table.get("retries", default)
+    if type(count) is not int or not 0 <= count <= MOST_RETRIES:
+        raise UsageError(f"{where}: retries is a number from 0 to {MOST_RETRIES}")
+    return count
 
 
 def _disks(tables: Any, path: Path) -> dict[str, dict[str, str]]:
@@ -117,7 +137,7 @@ def _disks(tables: Any, path: Path) -> dict[str, dict[str, str]]:
 
 
 def _cases(
-    test: dict[str, Any], number: int, path: Path, default: float, disks: dict[str, dict[str, str]]
+    test: dict[str, Any], number: int, path: Path, default: Case, disks: dict[str, dict[str, str]]
 ) -> Iterator[Case]:
     name = test.get("name")
     where = f"{path}: test {name or number}"
@@ -130,18 +150,30 @@ def _cases(
         options["disks"] = tuple(_disk(each, disks, where) for each in options["disks"])
     if not options.keys() & {"image", "firmware"}:
         raise UsageError(f"{where}: it needs an image or firmware")
-    end, status = test.get("end", "off"), test.get("status", 0)
-    if end not in VERDICTS:
-        raise UsageError(f"{where}: end is one of {', '.join(VERDICTS)}")
-    if type(status) is not int or not 0 <= status < 256:
-        raise UsageError(f"{where}: status is a number from 0 to 255")
-    script = _script(test.get("script", []), where)
-    timeout = _seconds(test.get("timeout", default), where)
+    end, status, report = _wanted_end(test, where)
+    script = script_of(test.get("script", []), where)
+    timeout, retries = seconds_of(test.get("timeout", default.timeout), where), _retries(test, default.retries, where)
     cpus = options.pop("cpus", 1)
     for count in _counts(cpus, where):
         _check_machine({**options, "cpus": count}, where)
         shown = f"{name}[{count}]" if isinstance(cpus, list) else name
-        yield Case(shown, {**options, "cpus": count}, script, timeout, end, status)
+        yield Case(shown, {**options, "cpus": count}, script, timeout, end, status, report, retries)
+
+
+def _wanted_end(test: dict[str, Any], where: str) -> tuple[str, int | None, str]:
+    """How a test is to end, with which status, and what a crash's report has to match."""
+    end, report = test.get("end", "off"), test.get("report", "")
+    if end not in VERDICTS:
+        raise UsageError(f"{where}: end is one of {', '.join(VERDICTS)}")
+    status = test.get("status", None if end == "crashed" else 0)
+    if status is not None and (type(status) is not int or not 0 <= status < 256):
+        raise UsageError(f"{where}: status is a number from 0 to 255")
+    if not isinstance(report, str):
+        raise UsageError(f"{where}: report = {report!r} is no text")
+    if report and end != "crashed":
+        raise UsageError(f'{where}: report is that of a crash: write end = "crashed" too')
+    check_pattern(report, f"{where}: report")
+    return end, status, report
 
 
 def _counts(cpus: Any, where: str) -> list[int]:
@@ -199,31 +231,3 @@ def _file(value: Any, directory: Path, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise UsageError(f"{where}: {value!r} is no file name")
     return value if value.startswith("@") else str(directory / value)
-
-
-def _script(steps: Any, where: str) -> tuple[Step, ...]:
-    if not isinstance(steps, list):
-        raise UsageError(f"{where}: script is a list of steps")
-    made = []
-    for number, step in enumerate(steps, 1):
-        kinds = [kind for kind in STEPS if isinstance(step, dict) and kind in step]
-        if len(kinds) != 1 or set(step) - {kinds[0], "timeout"}:
-            raise UsageError(f"{where}: step {number} is none of {', '.join(STEPS)}, each perhaps with a timeout")
-        value, timeout = step[kinds[0]], step.get("timeout")
-        if kinds[0] == "wait":
-            value = str(_seconds(value, f"{where}: step {number}"))
-        if not isinstance(value, str):
-            raise UsageError(f"{where}: step {number}: {value!r} is no text")
-        if kinds[0] == "expect":
-            try:
-                re.compile(value)
-            except re.error as error:
-                raise UsageError(f"{where}: step {number}: {value!r} is no regular expression: {error}") from error
-        made.append(Step(kinds[0], value, None if timeout is None else _seconds(timeout, f"{where}: step {number}")))
-    return tuple(made)
-
-
-def _seconds(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e9:
-        raise UsageError(f"{where}: {value!r} is no time in seconds")
-    return float(value)

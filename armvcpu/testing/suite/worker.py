@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.testing.suite.case import Verdict, with_retries
 from armvcpu.testing.suite.child import CASE, VERDICT
-from armvcpu.testing.suite.run import RETRIES, Verdict, lost_process
+from armvcpu.testing.suite.run import RETRIES, lost_process
 from armvcpu.testing.suite.suite import map_files
 from armvcpu.testing.suite.worker_files import FileCache, SentFile
 
@@ -48,20 +50,39 @@ def run_job(case: Case) -> Verdict | Missing:
         task = worker.state.tasks.get(key)
         return task is None or task.state == "cancelled" or worker.status.name in {"closing", "closed", "failed"}
 
+    cache, start = _cache(worker), time.monotonic()
     try:
-        for _ in range(1 + RETRIES):
-            answer = _attempt(case, _cache(worker), is_unwanted)
-            if isinstance(answer, Verdict):
-                return answer
-            if answer:
-                return Missing(worker.address, tuple(answer))
+        return with_retries(case, partial(_run, cache=cache, is_unwanted=is_unwanted))
+    except _Lacking as lacking:
+        return Missing(worker.address, lacking.files)
+    except _Unwanted:
+        return Verdict(case.name, "cancelled", time.monotonic() - start)
     except OSError as error:
         return Verdict(case.name, f"worker {worker.address}: {error}", 0.0)
+
+
+class _Lacking(Exception):
+    """This worker has not all files of a test."""
+
+    def __init__(self, files: Sequence[SentFile]) -> None:
+        super().__init__()
+        self.files = tuple(files)
+
+
+class _Unwanted(Exception):
+    """Nobody waits for the verdict any more."""
+
+
+def _run(case: Case, cache: FileCache, is_unwanted: Callable[[], bool]) -> Verdict:
+    """One run of the test; another one where its process is lost."""
+    for _ in range(1 + RETRIES):
+        if (verdict := _attempt(case, cache, is_unwanted)) is not None:
+            return verdict
     return lost_process(case)
 
 
-def _attempt(case: Case, cache: FileCache, is_unwanted: Callable[[], bool]) -> Verdict | list[SentFile]:
-    """One run, with fresh copies of what it writes to; or the files that lack, none where the process was lost."""
+def _attempt(case: Case, cache: FileCache, is_unwanted: Callable[[], bool]) -> Verdict | None:
+    """One run, with fresh copies of what it writes to; None where its process was lost."""
     names: dict[str, str] = {}
     missing: list[SentFile] = []
     with TemporaryDirectory(prefix="case-", dir=cache.directory, ignore_cleanup_errors=True) as temporary:
@@ -77,9 +98,11 @@ def _attempt(case: Case, cache: FileCache, is_unwanted: Callable[[], bool]) -> V
                 return ""
 
         options = map_files(case.options, placed)
-        verdict = None if missing else _in_child(replace(case, options=options), place, is_unwanted)
+        if missing:
+            raise _Lacking(missing)
+        verdict = _in_child(replace(case, options=options), place, is_unwanted)
     if verdict is None:
-        return missing
+        return None
     problem, report = verdict.problem, verdict.report
     for here, there in names.items():
         problem, report = problem.replace(here, there), report.replace(here, there)
@@ -102,7 +125,7 @@ def _in_child(case: Case, place: Path, is_unwanted: Callable[[], bool]) -> Verdi
         try:
             while child.poll() is None:
                 if is_unwanted():
-                    return Verdict(case.name, "cancelled", time.monotonic() - start)
+                    raise _Unwanted
                 if (seconds := time.monotonic() - start) > case.timeout + GRACE:
                     return Verdict(case.name, f"it was still there {GRACE:g} s after its time-out", seconds)
                 try:

@@ -48,6 +48,9 @@ class Target(Machine):
         **options: Unpack[TargetOptions],
     ) -> None:
         seconds_in("timeout", timeout)
+        self.activity = 0
+        """How often something has been done with it: it ran, or returned to a state."""
+        self.is_closed = False
         self.typed = ExpectConsole()
         file = None if isinstance(record, bool) else record
         super().__init__(image, console=self.typed, record=file, **options)
@@ -73,6 +76,23 @@ class Target(Machine):
         self.recorder = Recorder(self.name_of, places.on_exit)
         if record is not False:
             self.observe(self.recorder)
+
+    # --- what a machine does, noted
+
+    def run(self, timeout: float | None = None, max_instructions: int = 0) -> Outcome:
+        """Run as every machine does."""
+        self.activity += 1
+        return super().run(timeout, max_instructions)
+
+    def step(self) -> Outcome | None:
+        """Run one instruction."""
+        self.activity += 1
+        return super().step()
+
+    def close(self) -> None:
+        """Free the engine and close files; the machine can't run after. May be called twice."""
+        super().close()
+        self.is_closed = True
 
     # --- what the guest says
 
@@ -108,6 +128,7 @@ class Target(Machine):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Return to a state; what was said and recorded since is past, and faults are healed. Watches go on."""
+        self.activity += 1
         self.heal()
         super().restore(snapshot)
         self.typed.new_output()

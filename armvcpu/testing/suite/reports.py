@@ -1,0 +1,103 @@
+"""What is told of a suite's verdicts: lines for people, JUnit XML and JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from armvcpu.errors import UsageError
+from armvcpu.machine.files import appearing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from armvcpu.testing.suite.case import Verdict
+    from armvcpu.testing.suite.suite import Suite
+
+TAIL = 12
+"""Lines of a failed test's console that are shown."""
+
+
+def line(verdict: Verdict) -> str:
+    """A verdict for people: one line; of a failure PC, report, console's end and what is kept besides."""
+    word = "FLAKY" if verdict.flaky else "PASS" if verdict.passed else "FAIL"
+    first = f"{word} {verdict.name} ({verdict.seconds:.2f} s)"
+    attempts = [f"    attempt {number}: {problem}" for number, problem in enumerate(verdict.earlier, 1)]
+    if verdict.passed:
+        return "\n".join([first, *attempts, *_indented("", verdict.kept)])
+    place = verdict.place if verdict.place not in verdict.report else ""
+    return "\n".join(
+        [
+            f"{first}: {verdict.problem}", *attempts, *_indented("", place), *_indented("", verdict.report),
+            *_indented("| ", tail(verdict)), *_indented("", verdict.kept),
+        ]
+    )  # fmt: skip
+
+
+def tail(verdict: Verdict) -> str:
+    """The console's last lines."""
+    return "\n".join(verdict.console.replace("\r", "").splitlines()[-TAIL:])
+
+
+def _indented(mark: str, text: str) -> list[str]:
+    return [f"    {mark}{each}" for each in text.splitlines()]
+
+
+def summary(suite: Suite, verdicts: Sequence[Verdict]) -> str:
+    """How many of a suite passed; how many of those at a later attempt, where any did."""
+    passed = sum(verdict.passed for verdict in verdicts)
+    flaky = sum(verdict.flaky for verdict in verdicts)
+    words = f"{suite.name}: {passed} passed, {len(verdicts) - passed} failed"
+    return f"{words}, {flaky} of the passed flaky" if flaky else words
+
+
+def junit_xml(suite: Suite, path: Path, verdicts: Sequence[Verdict]) -> str:
+    """JUnit's format, with each failed test's report and console, and Surefire's elements for attempts that failed."""
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    lines = {case.name: str(case.line) for case in suite.cases}
+    root = ET.Element("testsuites")
+    element = ET.SubElement(
+        root, "testsuite", name=suite.name, tests=str(len(verdicts)), failures=str(len(failed)), errors="0",
+        time=f"{sum(verdict.seconds for verdict in verdicts):.3f}",
+    )  # fmt: skip
+    for verdict in verdicts:
+        case = ET.SubElement(
+            element, "testcase", classname=suite.name, name=verdict.name, time=f"{verdict.seconds:.3f}",
+            file=str(path), line=lines.get(verdict.name, "1"),
+        )  # fmt: skip
+        if not verdict.passed:
+            told = [verdict.place if verdict.place not in verdict.report else "", verdict.report, verdict.kept]
+            failure = ET.SubElement(case, "failure", message=_printable(verdict.problem))
+            failure.text = _printable("\n".join(filter(None, told)))
+        for problem in verdict.earlier:
+            kind = "flakyFailure" if verdict.passed else "rerunFailure"
+            ET.SubElement(case, kind, message=_printable(problem), type="attempt")
+        ET.SubElement(case, "system-out").text = _printable(verdict.console)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _printable(text: str) -> str:
+    """Without what XML 1.0 has no place for."""
+    return "".join(c if c in "\t\n" or ord(c) >= 32 else "\ufffd" for c in text if c != "\r")
+
+
+def as_json(suite: Suite, verdicts: Sequence[Verdict]) -> str:
+    """One object: the suite's name and its verdicts."""
+    return json.dumps(
+        {"suite": suite.name, "tests": [{**asdict(verdict), "flaky": verdict.flaky} for verdict in verdicts]}
+    )
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write a report; it appears when it is complete. UsageError where the host refuses."""
+    try:
+        if path.exists() and not path.is_file():  # /dev/stdout
+            path.write_text(text)
+            return
+        with appearing(path) as temporary:
+            temporary.write_text(text)
+    except OSError as error:
+        raise UsageError(f"{path}: the report cannot be written: {error.strerror}; choose another place") from error
