@@ -19,7 +19,8 @@ ORDER = (
     "machine.hal", "machine.handlers", "machine.parts", "machine.semihosting", "machine.snapshots",
     "debug",
     "machine.machine",  # the façade, which has the reports of debug/
-    "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.suite", "testing.plugin",
+    "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings", "testing.core_file",
+    "testing.failure", "testing.suite", "testing.plugin",
     "cli",
 )  # fmt: skip
 """From the bottom up. A module belongs to the longest of these names that it begins with, and imports that and those
