@@ -98,7 +98,7 @@ def test_a_suite_is_read(write):
             for line, words in [
                 ("append = 3", "append = 3: give text"),
                 ("networks = 3", "networks = .*: give a tuple, each of it text"),
-                ("cpu_model = ['a72']", "cpu_model = .* give text"),
+                ("cpu_model = ['a72']", "cpu_model = .* give the name of a CPU model"),
                 ("load_address = '0x40080000'", "load_address = .* give a number"),
                 ("reboot = 'no'", "reboot = 'no': give true or false"),
                 ("memory = [1]", "memory = .* give a number"),
