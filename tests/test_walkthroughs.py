@@ -1,16 +1,20 @@
-"""docs/first-program.md: what a newcomer types works, and prints what the page says."""
+"""docs/first-program.md and docs/recipes.md: what a newcomer types works, and prints what the pages say."""
 
 from __future__ import annotations
 
+import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from walkthrough import ROOT, environment, pieces, steps, walk
+import yaml
+from walkthrough import ROOT, Step, environment, pieces, steps, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIRST_PROGRAM = (ROOT / "docs" / "first-program.md").read_text()
+FIRST_PROGRAM, RECIPES = ((ROOT / "docs" / name).read_text() for name in ("first-program.md", "recipes.md"))
+SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", RECIPES, flags=re.MULTILINE)[1:])
 
 
 def test_first_program(tmp_path: Path) -> None:
@@ -18,6 +22,43 @@ def test_first_program(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     walk(steps(FIRST_PROGRAM), work, environment(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory in which somebody has followed the first page, without looking at what was printed."""
+    home = tmp_path_factory.mktemp("home")
+    work = home / "work"
+    work.mkdir()
+    files = [step for step in steps(FIRST_PROGRAM) if step.is_file]
+    walk([*files, Step("make -s", "")], work, environment(home))
+    return work
+
+
+@pytest.fixture
+def work(built: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(built, tmp_path / "work")
+
+
+@pytest.mark.parametrize("recipe", SECTIONS)
+def test_recipe(recipe: str, work: Path) -> None:
+    """Every file and command of a recipe; each has some."""
+    todo = steps(SECTIONS[recipe])
+    assert todo
+    walk(todo, work, environment(work.parent))
+
+
+def test_what_ci_runs(work: Path) -> None:
+    """Its commands pass in their order, and leave the reports that it keeps. The installation is another test's."""
+    walk(steps(SECTIONS["Run in CI"]), work, environment(work.parent))
+    job = yaml.safe_load((work / ".github/workflows/firmware.yml").read_text())["jobs"]["firmware"]
+    install, *commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert yaml.safe_load((work / ".gitlab-ci.yml").read_text())["firmware"]["script"] == [install, *commands]
+    assert install.startswith("python3 -m pip install ")
+    walk([Step(f"{command} >/dev/null || echo failed", "") for command in commands], work, environment(work.parent))
+    assert sorted(path.name for path in work.glob("*.xml")) == ["suite.xml", "tests.xml"]
+    assert any((work / "consoles").iterdir())
 
 
 def test_a_page_that_says_something_else_is_found(tmp_path: Path) -> None:

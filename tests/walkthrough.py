@@ -27,6 +27,7 @@ class Step(NamedTuple):
 
     command: str
     expected: str | None
+    is_file: bool = False
 
 
 def pieces(text: str) -> list[Step]:
@@ -41,17 +42,18 @@ def pieces(text: str) -> list[Step]:
     return steps
 
 
+def written(name: str, text: str) -> Step:
+    """A file as a step."""
+    directory = shlex.quote(str(Path(name).parent))
+    return Step(f"mkdir -p {directory}\ncat >{shlex.quote(name)} <<'END_OF_FILE'\n{text}END_OF_FILE", "", is_file=True)
+
+
 def steps(page: str, set_up: bool = False) -> list[Step]:
     """All that a page has a reader do, from its text; `set_up`: its `sh` blocks too."""
     found: list[Step] = []
     for language, name, text in FENCE.findall(page):
         if name:
-            found.append(
-                Step(
-                    f"mkdir -p {shlex.quote(str(Path(name).parent))}\ncat > {name} <<'END_OF_FILE'\n{text}END_OF_FILE",
-                    "",
-                )
-            )
+            found.append(written(name, text))
         elif language == "console":
             found += pieces(text)
         elif language == "sh" and set_up:
@@ -71,6 +73,8 @@ def environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "ZIG_GLOBAL_CACHE_DIR": str(home / "zig"),
         "PYTEST_ADDOPTS": "-p no:cacheprovider",
+        **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "A reader"),
+        **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "reader@example.com"),
     }
 
 
@@ -92,6 +96,6 @@ def walk(todo: list[Step], where: Path, env: dict[str, str], timeout: float = 12
     checker, printed = doctest.OutputChecker(), done.stdout.split(END)
     for step, got in zip(todo, printed, strict=False):
         if step.expected is not None:
-            right = checker.check_output(step.expected, got, doctest.ELLIPSIS)
+            right = checker.check_output(step.expected.rstrip("\n"), got.rstrip("\n"), doctest.ELLIPSIS)
             assert right, f"$ {step.command}\nprints\n{got}\nand not\n{step.expected}"
     assert len(printed) == len(todo) + 1, f"the shell ended early, at: {todo[len(printed) - 1].command}\n{printed[-1]}"

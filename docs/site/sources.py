@@ -26,6 +26,7 @@ CONTENTS = """
 :hidden:
 :caption: For users
 docs/first-program
+docs/recipes
 docs/command-line
 docs/scripting
 docs/testing
