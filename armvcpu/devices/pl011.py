@@ -1,10 +1,13 @@
 """PrimeCell UART (PL011): Arm DDI 0183. The bits of its registers are in `pl011_registers.py`.
 
 The serial format is not modelled: characters have 8 bits and take no time, whatever LCR_H and the baud-rate
-registers say. So the transmit FIFO is always empty, and the receive timeout has passed as soon as characters
-remain in the receive FIFO. No character has a framing, parity or break error. Nor are IrDA, DMA requests (no
-controller listens) and the test registers at 0x080 modelled. The identity is that of r1p1, as on the `virt` board:
-UARTPeriphID2 reads 0x14, revision 1.
+registers say. So the transmit FIFO is always empty. No character has a framing, parity or break error. Nor are IrDA,
+DMA requests (no controller listens) and the test registers at 0x080 modelled. The identity is that of r1p1, as on the
+`virt` board: UARTPeriphID2 reads 0x14, revision 1.
+
+Where the manual and QEMU's board differ, the board wins, since that is what software for it was written on. Its receive
+trigger level is one character, whatever UARTIFLS says and with the FIFO too (the manual: 2 to 14, 2.8.2), and it has no
+receive timeout (2.8.4), which is never needed then. Many a small kernel unmasks RXIM alone, and gets every key.
 """
 # read_NAME and write_NAME carry the register's name
 
@@ -101,23 +104,18 @@ class Pl011(Device):
         """Empty the receiver as a driver does that reads all of it: characters that are for another console now."""
         waiting = bytes(entry & 0xFF for entry in self._received)
         self._received.clear()
-        self.UARTRIS &= ~(INT.RX | INT.RT)
+        self.UARTRIS &= ~INT.RX
         self._drive_irq()
         return waiting
 
     def can_interrupt(self) -> bool:
-        """Could a character that comes now interrupt the guest: is UARTRXINTR or the timeout's interrupt enabled?"""
-        return self.UARTIMSC & (INT.RX | INT.RT) != 0
+        """Could a character that comes now interrupt the guest: is UARTRXINTR enabled?"""
+        return self.UARTIMSC & INT.RX != 0
 
     @property
     def _depth(self) -> int:
         """Characters the receiver holds: the FIFO, or with FIFOs disabled one holding register (3.3.7)."""
         return FIFO_DEPTH if self.UARTLCR_H & LCR_H.FEN else 1
-
-    @property
-    def _trigger(self) -> int:
-        """Characters in the receiver that raise UARTRXINTR (2.8.2)."""
-        return RX_TRIGGER[self.UARTIFLS >> 3] if self.UARTLCR_H & LCR_H.FEN else 1
 
     def _push(self, character: int) -> None:
         """One character arrives: into the FIFO, or lost to an overrun (2.4.3, "Overrun bit")."""
@@ -128,9 +126,8 @@ class Pl011(Device):
             return
         self._received.append(character | DR.OE if self._overrun else character)
         self._overrun = False
-        self.UARTRIS |= INT.RT
         # Reaching the level sets UARTRXINTR; were it being above it, UARTICR could not clear it (2.8.2).
-        if len(self._received) == self._trigger:
+        if len(self._received) == RX_TRIGGER:
             self.UARTRIS |= INT.RX
 
     def read_UARTDR(self) -> int:
@@ -138,16 +135,10 @@ class Pl011(Device):
         if not self._received:
             return 0
         entry = self._received.popleft()
-        below_trigger = len(self._received) < self._trigger
-        if below_trigger:
+        if len(self._received) < RX_TRIGGER:
             self.UARTRIS &= ~INT.RX
-        if not self._received:
-            self.UARTRIS &= ~INT.RT
-        self._drive_irq()
-        # Not at every free place: a batch costs the host little more than one character. Not only when empty:
-        # a driver may stop reading as soon as UARTRXINTR falls.
-        if below_trigger:
-            self.stream.ready()
+            self._drive_irq()
+            self.stream.ready()  # not at every free place: a batch costs the host little more than one character
         return entry
 
     def write_UARTECR(self, _value: int) -> None:

@@ -9,8 +9,8 @@ Bits are plain ints rather than an IntFlag, whose operators take longer than a w
 from __future__ import annotations
 
 FIFO_DEPTH = 16
-RX_TRIGGER = tuple(FIFO_DEPTH * eighths // 8 for eighths in (1, 2, 4, 6, 7, 7, 7, 7))
-"""Receive trigger level in characters by UARTIFLS.RXIFLSEL (3.3.9); reserved values act as the last one."""
+RX_TRIGGER = 1
+"""Receive trigger level in characters: that of QEMU's board, where UARTIFLS is stored and changes nothing."""
 
 
 class DR:
