@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Literal
 
+from armvcpu.devices.deadline import NEVER, Schedule
 from armvcpu.devices.dma import BadAddress
 from armvcpu.devices.virtio.layouts import virtio_slot
 from armvcpu.devices.wires import Wires
@@ -24,14 +25,14 @@ Version = Literal[1, 2]
 
 
 class Ram:
-    """One mebibyte at 0x4000_0000."""
+    """One mebibyte at 0x4000_0000, or more."""
 
-    def __init__(self) -> None:
-        self.bytes = bytearray(SIZE)
+    def __init__(self, size: int = SIZE) -> None:
+        self.bytes = bytearray(size)
         self.noted: set[tuple[int, int]] = set()
 
     def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
-        if not BASE <= address <= address + size <= BASE + SIZE:
+        if not BASE <= address <= address + size <= BASE + len(self.bytes):
             raise BadAddress(address, size)
         return memoryview(self.bytes)[address - BASE : address - BASE + size]
 
@@ -110,7 +111,8 @@ class Driver:
     def __init__(self, device: VirtioDevice, version: Version = 2) -> None:
         self.ram, self.version = Ram(), version
         self.levels: list[bool] = []
-        self.slot = virtio_slot(version, device, Wires(self.levels.append, memory=self.ram))
+        self.schedule = Schedule()
+        self.slot = virtio_slot(version, device, Wires(self.levels.append, memory=self.ram, schedule=self.schedule))
         self.queues: list[Queue] = []
 
     def __getitem__(self, offset: int) -> int:
@@ -167,6 +169,14 @@ class Driver:
 
     def notify(self, number: int = 0) -> None:
         self[0x50] = number
+
+    def turns(self) -> int:
+        """Give the run loop its turn until the device has nothing left to do; how many it took."""
+        count = 0
+        while self.schedule.next() < NEVER:
+            self.schedule.run_due(0)
+            count += 1
+        return count
 
     @property
     def broken(self) -> bool:

@@ -5,6 +5,10 @@
     +0x10  DMA       address of a control structure, 64 bits, big-endian; its lower half starts the transfer
 
 Items are bytes by number; those with a name stand in the directory, item 0x19.
+
+A transfer of ordinary size is complete before the guest goes on. Of one that is longer than a budget
+(devices/budget.py) a piece is done at a time, and its control word is not zero before the last one: what drivers wait
+for.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from __future__ import annotations
 import struct
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
+from armvcpu.devices.budget import SLICE
+from armvcpu.devices.deadline import NEVER
 from armvcpu.devices.device import Device, DtNode, Wires, reg_cells
 from armvcpu.devices.dma import BadAddress
 
@@ -47,8 +53,9 @@ class FwCfg(Device):
         super().__init__(wires)
 
     def connect(self, wires: Wires) -> None:
-        """Memory."""
-        self._memory = wires.memory
+        """Memory, and a deadline at which a long transfer goes on."""
+        self._memory, self._clock = wires.memory, wires.clock
+        self._next_slice = wires.schedule.add(self._go_on)
 
     def add_files(self, files: Mapping[str, bytes]) -> None:
         """Have these in the directory, and no others."""
@@ -71,6 +78,7 @@ class FwCfg(Device):
         """The signature is selected."""
         super().reset()
         self._selected, self._at, self._dma_high = SIGNATURE, 0, 0
+        self._set_running(None)
 
     # --- registers
 
@@ -112,30 +120,46 @@ class FwCfg(Device):
     def _transfer(self, address: int) -> None:
         """Carry out a control structure; its control word becomes 0, or ERROR where memory is none."""
         try:
-            block = self._memory.view(address, CONTROL.size, is_written=True)
+            block = self._memory.view(address, CONTROL.size)
         except BadAddress:
             return  # there is nowhere to say so
         control, length, target = CONTROL.unpack(block)
         if control & SELECT:
             self._select(control >> 16)
-        block[:4] = self._move(control, length, target).to_bytes(4, "big")
+        self._set_running(None)
+        if control & READ and not control & WRITE and length:
+            self._read_on(address, length, target)
+        else:
+            if control & SKIP and not control & (READ | WRITE):
+                self._at += length
+            self._finish(address, ERROR if control & WRITE else 0)  # no item can be written
 
-    def _move(self, control: int, length: int, target: int) -> int:
-        if control & WRITE:  # no item can be written
-            return ERROR
-        if control & READ:
-            try:
-                memory = self._memory.view(target, length, is_written=True) if length else memoryview(b"")
-            except BadAddress:
-                return ERROR
-            item = self.items.get(self._selected, b"")
-            there = min(length, max(0, len(item) - self._at))
-            memory[:there] = item[self._at : self._at + there]
-            memory[there:] = bytes(length - there)
-            self._at += length
-        elif control & SKIP:
-            self._at += length
-        return 0
+    def _read_on(self, address: int, length: int, target: int) -> None:
+        """The next piece of what the control structure at `address` has still to read, `length` bytes to `target`."""
+        try:
+            self._memory.view(target, length)
+        except BadAddress:
+            self._finish(address, ERROR)
+            return
+        size = min(length, SLICE)
+        self._memory.view(target, size, is_written=True)[:] = self._take(size)
+        if size == length:
+            self._finish(address, 0)
+        else:
+            self._set_running((address, length - size, target + size))
+
+    def _finish(self, address: int, control: int) -> None:
+        self._memory.view(address, CONTROL.size, is_written=True)[:4] = control.to_bytes(4, "big")
+
+    def _set_running(self, transfer: tuple[int, int, int] | None) -> None:
+        """Go on with it when the run loop has had its turn."""
+        self._running = transfer
+        self._next_slice.set(NEVER if transfer is None else self._clock.ns())
+
+    def _go_on(self) -> None:
+        transfer, self._running = self._running, None
+        if transfer is not None:
+            self._read_on(*transfer)
 
     # --- device tree and snapshot
 
@@ -148,10 +172,15 @@ class FwCfg(Device):
         )
 
     def state(self) -> dict[str, Any]:
-        """What is selected, and how far it has been read."""
-        return {**super().state(), "selected": self._selected, "at": self._at, "dma_high": self._dma_high}
+        """What is selected, how far it has been read, and the transfer that is at work."""
+        return {
+            **super().state(), "selected": self._selected, "at": self._at, "dma_high": self._dma_high,
+            "transfer": list(self._running or ()),
+        }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state()` gave."""
         super().load_state(state)
         self._selected, self._at, self._dma_high = state["selected"], state["at"], state["dma_high"]
+        transfer = state["transfer"]
+        self._set_running((transfer[0], transfer[1], transfer[2]) if transfer else None)

@@ -7,6 +7,7 @@ import struct
 import pytest
 from virtio_driver import BASE, Ram
 
+from armvcpu.devices.deadline import NEVER, Schedule
 from armvcpu.devices.device import Wires
 from armvcpu.devices.fw_cfg import FwCfg
 
@@ -98,6 +99,48 @@ def test_dma_skips_and_goes_on(device, ram):
     transfer(device, ram, 0x11 << 16 | SELECT | SKIP, 7, 0)
     transfer(device, ram, READ, 5, BASE + 0x100)
     assert bytes(ram.view(BASE + 0x100, 5)) == b"image"
+
+
+@pytest.mark.parametrize("control", [0, READ, SKIP, 0x11 << 16 | SELECT, 0x11 << 16 | SELECT | READ])
+def test_dma_of_no_bytes_is_done(device, ram, control):
+    """Nothing moves, wherever it would go to: the address need be none."""
+    before = bytes(ram.bytes[16:])
+    assert transfer(device, ram, control, 0, 0) == 0
+    assert bytes(ram.bytes[16:]) == before
+
+
+@pytest.mark.parametrize("has_snapshot", [False, True])
+def test_a_long_transfer_goes_on_when_the_run_loop_has_had_its_turn(has_snapshot):
+    """A piece at a time, and the control word tells when it is done; in another device too, from a snapshot."""
+    memory, schedule = Ram(8 << 20), Schedule()
+    device = FwCfg(1, Wires(memory=memory, schedule=schedule))
+    kernel = bytes(range(256)) * (5 << 12)
+    device.add_boot({"kernel": kernel})
+    turns = 0
+    control = transfer(device, memory, 0x11 << 16 | SELECT | READ, len(kernel) + 16, BASE + 0x100)
+    while control:
+        assert control == 0x11 << 16 | SELECT | READ
+        assert schedule.next() < NEVER
+        if has_snapshot:
+            state, schedule = device.state(), Schedule()
+            device = FwCfg(1, Wires(memory=memory, schedule=schedule))
+            device.add_boot({"kernel": kernel})
+            device.load_state(state)
+        schedule.run_due(0)
+        turns += 1
+        control = int.from_bytes(memory.view(BASE, 4), "big")
+    assert bytes(memory.view(BASE + 0x100, len(kernel) + 16)) == kernel + bytes(16)
+    assert (turns, schedule.next()) == (2, NEVER)
+
+
+def test_a_reset_ends_a_long_transfer():
+    """Its control word stays as it is."""
+    memory, schedule = Ram(8 << 20), Schedule()
+    device = FwCfg(1, Wires(memory=memory, schedule=schedule))
+    transfer(device, memory, READ, 5 << 20, BASE + 0x100)
+    device.reset()
+    assert schedule.next() == NEVER
+    assert bytes(memory.view(BASE, 4)) == b"\0\0\0\2"
 
 
 @pytest.mark.parametrize(("control", "address"), [(READ, 0), (READ, (1 << 64) - 8), (WRITE, BASE)])

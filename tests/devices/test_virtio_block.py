@@ -276,3 +276,79 @@ def test_a_failure_that_is_injected(bench: Bench, path: Path) -> None:
     assert (bench.ram.get("<Q", DATA), path.read_bytes()) == ((0x55,), CONTENTS)
     assert bench.request(OUT, 4, (DATA, 512))[0] == OK
     assert asked == [(IN, 3, 2), (OUT, 3, 1), (OUT, 4, 1)]
+
+
+# --- requests that take more than one budget
+
+
+def long_request(bench: Bench, kind: int, buffers: int, sectors: int = SECTORS) -> None:
+    """One over all of the disk, as often the same buffer as it needs; and a short one behind it."""
+    bench.ram.put("<IIQ", HEADER, kind, 0, 0)
+    flags = WRITE if kind == IN else 0
+    data = [(DATA, 512 * sectors, flags)] * buffers
+    bench.queues[0].add_indirect(TABLE, (HEADER, 16, 0), *data, (STATUS, 1, WRITE))
+    bench.queues[0].add((HEADER, 16, 0), (STATUS + 1, 1, WRITE))
+    bench.notify()
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Iterator[Bench]:
+    """A disk of 8 MiB."""
+    path = tmp_path / "large.img"
+    path.write_bytes(random.Random(6).randbytes(8 << 20))
+    with DiskImage(path) as disk:
+        bench = Bench(VirtioBlock(disk))
+        bench.start(F_FLUSH | F_INDIRECT)
+        bench.ram.put("<BB", STATUS, 0xEE, 0xEE)
+        yield bench
+
+
+def test_a_long_request_is_carried_out_in_pieces(large: Bench, tmp_path: Path) -> None:
+    """The run loop has its turn between them, and only the end is told (5.2.6)."""
+    long_request(large, IN, 16, 1024)
+    assert large.queues[0].used() == []
+    assert large.ram.get("<B", STATUS) == (0xEE,)
+    assert large.turns() >= 4
+    assert large.queues[0].used() == [(0, (8 << 20) + 1), (1, 1)]
+    assert large.ram.get("<BB", STATUS) == (OK, OK)
+    assert large.ram.read(DATA, 512 * 1024) == (tmp_path / "large.img").read_bytes()[-512 * 1024 :]
+    assert not large.broken
+
+
+def test_a_long_request_goes_on_from_a_snapshot(large: Bench, tmp_path: Path) -> None:
+    """Where it was: so is one that writes."""
+    text = bytes(range(256)) * 2048
+    large.ram.view(DATA, len(text))[:] = text
+    long_request(large, OUT, 16, 1024)
+    with DiskImage(_copy(tmp_path)) as disk:
+        other = Bench(VirtioBlock(disk))
+        other.ram.bytes[:] = large.ram.bytes
+        other.slot.load_state(large.slot.state())
+        assert other.turns() >= 4
+        assert other.ram.get("<BB", STATUS) == (OK, OK)
+    assert (tmp_path / "copy.img").read_bytes() == text * 16
+
+
+def _copy(directory: Path) -> Path:
+    copy = directory / "copy.img"
+    copy.write_bytes((directory / "large.img").read_bytes())
+    return copy
+
+
+def test_a_reset_forgets_a_request_that_is_not_finished(large: Bench) -> None:
+    """Nothing is left to be done, and the next request begins at its beginning (2.1.2)."""
+    long_request(large, IN, 16, 1024)
+    large[0x70] = 0
+    assert large.turns() == 0
+    large.queues.clear()
+    large.start(F_FLUSH | F_INDIRECT)
+    assert large.request(IN, 0, (DATA, 512)) == (OK, 513)
+
+
+def test_an_error_in_the_middle_ends_a_long_request(large: Bench, tmp_path: Path) -> None:
+    """The file has become shorter: an I/O error, and the next request is served."""
+    long_request(large, IN, 16, 1024)
+    os.truncate(tmp_path / "large.img", 3 << 20)
+    large.turns()
+    assert large.ram.get("<BB", STATUS)[0] == IOERR
+    assert len(large.queues[0].used()) == 2

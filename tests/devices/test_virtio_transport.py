@@ -10,6 +10,7 @@ from virtio_driver import BASE, F_EVENT_IDX, F_INDIRECT, F_VERSION_1, NEEDS_RESE
 from armvcpu.devices.virtio.device import VirtioDevice
 
 if TYPE_CHECKING:
+    from armvcpu.devices.budget import Budget
     from armvcpu.devices.virtio.queue import Virtqueue
 
 DATA = BASE + 0x1_0000
@@ -35,9 +36,9 @@ class Echo(VirtioDevice):
     def write_config(self, offset: int, data: bytes) -> None:
         self.space[offset : offset + len(data)] = data
 
-    def serve(self, index: int, queue: Virtqueue) -> None:
+    def serve(self, index: int, queue: Virtqueue, budget: Budget) -> None:
         self.served.append(index)
-        for chain in queue.chains():
+        for chain in queue.chains(budget):
             queue.push(chain, 0)
 
     def reset(self) -> None:
@@ -98,13 +99,13 @@ def test_offered_features(version: Version, transport: int) -> None:
     [
         (F_VERSION_1, True),
         (F_VERSION_1 | 1 << 40 | 8 | F_INDIRECT | F_EVENT_IDX, True),
-        (0, False),
+        (0, True),
         (F_VERSION_1 | 1, False),
         (F_VERSION_1 | 1 << 63, False),
     ],
 )
 def test_features_ok_is_refused_unless_all_are_offered(modern: Driver, features: int, *, accepted: bool) -> None:
-    """And VERSION_1 must be among them (2.2.1, 6.2)."""
+    """VERSION_1 need not be among them (2.2.1), where 6.2 lets a device insist: QEMU's does not."""
     modern[0x70] = ACKNOWLEDGE | DRIVER
     modern.accept(features)
     modern[0x70] = ACKNOWLEDGE | DRIVER | FEATURES_OK
@@ -147,11 +148,37 @@ def test_reset_forgets_all(driver: Driver) -> None:
     assert driver.slot.device.resets == before + 1  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("queue", "maximum"), [(0, 8), (1, 16), (2, 0), (0xFFFF_FFFF, 0)])
+@pytest.mark.parametrize(("queue", "maximum"), [(0, 1024), (1, 1024), (2, 0), (0xFFFF_FFFF, 0)])
 def test_queue_num_max(driver: Driver, queue: int, maximum: int) -> None:
-    """Zero where there is no such queue (4.2.2)."""
+    """That of QEMU's board for every queue; zero where there is no such queue (4.2.2)."""
     driver[0x30] = queue
     assert driver[0x34] == maximum
+
+
+def test_a_queue_has_the_devices_size_until_the_driver_chooses(driver: Driver) -> None:
+    """Some legacy drivers never write QueueNum."""
+    assert [queue.size for queue in driver.slot.queues] == [8, 16]
+
+
+def test_a_queue_of_1024_entries_works(driver: Driver) -> None:
+    """What QueueNumMax offers can be had, all of it at once."""
+    driver.start_to_features()
+    queue = driver.set_up(1, 1024)
+    driver[0x70] = driver[0x70] | 4
+    for _ in range(1024):
+        queue.add((DATA, 1, WRITE))
+    driver.notify(1)
+    assert len(queue.used()) == 1024
+    assert not driver.broken
+
+
+def test_a_legacy_queue_without_QueueAlign_is_aligned_to_4096_bytes(legacy: Driver) -> None:
+    """As QEMU's board has it for drivers that never write the register; 4.2.4 says nothing."""
+    legacy.start_to_features()
+    legacy[0x38], legacy[0x28] = 8, 4096
+    legacy[0x40] = BASE // 4096
+    queue = legacy.slot.queues[0]
+    assert (legacy.broken, queue.ready, queue.device) == (False, True, BASE + 4096)
 
 
 def test_a_queue_that_does_not_exist_can_be_written_to(driver: Driver) -> None:
@@ -240,7 +267,7 @@ def test_a_queue_outside_ram_needs_a_reset(driver: Driver) -> None:
     assert driver[0x60] == 0
 
 
-@pytest.mark.parametrize(("page", "align"), [(0, 4096), (4096, 0), (4095, 4096), (4096, 3)])
+@pytest.mark.parametrize(("page", "align"), [(0, 4096), (4095, 4096), (4096, 3)])
 def test_legacy_page_size_and_alignment_are_powers_of_two(legacy: Driver, page: int, align: int) -> None:
     """GuestPageSize and QueueAlign (4.2.4)."""
     legacy.start_to_features()

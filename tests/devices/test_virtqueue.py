@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from virtio_driver import BASE, INDIRECT, NEXT, SIZE, WRITE, Queue, Ram
 
+from armvcpu.devices.budget import Budget
 from armvcpu.devices.dma import DmaError
 from armvcpu.devices.virtio.queue import QueueError, Virtqueue, after, before, gather, length_of, scatter
 
@@ -41,7 +42,7 @@ def bench() -> Bench:
 
 def shape(queue: Virtqueue) -> list[tuple[int, list[int], list[int]]]:
     """Heads and buffer lengths of the chains that wait."""
-    return [(c.head, [len(b) for b in c.readable], [len(b) for b in c.writable]) for c in queue.chains()]
+    return [(c.head, [len(b) for b in c.readable], [len(b) for b in c.writable]) for c in queue.chains(Budget())]
 
 
 def test_a_chain_has_readable_then_writable_buffers(bench: Bench) -> None:
@@ -181,7 +182,7 @@ def test_rings_over_each_other_do_not_make_work_forever(bench: Bench) -> None:
     bench.driver.describe(0, DATA, 1, WRITE)
     bench.ram.put("<H", device.driver + 2, 1)
     taken = 0
-    for chain in device.chains():
+    for chain in device.chains(Budget()):
         taken += 1
         device.push(chain, taken + 1)
         assert device.waiting() == 1
@@ -195,7 +196,7 @@ def test_the_driver_may_suppress_interrupts_by_flag(bench: Bench, flags: int, *,
     """VIRTQ_AVAIL_F_NO_INTERRUPT, without the event index (2.7.7.2)."""
     bench.driver.set_flags(flags)
     bench.driver.add((DATA, 1, WRITE))
-    for chain in bench.device.chains():
+    for chain in bench.device.chains(Budget()):
         bench.device.push(chain, 1)
     assert bench.device.wants_interrupt() is expected
     assert bench.device.wants_interrupt() is False
@@ -209,7 +210,7 @@ def test_the_event_index_says_which_used_buffer_interrupts(used_event: int, *, e
     bench.driver.set_used_event(used_event)
     for _ in range(2):
         bench.driver.add((DATA, 1, WRITE))
-    for chain in bench.device.chains():
+    for chain in bench.device.chains(Budget()):
         bench.device.push(chain, 1)
     assert bench.device.wants_interrupt() is expected
 

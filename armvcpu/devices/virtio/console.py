@@ -6,9 +6,10 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.devices.virtio.device import VirtioDevice
-from armvcpu.devices.virtio.queue import QueueError, scatter
+from armvcpu.devices.virtio.queue import QueueError, after, gather
 
 if TYPE_CHECKING:
+    from armvcpu.devices.budget import Budget
     from armvcpu.devices.stream import Stream
     from armvcpu.devices.virtio.queue import Virtqueue
 
@@ -18,8 +19,10 @@ CONFIG = struct.Struct("<HHII")  # cols, rows, max_nr_ports, emerg_wr
 EMERG_WR = 8
 HELD = 4096
 """Bytes of input that wait in the device until the driver offers buffers."""
-PIECE = 0x1_0000
-"""The most bytes that are copied out of the guest at once."""
+PIECE = 0x4000
+"""The most bytes that are shown at once."""
+BYTE_COST = 64
+"""Units of a budget: showing a byte takes that much longer than copying one."""
 
 
 class VirtioConsole(VirtioDevice):
@@ -36,10 +39,11 @@ class VirtioConsole(VirtioDevice):
         """Has the guest sent anything since the last reset? Input that comes before may be for another console."""
         self._held = bytearray()
         self._receiving = False
+        self._sent = 0
 
     def reset(self) -> None:
         """Return to the state after power-on reset; input that waits goes on waiting."""
-        self.is_in_use = False
+        self.is_in_use, self._sent = False, 0
 
     def receive(self, data: bytes) -> int:
         """Take characters for the guest; how many there was room for, so that the host keeps the rest.
@@ -60,30 +64,37 @@ class VirtioConsole(VirtioDevice):
         """Could a character that comes now interrupt the guest: has it a driver?"""
         return self.is_in_use
 
-    def serve(self, index: int, queue: Virtqueue) -> None:
+    def serve(self, index: int, queue: Virtqueue, budget: Budget) -> None:
         """Move characters between queue and host."""
         if index == RECEIVEQ:
-            self._deliver(queue)
+            self._deliver(queue, budget)
         else:
-            self._send(queue)
+            self._send(queue, budget)
 
-    def _deliver(self, queue: Virtqueue) -> None:
+    def _deliver(self, queue: Virtqueue, budget: Budget) -> None:
         moved = 0
-        while self._held and (chain := queue.pop()) is not None:
+        for chain in queue.chains(budget) if self._held else ():
             if not chain.writable:
                 raise QueueError("a buffer for input cannot be written")
-            count = scatter(chain.writable, bytes(self._held))
+            count = chain.put(bytes(self._held))
             del self._held[:count]
             moved += count
             queue.push(chain, count)
+            if not self._held:
+                break
         if moved and not self._receiving:
             self.stream.ready()
 
-    def _send(self, queue: Virtqueue) -> None:
-        for chain in queue.chains():
-            for buffer in chain.readable:
-                for start in range(0, len(buffer), PIECE):
-                    self.stream.write(bytes(buffer[start : start + PIECE]))
+    def _send(self, queue: Virtqueue, budget: Budget) -> None:
+        for chain in queue.requests(budget):
+            while piece := gather(after(chain.readable, self._sent), PIECE):
+                if budget.is_spent:
+                    return
+                self.stream.write(piece)
+                self._sent += len(piece)
+                budget.spend(BYTE_COST * len(piece))
+            self._sent = 0
+            queue.take()
             queue.push(chain, 0)
             if not self.is_in_use:
                 self.is_in_use = True
@@ -99,9 +110,9 @@ class VirtioConsole(VirtioDevice):
             self.stream.write(data[:1])
 
     def state(self) -> dict[str, Any]:
-        """The input that waits."""
-        return {"held": bytes(self._held), "is_in_use": self.is_in_use}
+        """The input that waits, and how much of the guest's next buffer has been shown."""
+        return {"held": bytes(self._held), "is_in_use": self.is_in_use, "sent": self._sent}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state()` gave."""
-        self._held, self.is_in_use = bytearray(state["held"]), state["is_in_use"]
+        self._held, self.is_in_use, self._sent = bytearray(state["held"]), state["is_in_use"], state["sent"]

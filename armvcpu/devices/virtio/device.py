@@ -11,6 +11,7 @@ from __future__ import annotations
 from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from armvcpu.devices.budget import Budget
     from armvcpu.devices.virtio.queue import Virtqueue
 
 VIRTIO_F_ANY_LAYOUT = 1 << 27  # legacy only (6.3): no device here cares how a request is cut into buffers
@@ -45,7 +46,7 @@ class VirtioDevice:
     DEVICE_ID: ClassVar[int]
     """Section 5."""
     QUEUE_SIZES: ClassVar[tuple[int, ...]]
-    """The maximum size of each queue: a power of two."""
+    """The size of each queue, a power of two, until the driver chooses another one."""
 
     features: int = 0
     """Device-specific feature bits that are offered."""
@@ -76,8 +77,8 @@ class VirtioDevice:
         """The driver writes its configuration space; ignored unless the device has writable fields."""
         del offset, data
 
-    def serve(self, index: int, queue: Virtqueue) -> None:
-        """Work on queue number `index` as far as it goes.
+    def serve(self, index: int, queue: Virtqueue, budget: Budget) -> None:
+        """Work on queue number `index` as far as it goes, and the budget; called again where that is spent.
 
         Raises:
             QueueError: the driver broke a rule; the device needs a reset.

@@ -6,15 +6,20 @@ import os
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.virtio.device import VirtioDevice
-from armvcpu.devices.virtio.queue import length_of, scatter
+from armvcpu.devices.virtio.queue import length_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from armvcpu.devices.budget import Budget
     from armvcpu.devices.virtio.queue import Virtqueue
 
 MOST = 0x1_0000
 """Bytes given to one request: the device may give less than was asked for, but at least one (5.4.6)."""
+
+
+BYTE_COST = 16
+"""Units of a budget: making a byte takes that much longer than copying one."""
 
 
 class VirtioEntropy(VirtioDevice):
@@ -27,9 +32,10 @@ class VirtioEntropy(VirtioDevice):
         super().__init__()
         self._source = source
 
-    def serve(self, index: int, queue: Virtqueue) -> None:
+    def serve(self, index: int, queue: Virtqueue, budget: Budget) -> None:
         """Fill the buffers that wait."""
         del index
-        for chain in queue.chains():
+        for chain in queue.chains(budget):
             size = min(MOST, length_of(chain.writable))
-            queue.push(chain, scatter(chain.writable, self._source(size)))
+            queue.push(chain, chain.put(self._source(size)))
+            budget.spend(BYTE_COST * size)

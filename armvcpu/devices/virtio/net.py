@@ -13,9 +13,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from armvcpu.devices.virtio.device import VirtioDevice
-from armvcpu.devices.virtio.queue import QueueError, gather, length_of, scatter
+from armvcpu.devices.virtio.queue import QueueError, gather, length_of
 
 if TYPE_CHECKING:
+    from armvcpu.devices.budget import Budget
     from armvcpu.devices.virtio.queue import Virtqueue
 
 RECEIVEQ, TRANSMITQ = 0, 1
@@ -107,38 +108,42 @@ class VirtioNet(VirtioDevice):
         """The network takes frames again."""
         self.transport.kick(TRANSMITQ)
 
-    def serve(self, index: int, queue: Virtqueue) -> None:
+    def serve(self, index: int, queue: Virtqueue, budget: Budget) -> None:
         """Move frames between queue and network."""
         if index == RECEIVEQ:
-            self._deliver(queue)
+            self._deliver(queue, budget)
         else:
-            self._send(queue)
+            self._send(queue, budget)
 
-    def _deliver(self, queue: Virtqueue) -> None:
+    def _deliver(self, queue: Virtqueue, budget: Budget) -> None:
         was_full = len(self._waiting) >= WAITING
         header = MODERN_HEADER.pack(0, 0, 0, 0, 0, 0, 1) if self.is_modern else bytes(HEADER.size)
-        while self._waiting and (chain := queue.pop()) is not None:
+        for chain in queue.chains(budget) if self._waiting else ():
             data = header + self._waiting.popleft()
             written = 0
             if length_of(chain.writable) >= len(data):
-                written = scatter(chain.writable, data)
+                written = chain.put(data)
             else:
                 self.dropped += 1
             queue.push(chain, written)
+            budget.spend(len(data))
+            if not self._waiting:
+                break
         if was_full and len(self._waiting) < WAITING:
             self._backend.resume()
 
-    def _send(self, queue: Virtqueue) -> None:
+    def _send(self, queue: Virtqueue, budget: Budget) -> None:
         header = MODERN_HEADER.size if self.is_modern else HEADER.size
-        for _ in range(queue.waiting()):
-            if not self._backend.can_send or (chain := queue.pop()) is None:
-                return
+        for chain in queue.chains(budget) if self._backend.can_send else ():
             size = length_of(chain.readable) - header
             if size < 0:
                 raise QueueError("a frame to send has no complete header")
             if SHORTEST <= size <= LONGEST:
                 self._backend.send(gather(chain.readable, header + size)[header:])
+                budget.spend(size)
             queue.push(chain, 0)
+            if not self._backend.can_send:
+                return
 
     def reset(self) -> None:
         """Return to the state after power-on reset; frames that wait are lost."""

@@ -6,7 +6,8 @@
 
 Everything the driver wrote is checked before it is used, and what breaks a rule is a `QueueError`: the transport
 then asks for a reset. The rings may lie anywhere in RAM, even over each other or under a buffer, so a driver can
-change its own rings through the device; therefore each walk is bounded by counts taken before it begins.
+change its own rings through the device; therefore each walk is bounded by counts taken before it begins, and what one
+notification does by a `Budget` (devices/budget.py). A request that is not finished with it stays in the available ring.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from armvcpu.devices.dma import DmaError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from armvcpu.devices.budget import Budget
     from armvcpu.devices.dma import DmaMemory
 
 DESCRIPTOR = struct.Struct("<QIHH")
@@ -28,8 +30,12 @@ USED_ELEMENT = struct.Struct("<II")
 
 VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE, VIRTQ_DESC_F_INDIRECT = 1, 2, 4
 VIRTQ_AVAIL_F_NO_INTERRUPT = 1
+MAX_SIZE = 1024
+"""Entries of a queue, and buffers of a chain, at most: what QEMU's board offers for every queue of every device."""
 MAX_CHAIN_BYTES = 1 << 32
 """A chain describes at most this many bytes (2.7.4.2)."""
+WALK_COST = 1024
+"""Units of a budget that one descriptor costs, beside its bytes."""
 
 
 class QueueError(DmaError):
@@ -37,11 +43,37 @@ class QueueError(DmaError):
 
 
 class Chain(Row):
-    """A descriptor chain: the buffers of one request, of which the readable ones come first (2.7.4.2)."""
+    """A descriptor chain: the buffers of one request, of which the readable ones come first (2.7.4.2).
+
+    `writable` is to be written by `put` and `target` only, which have the guest's memory hear of it.
+    """
 
     head: int
     readable: list[memoryview]
     writable: list[memoryview]
+    places: list[int]
+    """The guest-physical addresses of the writable buffers."""
+    memory: DmaMemory
+
+    @property
+    def cost(self) -> int:
+        """What finding its buffers has cost, in units of a budget."""
+        return WALK_COST * (len(self.readable) + len(self.writable))
+
+    def put(self, data: bytes) -> int:
+        """Fill the writable buffers from their start on; how many bytes fitted."""
+        return scatter(self.target(0, len(data)), data)
+
+    def target(self, start: int, count: int) -> list[memoryview]:
+        """`count` bytes of the writable buffers, or what there is, from byte `start` on: they are written now."""
+        found = []
+        for address, buffer in zip(self.places, self.writable, strict=True):
+            size = min(len(buffer) - start, count)
+            if size > 0:
+                found.append(self.memory.view(address + start, size, is_written=True))
+                count -= size
+            start = max(0, start - len(buffer))
+        return found
 
 
 def length_of(buffers: Sequence[memoryview]) -> int:
@@ -82,17 +114,21 @@ def scatter(buffers: Sequence[memoryview], data: bytes) -> int:
 
 
 class Virtqueue:
-    """One queue of `size` entries, a power of two up to `maximum`, with its areas at `desc`, `driver` and `device`."""
+    """One queue of `size` entries, a power of two up to `maximum`, with its areas at `desc`, `driver` and `device`.
 
-    def __init__(self, memory: DmaMemory, maximum: int) -> None:
+    `default` is its size as long as the driver has chosen none.
+    """
+
+    def __init__(self, memory: DmaMemory, maximum: int = MAX_SIZE, default: int | None = None) -> None:
         self._memory = memory
         self.maximum = maximum
+        self._default = maximum if default is None else default
         self.event_index = self.indirect = False  # VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC negotiated
         self.reset()
 
     def reset(self) -> None:
         """Back to an unused queue; what was negotiated stays."""
-        self.size = self.maximum
+        self.size = self._default
         self.desc = self.driver = self.device = 0
         self.disable()
 
@@ -135,28 +171,44 @@ class Virtqueue:
             raise QueueError(f"available index {index} is {waiting} ahead in a queue of {self.size}")
         return waiting
 
-    def pop(self) -> Chain | None:
-        """Take the next chain, or None where there is none."""
+    def peek(self) -> Chain | None:
+        """The next chain, which stays the next one, or None where there is none."""
         if not self.waiting():
             return None
         (head,) = U16.unpack_from(self._available, 4 + 2 * (self._next % self.size))
-        chain = self._walk(head)
+        return self._walk(head)
+
+    def take(self) -> None:
+        """Have the chain that `peek` gave behind: it goes back by `push`."""
         self._next = self._next + 1 & 0xFFFF
         if self.event_index:  # "notify me of the next one" (2.7.10); without the feature that needs no word
             U16.pack_into(self._used_ring, 4 + 8 * self.size, self._next)
             self._memory.noted.add(self._written)
+
+    def pop(self) -> Chain | None:
+        """Take the next chain, or None where there is none."""
+        chain = self.peek()
+        if chain is not None:
+            self.take()
         return chain
 
-    def chains(self) -> Iterator[Chain]:
-        """Take the chains that are available now."""
+    def chains(self, budget: Budget) -> Iterator[Chain]:
+        """Take the chains that are available now, as long as the budget lasts."""
+        for chain in self.requests(budget):
+            self.take()
+            yield chain
+
+    def requests(self, budget: Budget) -> Iterator[Chain]:
+        """The same where one may need several budgets: `take` it when it is finished, or make that the end."""
         for _ in range(self.waiting()):
-            chain = self.pop()
+            chain = None if budget.is_spent else self.peek()
             if chain is None:
                 return
+            budget.spend(chain.cost)
             yield chain
 
     def _walk(self, head: int) -> Chain:
-        chain = Chain(head, [], [])
+        chain = Chain(head, [], [], [], self._memory)
         table, entries, index, total = self._descriptors, self.size, head, 0
         for _ in range(self.maximum + 2):  # the descriptor of an indirect table is none of the chain's buffers
             if index >= entries:
@@ -170,7 +222,8 @@ class Virtqueue:
                 raise QueueError("a buffer has no bytes")
             total += length
             if flags & VIRTQ_DESC_F_WRITE:
-                chain.writable.append(self._memory.view(address, length, is_written=True))
+                chain.writable.append(self._memory.view(address, length))
+                chain.places.append(address)
             elif chain.writable:
                 raise QueueError("a readable buffer comes after a writable one")
             else:

@@ -9,16 +9,20 @@
                               interrupted with "configuration change" (2.1.2)
 
 Bits once set stay until the reset, since a driver must not clear any (2.1.1).
+
+A device that has spent its budget goes on at a deadline which comes at once (devices/budget.py).
 """
 
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar, Literal
+from armvcpu.devices.budget import Budget
+from armvcpu.devices.deadline import NEVER
 from armvcpu.devices.device import Register
 from armvcpu.devices.dma import DmaError
 from armvcpu.devices.virtio.device import VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC
 from armvcpu.devices.virtio.mmio import VirtioMmio
-from armvcpu.devices.virtio.queue import Virtqueue
+from armvcpu.devices.virtio.queue import MAX_SIZE, Virtqueue
 
 if TYPE_CHECKING:
     from armvcpu.devices.device import Wires
@@ -82,14 +86,16 @@ class VirtioTransport(VirtioMmio):
         super().__init__(self.VERSION, wires)
 
     def connect(self, wires: Wires) -> None:
-        """An interrupt line, and memory for the queues."""
-        self.irq = wires.irq
-        self.queues = [Virtqueue(wires.memory, maximum) for maximum in self.device.QUEUE_SIZES]
+        """An interrupt line, memory for the queues, and a deadline at which what is unfinished goes on."""
+        self.irq, self._clock = wires.irq, wires.clock
+        self.queues = [Virtqueue(wires.memory, MAX_SIZE, size) for size in self.device.QUEUE_SIZES]
+        self._next_slice = wires.schedule.add(self._go_on)
 
     def reset(self) -> None:
         """Return to the state after power-on reset."""
         super().reset()
         self.fault = None
+        self._set_unfinished(0)
         self._negotiate(0)
         for queue in self.queues:
             queue.reset()
@@ -188,16 +194,36 @@ class VirtioTransport(VirtioMmio):
 
     def kick(self, index: int) -> None:
         """Have the device serve a queue, if the driver is ready and the queue is not broken."""
+        self._serve(index, Budget())
+
+    def _serve(self, index: int, budget: Budget) -> None:
         stopped = STATUS.FAILED | STATUS.DEVICE_NEEDS_RESET
         queue = self.queues[index]
         if not queue.ready or self.Status & (self.SERVED | stopped) != self.SERVED:
             return
         try:
-            self.device.serve(index, queue)
+            self.device.serve(index, queue, budget)
         except DmaError as error:
             self.needs_reset(f"queue {index}: {error}")
         if queue.wants_interrupt():
             self._interrupt(INTERRUPT.USED_BUFFER)
+        if budget.is_spent:
+            self._set_unfinished(self._unfinished | 1 << index)
+
+    def _set_unfinished(self, queues: int) -> None:
+        """Go on with these queues, a bit each, when the run loop has had its turn."""
+        self._unfinished = queues
+        self._next_slice.set(self._clock.ns() if queues else NEVER)
+
+    def _go_on(self) -> None:
+        queues, budget = self._unfinished, Budget()
+        self._unfinished = 0
+        for index in range(len(self.queues)):
+            if queues >> index & 1:
+                if budget.is_spent:
+                    self._set_unfinished(self._unfinished | 1 << index)
+                else:
+                    self._serve(index, budget)
 
     # --- interrupt
 
@@ -244,6 +270,7 @@ class VirtioTransport(VirtioMmio):
             "driver_features": self.driver_features,
             "generation": self._generation,
             "fault": self.fault,
+            "unfinished": self._unfinished,
             "queues": [queue.state() for queue in self.queues],
             "device": self.device.state(),
         }
@@ -256,4 +283,5 @@ class VirtioTransport(VirtioMmio):
         for queue, stored in zip(self.queues, state["queues"], strict=True):
             queue.load_state(stored)
         self.device.load_state(state["device"])
+        self._set_unfinished(state["unfinished"])
         self._drive_irq()

@@ -14,16 +14,17 @@ from armvcpu.arch.gic_cpu_interface import MAX_BPR, MIN_BPR0, MIN_BPR1
 from armvcpu.devices import flash
 from armvcpu.devices.dma import DmaError
 from armvcpu.devices.flash_query import BUFFER
-from armvcpu.devices.fw_cfg import FwCfg
+from armvcpu.devices.fw_cfg import CONTROL, FwCfg
 from armvcpu.devices.gic.gicv2 import Gicv2
 from armvcpu.devices.gic.gicv2_sgi import PrivateInterrupts
 from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.pl011_registers import FIFO_DEPTH
 from armvcpu.devices.pl031 import Pl031
 from armvcpu.devices.pl061 import Pl061
+from armvcpu.devices.virtio.block import VirtioBlock
 from armvcpu.devices.virtio.console import HELD, VirtioConsole
 from armvcpu.devices.virtio.net import LONGEST, WAITING, VirtioNet
-from armvcpu.devices.virtio.queue import Virtqueue
+from armvcpu.devices.virtio.queue import MAX_CHAIN_BYTES, Virtqueue
 from armvcpu.devices.virtio.transport import VirtioTransport
 from armvcpu.errors import UsageError
 from armvcpu.machine.board.flash_banks import PIECE
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _SECONDS = between(-(1 << 62), 1 << 62)
 _SELECTOR_BITS, _CHARACTER_BITS, _PRIORITY_BITS, _LEVELS = 14, 12, 8, 32
+_REQUEST_BITS = MAX_CHAIN_BYTES.bit_length()
 
 
 def device_fields(device: Device, memory: DmaMemory) -> Kind:
@@ -84,9 +86,24 @@ def _beside(device: Device, memory: DmaMemory) -> dict[str, Kind]:
             kinds = dict.fromkeys(("outputs", "inputs", "edges"), number(8))
         case FwCfg():
             kinds = {"selected": number(_SELECTOR_BITS), "at": number(63), "dma_high": number(32)}
+            kinds["transfer"] = partial(_transfer, memory)
         case VirtioTransport():
             kinds = _virtio(device, memory)
     return kinds
+
+
+def _transfer(memory: DmaMemory, value: object, place: str) -> None:
+    """Nothing, or the place of a control structure, how many bytes are still to come, and where they go."""
+    several(number(64), 3)(value, place)
+    assert isinstance(value, list)
+    if not value:
+        return
+    try:
+        address, length, target = value
+        memory.view(address, CONTROL.size)
+        memory.view(target, length)
+    except (DmaError, ValueError) as error:
+        raise UsageError(f"{place} is no transfer: {error}") from error
 
 
 def _flash(device: flash.Flash) -> dict[str, Kind]:
@@ -126,13 +143,16 @@ def _virtio(transport: VirtioTransport, memory: DmaMemory) -> dict[str, Kind]:
     own: dict[str, Kind] = {}
     match transport.device:
         case VirtioConsole():
-            own = {"held": data(HELD), "is_in_use": flag}
+            own = {"held": data(HELD), "is_in_use": flag, "sent": number(_REQUEST_BITS)}
+        case VirtioBlock():
+            own = {"done": number(_REQUEST_BITS)}
         case VirtioNet():
             own = {"waiting": several(data(LONGEST), WAITING)}
     return {
         "driver_features": number(64),
         "generation": number(32),
         "fault": maybe(text),
+        "unfinished": number(len(transport.queues)),
         "queues": exactly(*(partial(_queue, Virtqueue(memory, queue.maximum)) for queue in transport.queues)),
         "device": record({name: own.get(name, anything) for name in transport.device.state()}),
     }

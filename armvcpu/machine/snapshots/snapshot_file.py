@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.parts import Parts
 
 MAGIC = b"armvcpu snapshot"
-VERSION = 5
+VERSION = 6
 HEADER = struct.Struct("<16sIIQIIQQ")  # magic, version, 0, length, CRC, 0, RAM's offset and size
 PAGE = 4096
 
