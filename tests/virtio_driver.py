@@ -174,7 +174,7 @@ class Driver:
         """Give the run loop its turn until the device has nothing left to do; how many it took."""
         count = 0
         while self.schedule.next() < NEVER:
-            self.schedule.run_due(0)
+            self.schedule.run_due(self.schedule.next())
             count += 1
         return count
 

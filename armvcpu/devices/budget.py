@@ -2,14 +2,24 @@
 
 The guest stands still while a device works for it, and so does the run loop, which hears time-outs and signals. So what
 a guest can make as long as it likes (a disk request of 4 GiB, a thousand requests at once) is done in pieces: a device
-spends a `Budget`, and where that is used up, it has its deadline come at once, which gives the run loop its turn, and
-goes on then. A budget counts work, never the host's time: a run that repeats is interrupted at the same places.
+spends a `Budget`, and where that is used up, it goes on after a `Pause`, when run loop and guest have had their turn.
+Both count work and the machine's time, never the host's: a run that repeats is interrupted at the same places.
 """
 
 from __future__ import annotations
 
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.deadline import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.devices.wires import Wires
+
 SLICE = 2 << 20
 """Units that one callback may spend: bytes that are copied. Some 2 ms, and on a slow host or disk not over 20."""
+PAUSE_NS = 50_000
+"""Time of the machine between two pieces of the same work."""
 
 
 class Budget:
@@ -32,3 +42,25 @@ class Budget:
     def is_spent(self) -> bool:
         """Is it the run loop's turn?"""
         return self.left <= 0
+
+
+class Pause:
+    """Has a device called back (`go_on`) when it may do the next piece of what is left."""
+
+    def __init__(self, wires: Wires, go_on: Callable[[], None]) -> None:
+        self._clock = wires.clock
+        self._deadline = wires.schedule.add(go_on)
+
+    def begin(self, ns: int = PAUSE_NS) -> None:
+        """There is more to do, in so many ns."""
+        self._deadline.set(self._clock.ns() + ns)
+
+    def end(self) -> None:
+        """There is nothing more to do."""
+        self._deadline.clear()
+
+    @property
+    def left(self) -> int:
+        """What is left of it, ns; 0 where there is none: for `begin`, from a snapshot."""
+        moment = self._deadline.moment
+        return 0 if moment == NEVER else max(0, moment - self._clock.ns())

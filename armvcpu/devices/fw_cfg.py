@@ -16,8 +16,7 @@ from __future__ import annotations
 import struct
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.devices.budget import SLICE
-from armvcpu.devices.deadline import NEVER
+from armvcpu.devices.budget import SLICE, Pause
 from armvcpu.devices.device import Device, DtNode, Wires, reg_cells
 from armvcpu.devices.dma import BadAddress
 
@@ -50,12 +49,13 @@ class FwCfg(Device):
             MAX_CPUS: cpus.to_bytes(2, "little"),
         }
         self.add_files({BOOT_ORDER: b""})
+        self._running: tuple[int, int, int] | None = None
         super().__init__(wires)
 
     def connect(self, wires: Wires) -> None:
-        """Memory, and a deadline at which a long transfer goes on."""
-        self._memory, self._clock = wires.memory, wires.clock
-        self._next_slice = wires.schedule.add(self._go_on)
+        """Memory, and a pause after which a long transfer goes on."""
+        self._memory = wires.memory
+        self._pause = Pause(wires, self._go_on)
 
     def add_files(self, files: Mapping[str, bytes]) -> None:
         """Have these in the directory, and no others."""
@@ -78,7 +78,7 @@ class FwCfg(Device):
         """The signature is selected."""
         super().reset()
         self._selected, self._at, self._dma_high = SIGNATURE, 0, 0
-        self._set_running(None)
+        self._stop()
 
     # --- registers
 
@@ -126,7 +126,7 @@ class FwCfg(Device):
         control, length, target = CONTROL.unpack(block)
         if control & SELECT:
             self._select(control >> 16)
-        self._set_running(None)
+        self._stop()
         if control & READ and not control & WRITE and length:
             self._read_on(address, length, target)
         else:
@@ -146,15 +146,16 @@ class FwCfg(Device):
         if size == length:
             self._finish(address, 0)
         else:
-            self._set_running((address, length - size, target + size))
+            self._running = address, length - size, target + size
+            self._pause.begin()
 
     def _finish(self, address: int, control: int) -> None:
         self._memory.view(address, CONTROL.size, is_written=True)[:4] = control.to_bytes(4, "big")
 
-    def _set_running(self, transfer: tuple[int, int, int] | None) -> None:
-        """Go on with it when the run loop has had its turn."""
-        self._running = transfer
-        self._next_slice.set(NEVER if transfer is None else self._clock.ns())
+    def _stop(self) -> None:
+        """No transfer is at work."""
+        self._running = None
+        self._pause.end()
 
     def _go_on(self) -> None:
         transfer, self._running = self._running, None
@@ -175,7 +176,7 @@ class FwCfg(Device):
         """What is selected, how far it has been read, and the transfer that is at work."""
         return {
             **super().state(), "selected": self._selected, "at": self._at, "dma_high": self._dma_high,
-            "transfer": list(self._running or ()),
+            "transfer": list(self._running or ()), "pause": self._pause.left,
         }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -183,4 +184,7 @@ class FwCfg(Device):
         super().load_state(state)
         self._selected, self._at, self._dma_high = state["selected"], state["at"], state["dma_high"]
         transfer = state["transfer"]
-        self._set_running((transfer[0], transfer[1], transfer[2]) if transfer else None)
+        self._stop()
+        if transfer:
+            self._running = transfer[0], transfer[1], transfer[2]
+            self._pause.begin(state["pause"])

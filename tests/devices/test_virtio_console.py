@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from virtio_driver import BASE, WRITE, Driver, Version
+from virtio_driver import BASE, F_INDIRECT, WRITE, Driver, Version
 
 from armvcpu.devices.stream import Stream
 from armvcpu.devices.virtio.console import HELD, VirtioConsole
@@ -74,6 +74,16 @@ def test_a_large_output_is_shown_in_pieces() -> None:
     assert driver.turns() == 4
     assert pieces == [0x4000] * 8 + [1]
     assert driver.queues[TRANSMITQ].used() == [(0, 0)]
+
+
+def test_an_output_in_very_many_pieces_comes_to_its_end() -> None:
+    """Finding its buffers alone takes more than one budget: something is shown each time all the same."""
+    sent = bytearray()
+    driver = Driver(VirtioConsole(Stream(sent.append))).start(F_INDIRECT, sizes=(8, 8))
+    driver.queues[TRANSMITQ].add_indirect(DATA + 0x1000, *[(DATA, 40, 0)] * 1000)
+    driver.notify(TRANSMITQ)
+    assert driver.turns() == 3
+    assert len(sent) == 40_000
 
 
 def test_an_output_that_is_not_finished_goes_on_from_a_snapshot() -> None:

@@ -26,6 +26,8 @@ HEADER = struct.Struct("<IIQ")  # type, reserved (legacy: priority), sector
 # capacity, size_max, seg_max, geometry (cylinders, heads, sectors), blk_size
 CONFIG = struct.Struct("<QIIHBBI")
 ID_BYTES = 20
+LEAST = 0x1_0000
+"""Bytes that a piece of a long request has at least, also where finding its buffers has used the budget up."""
 
 
 class FEATURE:
@@ -154,9 +156,7 @@ class VirtioBlock(VirtioDevice):
 
     def _move(self, kind: int, sector: int, chain: Chain, size: int, budget: Budget) -> bool:
         """The next bytes of a request, as many as the budget allows; is it finished?"""
-        count = max(0, min(size - self._done, budget.left))
-        if count < size - self._done:
-            count = max(SECTOR, count // SECTOR * SECTOR)
+        count = min(max(0, size - self._done), max(LEAST, budget.left // SECTOR * SECTOR))
         at = sector * SECTOR + self._done
         if kind == REQUEST.IN:
             self._disk.read_into(chain.target(self._done, count), at)

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.devices.virtio.device import VirtioDevice
-from armvcpu.devices.virtio.queue import QueueError, after, gather
+from armvcpu.devices.virtio.queue import QueueError, after, gather, length_of
 
 if TYPE_CHECKING:
     from armvcpu.devices.budget import Budget
@@ -87,12 +87,14 @@ class VirtioConsole(VirtioDevice):
 
     def _send(self, queue: Virtqueue, budget: Budget) -> None:
         for chain in queue.requests(budget):
-            while piece := gather(after(chain.readable, self._sent), PIECE):
-                if budget.is_spent:
-                    return
+            size = length_of(chain.readable)
+            while self._sent < size:
+                piece = gather(after(chain.readable, self._sent), PIECE)
                 self.stream.write(piece)
                 self._sent += len(piece)
                 budget.spend(BYTE_COST * len(piece))
+                if budget.is_spent and self._sent < size:
+                    return
             self._sent = 0
             queue.take()
             queue.push(chain, 0)

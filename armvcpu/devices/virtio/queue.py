@@ -34,7 +34,7 @@ MAX_SIZE = 1024
 """Entries of a queue, and buffers of a chain, at most: what QEMU's board offers for every queue of every device."""
 MAX_CHAIN_BYTES = 1 << 32
 """A chain describes at most this many bytes (2.7.4.2)."""
-WALK_COST = 1024
+WALK_COST = 4096
 """Units of a budget that one descriptor costs, beside its bytes."""
 
 
@@ -72,6 +72,8 @@ class Chain(Row):
             if size > 0:
                 found.append(self.memory.view(address + start, size, is_written=True))
                 count -= size
+                if not count:
+                    break
             start = max(0, start - len(buffer))
         return found
 

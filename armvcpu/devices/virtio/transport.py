@@ -10,14 +10,13 @@
 
 Bits once set stay until the reset, since a driver must not clear any (2.1.1).
 
-A device that has spent its budget goes on at a deadline which comes at once (devices/budget.py).
+A device that has spent its budget goes on after a pause (devices/budget.py).
 """
 
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, ClassVar, Literal
-from armvcpu.devices.budget import Budget
-from armvcpu.devices.deadline import NEVER
+from armvcpu.devices.budget import Budget, Pause
 from armvcpu.devices.device import Register
 from armvcpu.devices.dma import DmaError
 from armvcpu.devices.virtio.device import VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC
@@ -86,16 +85,17 @@ class VirtioTransport(VirtioMmio):
         super().__init__(self.VERSION, wires)
 
     def connect(self, wires: Wires) -> None:
-        """An interrupt line, memory for the queues, and a deadline at which what is unfinished goes on."""
-        self.irq, self._clock = wires.irq, wires.clock
+        """An interrupt line, memory for the queues, and a pause after which what is unfinished goes on."""
+        self.irq = wires.irq
         self.queues = [Virtqueue(wires.memory, MAX_SIZE, size) for size in self.device.QUEUE_SIZES]
-        self._next_slice = wires.schedule.add(self._go_on)
+        self._pause = Pause(wires, self._go_on)
 
     def reset(self) -> None:
         """Return to the state after power-on reset."""
         super().reset()
         self.fault = None
-        self._set_unfinished(0)
+        self._unfinished = 0
+        self._pause.end()
         self._negotiate(0)
         for queue in self.queues:
             queue.reset()
@@ -208,12 +208,12 @@ class VirtioTransport(VirtioMmio):
         if queue.wants_interrupt():
             self._interrupt(INTERRUPT.USED_BUFFER)
         if budget.is_spent:
-            self._set_unfinished(self._unfinished | 1 << index)
+            self._go_on_with(index)
 
-    def _set_unfinished(self, queues: int) -> None:
-        """Go on with these queues, a bit each, when the run loop has had its turn."""
-        self._unfinished = queues
-        self._next_slice.set(self._clock.ns() if queues else NEVER)
+    def _go_on_with(self, index: int) -> None:
+        """Serve a queue again when the run loop has had its turn."""
+        self._unfinished |= 1 << index
+        self._pause.begin()
 
     def _go_on(self) -> None:
         queues, budget = self._unfinished, Budget()
@@ -221,7 +221,7 @@ class VirtioTransport(VirtioMmio):
         for index in range(len(self.queues)):
             if queues >> index & 1:
                 if budget.is_spent:
-                    self._set_unfinished(self._unfinished | 1 << index)
+                    self._go_on_with(index)
                 else:
                     self._serve(index, budget)
 
@@ -271,6 +271,7 @@ class VirtioTransport(VirtioMmio):
             "generation": self._generation,
             "fault": self.fault,
             "unfinished": self._unfinished,
+            "pause": self._pause.left,
             "queues": [queue.state() for queue in self.queues],
             "device": self.device.state(),
         }
@@ -283,5 +284,9 @@ class VirtioTransport(VirtioMmio):
         for queue, stored in zip(self.queues, state["queues"], strict=True):
             queue.load_state(stored)
         self.device.load_state(state["device"])
-        self._set_unfinished(state["unfinished"])
+        self._unfinished = state["unfinished"]
+        if self._unfinished:
+            self._pause.begin(state["pause"])
+        else:
+            self._pause.end()
         self._drive_irq()

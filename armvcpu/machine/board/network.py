@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.rows import Row
 from armvcpu.devices.virtio.net import DEFAULT_MAC
-from armvcpu.devices.virtio.socket_backend import SocketBackend
+from armvcpu.devices.virtio.socket_backend import NoStation, SocketBackend
 from armvcpu.errors import UsageError, named
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ class Network:
             raise UsageError(f"passt ended with status {self._passt.returncode}: {said[-1] if said else 'no message'}")
 
     def close(self) -> None:
-        """Close the link and end passt."""
+        """Close the link and end passt. The guest, which there is no more, does not hear of it."""
+        self.backend.attach(NoStation())
         self.backend.close()
         if self._passt is not None:
             if self._passt.stderr is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.gic_cpu_interface import MAX_BPR, MIN_BPR0, MIN_BPR1
 from armvcpu.devices import flash
+from armvcpu.devices.budget import PAUSE_NS
 from armvcpu.devices.dma import DmaError
 from armvcpu.devices.flash_query import BUFFER
 from armvcpu.devices.fw_cfg import CONTROL, FwCfg
@@ -86,7 +87,7 @@ def _beside(device: Device, memory: DmaMemory) -> dict[str, Kind]:
             kinds = dict.fromkeys(("outputs", "inputs", "edges"), number(8))
         case FwCfg():
             kinds = {"selected": number(_SELECTOR_BITS), "at": number(63), "dma_high": number(32)}
-            kinds["transfer"] = partial(_transfer, memory)
+            kinds |= {"transfer": partial(_transfer, memory), "pause": between(0, PAUSE_NS)}
         case VirtioTransport():
             kinds = _virtio(device, memory)
     return kinds
@@ -153,6 +154,7 @@ def _virtio(transport: VirtioTransport, memory: DmaMemory) -> dict[str, Kind]:
         "generation": number(32),
         "fault": maybe(text),
         "unfinished": number(len(transport.queues)),
+        "pause": between(0, PAUSE_NS),
         "queues": exactly(*(partial(_queue, Virtqueue(memory, queue.maximum)) for queue in transport.queues)),
         "device": record({name: own.get(name, anything) for name in transport.device.state()}),
     }
