@@ -168,6 +168,7 @@ def test_a_queue_of_1024_entries_works(driver: Driver) -> None:
     for _ in range(1024):
         queue.add((DATA, 1, WRITE))
     driver.notify(1)
+    driver.turns()
     assert len(queue.used()) == 1024
     assert not driver.broken
 
