@@ -23,3 +23,8 @@ def has_writeback(word: int) -> bool:
     ESR_ELx.ISS cannot describe it: ISV is 0 (D17.2.37, "ISS encoding for an exception from a Data Abort").
     """
     return word & 0x3F20_0400 == 0x3800_0400
+
+
+def uses_sp(word: int) -> bool:
+    """Is it a load or store (C4.1.94) by SP? Loads of a literal have no base register."""
+    return word & 0x0A00_0000 == 0x0800_0000 and word & 0x3B00_0000 != 0x1800_0000 and word >> 5 & 31 == 31

@@ -149,15 +149,16 @@ def _last_problem(machine: Machine, outcome: Outcome, config: RunConfig) -> Armv
 def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *, as_json: bool) -> int:
     """Say how it ended, where that is not plain, and what could not be written; returns the exit status."""
     from armvcpu.machine.console.output import BufferedOutput
-    from armvcpu.machine.outcome import Ending
+    from armvcpu.machine.outcome import QUIT, TIME_OUT, Ending
 
     crashed = outcome.ending is Ending.CRASHED
     if crashed:
-        sys.stderr.write("\n" + outcome.report + "\n")
-    elif outcome.ending is Ending.LIMIT and outcome.status != 128 + signal.SIGPIPE:  # `| head` is no mishap
-        pc = machine.vcpu.state.pc
-        name = machine.symbols.format(pc)
-        say(f"{outcome.reason}; PC {pc:#x}" + (f" {name}" if name else ""))
+        sys.stderr.write("\n" + outcome.report)
+    elif _is_told(machine, outcome):
+        lines = machine.crash_report(outcome.reason).render_short().removeprefix("armvcpu: ").splitlines()
+        say(lines[0])
+        if outcome.reason in {TIME_OUT, QUIT}:
+            sys.stderr.writelines(f"{line}\n" for line in lines[1:])
     status = outcome.status if problem is None else _status_with(problem, outcome.status)
     if as_json:
         facts = {
@@ -168,6 +169,7 @@ def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *,
             "pc": f"{machine.vcpu.state.pc:#x}",
             "instructions": machine.instructions,
             "crash": machine.crash_report(outcome.reason).as_dict() if crashed else None,
+            "hang": machine.crash_report(outcome.reason).as_dict() if outcome.reason in {TIME_OUT, QUIT} else None,
         }
         assert isinstance(machine.console, BufferedOutput)
         status = _print_json(facts, status, starts_line=machine.console.is_at_line_start)
@@ -179,6 +181,15 @@ def _report_no_run(outcome: Outcome, *, as_json: bool) -> int:
     say(f"{outcome.reason}; the guest had not begun")
     facts = {"status": outcome.status, "ending": "limit", "reason": outcome.reason, "exit_code": None, "pc": None}
     return _print_json({**facts, "instructions": None, "crash": None}, outcome.status) if as_json else outcome.status
+
+
+def _is_told(machine: Machine, outcome: Outcome) -> bool:
+    """Is it worth a word where the guest is? Who quits at a prompt that waits for a key knows."""
+    from armvcpu.machine.outcome import QUIT, Ending
+
+    if outcome.reason == QUIT:
+        return not machine.current_cpu.waiting
+    return outcome.ending is Ending.LIMIT and outcome.status != 128 + signal.SIGPIPE  # `| head` is no mishap
 
 
 def _print_json(facts: dict[str, Any], status: int, *, starts_line: bool = True) -> int:

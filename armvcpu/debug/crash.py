@@ -4,24 +4,59 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.debug.report import CrashReport, build_report
+from armvcpu.arch.esr import ESR, ExceptionClass
+from armvcpu.debug.gather import build_report
+from armvcpu.debug.surroundings import Surroundings
 from armvcpu.debug.words import describe_exit
+from armvcpu.devices.pcie_ecam import Space
+from armvcpu.machine.board.virt import PCIE_WINDOWS, RAM_BASE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from armvcpu.debug.report import CrashReport
+    from armvcpu.engine.api import Fault
     from armvcpu.machine.boot.symbols import Symbols
+    from armvcpu.machine.parts import Parts
     from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 
 def crash_report(
-    vcpu: Aarch64VCpu, symbols: Symbols, last_exits: Iterable[tuple[int, Exit]], instructions: int | None, reason: str
+    parts: Parts, symbols: Symbols, physical: Callable[[int], int], last_exits: Iterable[tuple[int, Exit]], reason: str
 ) -> CrashReport:
     """What a firmware developer needs to act on: see `debug.report`. `last_exits` are (PC, exit), the latest last."""
-    last, engine = vcpu.last_exception, vcpu.engine
-    exits = [f"{pc:#x} {describe_exit(each)}" for pc, each in last_exits]
+    vcpu, engine = parts.turns.cpu.vcpu, parts.engine
+    last, is_endless = vcpu.last_exception, engine.is_endless
     return build_report(
-        reason, vcpu.vcpu_id, vcpu.state, engine.registers.read, engine.memory.read_virtual, symbols, exits,
-        esr=None if last is None else last[0], far=None if last is None else last[1], instructions=instructions,
+        reason, vcpu.vcpu_id, vcpu.state, engine.registers.read, engine.memory.read_virtual, symbols,
+        _surroundings(parts, vcpu, physical), [f"{pc:#x} {describe_exit(each)}" for pc, each in last_exits],
+        fault=_fault(vcpu, is_endless=is_endless), is_endless=is_endless, last=last,
+        instructions=parts.count.value,
     )  # fmt: skip
+
+
+def _fault(vcpu: Aarch64VCpu, *, is_endless: bool) -> Fault | None:
+    """A system call that has not returned is no fault, unless its handler is."""
+    fault = vcpu.first_fault
+    return None if fault is not None and not is_endless and ESR(fault.esr).EC == ExceptionClass.SVC64 else fault
+
+
+def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int]) -> Surroundings:
+    config, board, read = parts.config, parts.board, parts.engine.memory.read_virtual
+    is_flash = board.memory_map().is_flash
+    window = next(each for each in PCIE_WINDOWS if each.space is Space.MEMORY_32)
+    # By the instruction clock, and for Linux, all devices are mapped from the start.
+    is_told = not parts.clock.repeats and not parts.boot.plan.is_linux
+    return Surroundings(
+        is_memory=lambda address: read(address & ~3, 4) is not None,
+        physical=physical,
+        name_of=board.name_of,
+        is_flash=is_flash,
+        ram_end=RAM_BASE + config.memory,
+        gic=config.gic,
+        semihosting=config.semihosting,
+        runs_from_flash=is_flash(parts.boot.plan.entry),
+        refused_smc=vcpu.refused_smc,
+        pcie_touched=is_told and parts.space.translate(window.cpu_addr) is not None,
+    )

@@ -1,52 +1,220 @@
-"""What to try first after a crash: mistakes of firmware that have one cause, told by what they leave behind."""
+"""What to try first after a crash: mistakes of firmware that have one cause, told by the exception that began it.
+
+Each rule looks at one exception and what the machine is, and says what to do, or nothing. The first that has something
+to say is the hint. That a guest has no vectors comes last: it is why the guest ended, and seldom what is wrong with it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.esr import ESR, DataAbortIss, ExceptionClass
+from armvcpu.arch.instructions import uses_sp
+from armvcpu.arch.registers import access_from_instruction, lowest_el, register_name
+from armvcpu.arch.rows import Row
 from armvcpu.arch.vectors import VECTOR_TABLE_SIZE
+from armvcpu.debug.surroundings import Surroundings, uart_elsewhere
+from armvcpu.machine.board.virt import GICC_BASE, GICR_BASE, GICR_LIMIT, RAM_BASE, UART_BASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from armvcpu.engine.state import CpuState
+    from armvcpu.engine.api import Fault
 
-_ALIGNMENT_FAULT = 0x21
+HLT_SEMIHOSTING = 0xD45E_0000
+_EXTERNAL_ABORT, _ALIGNMENT_FAULT = 0x10, 0x21
 _SCTLR_M = 1
+_PSTATE_IL = 1 << 20
 _DATA_ABORTS = {ExceptionClass.DABT_CURRENT, ExceptionClass.DABT_LOWER}
+_FETCH_ABORTS = {ExceptionClass.IABT_CURRENT, ExceptionClass.IABT_LOWER}
+_ERASED, _ZEROES = 0xFFFF_FFFF, 0
+_NEAR = 0x1000
+"""Bytes: so far from zero a null pointer may lead."""
+_UART = f"this board's UART is a PL011 at {UART_BASE:#010x}"
 
 
-def hint(
-    state: CpuState,
-    esr: int | None,
-    system_registers: Mapping[str, int],
-    read: Callable[[int, int], bytes | None],
-) -> str:
-    """One line, or empty where nothing is obvious; `esr` is of the exception that stopped the vCPU.
+class Case(Row):
+    """An exception, the instruction word it is about (None: unreadable), and where it happened."""
 
-    Without one, ESR_EL1 counts while the guest is in its vectors; at other times it is of an exception long handled.
-    """
-    vbar = system_registers["VBAR_EL1"]
-    in_vectors = 0 <= state.pc - vbar < VECTOR_TABLE_SIZE
-    has_code = read(state.pc & ~3, 4) is not None
-    if esr is None and in_vectors:
-        esr = system_registers["ESR_EL1"]
-    if in_vectors and vbar == 0:
-        return "the guest has no exception vectors: VBAR_EL1 is 0; set it before anything can go wrong"
-    if in_vectors and not has_code:
-        return f"the guest has no exception vectors: it set VBAR_EL1 = {vbar:#x}, where no memory is"
-    if esr is not None and (words := _by_syndrome(ESR(esr), system_registers["SCTLR_EL1"])):
-        return words
-    return "" if has_code else "PC is not in memory: a jump through a bad pointer, or a return with a damaged stack"
+    fault: Fault
+    word: int | None
+    system_registers: Mapping[str, int]
+    surroundings: Surroundings
+    is_empty: bool = False
+    """Is the memory there as where nothing has been loaded?"""
+    is_over: bool = False
+    """Has the guest returned from it?"""
+
+    @property
+    def ec(self) -> ExceptionClass:
+        """ESR.EC."""
+        return ESR(self.fault.esr).EC
+
+    @property
+    def status(self) -> int | None:
+        """DFSC of a data abort, else None."""
+        return DataAbortIss(ESR(self.fault.esr).ISS).DFSC if self.ec in _DATA_ABORTS else None
+
+    @property
+    def register(self) -> int | None:
+        """The packed encoding of the system register that MSR or MRS accesses."""
+        access = None if self.word is None else access_from_instruction(self.word)
+        return (
+            None
+            if access is None or self.ec not in {ExceptionClass.UNKNOWN, ExceptionClass.MSR_MRS}
+            else access.encoding
+        )
 
 
-def _by_syndrome(esr: ESR, sctlr: int) -> str:
-    iss = DataAbortIss(esr.ISS)
-    if esr.EC == ExceptionClass.FP:
-        return "set CPACR_EL1.FPEN = 0b11 before using FP and SIMD registers, or build with -mgeneral-regs-only"
-    if esr.EC in _DATA_ABORTS and iss.DFSC == _ALIGNMENT_FAULT and not sctlr & _SCTLR_M:
-        return "with the MMU off all memory is Device, where accesses must be aligned: build with -mstrict-align"
-    if esr.EC == ExceptionClass.SP_ALIGNMENT:
-        return "SP must be a multiple of 16 when memory is accessed through it"
+def _semihosting(case: Case) -> str:
+    if case.word != HLT_SEMIHOSTING or case.surroundings.semihosting:
+        return ""
+    return "the guest makes a semihosting call (HLT #0xF000): run it with --semihosting"
+
+
+def _higher_level(case: Case) -> str:
+    if case.register is None or (level := lowest_el(case.register)) < 2:
+        return ""
+    name = register_name(case.register)
+    remedy = "build it for EL1, or have it look at CurrentEL first"
+    return f"{name} is a register of EL{level}, and guests start at EL1: {remedy}"
+
+
+def _cpu_interface(case: Case) -> str:
+    if (
+        case.register is None
+        or case.surroundings.gic != 2
+        or not (name := register_name(case.register)).startswith("ICC_")
+    ):
+        return ""
+    return f"{name} belongs to a GICv3, and this machine has a GICv2: run it with --gic 3"
+
+
+def _gic(case: Case) -> str:
+    if case.status != _EXTERNAL_ABORT:
+        return ""
+    address, gic = case.surroundings.physical(case.fault.far), case.surroundings.gic
+    if gic == 3 and GICC_BASE <= address < GICR_BASE:
+        return f"{address:#010x} is where a GICv2 has GICC, and this machine has a GICv3: run it with --gic 2"
+    if gic == 2 and GICR_BASE <= address < GICR_BASE + GICR_LIMIT:
+        return f"{address:#010x} is where a GICv3 has GICR, and this machine has a GICv2: run it with --gic 3"
     return ""
+
+
+def _floating_point(case: Case) -> str:
+    if case.ec != ExceptionClass.FP:
+        return ""
+    return "set CPACR_EL1.FPEN = 0b11 before using FP and SIMD registers, or build with -mgeneral-regs-only"
+
+
+def _illegal_return(case: Case) -> str:
+    if case.ec != ExceptionClass.ILLEGAL_STATE and not case.fault.pstate & _PSTATE_IL:
+        return ""
+    return "an ERET before went to a level or state that there is not (SPSR_EL1.M): guests run at EL1 and EL0"
+
+
+def _null_call(case: Case) -> str:
+    if case.fault.elr >= _NEAR or not case.is_empty or case.ec == ExceptionClass.SVC64:
+        return ""
+    return "a call through a null pointer, or a return with x30 lost: x30 says where the last call was"
+
+
+def _stack(case: Case) -> str:
+    sp = case.fault.sp
+    if case.ec == ExceptionClass.SP_ALIGNMENT:
+        return "SP must be a multiple of 16 when memory is accessed through it"
+    if case.status is None or case.word is None or not uses_sp(case.word):
+        return ""
+    if sp < _NEAR or sp >= (1 << 64) - _NEAR:
+        return f"the guest has no stack, SP is {sp:#x}: set SP before the first function is called"
+    if case.surroundings.is_memory(sp) and case.surroundings.is_memory(case.fault.far):
+        return ""
+    return f"SP is {sp:#x}, which leads to no memory: the stack has overflowed, or SP was never set"
+
+
+def _null_data(case: Case) -> str:
+    if case.status is None or case.fault.far >= _NEAR:
+        return ""
+    return f"a null pointer: {case.fault.far:#x} is the offset from it"
+
+
+def _uart(case: Case) -> str:
+    if case.status is None or not (whose := uart_elsewhere(case.surroundings.physical(case.fault.far))):
+        return ""
+    return f"{case.fault.far:#010x} is the UART of {whose}; {_UART}"
+
+
+def _nothing_there(case: Case) -> str:
+    if case.status != _EXTERNAL_ABORT:
+        return ""
+    address, end = case.surroundings.physical(case.fault.far), case.surroundings.ram_end
+    if case.surroundings.name_of(address) or case.surroundings.is_memory(case.fault.far):
+        return ""
+    if end <= address < end + (1 << 32):
+        return f"RAM ends at {end - 1:#x}: give more by --memory, or take its size from the device tree"
+    return f"nothing is at {address:#010x}: {_UART}, RAM begins at {RAM_BASE:#x}, and `armvcpu machine` prints the map"
+
+
+def _alignment(case: Case) -> str:
+    if case.status != _ALIGNMENT_FAULT:
+        return ""
+    if not case.system_registers["SCTLR_EL1"] & _SCTLR_M:
+        return "with the MMU off all memory is Device, where accesses must be aligned: build with -mstrict-align"
+    if case.surroundings.name_of(case.surroundings.physical(case.fault.far)):
+        return "a device is accessed by aligned addresses only: one access for each of its registers"
+    return ""
+
+
+def _flash(case: Case) -> str:
+    address = case.surroundings.physical(case.fault.elr)
+    if case.ec not in _FETCH_ABORTS or not case.surroundings.is_flash(address):
+        return ""
+    if address < _NEAR and not case.surroundings.runs_from_flash:
+        return ""
+    return "a store to flash was a command to it, and no code can be fetched since: link .data and .bss into RAM"
+
+
+def _no_code(case: Case) -> str:
+    if case.ec in _FETCH_ABORTS and case.word is None:
+        return "PC is not in memory: a jump through a bad pointer, or a return with a damaged stack"
+    if case.ec == ExceptionClass.UNKNOWN and case.is_empty and case.word == _ZEROES:
+        return "memory that is all zeroes was executed: code that was not loaded, or a jump that went astray"
+    if case.ec == ExceptionClass.UNKNOWN and case.word == _ERASED and case.surroundings.is_flash(case.fault.elr):
+        return "erased flash was executed: a jump that went astray"
+    return ""
+
+
+def _compiler_trap(case: Case) -> str:
+    if case.ec != ExceptionClass.BRK64 or ESR(case.fault.esr).ISS not in {1, 1000}:
+        return ""
+    return "the compiler's own trap: __builtin_trap(), abort(), or code that it took for unreachable"
+
+
+WANTS_ANOTHER_MACHINE: tuple[Callable[[Case], str], ...] = (_semihosting, _higher_level, _cpu_interface, _gic, _uart)
+"""What is wrong also where the guest's handler has passed over it."""
+RULES = (
+    _semihosting, _higher_level, _cpu_interface, _floating_point, _flash, _null_call, _stack, _gic, _uart, _null_data,
+    _alignment, _nothing_there, _no_code, _compiler_trap, _illegal_return,
+)  # fmt: skip
+
+
+def hint(case: Case | None, pc: int, system_registers: Mapping[str, int], surroundings: Surroundings) -> str:
+    """One line, or empty where nothing is obvious; `case` is of the exception that it is about."""
+    if case is not None:
+        rules = WANTS_ANOTHER_MACHINE if case.is_over else RULES
+        if words := next(filter(None, (rule(case) for rule in rules)), ""):
+            return words
+    vbar = system_registers["VBAR_EL1"]
+    if 0 <= pc - vbar < VECTOR_TABLE_SIZE:
+        if vbar == 0:
+            return "the guest has no exception vectors: VBAR_EL1 is 0; set it before anything can go wrong"
+        if not surroundings.is_memory(pc):
+            return f"the guest has no exception vectors: it set VBAR_EL1 = {vbar:#x}, where no memory is"
+    if surroundings.refused_smc is not None:
+        number, at = surroundings.refused_smc
+        return (
+            f"the SMC {number:#x} before {at:#x} wants a monitor at EL3, and only PSCI answers here: build it for EL1"
+        )
+    if surroundings.pcie_touched:
+        return f"the guest uses the PCIe window at 0x10000000, which is empty: if it is to print, {_UART}"
+    return "" if surroundings.is_memory(pc) else "PC is not in memory: a jump through a bad pointer, or a damaged stack"

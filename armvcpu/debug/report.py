@@ -1,43 +1,24 @@
-"""The crash report: what a firmware developer wants to know when the guest can go no further.
+"""The crash report: what a firmware developer wants to know when the guest can go no further, or hangs.
 
-`build_report` gathers it from a stopped vCPU into a `CrashReport`, which is plain data: `render()` prints it in some
-45 lines, `as_dict()` is it for --json. What to try next is said by `hints.py`. It reads a guest that has gone wrong, so
-nothing here relies on any of its registers pointing to memory.
+A `CrashReport` is plain data, which `gather.py` makes of a stopped vCPU: `render()` prints it, `as_dict()` is it for
+--json. What happened and what to do about it are its first two lines, and its last two as well, since some 40 lines of
+detail come in between. Of a guest that hangs, `render_short()` tells where it is.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from armvcpu.arch.esr import ESR
 from armvcpu.arch.esr_words import describe_esr
-from armvcpu.arch.pstate import describe_pstate
-from armvcpu.arch.registers import by_name
+from armvcpu.arch.pstate import describe_pstate, el
 from armvcpu.arch.rows import Row
-from armvcpu.debug.backtrace import backtrace
-from armvcpu.debug.disasm import disassemble
-from armvcpu.debug.hints import hint
-from armvcpu.engine.state import FRAME_SP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
-    from armvcpu.engine.state import CpuState
-    from armvcpu.machine.boot.symbols import Symbols
-
-SYSTEM_REGISTERS = (
-    "ESR_EL1",
-    "FAR_EL1",
-    "ELR_EL1",
-    "SPSR_EL1",
-    "VBAR_EL1",
-    "SCTLR_EL1",
-    "TTBR0_EL1",
-    "TTBR1_EL1",
-    "TCR_EL1",
-)
-
-_AROUND = 4  # instructions before and after
 _FRAMES, _EXITS = 8, 4  # as many are printed
+_WIDTH = 10
 
 
 class CodeLine(NamedTuple):
@@ -50,56 +31,140 @@ class CodeLine(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One line of the backtrace; `symbol` as `main+0x1c`, empty where none is known."""
+    """One line of a backtrace; `symbol` as `main+0x1c`, empty where none is known."""
 
     pc: int
     symbol: str
 
 
+class Place(NamedTuple):
+    """A frame with the line of the source, as `main.c:12`, empty where that is not known."""
+
+    pc: int
+    symbol: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.pc:#018x} {self.symbol} {self.source}".rstrip()
+
+
+class FaultReport(Row):
+    """The first exception that the guest has not returned from; `instruction` is empty where it can't be read."""
+
+    esr: int
+    far: int | None
+    elr: int
+    pstate: int
+    sp: int
+    word: int | None
+    instruction: str
+    place: Place
+    caller: Place | None
+    """Where the last call was, for one at a place that has no code."""
+
+    @property
+    def headline(self) -> str:
+        """What happened, where, and by which instruction."""
+        at = f"at {self.place.pc:#x}" + _named(self.place)
+        called = "" if self.caller is None else f", called from {self.caller.pc:#x}{_named(self.caller)}"
+        far = "" if self.far is None else f", FAR {self.far:#018x}"
+        return f"{describe_esr(self.esr)}{f': {self.instruction},' if self.instruction else ''} {at}{called}{far}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "kind": ESR(self.esr).EC.name,
+            "el": el(self.pstate),
+            "esr": f"{self.esr:#x}",
+            "words": describe_esr(self.esr),
+            "far": None if self.far is None else f"{self.far:#x}",
+            "elr": f"{self.elr:#x}",
+            "sp": f"{self.sp:#x}",
+            "instruction": self.instruction or None,
+            "symbol": self.place.symbol,
+            "source": self.place.source,
+            "called_from": None if self.caller is None else _as_dict(self.caller),
+        }
+
+
 class CrashReport(Row):
-    """A stopped vCPU. `esr` and `far` are of the exception that stopped it; registers are 64 bits wide."""
+    """A stopped vCPU. `esr` and `far` are of the exception that it took last; registers are 64 bits wide."""
 
     reason: str
     vcpu_id: int
     pc: int
     pstate: int
+    fault: FaultReport | None
+    """The first exception that the guest has not returned from; None where it has returned from all."""
+    is_endless: bool
+    """Has that become a loop of exceptions?"""
     esr: int | None
     far: int | None
     registers: dict[str, int]  # x0 to x30, sp
-    system_registers: dict[str, int]  # those of SYSTEM_REGISTERS
-    code_at: str  # which register `code` is around: PC, or the first of ELR_EL1 and x30 that leads to code; or none
+    system_registers: dict[str, int]  # those of gather.SYSTEM_REGISTERS
+    code_at: str  # which register `code` is around: the fault's ELR, PC, or the first of ELR_EL1 and x30; or none
     code: list[CodeLine]
-    backtrace: list[Frame]
+    backtrace: list[Place]  # from the fault, or PC
+    place: Place  # of PC
+    elr: Place | None  # of ELR_EL1, where the guest has taken an exception
     last_exits: list[str]
     hint: str  # what to do next, one line; empty where nothing is obvious
     instructions: int | None = None  # executed since the start, where they are counted
 
+    @property
+    def headlines(self) -> tuple[str, str]:
+        """What happened, and what to do about it or else why it is the end."""
+        after = "" if self.instructions is None else f" after {self.instructions} instructions"
+        stopped = f"armvcpu: cpu{self.vcpu_id} stopped{after}: "
+        if self.fault is None:
+            return stopped + self.reason, f"armvcpu: {self.hint or f'it is at {self.pc:#x}{_named(self.place)}'}"
+        if self.is_endless:
+            return stopped + self.fault.headline, f"armvcpu: {self.hint or self.reason}"
+        return stopped + self.reason, f"armvcpu: {self.hint or f'it handles: {self.fault.headline}'}"
+
     def render(self) -> str:
         """The report as text, with a newline at its end."""
-        after = "" if self.instructions is None else f" after {self.instructions} instructions"
-        lines = [f"armvcpu: cpu{self.vcpu_id} stopped{after}: {self.reason}"]
+        lines = [*self.headlines]
         for label, rows in self._sections():
-            lines += (f"{label if number == 0 else '':9} {row}".rstrip() for number, row in enumerate(rows))
-        return "\n".join(lines) + "\n"
+            lines += _labelled(label, rows)
+        return "\n".join([*lines, *self.headlines]) + "\n"
+
+    def render_short(self) -> str:
+        """Where a guest is that hangs, with a newline at its end: PC, the last exception, and who called whom."""
+        lines = [f"armvcpu: {self.reason}; PC {self.pc:#x}{f' {self.place.symbol} {self.place.source}'.rstrip()}"]
+        if self.fault is not None:
+            lines += _labelled("handles", [self.fault.headline])
+        if self.elr is not None:
+            guest_esr = self.system_registers["ESR_EL1"]
+            lines += _labelled("ESR_EL1", [f"{guest_esr:#010x} {describe_esr(guest_esr)}"])
+            lines += _labelled("ELR_EL1", [str(self.elr)])
+        lines += _labelled("backtrace", self._backtrace_rows())
+        return "\n".join([*lines, *_labelled("hint", [self.hint] if self.hint else [])]) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
         """The report for JSON; addresses and register values as hexadecimal text, which no reader rounds."""
+        what, why = self.headlines
         return {
             "reason": self.reason,
+            "what": what.removeprefix("armvcpu: "),
+            "why": why.removeprefix("armvcpu: "),
             "vcpu": self.vcpu_id,
             "pc": f"{self.pc:#x}",
-            "symbol": self.backtrace[0].symbol,
+            "symbol": self.place.symbol,
+            "source": self.place.source,
             "pstate": f"{self.pstate:#x}",
+            "fault": None if self.fault is None else self.fault.as_dict(),
             "esr": None if self.esr is None else f"{self.esr:#x}",
             "exception": None if self.esr is None else describe_esr(self.esr, self.far),
             "far": None if self.far is None else f"{self.far:#x}",
+            "elr": None if self.elr is None else f"{self.elr.pc:#x}",
             "registers": {name: f"{value:#x}" for name, value in self.registers.items()},
             "system_registers": {name: f"{value:#x}" for name, value in self.system_registers.items()},
             "code_at": self.code_at,
             "code": [
                 {**line._asdict(), "address": f"{line.address:#x}", "word": f"{line.word:#010x}"} for line in self.code
             ],
-            "backtrace": [{"pc": f"{frame.pc:#x}", "symbol": frame.symbol} for frame in self.backtrace],
+            "backtrace": [_as_dict(frame) for frame in self.backtrace],
             "last_exits": list(self.last_exits),
             "hint": self.hint,
             "instructions": self.instructions,
@@ -107,28 +172,32 @@ class CrashReport(Row):
 
     def _sections(self) -> Iterator[tuple[str, list[str]]]:
         """(label of the first row, rows), in the order they are printed."""
-        guest_esr = self.system_registers["ESR_EL1"]
-        if self.esr is not None:
-            yield "exception", [f"{self.esr:#010x} {describe_esr(self.esr)}"]
-        if self.far is not None:
-            yield "FAR", [f"{self.far:#018x}"]
-        if guest_esr not in {0, self.esr}:
+        guest_esr, fault = self.system_registers["ESR_EL1"], self.fault
+        if fault is not None:
+            yield "reason", [self.reason]
+            yield "exception", [f"{fault.esr:#010x} {describe_esr(fault.esr)}, at EL{el(fault.pstate)}"]
+            yield "ELR", [str(fault.place)]
+            if fault.far is not None:
+                yield "FAR", [f"{fault.far:#018x}"]
+        if guest_esr not in {0, fault and fault.esr}:
             yield "ESR_EL1", [f"{guest_esr:#010x} {describe_esr(guest_esr)}"]
-        yield "PC", [f"{self.pc:#018x} {self.backtrace[0].symbol}"]
+        yield "PC", [str(self.place)]
         yield "PSTATE", [f"{self.pstate:#010x} {describe_pstate(self.pstate)}"]
         yield "code", self._code_rows()
         yield "registers", _columns(self.registers, 3)
         yield "system", _columns(self.system_registers, 2)
-        frames = [f"#{number} {frame.pc:#018x} {frame.symbol}" for number, frame in enumerate(self.backtrace)]
-        more = len(frames) - _FRAMES
-        yield "backtrace", frames[:_FRAMES] + ([f"... and {more} more"] if more > 0 else [])
+        yield "backtrace", self._backtrace_rows()
         yield "exits", self.last_exits[-_EXITS:]
-        yield "hint", [self.hint] if self.hint else []
+
+    def _backtrace_rows(self) -> list[str]:
+        frames = [f"#{number} {frame}" for number, frame in enumerate(self.backtrace)]
+        more = len(frames) - _FRAMES
+        return frames[:_FRAMES] + ([f"... and {more} more"] if more > 0 else [])
 
     def _code_rows(self) -> list[str]:
         rows = [f"{line.marker:2} {line.address:#018x} {line.word:08x} {line.text}" for line in self.code]
         match self.code_at:
-            case "PC":
+            case "PC" | "ELR":
                 return rows
             case "":
                 return ["there is no memory at PC, ELR_EL1 and x30"]
@@ -138,89 +207,20 @@ class CrashReport(Row):
                 return [f"there is no memory at PC; around {name}:", *rows]
 
 
+def _named(place: Place) -> str:
+    """` in main+0x1c (main.c:12)`, as far as it is known."""
+    return (f" in {place.symbol}" if place.symbol else "") + (f" ({place.source})" if place.source else "")
+
+
+def _as_dict(place: Place) -> dict[str, str]:
+    return {**place._asdict(), "pc": f"{place.pc:#x}"}
+
+
+def _labelled(label: str, rows: list[str]) -> list[str]:
+    return [f"{label if number == 0 else '':{_WIDTH - 1}} {row}".rstrip() for number, row in enumerate(rows)]
+
+
 def _columns(values: dict[str, int], count: int) -> list[str]:
     width = max(map(len, values))
     cells = [f"{name:{width}} {value:#018x}" for name, value in values.items()]
     return ["  ".join(cells[at : at + count]) for at in range(0, len(cells), count)]
-
-
-def build_report(
-    reason: str,
-    vcpu_id: int,
-    state: CpuState,
-    read_sysreg: Callable[[int], int],
-    read_memory: Callable[[int, int], bytes | None],
-    symbols: Symbols,
-    last_exits: Sequence[str] = (),
-    *,
-    esr: int | None = None,
-    far: int | None = None,
-    instructions: int | None = None,
-) -> CrashReport:
-    """The report on a stopped vCPU.
-
-    `read_sysreg(encoding)` gives a system register, `read_memory(address, size)` the guest's memory at a virtual
-    address, or None where any of it is not memory. `reason` is one line; `esr` and `far` are of the exception that
-    stopped the vCPU, where it was one; `last_exits` are in words, the latest last.
-    """
-    system_registers = {name: read_sysreg(by_name[name].encoding) for name in SYSTEM_REGISTERS}
-    registers = {**{f"x{n}": state.gpr(n) for n in range(31)}, "sp": state.frame[FRAME_SP]}
-    code_at, address = _where_code_is(state, system_registers["ELR_EL1"], read_memory)
-    # x29 and x30 are those of the code the exception came from, so the walk starts there.
-    start = address if code_at == "ELR_EL1" else state.pc
-    return CrashReport(
-        reason=reason,
-        vcpu_id=vcpu_id,
-        pc=state.pc,
-        pstate=state.pstate,
-        esr=esr,
-        far=far,
-        registers=registers,
-        system_registers=system_registers,
-        code_at=code_at,
-        code=list(_code(address, read_memory)) if code_at else [],
-        backtrace=frames(state, read_memory, symbols, start),
-        last_exits=list(last_exits),
-        hint=hint(state, esr, system_registers, read_memory),
-        instructions=instructions,
-    )
-
-
-def frames(
-    state: CpuState, read: Callable[[int, int], bytes | None], symbols: Symbols, start: int | None = None
-) -> list[Frame]:
-    """The PC and those who called it, innermost first; `start` is where the chain begins, if not at PC."""
-    start = state.pc if start is None else start
-    callers = backtrace(start, state.gpr(29), state.gpr(30), read, symbols)[1:]
-    found = [_frame(pc, symbols) for pc in ([state.pc] if start == state.pc else [state.pc, start])]
-    return found + [_frame(pc, symbols, is_return=True) for pc in callers]
-
-
-def _where_code_is(state: CpuState, elr: int, read: Callable[[int, int], bytes | None]) -> tuple[str, int]:
-    """The first register that leads to code, and the instruction: for x30, the call before it."""
-    for name, address in (("PC", state.pc), ("ELR_EL1", elr), ("x30", state.gpr(30) - 4)):
-        if address >= 0 and read(address & ~3, 4) is not None:
-            return name, address & ~3
-    return "", 0
-
-
-def _code(centre: int, read: Callable[[int, int], bytes | None]) -> Iterator[CodeLine]:
-    """The instructions around `centre`; those that cannot be read are left out."""
-    for address in range(max(centre - 4 * _AROUND, 0), min(centre + 4 * _AROUND + 4, 1 << 64), 4):
-        word = read(address, 4)
-        if word is not None:
-            marker = "=>" if address == centre else ""
-            yield CodeLine(address, int.from_bytes(word, "little"), disassemble(word, address), marker)
-
-
-def _frame(pc: int, symbols: Symbols, *, is_return: bool = False) -> Frame:
-    """`pc` with its symbol; for a return address, that of the call before it.
-
-    The call may be a function's last instruction, where it never returns, and what stands behind is another function.
-    """
-    back = 4 if is_return else 0
-    found = symbols.find(pc - back)
-    if found is None:
-        return Frame(pc, "")
-    name, offset = found
-    return Frame(pc, f"{name}+{offset + back:#x}" if offset + back else name)

@@ -19,7 +19,7 @@ from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.kinds import check_limits
-from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.outcome import QUIT, Ending, Outcome
 from armvcpu.machine.parts import assemble
 from armvcpu.machine.running.actions import Actions
 from armvcpu.machine.running.outside import Outside
@@ -171,7 +171,7 @@ class Machine:
         """From a signal handler: end the run with status 128 + `signal`."""
         self.parts.end.by_host(Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal))
 
-    def quit(self, reason: str = "ended from the console") -> None:
+    def quit(self, reason: str = QUIT) -> None:
         """From any thread, or from a handler in the trap: end the run with status 0."""
         self.parts.end.by_host(Outcome.of(Ending.POWERED_OFF, reason))
 
@@ -253,14 +253,17 @@ class Machine:
         return self.handlers.symbols
 
     def crash_report(self, reason: str) -> CrashReport:
-        """What a developer wants to know where the guest can go no further; `reason` is one line."""
+        """What a developer wants to know where the guest can go no further, or hangs; `reason` is one line.
+
+        Its `render()` is text, `render_short()` some lines for a hang, `as_dict()` is for JSON.
+        """
         from armvcpu.debug.crash import crash_report
 
-        return crash_report(self.vcpu, self.symbols, self.last_exits, self.instructions, reason)
+        return crash_report(self.parts, self.symbols, self.physical, self.last_exits, reason)
 
     def backtrace(self) -> list[Frame]:
         """Where the CPU is and who called whom, innermost first: (PC, symbol), by the chain of frame records."""
-        from armvcpu.debug.report import frames
+        from armvcpu.debug.gather import frames
 
         return frames(self.vcpu.state, self.read_virtual, self.symbols)
 

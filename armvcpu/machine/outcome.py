@@ -6,6 +6,10 @@ from enum import Enum
 
 from armvcpu.arch.rows import Row
 
+TIME_OUT = "time-out"
+QUIT = "ended from the console"
+"""Reasons of ends that the host wanted, where the guest may hang."""
+
 
 class Ending(Enum):
     """The kinds of end, with the command's exit status."""

@@ -105,6 +105,8 @@ class Aarch64VCpu:
         self.uses_stage2 = False
         self.last_trap = _NO_TRAP
         """(ESR, FAR, PC) of the last trap that became an exit."""
+        self.refused_smc: tuple[int, int] | None = None
+        """(number in x0, PC behind it) of the last SMC that nobody answered."""
         self.yielded = False
         """Did the last run end because the guest waits for an event, or yields?"""
         self._registers: Registers | None = None

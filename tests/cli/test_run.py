@@ -74,8 +74,8 @@ def raw(tmp_path):
     [
         (OFF, (), 0, b""),
         (psci(SYSTEM_RESET), ("--no-reboot",), 0, b""),
-        ([UDF], (), 3, b"armvcpu: cpu0 stopped: endless exception loop"),
-        ([FOREVER], ("--timeout", "0.1"), 4, b"armvcpu: time-out; PC 0x40080000\n"),
+        ([0xFFFF_0000], (), 3, b"armvcpu: cpu0 stopped: undefined instruction or unknown reason: .inst 0xffff0000, at"),
+        ([FOREVER], ("--timeout", "0.1"), 4, b"armvcpu: time-out; PC 0x40080000\nbacktrace #0 0x0000000040080000\n"),
         ([FOREVER], ("--max-instructions", "100"), 4, b"armvcpu: instruction limit: 100 executed; PC 0x40080000\n"),
     ],
 )
@@ -230,7 +230,7 @@ def test_json_outcome_is_the_last_line(raw):
     facts = json.loads(done.stdout.splitlines()[-1])
     assert facts == {
         "status": 4, "ending": "limit", "reason": "instruction limit: 1000 executed", "exit_code": None,
-        "pc": f"{BASE + 76:#x}", "instructions": 1000, "crash": None,
+        "pc": f"{BASE + 76:#x}", "instructions": 1000, "crash": None, "hang": None,
     }  # fmt: skip
 
 

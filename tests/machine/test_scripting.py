@@ -199,7 +199,10 @@ def test_the_outcome_of_a_crash_has_its_report():
     with Machine(CRASH) as machine:
         outcome = machine.run(timeout=10)
         assert outcome.ending is Ending.CRASHED
-        assert outcome.report.startswith(f"armvcpu: cpu0 stopped: {outcome.reason}")
+        assert outcome.report.startswith(
+            "armvcpu: cpu0 stopped: undefined instruction or unknown reason at 0x0, called"
+        )
+        assert f"reason    {outcome.reason}" in outcome.report
     with Machine(HELLO) as machine:
         assert machine.run(timeout=10).report == ""
 

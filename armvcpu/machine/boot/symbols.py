@@ -14,9 +14,12 @@ from bisect import bisect_right
 from functools import cached_property
 from itertools import accumulate
 from struct import Struct, error
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from armvcpu.errors import UsageError, kind_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,6 +86,12 @@ class Symbols:
                 return image.by_name[name]
         raise UsageError(self._unknown(name))
 
+    def places(self, address: int) -> Iterator[tuple[bytes, int]]:
+        """(ELF file, address as it was linked) of all that may have an address: for who reads more of the files."""
+        for image in self._images:
+            for linked in image.linked(address):
+                yield image.data, linked
+
     def size(self, name: str) -> int:
         """How many bytes a symbol covers, as its ELF file says; 0 where it does not, or there is no such symbol."""
         return next((size for image in self._images if (size := image.size(name))), 0)
@@ -135,12 +144,18 @@ class _Image:
     """One ELF file, decoded on first use."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self.data = data
+
+    def linked(self, address: int) -> Iterator[int]:
+        """What a virtual address may have been linked as, or a physical one."""
+        yield address
+        for segment in self._file.segments:
+            if segment.vaddr != segment.paddr and 0 <= address - segment.paddr < segment.size:
+                yield address - segment.paddr + segment.vaddr
 
     def find(self, address: int) -> tuple[str, int] | None:
         """The symbol and the offset into it, of a virtual address or else of a physical one."""
-        physical = (address - s.paddr + s.vaddr for s in self._file.segments if 0 <= address - s.paddr < s.size)
-        for candidate in (address, *physical):
+        for candidate in self.linked(address):
             if symbol := self._index.find(candidate):
                 return symbol.name, candidate - symbol.start
         return None
@@ -160,7 +175,7 @@ class _Image:
     @cached_property
     def _file(self) -> _ElfFile:
         try:
-            return _read(self._data)
+            return _read(self.data)
         except (error, IndexError, ValueError) as damage:
             _LOG.warning("the symbol table of an ELF file cannot be used: %s", damage)
             return _ElfFile([], {}, [])

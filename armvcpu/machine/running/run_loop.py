@@ -16,7 +16,7 @@ from collections import deque
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.devices.deadline import NEVER
 from armvcpu.errors import GuestCrash, StateError, Unmodelled
-from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.outcome import TIME_OUT, Ending, Outcome
 from armvcpu.machine.running.wake import Waker
 from armvcpu.vcpu.exits import Exit, ExternalInterrupt, NestedPageFault, Nothing
 
@@ -198,5 +198,5 @@ class RunLoop:
     def _time_out(self) -> Outcome | None:
         if self._timeout_ns < NEVER and time.monotonic_ns() >= self._timeout_ns:
             self._end.can_go_on = True
-            return Outcome.of(Ending.LIMIT, "time-out")
+            return Outcome.of(Ending.LIMIT, TIME_OUT)
         return None

@@ -77,6 +77,7 @@ class CallTraps:
         elif action is _EXIT or (action is None and vcpu.handlers.forwards_smc):
             self._leave("smc", esr)
         else:
+            vcpu.refused_smc = (number, vcpu.state.pc)
             self._answer("smc", _not_supported)
 
     def _leave(self, conduit: str, esr: int) -> None:

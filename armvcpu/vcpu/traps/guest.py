@@ -85,6 +85,7 @@ class TrappedVCpu(Protocol):
     services: SmcServices
     sysregs: SysRegTable
     last_trap: tuple[int, int, int]
+    refused_smc: tuple[int, int] | None
 
     @property
     def engine(self) -> Engine:

@@ -1,0 +1,185 @@
+"""A crash report gathered from a stopped vCPU, which has gone wrong: no register is relied on to lead to memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.esr import ESR, ExceptionClass, has_far
+from armvcpu.arch.registers import by_name
+from armvcpu.debug.backtrace import backtrace
+from armvcpu.debug.disasm import disassemble
+from armvcpu.debug.hints import Case, hint
+from armvcpu.debug.report import CodeLine, CrashReport, FaultReport, Frame, Place
+from armvcpu.debug.source import SourceLines
+from armvcpu.engine.api import Fault
+from armvcpu.engine.state import FRAME_SP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from armvcpu.debug.surroundings import Surroundings
+    from armvcpu.engine.state import CpuState
+    from armvcpu.machine.boot.symbols import Symbols
+
+    Read = Callable[[int, int], bytes | None]
+    """read(address, size): the guest's memory at a virtual address, or None where any of it is not memory."""
+
+SYSTEM_REGISTERS = (
+    "ESR_EL1",
+    "FAR_EL1",
+    "ELR_EL1",
+    "SPSR_EL1",
+    "VBAR_EL1",
+    "SCTLR_EL1",
+    "TTBR0_EL1",
+    "TTBR1_EL1",
+    "TCR_EL1",
+)
+
+_U64 = (1 << 64) - 1
+_AROUND = 4  # instructions before and after
+_EMPTY = (None, 0, 0xFFFF_FFFF)
+"""Words where nothing has been loaded: in a hole, in RAM, in flash."""
+
+
+def build_report(
+    reason: str,
+    vcpu_id: int,
+    state: CpuState,
+    read_sysreg: Callable[[int], int],
+    read: Read,
+    symbols: Symbols,
+    surroundings: Surroundings,
+    last_exits: Sequence[str] = (),
+    *,
+    fault: Fault | None = None,
+    is_endless: bool = False,
+    last: tuple[int, int | None, int] | None = None,
+    instructions: int | None = None,
+) -> CrashReport:
+    """The report on a stopped vCPU.
+
+    `read_sysreg(encoding)` gives a system register. `reason` is one line. `fault` is the first exception that the guest
+    has not returned from, `last` (ESR, FAR, ELR) the one that it took last, where there were any. `last_exits` are in
+    words, the latest last.
+    """
+    name = Namer(symbols)
+    system_registers = {row: read_sysreg(by_name[row].encoding) for row in SYSTEM_REGISTERS}
+    registers = {**{f"x{n}": state.gpr(n) for n in range(31)}, "sp": state.frame[FRAME_SP]}
+    at = 0 if fault is None else _instruction_of(fault)
+    word = None if fault is None else _word(at, read)
+    code_at, address = _where_code_is(state, fault, system_registers["ELR_EL1"], read, symbols)
+    # x29 and x30 are those of the code the exception came from, so the walk starts there.
+    start, x29, x30 = (address if code_at == "ELR_EL1" else state.pc), state.gpr(29), state.gpr(30)
+    if fault is not None:
+        start, x29, x30 = at, fault.x29, fault.x30
+    case = None
+    if fault is not None:
+        case = Case(fault, word, system_registers, surroundings, is_empty=_is_empty(at, read))
+    elif last is not None:
+        before = Fault(last[0], last[1] or 0, last[2], 0, state.frame[FRAME_SP], 0, 0)
+        case = Case(before, _word(last[2], read), system_registers, surroundings, is_over=True)
+    walked = _walk(state.pc, start, backtrace(start, x29, x30, read, symbols), is_lost=code_at == "ELR_EL1")
+    return CrashReport(
+        reason=reason,
+        vcpu_id=vcpu_id,
+        pc=state.pc,
+        pstate=state.pstate,
+        fault=None if fault is None else _fault(fault, at, word, name, is_empty=_is_empty(at, read)),
+        is_endless=is_endless and fault is not None,
+        esr=None if last is None else last[0],
+        far=None if last is None else last[1],
+        registers=registers,
+        system_registers=system_registers,
+        code_at=code_at,
+        code=list(_code(address, read)) if code_at else [],
+        backtrace=[name(pc, is_return=is_return) for pc, is_return in walked],
+        place=name(state.pc),
+        elr=None if last is None else name(system_registers["ELR_EL1"]),
+        last_exits=list(last_exits),
+        hint=hint(case, state.pc, system_registers, surroundings),
+        instructions=instructions,
+    )
+
+
+class Namer:
+    """Says of an address which symbol and which line of the source it is."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols, self._lines = symbols, SourceLines(symbols)
+
+    def __call__(self, pc: int, *, is_return: bool = False) -> Place:
+        """`pc` with its names; for a return address, those of the call before it.
+
+        The call may be a function's last instruction, where it never returns; what stands behind is another function.
+        """
+        back = 4 if is_return else 0
+        return Place(*_symbol_of(pc, back, self._symbols), self._lines.find(pc - back))
+
+
+def frames(state: CpuState, read: Read, symbols: Symbols) -> list[Frame]:
+    """Where a vCPU is, and who called whom, innermost first; without lines of the source, which take their time."""
+    walked = backtrace(state.pc, state.gpr(29), state.gpr(30), read, symbols)
+    return [_symbol_of(pc, 4 if number else 0, symbols) for number, pc in enumerate(walked)]
+
+
+def _symbol_of(pc: int, back: int, symbols: Symbols) -> Frame:
+    found = symbols.find(pc - back)
+    if found is None:
+        return Frame(pc, "")
+    name, offset = found
+    return Frame(pc, f"{name}+{offset + back:#x}" if offset + back else name)
+
+
+def _walk(pc: int, start: int, walked: list[int], *, is_lost: bool) -> list[tuple[int, bool]]:
+    """(address, is it a return address?): where PC is nowhere, what it came from is no call."""
+    rest = [(each, True) for each in walked[1:]]
+    return [(pc, False), (start, False), *rest] if is_lost else [(start, False), *rest]
+
+
+def _instruction_of(fault: Fault) -> int:
+    """Where the instruction is: the preferred return address, but of SVC, which is behind it (D1.3.1)."""
+    return fault.elr - 4 & _U64 if ESR(fault.esr).EC == ExceptionClass.SVC64 else fault.elr
+
+
+def _fault(fault: Fault, at: int, word: int | None, name: Namer, *, is_empty: bool) -> FaultReport:
+    place, caller = name(at), name(fault.x30, is_return=True) if fault.x30 else None
+    return FaultReport(
+        fault.esr, fault.far if has_far(fault.esr) else None, fault.elr, fault.pstate, fault.sp, word,
+        "" if word is None or (is_empty and not place.symbol) else disassemble(word, at), place,
+        caller if caller is not None and caller.symbol and not place.symbol else None,
+    )  # fmt: skip
+
+
+def _where_code_is(state: CpuState, fault: Fault | None, elr: int, read: Read, symbols: Symbols) -> tuple[str, int]:
+    """(register that leads to code, address of the instruction to show), or ("", 0); for x30, the call before it.
+
+    Of a fault that is its ELR, unless that is no code of a program: empty memory that no symbol covers.
+    """
+    places = [("PC", state.pc), ("ELR_EL1", elr), ("x30", state.gpr(30) - 4)]
+    if fault is not None:
+        at = _instruction_of(fault)
+        places = [("ELR", at), ("x30", fault.x30 - 4)]
+        if _is_empty(at, read) and symbols.find(at) is None:
+            places.reverse()
+    return next(((name, at & ~3) for name, at in places if at >= 0 and read(at & ~3, 4) is not None), ("", 0))
+
+
+def _word(address: int, read: Read) -> int | None:
+    data = None if address % 4 else read(address, 4)
+    return None if data is None else int.from_bytes(data, "little")
+
+
+def _is_empty(address: int, read: Read) -> bool:
+    """Is nothing there, and behind it? A program may have one word of zeroes."""
+    word = _word(address, read)
+    return word in _EMPTY and word == _word(address + 4, read)
+
+
+def _code(centre: int, read: Read) -> Iterator[CodeLine]:
+    """The instructions around `centre`; those that cannot be read are left out."""
+    for address in range(max(centre - 4 * _AROUND, 0), min(centre + 4 * _AROUND + 4, 1 << 64), 4):
+        data = read(address, 4)
+        if data is not None:
+            marker = "=>" if address == centre else ""
+            yield CodeLine(address, int.from_bytes(data, "little"), disassemble(data, address), marker)

@@ -1,0 +1,64 @@
+"""What a hint has to know of the machine that the guest went wrong on, and where other boards have their UARTs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from armvcpu.arch.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _itself(address: int) -> int:
+    return address
+
+
+class Surroundings(Row):
+    """One machine. `is_memory` and `physical` get virtual addresses, the others physical ones."""
+
+    is_memory: Callable[[int], bool]
+    """Can an instruction word be read there?"""
+    physical: Callable[[int], int] = _itself
+    """The physical address behind a virtual one."""
+    name_of: Callable[[int], str] = lambda _address: ""
+    """The device at a physical address; empty where there is none."""
+    is_flash: Callable[[int], bool] = lambda _address: False
+    ram_end: int = 0x5000_0000
+    """Behind the last byte of RAM."""
+    gic: int = 3
+    semihosting: bool = False
+    runs_from_flash: bool = False
+    refused_smc: tuple[int, int] | None = None
+    """The last SMC that nobody answered: its number, and PC behind it."""
+    pcie_touched: bool = False
+    """Has the guest accessed the PCIe memory window, where no device is?"""
+
+
+_UARTS: tuple[tuple[int, str], ...] = (
+    (0x3F20_1000, "a Raspberry Pi 3"),
+    (0x3F21_5000, "a Raspberry Pi 3 (the small one)"),
+    (0xFE20_1000, "a Raspberry Pi 4"),
+    (0xFE21_5000, "a Raspberry Pi 4 (the small one)"),
+    (0x10_7D00_1000, "a Raspberry Pi 5"),
+    (0x1000_0000, "RISC-V's virt board"),
+    (0x1000_9000, "a Versatile Express of Arm's"),
+    (0x101F_1000, "a Versatile PB of Arm's"),
+    (0x1C09_0000, "an FVP or Versatile Express of Arm's"),
+    (0x7FF8_0000, "a Juno of Arm's"),
+    (0x6000_0000, "SBSA's reference board"),
+    (0xFF00_0000, "a ZynqMP"),
+    (0xFF1A_0000, "an RK3399"),
+    (0xFEB5_0000, "an RK3588"),
+    (0x3086_0000, "an i.MX 8M"),
+    (0x5A06_0000, "an i.MX 8X"),
+    (0x3089_0000, "an i.MX 8M"),
+    (0xF801_5000, "a HiKey"),
+)
+"""Where serial ports of other boards are, as their manuals and device trees say; where flash is here, none aborts."""
+_PAGE = 0x1000
+
+
+def uart_elsewhere(address: int) -> str:
+    """Whose UART is at a physical address; empty for an address of none."""
+    return next((whose for base, whose in _UARTS if base <= address < base + _PAGE), "")

@@ -1,0 +1,198 @@
+"""What a crash report says first: small guests, each with one of the mistakes that firmware makes, run on a machine."""
+
+from __future__ import annotations
+
+import pytest
+from raw_guest import (
+    BASE,
+    ERET,
+    FOREVER,
+    HLT_SEMIHOSTING,
+    HVC,
+    NOP,
+    STP_PUSH,
+    SVC,
+    UDF,
+    WFI,
+    add,
+    br,
+    branch,
+    image,
+    load,
+    mov,
+    mov_sp,
+    mrs,
+    msr,
+    set_vectors,
+    store,
+)
+
+from armvcpu import Machine
+from armvcpu.machine.outcome import Ending
+
+FADD, SMC, BRK_1000, RET, LDAXR = 0x1E61_2800, 0xD400_0003, 0xD420_7D00, 0xD65F_03C0, 0xC85F_FC41
+"""fadd d0, d0, d1; smc #0; brk #1000; ret; ldaxr x1, [x2]"""
+STP_LOW = 0xA9BF_07E0
+"""stp x0, x1, [sp, #-16]!"""
+
+
+@pytest.fixture
+def crashed(tmp_path):
+    """Run words to their crash, with a machine's options: the report."""
+
+    def run(*words, vector=None, **options):
+        path = tmp_path / "guest.bin"
+        path.write_bytes(image(*words, vector=vector))
+        with Machine(path, **options) as machine:
+            outcome = machine.run(timeout=20)
+            assert (outcome.ending, outcome.status) == (Ending.CRASHED, 3), outcome
+            return machine.crash_report(outcome.reason)
+
+    return run
+
+
+def at_el0(*words):
+    """Go on at EL0 behind the ERET."""
+    behind = BASE + 4 * (4 + 1 + 4 + 1 + 1)
+    return [*mov(0, behind), msr("ELR_EL1", 0), *mov(0, 0x3C0), msr("SPSR_EL1", 0), ERET, *words]
+
+
+UART_ELSEWHERE = {0x3F20_1000: "a Raspberry Pi 3", 0xFE20_1000: "a Raspberry Pi 4", 0xFF1A_0000: "an RK3399"}
+PL011 = "this board's UART is a PL011 at 0x09000000"
+MISTAKES = {
+    # name: (words, options, the faulting instruction, what the hint says)
+    "GICC with a GICv3": ((mov(0, 0x0801_0000), store(1, 0, 4)), {}, "str w1, [x0]", "run it with --gic 2"),
+    "GICR with a GICv2": ((mov(0, 0x080A_0014), load(1, 0, 4)), {"gic": 2}, "ldr w1, [x0]", "run it with --gic 3"),
+    "ICC with a GICv2": ((msr("ICC_PMR_EL1", 0),), {"gic": 2}, "msr icc_pmr_el1, x0", "run it with --gic 3"),
+    "semihosting is off": ((mov(0, 4), HLT_SEMIHOSTING), {}, "hlt #0xf000", "run it with --semihosting"),
+    "EL2 register": ((msr("HCR_EL2", 0),), {}, "msr hcr_el2, x0", "register of EL2, and guests start at EL1"),
+    "EL2 register, read": ((mrs(0, "SCTLR_EL2"),), {}, "mrs x0, sctlr_el2", "SCTLR_EL2 is a register of EL2"),
+    "EL3 register": ((msr("SCR_EL3", 0),), {}, "msr scr_el3, x0", "SCR_EL3 is a register of EL3"),
+    "FP is off": ((FADD,), {}, "fadd d0, d0, d1", "set CPACR_EL1.FPEN = 0b11"),
+    "FP is off at EL0": ((at_el0(FADD),), {}, "fadd d0, d0, d1", "set CPACR_EL1.FPEN = 0b11"),
+    "null call": ((mov(8, 0), 0xD63F_0100), {}, "", "a call through a null pointer"),
+    "return without x30": ((mov(30, 0), RET), {}, "", "a return with x30 lost"),
+    "no stack": ((STP_PUSH,), {}, "stp x29, x30, [sp, #-0x10]!", "the guest has no stack, SP is 0x0"),
+    "stack below RAM": (
+        (mov(0, 0x4000_0000), mov_sp(0), STP_LOW), {}, "stp x0, x1, [sp, #-0x10]!", "the stack has overflowed",
+    ),
+    **{
+        f"UART of {whose}": (
+            (mov(0, address), store(1, 0, 1)), {"memory": "64M"}, "strb w1, [x0]",
+            f"{address:#010x} is the UART of {whose}; {PL011}",
+        )
+        for address, whose in UART_ELSEWHERE.items()
+    },
+    "nothing there": ((mov(0, 0x0C00_0000), store(1, 0, 1)), {}, "strb w1, [x0]", f"nothing is at 0x0c000000: {PL011}"),
+    "behind RAM": ((mov(0, 0x4400_0000), load(1, 0)), {"memory": "64M"}, "ldr x1, [x0]", "RAM ends at 0x43ffffff"),
+    "exclusive access unaligned": ((mov(2, BASE + 4), LDAXR), {}, "ldaxr x1, [x2]", "-mstrict-align"),
+    "zeroes": ((branch(0x1000),), {}, "", "memory that is all zeroes was executed"),
+    "nowhere": ((mov(0, 0x0C00_0000), br(0)), {}, "", "PC is not in memory"),
+    "compiler's trap": ((BRK_1000,), {}, "brk #0x3e8", "the compiler's own trap"),
+    "anything else": ((SVC,), {}, "svc #0", "the guest has no exception vectors: VBAR_EL1 is 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_first_exception_says_what_to_try(crashed, mistake, clock):
+    """Without vectors: its instruction, and one line of advice that is at the head and at the end."""
+    words, options, instruction, advice = MISTAKES[mistake]
+    report = crashed(*words, clock=clock, **options)
+    assert (report.fault.instruction, report.is_endless) == (instruction, True)
+    assert advice in report.hint
+    assert report.render().splitlines()[1] == report.render().splitlines()[-1] == f"armvcpu: {report.hint}"
+
+
+def test_null_pointer_with_the_mmu_on(crashed):
+    """Its page is not mapped: FAR is the offset of a field."""
+    entry = BASE & ~0x3FFF_FFFF | 0x701  # a block of 1 GiB, Normal or Device by MAIR_EL1 = 0
+    table = 0x4010_0000
+    report = crashed(
+        mov(0, table), mov(1, entry), 0xF900_0401,  # str x1, [x0, #8]
+        msr("TTBR0_EL1", 0), mov(2, 25 | 2 << 32), msr("TCR_EL1", 2),
+        mov(3, 0x30D0_0801), msr("SCTLR_EL1", 3), 0xD503_3FDF, mov(4, 0x18), load(5, 4), FOREVER,
+    )  # fmt: skip
+    assert (report.fault.instruction, report.fault.far) == ("ldr x5, [x4]", 0x18)
+    assert report.hint == "a null pointer: 0x18 is the offset from it"
+
+
+@pytest.mark.parametrize("handler", [[UDF], [STP_PUSH], [NOP, SVC, UDF]], ids=["udf", "push", "two"])
+def test_handler_that_faults_itself_does_not_hide_the_first(crashed, handler):
+    """Its own exception is another one, outside of the vector; the first is told."""
+    far = [0x1400_0000 | 0x20]
+    report = crashed(
+        set_vectors(), mov(0, 0x0801_0000), store(1, 0, 4), vector=[*far, *[NOP] * 31, *handler]
+    )  # fmt: skip
+    assert (report.fault.instruction, report.is_endless) == ("str w1, [x0]", True)
+    assert report.fault.elr == BASE + 4 * 10
+    assert "--gic 2" in report.hint
+
+
+def test_handler_that_passes_over_it_leaves_a_hint(crashed):
+    """It adds 4 to ELR_EL1 and goes on; then nothing ever wakes the guest."""
+    skip = [mrs(10, "ELR_EL1"), add(10, 10, 4), msr("ELR_EL1", 10), ERET]
+    report = crashed(set_vectors(), mov(0, 0x0801_0000), store(1, 0, 4), WFI, FOREVER, vector=skip)
+    assert (report.fault, report.is_endless) == (None, False)
+    first, second = report.render().splitlines()[:2]
+    assert "nothing on this machine can wake it" in first
+    assert second.endswith("run it with --gic 2")
+
+
+def test_guest_that_waits_in_its_handler_tells_of_what(crashed):
+    """A panic that ends in WFI: the hint is about the exception that it was for."""
+    report = crashed(set_vectors(), FADD, FOREVER, vector=[WFI, branch(-1)])
+    assert "nothing on this machine can wake it" in report.render().splitlines()[0]
+    assert report.render().splitlines()[1] == "armvcpu: " + report.hint
+    assert (report.fault.instruction, "CPACR_EL1.FPEN" in report.hint) == ("fadd d0, d0, d1", True)
+
+
+def test_system_call_that_waits_is_no_fault(crashed):
+    """Its handler has not returned, and need not."""
+    assert crashed(set_vectors(), SVC, vector=[WFI, branch(-1)]).fault is None
+
+
+def test_smc_that_nobody_answers_wants_a_monitor(crashed):
+    """A part of a firmware that runs at EL3 elsewhere; only PSCI answers here."""
+    report = crashed(mov(0, 0xC200_0001), SMC, WFI, FOREVER)
+    assert report.hint.startswith("the SMC 0xc2000001 before 0x40080014 wants a monitor at EL3")
+
+
+def test_eret_to_a_level_that_there_is_not(crashed):
+    """PSTATE.IL is set by it, and still so in the exception that follows."""
+    to_el2 = [*mov(0, BASE + 4 * 11), msr("ELR_EL1", 0), *mov(0, 0x3C9), msr("SPSR_EL1", 0), ERET]
+    assert "an ERET before went to a level" in crashed(*to_el2, SVC).hint
+
+
+def test_flash_that_got_a_command_has_no_code(tmp_path):
+    """Firmware with its data in flash: the store is a command, and the next fetch an abort."""
+    path = tmp_path / "firmware.bin"
+    path.write_bytes(image(mov(0, 0x4000), mov(1, 0x70), store(1, 0, 4), NOP, FOREVER))
+    with Machine(firmware=path) as machine:
+        report = machine.crash_report(machine.run(timeout=5).reason)
+    assert "link .data and .bss into RAM" in report.hint
+
+
+def test_right_guests_get_no_advice(tmp_path):
+    """A wrong hint costs more than none."""
+    path = tmp_path / "guest.bin"
+    path.write_bytes(image(set_vectors(), SVC, FOREVER, vector=[ERET]))
+    with Machine(path) as machine:
+        report = machine.crash_report(machine.run(timeout=0.2).reason)
+    assert (report.fault, report.hint) == (None, "")
+    assert report.elr.pc == BASE + 4 * 7
+
+
+def test_empty_pcie_window_is_named_where_a_guest_hangs(tmp_path):
+    """The UART of RISC-V's virt board lies there: no abort, and nothing is printed."""
+    path = tmp_path / "guest.bin"
+    path.write_bytes(image(mov(0, 0x1000_0000), store(1, 0, 1), FOREVER))
+    with Machine(path) as machine:
+        report = machine.crash_report(machine.run(timeout=0.2).reason)
+    assert PL011 in report.hint
+
+
+def test_hvc_is_no_fault(crashed):
+    """What is for EL2 is not kept: the exception before it is."""
+    report = crashed(set_vectors(), mov(0, 0x1234), HVC, FADD, vector=[mov(0, 0x1234)[0], HVC, UDF])
+    assert report.fault.instruction == "fadd d0, d0, d1"
