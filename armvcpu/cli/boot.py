@@ -180,7 +180,11 @@ def _report_no_run(outcome: Outcome, *, as_json: bool) -> int:
     """The same where the guest has not begun."""
     say(f"{outcome.reason}; the guest had not begun")
     facts = {"status": outcome.status, "ending": "limit", "reason": outcome.reason, "exit_code": None, "pc": None}
-    return _print_json({**facts, "instructions": None, "crash": None}, outcome.status) if as_json else outcome.status
+    return (
+        _print_json({**facts, "instructions": None, "crash": None, "hang": None}, outcome.status)
+        if as_json
+        else outcome.status
+    )
 
 
 def _is_told(machine: Machine, outcome: Outcome) -> bool:
