@@ -52,6 +52,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     from armvcpu.cli.standard import close_stdout, open_streams
 
     open_streams()
+    if arguments is None and "run" in sys.argv[1:] and _COMPLETION not in os.environ and os.isatty(0):
+        from armvcpu.cli.keeper import keep_terminal
+
+        keep_terminal()
     gc.set_threshold(GARBAGE_THRESHOLD)
     words = sys.argv[1:] if arguments is None else arguments
     try:

@@ -52,12 +52,14 @@ class Interruptions:
                 self._undo.callback(signal.signal, number, signal.signal(number, self._on_signal))
         if self._timeout is not None and self._timeout < LONGEST_TIMER:
             self._undo.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, self._on_time))
-            self._undo.callback(signal.setitimer, signal.ITIMER_REAL, 0)
             self._patience.limit_waits(self._timeout)
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._undo.close()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if self._came is None:
+            self._undo.close()
+        # else the process ends, and the same signal may come twice, to it and to its job: it is not to end otherwise
 
     def guest_begins(self, machine: Machine) -> None:
         """From now on they are the machine's, and its time-out counts from here."""
@@ -81,18 +83,20 @@ class Interruptions:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._came = number
         self._patience.end()
+        if self._is_over:
+            return
         if self._machine is None:
             self._interrupt(Outcome.of(Ending.LIMIT, f"ended by signal {number}", 128 + number))
         else:
             self._machine.interrupt(number)
 
     def _on_time(self, _number: int, _frame: FrameType | None) -> None:
+        if self._machine is None or self._is_over:
+            self._patience.end()
         if self._machine is None:
-            self._patience.end()
             self._interrupt(Outcome.of(Ending.LIMIT, "time-out"))
-        elif self._is_over:
-            self._patience.end()
 
     def _interrupt(self, outcome: Outcome) -> None:
-        self._interrupted = self._interrupted or Interrupted(outcome)
-        raise self._interrupted
+        if self._interrupted is None:
+            self._interrupted = Interrupted(outcome)
+            raise self._interrupted

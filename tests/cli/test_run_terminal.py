@@ -1,0 +1,183 @@
+"""`armvcpu run` in a terminal: it is given back whatever ends the run, and the shell's job control works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import select
+import signal
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from raw_guest import FOREVER, image, print_text
+
+PATIENCE = 20.0
+GUESTS = Path(__file__).parents[2] / "guests" / "bin"
+
+
+class Terminal:
+    """A program with a terminal of its own, which it controls."""
+
+    def __init__(self, *command: str) -> None:
+        self.pid, self.master = pty.fork()
+        if not self.pid:
+            os.execvp(command[0], command)
+        self.screen = b""
+
+    def type(self, text: bytes) -> None:
+        os.write(self.master, text)
+
+    def read_until(self, pattern: bytes) -> re.Match[bytes]:
+        """What appears next, up to and with `pattern`."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := re.search(pattern, self.screen)):
+            assert time.monotonic() < deadline, self.screen
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.screen += os.read(self.master, 4096)
+        self.screen = self.screen[found.end() :]
+        return found
+
+    @property
+    def mode(self) -> list[object]:
+        return termios.tcgetattr(self.master)
+
+    def wait_until(self, condition) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def status(self) -> int:
+        """What `$?` is in a shell."""
+        pid, status, deadline = 0, 0, time.monotonic() + PATIENCE
+        while not pid:
+            assert time.monotonic() < deadline
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+            time.sleep(0.01)
+        assert not os.WIFSTOPPED(status)
+        code = os.waitstatus_to_exitcode(status)
+        return 128 - code if code < 0 else code
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        os.close(self.master)
+
+
+@pytest.fixture
+def terminal():
+    """Start programs in terminals; ends them all."""
+    opened: list[Terminal] = []
+
+    def terminal(*command: object) -> Terminal:
+        opened.append(Terminal(*map(str, command)))
+        return opened[-1]
+
+    yield terminal
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def ready(tmp_path):
+    """A guest that says so and loops."""
+    (tmp_path / "ready.bin").write_bytes(image(print_text("ready\n"), FOREVER))
+    return tmp_path / "ready.bin"
+
+
+@pytest.fixture
+def run(terminal, ready):
+    """A run in raw mode, the mode before, and the process that runs the machine."""
+    started = terminal(sys.executable, "-c", "import time; time.sleep(0.2); from armvcpu.cli import main; main()",
+                       "run", ready)  # fmt: skip
+    cooked = started.mode
+    started.read_until(b"ready")
+    assert started.mode != cooked
+    return started, cooked, child_of(started.pid)
+
+
+def child_of(pid: int) -> int:
+    """The one child of a process."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGABRT, signal.SIGUSR1, signal.SIGUSR2,
+        signal.SIGXCPU, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("whole_job", [False, True])
+def test_every_signal_gives_the_terminal_back(run, number, whole_job):
+    """Sent to the process that was started, or to its job; the status is 128 + n."""
+    started, cooked, _ = run
+    (os.killpg if whole_job else os.kill)(started.pid, number)
+    assert started.status() == 128 + number
+    assert started.mode == cooked
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_crash_of_the_engine_gives_the_terminal_back(run, number):
+    """A fault in native code runs nothing of Python's any more, and neither does SIGKILL."""
+    started, cooked, child = run
+    os.kill(child, number)
+    assert started.status() == 128 + number
+    assert started.mode == cooked
+
+
+def test_the_machine_ends_where_its_keeper_is_killed(run):
+    """And gives the terminal back itself."""
+    started, cooked, child = run
+    os.kill(started.pid, signal.SIGKILL)
+    assert started.status() == 137
+    started.wait_until(lambda: started.mode == cooked)
+    started.wait_until(lambda: not Path(f"/proc/{child}").exists() or state_of(child) == "Z")
+
+
+def test_ctrl_a_x_has_status_0(run):
+    started, cooked, _ = run
+    started.type(b"\x01x")
+    assert started.status() == 0
+    assert started.mode == cooked
+
+
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="a shell with job control is needed")
+def test_a_shells_job_control(terminal, ready):
+    """Suspended by SIGTSTP the shell has the terminal; `fg` takes the guest on, raw again; Ctrl-Z is the guest's."""
+    shell = terminal("/bin/bash", "--norc", "--noprofile", "--noediting", "-i")
+    shell.type(b"PS1='$ '; echo o''k\r")
+    shell.read_until(b"ok\r\n")
+    cooked = shell.mode
+    shell.type(f"{sys.executable} -m armvcpu run {GUESTS / 'echo.elf'}\r".encode())
+    shell.read_until(b"quit powers off")
+    keeper = child_of(shell.pid)
+    shell.type(b"a\x1ab\r")
+    shell.read_until(b"echo: a\x1ab")
+    raw = shell.mode
+    for number in (signal.SIGTSTP, signal.SIGSTOP):
+        os.kill(keeper if number == signal.SIGTSTP else child_of(keeper), number)
+        shell.read_until(b"Stopped")
+        shell.wait_until(lambda: shell.mode == cooked)
+        shell.type(b"echo $((6 * 7)) is here\r")
+        shell.read_until(b"42 is here")
+        shell.type(b"fg\r")
+        shell.wait_until(lambda: shell.mode == raw)
+        shell.type(b"again\r")
+        shell.read_until(b"echo: again")
+    os.kill(keeper, signal.SIGWINCH)  # which ends nothing
+    shell.type(b"quit\r")
+    shell.read_until(b"[$] ")
+    shell.type(b"echo status $?\r")
+    shell.read_until(b"status 0")
+    assert shell.mode == cooked
