@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtValue
     from armvcpu.machine.boot.loader import BootPlan
 
-LAYOUT = ("memory", "load_address")
+LAYOUT = ("memory", "load_address", "entry", "loads")
 """The options of a machine that say what goes where."""
 
 # What firmware and kernels say of themselves, as a string in the image.

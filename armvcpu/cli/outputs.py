@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.cli.run_options import OPTIONS
 from armvcpu.errors import UsageError, named
-from armvcpu.machine.board.peripherals import READ_ONLY
 from armvcpu.machine.kinds import FILE
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def check_outputs(options: Mapping[str, Any], traces: Iterable[str]) -> None:
 def _paths(option: Option, options: Mapping[str, Any]) -> Iterator[str]:
     given = options.get(option.name) or ()
     for path in given if option.is_several else (given,) if given else ():
-        yield str(path).removesuffix(READ_ONLY) if option.is_several else str(path)
+        yield option.file_of(path)[0]
 
 
 def _is_same(one: str, other: str) -> bool:

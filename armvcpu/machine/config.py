@@ -7,7 +7,8 @@ import os
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
 from armvcpu.errors import UsageError, named
-from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, MODEL, NUMBER, SIZE, TEXT
+from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, MODEL, NUMBER, PLACE, SIZE, TEXT
+from armvcpu.machine.layout import parse_load, split_load
 from armvcpu.machine.option import OptionsType, check_names, option
 
 if TYPE_CHECKING:
@@ -45,6 +46,16 @@ def cpu_models() -> tuple[str, ...]:
 def _check_load_address(address: int) -> None:
     if address % 4:
         raise UsageError(f"{named('load_address')} {address:#x} is no multiple of 4, where instructions are")
+
+
+def _check_entry(place: int | str) -> None:
+    if isinstance(place, int) and (place < 0 or place % 4):
+        raise UsageError(f"{named('entry')} {place:#x} is no multiple of 4, where instructions are")
+
+
+def _split_disk(text: str) -> tuple[str, str]:
+    name = text.removesuffix(",ro")
+    return name, text[len(name) :]
 
 
 def _check_text(text: str) -> None:
@@ -86,7 +97,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     disks: tuple[PathLike, ...] = option(
         (), FILE, "Raw image as a virtio block device; may be repeated.",
-        flag="--disk", metavar="F[,ro]", is_several=True, is_recorded=True, is_written=True,
+        flag="--disk", metavar="F[,ro]", is_several=True, is_recorded=True, is_written=True, split=_split_disk,
     )  # fmt: skip
     """With `,ro` behind the name, and where it can't be written, read-only."""
     networks: tuple[str, ...] = option(
@@ -122,6 +133,16 @@ class MachineConfig(Row, metaclass=OptionsType):
         None, ADDRESS, "Where a raw image goes. [default: RAM + 0x80000]",
         metavar="ADDRESS", smallest=0, check=_check_load_address, is_recorded=True,
     )  # fmt: skip
+    entry: int | str | None = option(
+        None, PLACE, "Where the first CPU starts: an address, or a symbol of IMAGE.",
+        metavar="A", check=_check_entry, is_recorded=True,
+    )  # fmt: skip
+    loads: tuple[PathLike, ...] = option(
+        (), FILE, "Put a file's bytes at an address of RAM or flash; may be repeated.",
+        flag="--load", metavar="FILE@ADDRESS", is_several=True, is_recorded=True, is_recorded_whole=True,
+        split=split_load,
+    )  # fmt: skip
+    """Beside an image or firmware, or, with `entry`, in place of one."""
     clock: Literal["host", "instructions"] = option(
         "host", TEXT, "What time is for the guest and how the engine runs: promptly, or repeatably.",
         choices=(("host", "host"), ("instructions", "instructions")), is_snapshotted=True,
@@ -161,8 +182,11 @@ class MachineConfig(Row, metaclass=OptionsType):
 
     def check(self) -> None:
         """UsageError for options that contradict each other."""
-        if self.image is None and self.firmware is None:
-            raise UsageError(f"nothing to run: give an {named('image')} or {named('firmware')}")
+        if self.image is None and self.firmware is None and not (self.loads and self.entry is not None):
+            loads = f"or {named('loads')} and {named('entry')}" if self.loads or self.entry is not None else ""
+            raise UsageError(f"nothing to run: give an {named('image')} or {named('firmware')} {loads}".rstrip())
+        for each in self.loads:
+            parse_load(str(each))
         plugged = len(self.disks) + len(self.networks) + self.virtio_console
         if plugged > MAX_PLUGGED:
             raise UsageError(f"{plugged} disks, networks and consoles: the board has room for {MAX_PLUGGED}")

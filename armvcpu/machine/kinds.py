@@ -111,6 +111,19 @@ def _parse_nothing(text: str) -> bool:
     raise UsageError(f"it takes no value, and {text!r} is one")
 
 
+def _parse_place(text: str) -> int | str:
+    """An address where it begins as a number does, else the name of a symbol."""
+    if text[:1].isdecimal() or text[:1] in ("+", "-"):
+        return parse_address(text)
+    if not text:
+        raise UsageError("give an address, or a symbol of the image")
+    return text
+
+
+def _show_place(place: int | str) -> str:
+    return place if isinstance(place, str) else hex(place)
+
+
 FILE = Kind("the name of a file", (str, os.PathLike), str, is_name=True)
 DIRECTORY = Kind("the name of a directory", (str, os.PathLike), str, is_name=True)
 TEXT = Kind("text", (str,), str)
@@ -119,6 +132,7 @@ MODEL = Kind("the name of a CPU model", (str,), _parse_model, is_read_in_python=
 NUMBER = Kind("a number", (int,), _parse_number)
 SIZE = Kind("a number of bytes, or text as 256M", (int,), parse_size, format_size, is_read_in_python=True)
 ADDRESS = Kind("a number", (int,), parse_address, hex)
+PLACE = Kind("an address, or the name of a symbol", (int, str), _parse_place, _show_place, is_read_in_python=True)
 SECONDS = Kind("seconds", (int, float), parse_seconds, "{:g}".format)
 FLAG = Kind("true or false", (bool,), _parse_nothing)
 """Without a value on a command line, where its name alone says the contrary of what is the case without it."""

@@ -29,6 +29,8 @@ class TargetOptions(TypedDict, total=False):
     initrd: PathLike | None
     dtb: PathLike | None
     load_address: int | None
+    entry: int | str | None
+    loads: tuple[PathLike, ...] | list[PathLike]
     clock: Literal["host", "instructions"]
     semihosting: bool
     semihosting_directory: PathLike | None

@@ -31,7 +31,8 @@ def test_callers_types_are_those_of_the_fields():
         if known.is_several:
             each = kind.removeprefix("tuple[").removesuffix(", ...]")
             kind = f"{kind} | list[{each}]"
-        expected[name] = f"{kind} | str" if known.kind.is_read_in_python and kind != "str" else kind
+        is_wider = known.kind.is_read_in_python and "str" not in kind
+        expected[name] = f"{kind} | str" if is_wider else kind
     del expected["image"]
     given = {name: kind.__forward_arg__ for name, kind in MachineOptions.__annotations__.items()}
     assert given == expected
@@ -126,7 +127,7 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
     assert header.keys() == {
         "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console",
         "virtio_version", "reboot", "semihosting", "exact_mmio", "image", "firmware", "vars", "initrd", "dtb",
-        "snapshot", "disks",
+        "snapshot", "disks", "entry", "loads",
     }  # fmt: skip
     assert re.fullmatch("[0-9a-f]{64}", header["image"])
     assert header["disks"] == [header["image"]]
@@ -166,5 +167,5 @@ def test_sizes_are_shown_as_they_are_read():
 def test_files_of_the_host_are_known_as_such():
     files = {known.name for known in MachineConfig.options.values() if known.kind is FILE}
     assert files == {
-        "image", "firmware", "vars", "initrd", "dtb", "disks", "snapshot", "record", "replay"
+        "image", "firmware", "vars", "initrd", "dtb", "loads", "disks", "snapshot", "record", "replay"
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import named
 from armvcpu.machine.boot.loader import BootPlan, BootRequest, plan_boot
+from armvcpu.machine.layout import parse_load
 
 if TYPE_CHECKING:
     from armvcpu.machine.board.memory_map import MemoryMap
@@ -28,6 +29,7 @@ class Boot:
         request = BootRequest(
             self._memory_map(), self._board.device_tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
+            entry=config.entry, loads=tuple(parse_load(str(each)) for each in config.loads),
             chosen={"rng-seed": self._seed},
         )  # fmt: skip
         return plan_boot(request)

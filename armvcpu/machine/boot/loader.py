@@ -16,15 +16,17 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import ImageError, UsageError, named
 from armvcpu.machine.board.devicetree import DeviceTree, render, with_boot
 from armvcpu.machine.board.devicetree_cache import rendered
-from armvcpu.machine.boot.image import KIB, LINUX_KINDS, MIB, ImageKind, LoadedImage, Segment, identify
+from armvcpu.machine.board.memory_map import Region
+from armvcpu.machine.boot.image import GIB, KIB, LINUX_KINDS, MIB, ImageKind, LoadedImage, Segment, identify
 from armvcpu.machine.boot.image_file import load_firmware, load_image, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from armvcpu.devices.dtnode import DtValue
-    from armvcpu.machine.board.memory_map import MemoryMap, Region
+    from armvcpu.machine.board.memory_map import MemoryMap
     from armvcpu.machine.boot.image_file import Path
+    from armvcpu.machine.layout import Load
 
 DTB_ALIGNMENT = 2 * MIB
 DTB_MAX_SIZE = 2 * MIB
@@ -46,6 +48,10 @@ class BootRequest(Row):
     dtb: Path | None = None
     append: str | None = None
     load_address: int | None = None
+    entry: int | str | None = None
+    """Where to start, in place of where image or firmware says: an address, or a symbol of the image."""
+    loads: tuple[Load, ...] = ()
+    """Further files in memory; with an `entry` they may be all that there is."""
     chosen: Mapping[str, DtValue] = _NOTHING
     """Further properties of /chosen, such as rng-seed."""
 
@@ -60,7 +66,7 @@ class BootPlan(Row):
     segments: tuple[Segment, ...]
     description: tuple[str, ...]
     image: LoadedImage | None = None
-    """The image that is entered; None when firmware is."""
+    """The image that is entered; None when firmware is, or a file of `loads`."""
     fw_cfg: Mapping[str, bytes] = _NOTHING
     """What firmware fetches by itself: "kernel", "initrd" and "cmdline", as far as given."""
 
@@ -94,7 +100,7 @@ def plan_boot(request: BootRequest) -> BootPlan:
 
 
 def _check_options(request: BootRequest) -> None:
-    if request.image is None and request.firmware is None:
+    if request.image is None and request.firmware is None and request.entry is None:
         raise UsageError(f"nothing to run: give an {named('image')} or {named('firmware')}")
     if request.load_address is not None and request.firmware is not None:
         raise UsageError(
@@ -104,24 +110,68 @@ def _check_options(request: BootRequest) -> None:
 
 
 def _plan_image(request: BootRequest) -> BootPlan:
-    assert request.image is not None
-    image = load_image(request.image, request.memory, request.load_address)
-    segments = list(image.segments)
-    _check_entry(request.image, image)
+    image = None
+    if request.image is not None:
+        image = load_image(request.image, request.memory, request.load_address)
+    segments = list(image.segments) if image is not None else []
+    segments += _load_files(request, segments)
+    entry = _entry(request, image, segments)
     initrd = _place_initrd(request, segments)
     dtb_addr = _place_device_tree(request, segments, initrd, image=image)
-    lines = [f"{image.kind.value} {request.image}, entered at {image.entry:#x}"]
-    lines += [f"  {s.addr:#x} to {s.end - 1:#x}" for s in image.segments]
-    lines += [f"  {note}" for note in image.notes]
+    what = "nothing but files" if image is None else f"{image.kind.value} {request.image}"
+    lines = [f"{what}, entered at {entry:#x}"]
+    if image is not None:
+        lines += [f"  {s.addr:#x} to {s.end - 1:#x}" for s in image.segments]
+        lines += [f"  {note}" for note in image.notes]
     lines += _describe(dtb_addr, initrd, request)
-    return BootPlan(image.entry, dtb_addr or 0, dtb_addr, _cut(request, segments), tuple(lines), image=image)
+    return BootPlan(entry, dtb_addr or 0, dtb_addr, _cut(request, segments), tuple(lines), image=image)
 
 
-def _check_entry(path: Path, image: LoadedImage) -> None:
-    if not any(segment.addr <= image.entry < segment.end for segment in image.segments):
-        raise ImageError(
-            path, f"its entry point {image.entry:#x} lies in no segment", "set ENTRY() in its linker script"
-        )
+def _load_files(request: BootRequest, segments: list[Segment]) -> list[Segment]:
+    """The files of `loads`, none of which may lie over another or over what is there, as on QEMU's board."""
+    memory = request.memory
+    taken = [Region(str(request.image or request.firmware), s.addr, s.memory_size) for s in segments]
+    loaded: list[Segment] = []
+    for load in request.loads:
+        data = read_file(load.path, max(memory.ram.size, GIB), "what is loaded at all")
+        memory.place(load.path, "the file", load.address, len(data), "load it elsewhere")
+        region = Region(load.path, load.address, len(data))
+        if other := next((each for each in taken if each.overlaps(load.address, len(data))), None):
+            raise UsageError(f"{other} and {region} overlap; load one of them elsewhere")
+        taken.append(region)
+        loaded.append(Segment(load.address, data, len(data)))
+    return loaded
+
+
+def _entry(request: BootRequest, image: LoadedImage | None, segments: list[Segment]) -> int:
+    """Where the first CPU starts, as a physical address."""
+    wanted, elf = request.entry, image.elf if image is not None else None
+    if wanted is None:
+        assert image is not None
+        assert request.image is not None
+        _check_entry(request.image, image, segments)
+        return image.entry
+    if isinstance(wanted, str):
+        from armvcpu.machine.boot.symbols import Symbols  # most runs begin where their image says
+
+        try:
+            wanted = (Symbols() if elf is None else Symbols.from_elf(elf)).address(wanted)
+        except UsageError as error:
+            raise UsageError(f"{named('entry')}: {error}") from error
+    place = wanted
+    if elf is not None and (isinstance(request.entry, str) or request.memory.holding(wanted) is None):
+        from armvcpu.machine.boot.image_elf import physical
+
+        place = physical(elf, wanted)
+    if place % 4 or request.memory.holding(place) is None:
+        raise UsageError(f"{named('entry')} {wanted:#x}: no instruction is there; {request.memory.ram} is RAM")
+    return place
+
+
+def _check_entry(path: Path, image: LoadedImage, segments: list[Segment]) -> None:
+    if not any(segment.addr <= image.entry < segment.end for segment in segments):
+        problem = f"its entry point {image.entry:#x} lies in no segment"
+        raise ImageError(path, problem, f"set ENTRY() in its linker script, or give {named('entry')}")
 
 
 def _cut(request: BootRequest, segments: list[Segment]) -> tuple[Segment, ...]:
@@ -139,6 +189,8 @@ def _cut(request: BootRequest, segments: list[Segment]) -> tuple[Segment, ...]:
 def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
     bank = request.memory.flash[0]
     segments = [load_firmware(firmware, request.memory)]
+    segments += _load_files(request, segments)
+    entry = bank.base if request.entry is None else _entry(request, None, segments)
     fw_cfg: dict[str, bytes] = {}
     initrd: Segment | None = None
     if request.image is None:
@@ -155,11 +207,11 @@ def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
         if request.append is not None:
             fw_cfg["cmdline"] = request.append.encode() + b"\0"
     dtb_addr = _place_device_tree(request, segments, initrd)
-    lines = [f"firmware {firmware} in {bank.name}, entered at {bank.base:#x}"]
+    lines = [f"firmware {firmware} in {bank.name}, entered at {entry:#x}"]
     lines += [f"  fw_cfg {name}: {len(data)} bytes" for name, data in fw_cfg.items()]
     lines += _describe(dtb_addr, initrd, request)
     # Flash is where the CPU comes out of reset, so x0 is zero; firmware finds the tree at the start of RAM.
-    return BootPlan(bank.base, 0, dtb_addr, _cut(request, segments), tuple(lines), fw_cfg=fw_cfg)
+    return BootPlan(entry, 0, dtb_addr, _cut(request, segments), tuple(lines), fw_cfg=fw_cfg)
 
 
 def _describe(dtb_addr: int | None, initrd: Segment | None, request: BootRequest) -> list[str]:
@@ -167,6 +219,7 @@ def _describe(dtb_addr: int | None, initrd: Segment | None, request: BootRequest
         lines = [f"no device tree: the image leaves no room for one in {request.memory.ram}, and x0 is 0"]
     else:
         lines = [f"device tree {request.dtb or 'of the board'} at {dtb_addr:#x}"]
+    lines += [f"{load.path} at {load.address:#x}" for load in request.loads]
     if initrd is not None:
         lines.append(f"initrd {request.initrd} at {initrd.addr:#x} to {initrd.end - 1:#x}")
     return lines
@@ -209,7 +262,8 @@ def _place_device_tree(
         blob = render(tree)
     addr = _find_place(ram, segments, initrd, len(blob), image)
     is_asked_for = request.dtb is not None or request.append is not None or initrd is not None
-    if addr is None and image is not None and image.kind not in LINUX_KINDS and not is_asked_for:
+    is_needed = request.firmware is not None or (image is not None and image.kind in LINUX_KINDS)
+    if addr is None and not is_needed and not is_asked_for:
         return None
     if addr is None or len(blob) > DTB_MAX_SIZE:
         raise ImageError(path, f"no room for its {len(blob)} bytes in {ram}", f"raise {named('memory')}")

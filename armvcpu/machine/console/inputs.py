@@ -254,7 +254,13 @@ def _common(option: Option, value: Any) -> Any:
     """A value, of files the sums of their contents."""
     if option.kind is not FILE:
         return value
-    return [_digest(str(disk).removesuffix(",ro")) for disk in value] if option.is_several else _digest(value)
+    return [_digest_of_one(option, each) for each in value] if option.is_several else _digest(value)
+
+
+def _digest_of_one(option: Option, value: PathLike) -> str | None:
+    path, behind = option.file_of(value)
+    digest = _digest(path)
+    return digest if digest is None or not option.is_recorded_whole else digest + behind
 
 
 def _digest(path: PathLike | None) -> str | None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.board.flash_banks import check_flash_file
-from armvcpu.machine.board.peripherals import READ_ONLY
 from armvcpu.testing.firmware import store
 from armvcpu.testing.firmware.disk import directories_of, fat_image
 from armvcpu.testing.firmware.initramfs import busybox_initramfs
@@ -26,9 +25,13 @@ def real_files(options: dict[str, Any], directory: Path) -> dict[str, Any]:
     """The options of a test with `@...` and disks as paths; what is made, or the guest may write, is in `directory`."""
 
     def real(option: str, value: Any) -> Any:
-        file = real_file(value, directory)
-        is_fetched = isinstance(value, str) and value.startswith("@")
-        return copyfile(str(file), _new(directory)) if is_fetched and FILES[option].is_written else file
+        if isinstance(value, dict):
+            return real_file(value, directory)
+        name, behind = FILES[option].file_of(value)
+        file = str(real_file(name, directory))
+        if name.startswith("@") and FILES[option].is_written:
+            file = str(copyfile(file, _new(directory)))
+        return file + behind
 
     return map_files(options, real)
 
@@ -42,7 +45,7 @@ def check_files(case: Case, where: str) -> None:
                 directories_of(value)
         for name, file in value.items() if isinstance(value, dict) else [(option, value)]:
             with placed(f"{where}: test {case.name}: {name}"):
-                _check_file(FILES[option], str(file).removesuffix(READ_ONLY) if option == "disks" else str(file))
+                _check_file(FILES[option], FILES[option].file_of(file)[0])
         return value
 
     map_files(case.options, check)

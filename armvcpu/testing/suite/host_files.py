@@ -39,14 +39,16 @@ class HostFiles:
 
     def _sent(self, option: str, value: object) -> SentFile:
         is_disk = option == "disks"
-        plain = value.removesuffix(READ_ONLY) if is_disk and isinstance(value, str) else value
+        plain, behind = FILES[option].file_of(value) if isinstance(value, str) else (value, "")
         name = repr(plain)
         with self._lock:
             if name not in self._sums:
                 self._sums[name] = self._sum(Path(str(real_file(plain, self._made))))
             found, path = self._sums[name]
         writable = FILES[option].is_written and (not is_disk or (plain == value and os.access(path, os.W_OK)))
-        return SentFile(str(path), found, writable, read_only_disk=is_disk and bool(found) and not writable)
+        if is_disk:
+            behind = READ_ONLY if found and not writable else ""
+        return SentFile(str(path), found, writable, behind)
 
     def _sum(self, path: Path) -> tuple[str, Path]:
         if not path.exists():

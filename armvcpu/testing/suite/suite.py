@@ -148,7 +148,7 @@ def _cases(
     options = {key: _option(key, value, path.parent, where) for key, value in test.items() if key in _OPTIONS}
     if "disks" in options:
         options["disks"] = tuple(_disk(each, disks, where) for each in options["disks"])
-    if not options.keys() & {"image", "firmware"}:
+    if not options.keys() & {"image", "firmware", "loads"}:
         raise UsageError(f"{where}: it needs an image or firmware")
     end, status, report = _wanted_end(test, where)
     script = script_of(test.get("script", []), where)

@@ -8,7 +8,6 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from armvcpu.machine.board.peripherals import READ_ONLY
 from armvcpu.machine.files import sha256
 
 if TYPE_CHECKING:
@@ -30,7 +29,8 @@ class SentFile:
     path: str
     sum: str
     writable: bool = False
-    read_only_disk: bool = False
+    behind: str = ""
+    """What stands behind the path in the option's value."""
 
 
 class FileCache:
@@ -72,7 +72,7 @@ class FileCache:
                 copy(kept, where)
             else:
                 os.link(kept, where)
-        return str(where) + READ_ONLY * file.read_only_disk
+        return f"{where}{file.behind}"
 
     def _make_room(self) -> None:
         files = sorted((path.stat().st_mtime, path) for path in self.directory.iterdir() if path.is_file())
