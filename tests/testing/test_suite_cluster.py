@@ -324,8 +324,8 @@ def test_a_disk_that_the_suite_describes_travels_as_an_image(tmp_path):
     made, read, missing = one["disks"]
     shown = subprocess.run(["mtype", "-i", files.path(made), "::etc/a.cfg"], check=True, capture_output=True)
     assert shown.stdout == b"configuration"
-    assert (made.writable, made.read_only_disk) == (True, False)
-    assert (read.path, read.writable, read.read_only_disk) == (f"{tmp_path}/disk", False, True)
+    assert (made.writable, made.behind) == (True, "")
+    assert (read.path, read.writable, read.behind) == (f"{tmp_path}/disk", False, ",ro")
     assert (missing.path, missing.sum) == (f"{tmp_path}/none", "")
 
 
@@ -362,7 +362,7 @@ class TestFileCache:
             place = cache.place(SentFile("f", kept.sum, writable=True), tmp_path / name)
             assert Path(place).read_bytes() == b"x" * 512
             Path(place).write_bytes(b"y")
-        place = cache.place(SentFile("f", kept.sum, read_only_disk=True), tmp_path / "c")
+        place = cache.place(SentFile("f", kept.sum, behind=",ro"), tmp_path / "c")
         assert place == f"{tmp_path}/c,ro"
         assert (tmp_path / "c").read_bytes() == b"x" * 512
 
