@@ -28,10 +28,10 @@ def real_files(options: dict[str, Any], directory: Path) -> dict[str, Any]:
         if isinstance(value, dict):
             return real_file(value, directory)
         name, behind = FILES[option].file_of(value)
-        file = str(real_file(name, directory))
+        file = real_file(name if behind else value, directory)
         if name.startswith("@") and FILES[option].is_written:
-            file = str(copyfile(file, _new(directory)))
-        return file + behind
+            file = copyfile(str(file), _new(directory))
+        return f"{file}{behind}" if behind else file
 
     return map_files(options, real)
 
