@@ -8,6 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
 _MARK = "\ufdd0"
 """Unicode keeps this for a program's own use: no text of a user has it."""
@@ -106,11 +107,15 @@ class Unmodelled(ArmvcpuError):
 
 
 class GuestCrash(ArmvcpuError):
-    """The guest can make no further progress; says why. `registers` has its registers by Arm's names, as they were."""
+    """The guest can make no further progress; says why. `registers` has its registers by Arm's names, as they were.
 
-    def __init__(self, why: str, registers: Mapping[str, int] | None = None) -> None:
+    `outcome` is how a run ended in which a function that was called did not return (`machine.outcome.Outcome`).
+    """
+
+    def __init__(self, why: str, registers: Mapping[str, int] | None = None, outcome: Any = None) -> None:
         super().__init__(why)
         self.registers: dict[str, int] = dict(registers or {})
+        self.outcome = outcome
 
 
 class InternalError(ArmvcpuError):

@@ -13,6 +13,7 @@ from enum import Enum
 from armvcpu.arch.static import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    import ctypes as C
     from collections.abc import Sequence
 
     from armvcpu.engine.state import CpuState
@@ -80,6 +81,13 @@ class Fault(NamedTuple):
     x30: int
 
 
+class StateCopy(NamedTuple):
+    """The registers of a state as the engine lays them out, and where those are, in bytes, that are not meant."""
+
+    raw: bytes
+    but: C.Array[C.c_int64]
+
+
 class RegisterRows:
     """Who answers for the system registers of a vCPU, by packed encoding.
 
@@ -130,7 +138,17 @@ class Memory(Protocol):
     def take_dirty(self) -> bytes:
         """A bit for each page that has been written since the last time: bit n of byte m is page 8m + n of the range.
 
+        Whole words of 64 bits, as many as the last page that was written needs.
         A page that was written is always among them. On the engine's thread; in a trap handler as outside.
+        """
+        ...
+
+    def copy_pages(self, pages: bytes, source: memoryview) -> None:
+        """Have those pages of the watched RAM that a bitmap names hold what `source` has, a copy of all of that RAM.
+
+        The bitmap is one as `take_dirty` gives it, or the first words of it; `source` is memory of the host's that can
+        be written. Only bytes that differ are written, and what was translated from just those is forgotten; not while
+        running.
         """
         ...
 
@@ -286,6 +304,41 @@ class Engine(Protocol):
         """From any thread: make `run` return soon; one made before the run starts is not lost."""
         ...
 
+    def set_alarm(self, moment: int) -> bool:
+        """Have `run` return at a moment, ns of CLOCK_MONOTONIC; 0: not. False where the engine has no alarm."""
+        ...
+
+    def take_alarm(self) -> bool:
+        """Has an alarm ended a run since this was asked last?"""
+        ...
+
+    def begin_call(self, pc: int, sp: int) -> bool:
+        """The next run is over when the guest comes to virtual address `pc` with this SP, before the instruction there.
+
+        False where the address leads to no memory.
+        """
+        ...
+
+    def end_call(self) -> None:
+        """It no longer is."""
+        ...
+
+    @property
+    def has_returned(self) -> bool:
+        """Has the guest come there since `begin_call`?"""
+        ...
+
+    def count_edges(self, edges: memoryview | None) -> None:
+        """Count how often the guest goes from one block to another, in a map of 64 KiB; None: no more.
+
+        The byte at hash(block before) xor hash(block) is one more each time, as in AFL's map. Not while running.
+        """
+        ...
+
+    def forget_edge(self) -> None:
+        """There is no block before the next one."""
+        ...
+
     def set_lines(self, *, irq: bool, fiq: bool) -> None:
         """The levels of the CPU's IRQ and FIQ inputs; on the thread that runs the engine."""
         ...
@@ -316,6 +369,14 @@ class Engine(Protocol):
 
     def reset_state(self, state: CpuState) -> None:
         """Put a state back to what it is after reset."""
+        ...
+
+    def copy_state(self, state: CpuState, but: Sequence[int]) -> StateCopy | None:
+        """All registers of a state but some, by packed encoding; None where the engine can't tell them apart."""
+        ...
+
+    def put_state(self, state: CpuState, copy: StateCopy) -> None:
+        """Put a state back to what it was, but for those; loaded or not, and not while running."""
         ...
 
     def load(self, state: CpuState) -> None:

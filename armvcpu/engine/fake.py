@@ -25,9 +25,9 @@ from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from armvcpu.engine.api import EntryHandler, TrapHandler
+    from armvcpu.engine.api import EntryHandler, StateCopy, TrapHandler
 
 __all__ = [
     "AtCode",
@@ -55,7 +55,10 @@ class ScriptedEngine:
         self.limits: list[int] = []
         """The limit of each run."""
         self.leaves = self.steps = 0
-        self.closed = self.yields = False
+        self.closed = self.yields = self.has_returned = False
+        self.call: tuple[int, int] | None = None
+        """Where the run is to be over, and with which SP."""
+        self.edges: memoryview | None = None
         self.lines = (False, False)
         """The levels of IRQ and FIQ."""
         self.instructions = 0
@@ -181,6 +184,38 @@ class ScriptedEngine:
     def request_stop(self) -> None:
         """The present or next `run` returns STOPPED."""
         self._stopping = True
+
+    def copy_state(self, _state: CpuState, _but: Sequence[int]) -> StateCopy | None:
+        """A scripted engine keeps registers in more than one place."""
+        return None
+
+    def put_state(self, _state: CpuState, _copy: StateCopy) -> None:
+        """There are no copies."""
+        raise UsageError("a scripted engine makes no copies of states")
+
+    def set_alarm(self, _moment: int) -> bool:
+        """There is none."""
+        return False
+
+    def take_alarm(self) -> bool:
+        """None has come."""
+        return False
+
+    def begin_call(self, pc: int, sp: int) -> bool:
+        """Note it in `call`."""
+        self.call, self.has_returned = (pc, sp), False
+        return self.memory.translate(pc) is not None
+
+    def end_call(self) -> None:
+        """Forget it."""
+        self.call, self.has_returned = None, False
+
+    def count_edges(self, edges: memoryview | None) -> None:
+        """Note it in `edges`."""
+        self.edges = edges
+
+    def forget_edge(self) -> None:
+        """There is none."""
 
     def set_lines(self, *, irq: bool, fiq: bool) -> None:
         """Note them in `lines`."""

@@ -52,6 +52,17 @@ class FakeMemory:
         taken, self.dirty = self.dirty, 0
         return taken.to_bytes(-(-self.tracked[1] // (64 * PAGE)) * 8, "little")
 
+    def copy_pages(self, pages: bytes, source: memoryview) -> None:
+        """Copy them."""
+        assert self.tracked is not None
+        base, memory = self.tracked[0], self.ram[self.tracked[0]]
+        left = int.from_bytes(pages, "little")
+        while left:
+            at = ((left & -left).bit_length() - 1) * PAGE
+            memory[at : at + PAGE] = source[at : at + PAGE]
+            self.written(base + at, PAGE)
+            left &= left - 1
+
     def written(self, address: int, size: int) -> None:
         """For tests, and `code.invalidate`: these bytes are written."""
         if self.tracked is None or not 0 <= address - self.tracked[0] < self.tracked[1]:

@@ -87,11 +87,23 @@ class EngineMemory:
         self._dirty = None
 
     def take_dirty(self) -> bytes:
-        """A bit for each page that has been written since the last time; bit n of byte m is page 8m + n."""
+        """A bit for each page that has been written since the last time; bit n of byte m is page 8m + n.
+
+        As far as there is something written.
+        """
         if self._dirty is None:
             raise InternalError("no RAM is watched")
-        self._handle.shim.take_dirty(self._handle.engine, self._dirty)
-        return bytes(self._dirty)
+        words = self._handle.shim.take_dirty(self._handle.engine, self._dirty)
+        return C.string_at(self._dirty, 8 * words)
+
+    def copy_pages(self, pages: bytes, source: memoryview) -> None:
+        """Have those pages of the watched RAM that a bitmap names hold what `source` has, a copy of all of that RAM."""
+        if self._dirty is None:
+            raise InternalError("no RAM is watched")
+        if len(pages) % 8 or len(pages) > C.sizeof(self._dirty):
+            raise InternalError(f"a bitmap of {len(pages)} bytes for a log of {C.sizeof(self._dirty)}")
+        at = C.addressof(C.c_char.from_buffer(source))
+        self._handle.shim.copy_pages(self._handle.engine, pages, len(pages) // 8, at)
 
     def _on_read(self, device: int, offset: int, width: int) -> int:
         try:

@@ -14,7 +14,8 @@ from armvcpu.engine.shim_library import load
 from armvcpu.errors import EngineUnsupported
 
 (LEFT, COUNTING, COUNTDOWN, STOP_AT, BLOCK, POSITION, EXACT, HEAR, OBSERVE, SEMIHOSTING, YIELDS, YIELDED, LAST_ESR,
- LAST_FAR, LAST_ELR, TRANSLATIONS, STORM, LOOP, IS_PAIR, INTERRUPTS, FAULTED, FAULTS) = range(22)  # fmt: skip
+ LAST_FAR, LAST_ELR, RETURN_PC, RETURN_SP, RETURNS, EDGE, TRANSLATIONS, STORM, LOOP, IS_PAIR, INTERRUPTS, FAULTED,
+ FAULTS) = range(26)  # fmt: skip
 """Indices of `struct shared` (shim/shim.h): 64 bits each. From STORM on it is what faults.c keeps."""
 FAULT_WORDS, KEPT_FAULTS = 7, 4
 SHARED_WORDS = FAULTS + KEPT_FAULTS * FAULT_WORDS
@@ -42,6 +43,8 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_free": (None, _ENGINE),
     "shim_env": (C.c_void_p, _ENGINE),
     "shim_switch": (None, _ENGINE, C.c_void_p, C.c_void_p),
+    "shim_put": (None, _ENGINE, C.c_char_p, C.c_void_p, C.c_uint),
+    "shim_field": (_I64, _ENGINE, _U32),
     "shim_rebuild": (None, _ENGINE),
     "shim_update_breakpoints": (None, _ENGINE),
     "shim_present": (None, _ENGINE, C.c_void_p),
@@ -59,7 +62,12 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_written": (None, _ENGINE, _U64, _U64),
     "shim_track_dirty": (_INT, _ENGINE, _U64, _U64),
     "shim_untrack_dirty": (None, _ENGINE),
-    "shim_take_dirty": (None, _ENGINE, C.c_void_p),
+    "shim_take_dirty": (C.c_size_t, _ENGINE, C.c_void_p),
+    "shim_copy_pages": (None, _ENGINE, C.c_char_p, C.c_size_t, C.c_void_p),
+    "shim_call": (None, _ENGINE, _U64, _U64, _U64),
+    "shim_count_edges": (None, _ENGINE, C.c_void_p),
+    "shim_alarm": (_INT, _ENGINE, _U64),
+    "shim_take_alarm": (_INT, _ENGINE),
     "shim_forget_all": (None, _ENGINE),
     "shim_flush_tlb": (None, _ENGINE),
     "shim_look": (_INT, _ENGINE),

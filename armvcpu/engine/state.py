@@ -166,6 +166,21 @@ class CpuState:
         at = self._vectors + VECTOR_STRIDE // 8 * index
         self.words[at], self.words[at + 1] = value & 0xFFFF_FFFF_FFFF_FFFF, value >> 64
 
+    def save_general(self) -> tuple[int, bytes, bytes]:
+        """PSTATE, X0 to X30 with SP and PC, and V0 to V31: what a called function may change, and the standard keeps."""
+        at = 8 * self._vectors
+        return self.pstate, bytes(self.frame), bytes(self.raw[at : at + 32 * VECTOR_STRIDE])
+
+    def load_general(self, saved: tuple[int, bytes, bytes]) -> bool:
+        """Return to what `save_general` gave; True where more of PSTATE changes than flags and masks, as `set_pstate`."""
+        pstate, frame, vectors = saved
+        differs = bool((self.words[self._pstate] ^ pstate) & _KEPT_AS_IS)
+        self.set_pstate(pstate)
+        self.frame[:] = memoryview(frame).cast("Q")
+        at = 8 * self._vectors
+        self.raw[at : at + 32 * VECTOR_STRIDE] = vectors
+        return differs
+
     @property
     def exclusive(self) -> tuple[int, int, int]:
         """The local exclusive monitor (B2.12): the address it watches, all ones for none, and what LDXR read there.

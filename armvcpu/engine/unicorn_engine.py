@@ -11,7 +11,7 @@ import ctypes as C
 from armvcpu.arch.registers import op
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
-from armvcpu.engine.api import LOOP_LIMIT, STORM_LIMIT, Fault, LastException, RunEnd
+from armvcpu.engine.api import LOOP_LIMIT, STORM_LIMIT, Fault, LastException, RunEnd, StateCopy
 from armvcpu.engine.code import Code
 from armvcpu.engine.handle import Handle, closed
 from armvcpu.engine.library import (
@@ -23,12 +23,14 @@ from armvcpu.engine.library import (
 )
 from armvcpu.engine.listen import Listen
 from armvcpu.engine.memory import EngineMemory
-from armvcpu.engine.native import COUNTING, LEFT, LONGEST_BLOCK, YIELDED, YIELDS
+from armvcpu.engine.native import COUNTING, EDGE, LEFT, LONGEST_BLOCK, RETURNS, YIELDED, YIELDS
 from armvcpu.engine.registers import SystemRegisters
 from armvcpu.engine.state import CpuState, Layout, Views
 from armvcpu.errors import Unmodelled, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from armvcpu.engine.api import EntryHandler, TrapHandler
 
 _SCR_EL3, _HCR_EL2, _SCTLR_EL1 = op(3, 6, 1, 1, 0), op(3, 4, 1, 1, 0), op(3, 0, 1, 0, 0)
@@ -50,6 +52,7 @@ class UnicornEngine:
         self._handle = handle = Handle()
         self._shim, self._unicorn = handle.shim, handle.unicorn
         self._go = self._shim.run
+        self._edges: C.Array[C.c_char] | None = None
         self.memory, self.code = EngineMemory(handle), Code(handle)
         self.listen = Listen(handle, self.code, self.memory, lambda: self.state)
         self.registers = SystemRegisters(handle, self.code.invalidate)
@@ -253,7 +256,44 @@ class UnicornEngine:
         """In a callback of a device: bring `state` up to date, PC included."""
         return bool(self._shim.look(self._engine))
 
+    def set_alarm(self, moment: int) -> bool:
+        """Have a run end at a moment."""
+        return bool(self._shim.alarm(self._engine, moment))
+
+    def take_alarm(self) -> bool:
+        """Has one ended so?"""
+        return bool(self._shim.take_alarm(self._engine))
+
+    # --- calls ------------------------------------------------------------------------------------------------
+
+    def begin_call(self, pc: int, sp: int) -> bool:
+        """The next run is over where a function returns to."""
+        physical = self.memory.translate(pc)
+        if physical is None:
+            return False
+        self._shim.call(self._engine, pc, physical, sp)
+        return True
+
+    def end_call(self) -> None:
+        """It no longer is."""
+        self._shared[RETURNS] = 0
+
+    @property
+    def has_returned(self) -> bool:
+        """Is it over?"""
+        return self._shared[RETURNS] > 1
+
     # --- counting ---------------------------------------------------------------------------------------------
+
+    def count_edges(self, edges: memoryview | None) -> None:
+        """Count in a map, or no more: all code is translated with it, or without."""
+        self._edges = None if edges is None else (C.c_char * len(edges)).from_buffer(edges)
+        self._shim.count_edges(self._engine, None if self._edges is None else C.addressof(self._edges))
+        self.code.invalidate()
+
+    def forget_edge(self) -> None:
+        """Begin a path anew."""
+        self._shared[EDGE] = 0
 
     def count_instructions(self) -> None:
         """Count from now on."""
@@ -292,6 +332,21 @@ class UnicornEngine:
             self._switch(None, self._reset)
         else:
             state.raw[:] = self._reset
+
+    def copy_state(self, state: CpuState, but: Sequence[int]) -> StateCopy | None:
+        """All of it, with the places of those that are not meant."""
+        fields = [self._shim.field(self._engine, encoding) for encoding in but]
+        return None if -1 in fields else StateCopy(bytes(state.raw), (C.c_int64 * len(fields))(*fields))
+
+    def put_state(self, state: CpuState, copy: StateCopy) -> None:
+        """Put it back: what is derived from the registers is made anew."""
+        if state is self.state:
+            self._shim.put(self._engine, copy.raw, copy.but, len(copy.but))
+        else:
+            raw, now = bytearray(copy.raw), state.raw
+            for at in copy.but:
+                raw[at : at + 8] = now[at : at + 8]
+            now[:] = raw
 
     def load(self, state: CpuState) -> None:
         """Make `state` the running one; the one before has its registers to itself again."""

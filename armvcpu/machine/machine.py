@@ -22,6 +22,7 @@ from armvcpu.machine.kinds import check_limits
 from armvcpu.machine.outcome import QUIT, Ending, Outcome
 from armvcpu.machine.parts import assemble
 from armvcpu.machine.running.actions import Actions
+from armvcpu.machine.running.call import GuestCall
 from armvcpu.machine.running.outside import Outside
 from armvcpu.machine.running.power import Power
 from armvcpu.machine.running.run_loop import RunLoop
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option_types import MachineOptions
     from armvcpu.machine.running.cpu import Cpu
+    from armvcpu.machine.snapshots.again import Mark
     from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.observer import Observer
@@ -80,6 +82,7 @@ class Machine:
         self._power = Power(
             parts.boot, parts.board, parts.memory, parts.engine, parts.turns, parts.self_debug.reset
         )  # fmt: skip
+        self._calls = GuestCall(parts.turns, parts.engine, parts.end)
         self._loop = RunLoop(
             parts.turns, parts.clock, parts.schedule, parts.attention, parts.end, parts.count,
             Outside(
@@ -87,9 +90,11 @@ class Machine:
                 parts.peripherals.sources, parts.attention, parts.end,
             ),
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
-            (parts.guards, parts.self_debug),
+            (parts.guards, parts.self_debug, self._calls), parts.engine,
         )  # fmt: skip
         self._has_begun = False
+        self._mark: Mark | None = None
+        """By which it returns quickly to the snapshot that it has returned to last."""
         try:
             for each in devices:
                 self._put(*each)
@@ -144,17 +149,15 @@ class Machine:
         runs it on the guest's own stack, and has its registers back after: what the function did to memory stays.
 
         Raises:
-            UsageError: there is no such symbol, an argument can't be passed, or the CPU is off or not in RAM.
+            UsageError: there is no such symbol, an argument can't be passed, or the CPU is off or where no code is.
             StateError: the guest runs.
-            GuestCrash: it did not return within `timeout` seconds; the guest is where it got to.
+            GuestCrash: it did not return within `timeout` seconds, or the guest ended or crashed, which its `outcome`
+                says, with the report of a crash; the guest is where it got to.
         """
-        from armvcpu.machine.running.call import GuestCall
-
         check_limits(timeout)
         self._loop.forbid_running("a function can't be called")
         address = self.symbols.address(function) if isinstance(function, str) else function
-        calls = GuestCall(self.parts.turns, self.memory, self.run, self.end)
-        return calls.call(address, arguments, timeout)
+        return self._calls.call(address, arguments, timeout, self.run)
 
     def step(self) -> Outcome | None:
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
@@ -220,7 +223,8 @@ class Machine:
 
         self._loop.forbid_running("a snapshot can't be restored")
         self._has_begun = True
-        restore(self.parts, snapshot)
+        mark, self._mark = self._mark, None
+        self._mark = restore(self.parts, snapshot, mark)
 
     # --- looking in -------------------------------------------------------------------------------------------
 

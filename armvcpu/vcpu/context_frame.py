@@ -145,7 +145,7 @@ SWITCHED = tuple(
 
 _SWITCHED = {row.name.lower(): row.encoding for row in SWITCHED}
 _SP_EL1 = by_name["SP_EL1"].encoding
-_CONFIGURATION = {row.name for row in SWITCHED if row.name.endswith("_EL2") and row.name != "HPFAR_EL2"}
+_CONFIGURATION = {row.name: row.encoding for row in SWITCHED if row.name.endswith("_EL2") and row.name != "HPFAR_EL2"}
 
 
 class GuestSystemRegisters:
@@ -180,6 +180,11 @@ class GuestSystemRegisters:
         if self._state is None:
             raise StateError("a vCPU that has not been bound yet has no registers")
         return _visiting(self._pcpu, self._state)
+
+    @staticmethod
+    def configured() -> tuple[int, ...]:
+        """The encodings of `configuration`."""
+        return tuple(_CONFIGURATION.values())
 
     def configuration(self) -> list[tuple[int, int]]:
         """(encoding, value) of EL2's registers: what a reset of the guest leaves as it is."""

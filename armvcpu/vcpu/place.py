@@ -55,6 +55,11 @@ class Place:
             raise StateError(f"vCPU {self._vcpu_id} is not bound to a physical CPU")
         return self.pcpu.engine
 
+    @property
+    def last_engine(self) -> Engine | None:
+        """That of the physical CPU that they are on, or were on last; None before there was one."""
+        return None if self._last_pcpu is None else self._last_pcpu.engine
+
     def load(self, pcpu: Aarch64PerCpu, engine: Engine) -> CpuState:
         """Put them on a physical CPU, which has this engine: the state, always the same object."""
         if self._state is None:

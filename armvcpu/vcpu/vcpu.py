@@ -20,7 +20,7 @@ from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.idregs import model as cpu_model
 from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, NamedTuple
 from armvcpu.engine.api import RunEnd
 from armvcpu.errors import StateError, UsageError, callable_in, kind_in, number_in
 from armvcpu.vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
@@ -55,7 +55,7 @@ from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
 if TYPE_CHECKING:
     from types import UnionType
 
-    from armvcpu.engine.api import Engine, Fault
+    from armvcpu.engine.api import Engine, Fault, StateCopy
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.hal import Hal
     from armvcpu.vcpu.icv import VirtualCpuInterface
@@ -71,6 +71,14 @@ CallHandler = Callable[["Aarch64VCpu"], "int | None"]
 """Answers a call inside the trap: gets the vCPU (arguments in its registers), gives x0, or None to leave it."""
 PageFaultHandler = Callable[[int, MappingFlags], bool]
 """Asked on every stage-2 fault with the IPA and the access: True when memory is there now, and to try again."""
+
+
+class RegisterCopy(NamedTuple):
+    """The registers of one vCPU: those of the engine's, and those that its own table keeps, with who writes them."""
+
+    state: StateCopy
+    kept: list[tuple[WriteRegister, int]]
+
 
 _STAGE2_EXITS = MmioRead | MmioWrite | NestedPageFault
 _NO_TRAP = (0, 0, 0)
@@ -272,6 +280,25 @@ class Aarch64VCpu:
         self.registers.load(registers)
         self._place.forget_exception()
         self._interrupts.forget_shown()  # they have their own HCR_EL2.VI
+
+    def copy_registers(self) -> RegisterCopy | None:
+        """What `put_registers` returns to, on this vCPU only; None where the engine can't tell its registers apart."""
+        engine = self._place.last_engine
+        copy = None if engine is None else engine.copy_state(self.state, self.system_registers.configured())
+        kept = [(write, read()) for read, write in self.sysregs.kept.values()]
+        return None if copy is None else RegisterCopy(copy, kept)
+
+    def put_registers(self, copy: RegisterCopy) -> None:
+        """Return to them, as `load_registers` does to what `save` gave; loaded or not, and not while it runs."""
+        self._life.forbid_running("put_registers")
+        engine = self._place.last_engine
+        assert engine is not None
+        self._exit = None
+        engine.put_state(self.state, copy.state)
+        for write, value in copy.kept:
+            write(value)
+        self._place.forget_exception()
+        self._interrupts.forget_shown()
 
     def block(self) -> None:
         """READY becomes BLOCKED: the vCPU waits (WFI, CPU_OFF) and may not run."""

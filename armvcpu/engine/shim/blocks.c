@@ -6,36 +6,7 @@
  * `countdown` as well, and does not begin where that was used up. A block that was asked for with a length (cflags) is one
  * that a limit ends at an exact instruction: it has no check, and asks for the stop that the next block finds.
  */
-#include "shim.h"
-
-static void *value_of(void *tcg, void *temp) { return (void *)((char *)temp - (char *)tcg); }
-static void *temp_of(void *tcg, void *value) { return (char *)value + (uintptr_t)tcg; }
-static uintptr_t new_temp(void *tcg, int type) { return (uintptr_t)real.tcg_temp_new_internal(tcg, type, false); }
-static uintptr_t constant(void *tcg, const void *value)
-{
-    return (uintptr_t)temp_of(tcg, real.tcg_const_i64(tcg, (int64_t)(uintptr_t)value));
-}
-static void free_temp(void *tcg, uintptr_t temp) { real.tcg_temp_free_internal(tcg, (void *)temp); }
-
-struct link {
-    void *next;
-    struct link *previous;
-};
-
-/* The operation that has been emitted last. */
-static void *last_operation(void *tcg)
-{
-    return *(void **)AT(struct link, tcg, TCG_OPS).previous->previous;
-}
-
-/* Emit a call of a helper, and have our function called in its place: tables of helpers stay as they are. */
-static void call_instead(void *tcg, void *helper, void *ours, void *result, int count, void **arguments)
-{
-    real.tcg_gen_callN(tcg, helper, result, count, arguments);
-    uintptr_t *argument = &AT(uintptr_t, last_operation(tcg), OP_ARGS);
-    while (*argument != (uintptr_t)helper) argument++;
-    *argument = (uintptr_t)ours;
-}
+#include "emit.h"
 
 static int64_t length_of(const struct engine *e) { return AT(uint16_t, (void *)e->shared.block, TB_ICOUNT); }
 
@@ -148,6 +119,8 @@ static void *helper_next_block(void *env)
 
 static void begin_block(struct engine *e, void *tcg, void *result, int count, void **arguments)
 {
+    emit_return(e, tcg, result, count, arguments);
+    if (e->edges) emit_edge(e, tcg);
     uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV)), refused = 0;
     if (e->shared.counting) refused = emit_count(e, tcg);
     if (AT(uint32_t, e->translated_block, TB_CFLAGS) & TB_COUNT_MASK) {

@@ -32,6 +32,9 @@ EXPORT void shim_written(struct engine *e, uint64_t address, uint64_t size)
     if (e->dirty) for_ram(e, address, size, mark_written);
 }
 
+/* Likewise, where nothing has been written: what is to be translated anew. */
+void forget_code(struct engine *e, uint64_t address, uint64_t size) { for_ram(e, address, size, forget); }
+
 /* Forget all translations; not in a callback of a device or a hook, whose block would be overwritten. */
 EXPORT void shim_forget_all(struct engine *e) { real.tb_flush(e->cpu); }
 

@@ -103,12 +103,46 @@ EXPORT void shim_untrack_dirty(struct engine *e)
     e->dirty = NULL;
 }
 
-/* Copy the log's bitmap to `bits`, and begin anew; on the engine's own thread, in a callback as outside a run. */
-EXPORT void shim_take_dirty(struct engine *e, uint64_t *bits)
+/* Copy the log's bitmap to `bits` as far as there is something in it, which is so many words, and begin anew; on the engine's
+ * own thread, in a callback as outside a run.
+ */
+EXPORT size_t shim_take_dirty(struct engine *e, uint64_t *bits)
 {
     struct dirty *log = e->dirty;
-    size_t bytes = ((log->size >> PAGE_BITS) + 63) / 64 * 8;
-    memcpy(bits, log->bits, bytes);
-    memset(log->bits, 0, bytes);
+    size_t words = ((log->size >> PAGE_BITS) + 63) / 64;
+    while (words && !log->bits[words - 1]) words--;
+    memcpy(bits, log->bits, words * sizeof *bits);
+    memset(log->bits, 0, words * sizeof *bits);
     real.tlb_reset_dirty(e->cpu, (uintptr_t)log->host, log->size);
+    return words;
+}
+
+/* Where a page of the log's RAM differs from another: its lines are copied, and what was translated from just those is
+ * forgotten. Code on a page beside data that is put back stays.
+ */
+static void copy_page(struct engine *e, uint64_t at, const char *source)
+{
+    enum { LINE = 64, PAGE = 1 << PAGE_BITS };
+    struct dirty *log = e->dirty;
+    char *to = log->host + at;
+    for (unsigned line = 0; line < PAGE; line += LINE) {
+        if (!memcmp(to + line, source + line, LINE)) continue;
+        unsigned begin = line;
+        do line += LINE;
+        while (line < PAGE && memcmp(to + line, source + line, LINE));
+        memcpy(to + begin, source + begin, line - begin);
+        real.tb_invalidate_phys_range(e->uc, log->base + at + begin, log->base + at + line);
+    }
+}
+
+/* Have those pages of the log's RAM that are in a bitmap, of so many words, hold what `source` has, a copy of all of it.
+ * Not while it runs.
+ */
+EXPORT void shim_copy_pages(struct engine *e, const uint64_t *pages, size_t words, const char *source)
+{
+    for (size_t i = 0; i < words; i++)
+        for (uint64_t left = pages[i]; left; left &= left - 1) {
+            uint64_t at = (i * 64 + (unsigned)__builtin_ctzll(left)) << PAGE_BITS;
+            copy_page(e, at, source + at);
+        }
 }

@@ -62,6 +62,7 @@ EXPORT struct engine *shim_attach(void *uc, const struct callbacks *python)
 /* Forget an engine, before uc_close: addresses come again. It does not run, and no other thread asks for it. */
 EXPORT void shim_detach(struct engine *e)
 {
+    forget_alarm(e);
     pthread_mutex_lock(&changing);
     struct engine *each = atomic_load(&by_uc[bucket_of(e->uc)]);
     if (each == e) {
@@ -109,6 +110,23 @@ EXPORT void shim_switch(struct engine *e, void *save, const void *from)
     real.arm_cpu_update_vfiq(e->cpu);
     real.arm_rebuild_hflags(e->env);
     if (!alike) real.tlb_flush(e->cpu);
+}
+
+/* As shim_switch, with nothing saved: the engine's own registers become others, but for the 64-bit fields at `but`. */
+EXPORT void shim_put(struct engine *e, const void *from, const int64_t *but, unsigned count)
+{
+    static __thread char state[ENV_END_OF_STATE];
+    memcpy(state, from, sizeof state);
+    for (unsigned i = 0; i < count; i++) memcpy(state + but[i], (char *)e->env + but[i], 8);
+    shim_switch(e, NULL, state);
+}
+
+/* Where a system register lies in a state, 64 bits; -1 for one that is no field of it. */
+EXPORT int64_t shim_field(struct engine *e, uint32_t encoding)
+{
+    const struct reginfo *own = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), CP_KEY | encoding);
+    bool is_field = own && !(own->type & (CP_CONST | CP_SPECIAL)) && own->fieldoffset > 0;
+    return is_field && own->fieldoffset + 8 <= ENV_END_OF_STATE ? own->fieldoffset : -1;
 }
 
 /* DBGBVR or DBGBCR were written by the host. */

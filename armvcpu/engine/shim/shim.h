@@ -44,6 +44,10 @@ struct shared {
     int64_t yields;       /* 1: a wait (WFE, YIELD) ends the run */
     int64_t yielded;      /* 1: one has */
     int64_t last[3];      /* ESR, FAR (0 where the class has none) and ELR of the last exception entered at EL1 */
+    int64_t return_pc;    /* where the run is over, and with which stack pointer: a function that Python has called returns */
+    int64_t return_sp;
+    int64_t returns;      /* 1: it is looked for; 2: it has been reached */
+    int64_t edge;         /* the block before this one, as the map of edges has it */
     int64_t translations; /* blocks translated so far */
     int64_t storm;        /* exceptions in a row from the vector that they go to */
     int64_t loop;         /* or from one or two addresses elsewhere; faults.c */
@@ -91,6 +95,11 @@ struct engine {
     void *lengths;               /* the operation of the block under way that has its length */
     void *translated_block;
     struct dirty *dirty; /* the log of pages that are written, where there is one */
+    uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
+    uint64_t return_block, return_at; /* at which PC, and where that is, blocks look whether a call is over (calls.c) */
+    uint64_t alarm; /* when the engine is to be stopped, 0 never (alarms.c) */
+    bool is_watched, has_alarmed;
+    struct engine *next_watched;
     void *label;
     void *io_pc;         /* the device access under way, where registers have been asked for */
     uint64_t io_frame[33];
@@ -190,16 +199,27 @@ void settle(struct engine *, uint64_t pc, int64_t executed_there);
 bool is_at_stop(const struct engine *);
 void end_exact(struct engine *);
 
+/* calls.c */
+void emit_return(struct engine *, void *tcg, void *result, int count, void **arguments);
+
+/* edges.c */
+void emit_edge(struct engine *, void *tcg);
+
+/* alarms.c */
+void forget_alarm(struct engine *);
+
 /* waits.c */
 void helper_wait_for_event(void *env);
 void helper_yield_turn(void *env);
 int shim_cpu_exec(void *uc, void *cpu);
+void shim_request_stop(struct engine *);
 
 /* code.c */
 void shim_abort(void);
 int shim_fprintf(FILE *stream, const char *format, ...);
 int shim_printf(const char *format, ...);
 uint32_t shim_cpu_ldl_code(void *env, uint64_t address);
+void forget_code(struct engine *, uint64_t address, uint64_t size);
 void shim_tlb_reset_dirty_by_vaddr(void *cpu, uint64_t start, uint64_t length);
 void forget_line(struct engine *, uint64_t address);
 

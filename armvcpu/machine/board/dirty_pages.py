@@ -1,8 +1,9 @@
 """Which pages of RAM have been written: by the guest, which the engine logs, by devices and by the host.
 
 A log that is taken is a log that begins anew, so there is one for the machine, and here it is kept for those who ask: a
-snapshot, for all pages that may hold anything but zeroes, and `machine.dirty_pages()`, for what has been written since
-it was last called. A page that has been written is always among them.
+snapshot, for all pages that may hold anything but zeroes; `machine.dirty_pages()`, for what has been written since it
+was last called; and whoever returns to a snapshot again, for what differs from it. A page that has been written is
+always among them.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ class DirtyPages:
 
     def __init__(self, memory: Memory, base: int, size: int, noted: set[tuple[int, int]]) -> None:
         self._memory, self._base, self._size, self._noted = memory, base, size, noted
-        self._used = self._since = 0
-        """Bitmaps of pages: those that may hold data, and those that were written since somebody asked."""
+        self._used = self._since = self._changed = 0
+        """Bitmaps of pages: those that may hold data, were written since somebody asked, and since `replace`."""
+        self._extents = 0
         memory.track_dirty(base, size)
 
     def take(self) -> list[tuple[int, int]]:
@@ -48,6 +50,14 @@ class DirtyPages:
         for start, end in extents:
             self._used |= _bits(start, end)
         self._since |= before | self._used
+        self._changed, self._extents = 0, self._used
+
+    def put_back(self, source: memoryview) -> None:
+        """RAM has what it had at the last `replace`, and what `source` has: pages that were written since are copied."""
+        self._look()
+        self._memory.copy_pages(self._changed.to_bytes(-(-self._changed.bit_length() // 64) * 8, "little"), source)
+        self._since |= self._changed
+        self._changed, self._used = 0, self._extents
 
     def _look(self) -> None:
         written = int.from_bytes(self._memory.take_dirty(), "little")
@@ -57,6 +67,7 @@ class DirtyPages:
             written |= _bits(start, start + size)
         self._used |= written
         self._since |= written
+        self._changed |= written
 
 
 def _bits(start: int, end: int) -> int:

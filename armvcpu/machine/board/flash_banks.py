@@ -40,6 +40,8 @@ class FlashBank:
         self._host_base = HOST_BASE + (bank + 1) * 2 * FLASH_SIZE
         self._blocks: dict[int, memoryview] = {}
         self._original: dict[int, bytes] = {}
+        self.writes = 0
+        """How often `put` has written."""
         self._file: memoryview | None = None
         self._engine: Engine | None = None
         self._space: AddressSpace | None = None
@@ -79,6 +81,7 @@ class FlashBank:
 
     def put(self, offset: int, data: bytes) -> None:
         """Replace bytes, all of them in one block of 256 KiB."""
+        self.writes += 1
         piece = offset & -PIECE
         if piece not in self._original:
             self._original[piece] = self[piece : piece + PIECE]

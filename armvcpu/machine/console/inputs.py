@@ -66,6 +66,10 @@ class Input(Protocol):
     def comes_in_host_time(self) -> bool:
         """May a user type at any moment? Then waiting takes as long as by the host's clock."""
 
+    @property
+    def is_recorded(self) -> bool:
+        """Is what comes written to a file of the host's, which may keep the run waiting?"""
+
     def close(self, outcome: Outcome | None) -> None:
         """No more input. `outcome`: how the host ended the last run, None where the guest ended it."""
 
@@ -73,7 +77,7 @@ class Input(Protocol):
 class HostInput:
     """A console as it is."""
 
-    deadline, end, comes_in_host_time = NEVER, None, True
+    deadline, end, comes_in_host_time, is_recorded = NEVER, None, True, False
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -126,6 +130,11 @@ class AdmittedInput:
         except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
             said = error.strerror if isinstance(error, OSError) else str(error)
             raise ImageError(self._path, f"cannot be written: {said}", "choose another place") from error
+
+    @property
+    def is_recorded(self) -> bool:
+        """Is there a recording?"""
+        return self._record is not None
 
     @property
     def ended(self) -> bool:

@@ -175,9 +175,7 @@ class Cpu:
         """Load it into the engine, with its timers and what it is to start with."""
         self.vcpu.bind(self._pcpu)
         self._lines.master = self.index
-        engine = self._pcpu.engine
-        engine.set_lines(irq=self._inputs.irq, fiq=self._inputs.fiq)
-        self.time.bind(engine)
+        self._connect()
         if self.pending_start is not None:
             entry, argument = self.pending_start
             self.pending_start = None
@@ -185,3 +183,13 @@ class Cpu:
             self.vcpu.set_entry(entry)
             self.vcpu.set_gpr(0, argument)
         self.time.update()
+
+    def go_on(self) -> None:
+        """It is loaded, and its time or its registers are others: so are the engine's lines and counts."""
+        self._connect()
+        self.time.update()
+
+    def _connect(self) -> None:
+        engine = self._pcpu.engine
+        engine.set_lines(irq=self._inputs.irq, fiq=self._inputs.fiq)
+        self.time.bind(engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.deadline import NEVER
+from armvcpu.machine.console.port import MemoryConsole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.running.attention import Attention
     from armvcpu.machine.running.end_request import EndRequest
-    from armvcpu.machine.running.wake import Waker
+    from armvcpu.machine.running.late import LateWaker
 
 
 class Outside:
@@ -28,9 +29,9 @@ class Outside:
     ) -> None:  # fmt: skip
         self._console, self._inputs, self._feed, self._uart = console, inputs, feed, uart
         self._virtio_console, self.sources, self._attention, self._end = virtio_console, sources, attention, end
-        self._waker: Waker | None = None
+        self._waker: LateWaker | None = None
 
-    def open(self, waker: Waker) -> None:
+    def open(self, waker: LateWaker) -> None:
         """A run begins: the guest may have what has come, and the loop hears of what will."""
         self._waker = waker
         for source in self.sources:
@@ -70,6 +71,11 @@ class Outside:
         self._console.flush()
         if self.sources:
             self.attend()
+
+    @property
+    def may_keep_waiting(self) -> bool:
+        """May a run come to wait for the host, or is it to hear of what comes? Then it is watched over from its start."""
+        return bool(self.sources) or self._inputs.is_recorded or not isinstance(self._console, MemoryConsole)
 
     @property
     def comes_in_host_time(self) -> bool:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.devices.deadline import NEVER
 from armvcpu.errors import GuestCrash, StateError, Unmodelled
 from armvcpu.machine.outcome import TIME_OUT, Ending, Outcome
+from armvcpu.machine.running.late import LateWaker
 from armvcpu.machine.running.wake import Waker
 from armvcpu.vcpu.exits import Exit, ExternalInterrupt, NestedPageFault, Nothing
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from armvcpu.devices.deadline import Schedule
+    from armvcpu.engine.api import Engine
     from armvcpu.machine.board.clock import Clock
     from armvcpu.machine.running.actions import Actions
     from armvcpu.machine.running.attention import Attention
@@ -49,16 +52,16 @@ class RunLoop:
 
     def __init__(
         self, turns: Turns, clock: Clock, schedule: Schedule, attention: Attention, end: EndRequest, count: Count,
-        outside: Outside, actions: Actions, attendants: Sequence[Attendant],
+        outside: Outside, actions: Actions, attendants: Sequence[Attendant], engine: Engine,
     ) -> None:  # fmt: skip
         self._turns, self._clock, self._schedule, self._attention = turns, clock, schedule, attention
         self._end, self._count, self._outside, self._actions = end, count, outside, actions
-        self._watching = tuple(attendants)
+        self._watching, self._engine = tuple(attendants), engine
         self._attendants: tuple[Attendant, ...] = (*attendants, turns, outside)
         self.last_exits: deque[tuple[int, Exit]] = deque(maxlen=KEPT_EXITS)
         self.is_running = False
         """Is `run` or `step` at work?"""
-        self._waker: Waker | None = None
+        self._waker: LateWaker | None = None
         self._timeout_ns = NEVER
         schedule.watch(self._rearm)
 
@@ -75,7 +78,9 @@ class RunLoop:
         end.begin()
         no_timeout = timeout is None or timeout > LONGEST_TIMEOUT
         self._timeout_ns = NEVER if no_timeout else time.monotonic_ns() + int((timeout or 0) * 1e9)
-        with Waker(self._attention.call, self._outside.sources, self._timeout_ns, end.time_has_come) as waker:
+        outside = self._outside
+        make = partial(Waker, self._attention.call, outside.sources, self._timeout_ns, end.time_has_come)
+        with LateWaker(make, self._engine, self._timeout_ns, at_once=outside.may_keep_waiting) as waker:
             self._waker, self.is_running = waker, True
             try:
                 self._outside.open(waker)
@@ -132,6 +137,8 @@ class RunLoop:
                     return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
             vcpu = turns.cpu.vcpu
             reason = vcpu.run(left)
+            if isinstance(reason, ExternalInterrupt) and self._was_alarm():
+                continue
             if vcpu.yielded:
                 turns.end()
             if not isinstance(reason, ExternalInterrupt | Nothing):
@@ -139,6 +146,11 @@ class RunLoop:
             outcome = self._end.wanted or self._act(reason)
             if outcome is not None:
                 return outcome
+
+    def _was_alarm(self) -> bool:
+        """Was a stop the waker's first look, and nothing else? Then by the instruction clock nothing has happened."""
+        assert self._waker is not None
+        return self._waker.has_come() and self._clock.repeats and not self._attention.event.is_set()
 
     def _act(self, reason: Exit) -> Outcome | None:
         """On an exit, or on a stop without one; an Outcome ends the run."""
@@ -166,6 +178,8 @@ class RunLoop:
             is_waiting = self._turns.cpu.waiting
             what = "waits for an interrupt (WFI)" if is_waiting else f"switched its {last} CPU off (PSCI CPU_OFF)"
             return Outcome.of(Ending.CRASHED, f"the guest {what}, and nothing on this machine can wake it")
+        if self._waker is not None:
+            self._waker.begin()
         self._outside.become_idle()
         self._attention.is_asleep = True
         try:

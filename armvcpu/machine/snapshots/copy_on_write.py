@@ -43,6 +43,7 @@ class Image:
         self.fd, self.offset, self.size = fd, offset, size
         self.extents: list[tuple[int, int]] = []
         """(start, end), from the image's own start."""
+        self._contents: memoryview | None = None
 
     @classmethod
     def of(cls, memory: memoryview, used: list[tuple[int, int]]) -> Image:
@@ -73,6 +74,18 @@ class Image:
         if at == _FAILED:
             raise UsageError(f"cannot map the snapshot's RAM: {os.strerror(C.get_errno())}")
 
+    def contents(self) -> memoryview:
+        """All of it, mapped once: what is read costs no copy. Nobody writes there."""
+        if self._contents is None:
+            flags = mmap.MAP_PRIVATE | MAP_NORESERVE
+            protection = mmap.PROT_READ | mmap.PROT_WRITE  # ctypes takes the address of what can be written
+            try:
+                mapped = mmap.mmap(self.fd, self.size, flags=flags, prot=protection, offset=self.offset)
+            except (OSError, ValueError) as error:
+                raise UsageError(f"cannot map the snapshot's RAM: {error}") from error
+            self._contents = memoryview(mapped)
+        return self._contents
+
     def _data(self) -> Iterator[tuple[int, int]]:
         end, at = self.offset + self.size, self.offset
         while at < end:
@@ -98,7 +111,7 @@ class Image:
         """Free it; what is mapped stays."""
         if not self.is_closed:
             os.close(self.fd)
-            self.fd = -1
+            self.fd, self._contents = -1, None
 
     def __del__(self) -> None:
         self.close()

@@ -17,6 +17,7 @@ from armvcpu.arch.rows import Row
 from armvcpu.errors import ImageError, StateError, UsageError, kind_in
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.snapshots import copy_on_write
+from armvcpu.machine.snapshots.again import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ class CpuSnapshot(Row):
     pmu: list[int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Snapshot:
     """A state of a machine of the kind that `machine` describes. Close it, or let go of it, to free its memory."""
 
@@ -145,23 +146,28 @@ def check(snapshot: Snapshot, parts: Parts) -> None:
         snapshot.unchecked = None
 
 
-def restore(parts: Parts, snapshot: Snapshot) -> None:
-    """Return to a state; UsageError, with nothing changed, where it is none of this machine."""
+def restore(parts: Parts, snapshot: Snapshot, mark: Mark | None = None) -> Mark | None:
+    """Return to a state; UsageError, with nothing changed, where it is none of this machine.
+
+    What it gives is the `mark` of the next time: then returning to the same snapshot takes what has changed since.
+    """
+    if mark is not None and mark.is_of(snapshot):
+        _return_again(parts, snapshot, mark)
+        return mark
     check(snapshot, parts)
     parts.turns.unload()
-    parts.count.restart(snapshot.instructions)
-    if snapshot.time:
-        parts.clock.load_state(snapshot.time["clock"])
-        parts.turns.load_state(snapshot.time["turns"])
+    _load_time(parts, snapshot)
     snapshot.ram.map_over(parts.memory.ram)
     parts.memory.dirty.replace(snapshot.ram.extents)
     for log in snapshot.disks:
         log.undo()
     for cpu, saved in zip(parts.turns.cpus, snapshot.cpus, strict=True):
         _restore_cpu(cpu, saved)
-    for slot in slots_with_state(parts.board):
+    slots = list(slots_with_state(parts.board))
+    for slot in slots:
         slot.device.load_state(snapshot.devices[slot.name])
     parts.board.gic.load_state(snapshot.gic)
+    mark = Mark.of(parts, snapshot, slots)
     for cpu, saved in zip(parts.turns.cpus, snapshot.cpus, strict=True):
         cpu.time.load_timers(saved.virtual_count, saved.timers)
         cpu.time.pmu.load_state(saved.pmu)
@@ -170,11 +176,42 @@ def restore(parts: Parts, snapshot: Snapshot) -> None:
     parts.engine.code.invalidate()
     parts.engine.memory.flush_tlb()  # the CPU's registers may lead to its tables as before, and they have changed
     parts.stage2.settle()
+    return mark if parts.self_debug.is_idle else None
+
+
+def _return_again(parts: Parts, snapshot: Snapshot, mark: Mark) -> None:
+    """The same, of a machine that has returned to this snapshot before, and to no other since."""
+    turns = parts.turns
+    parts.self_debug.reset()
+    if turns.cpu.index != snapshot.current or not turns.cpu.is_bound:
+        turns.unload()
+    _load_time(parts, snapshot)
+    mark.put_back(parts, snapshot, _restore_power)
+    for cpu, saved in zip(turns.cpus, snapshot.cpus, strict=True):
+        cpu.time.load_timers(saved.virtual_count, saved.timers)
+    if turns.cpu.is_bound:
+        turns.cpu.go_on()
+    else:
+        turns.load(snapshot.current)
+    parts.engine.memory.flush_tlb()
+    parts.stage2.settle()
+
+
+def _load_time(parts: Parts, snapshot: Snapshot) -> None:
+    parts.count.restart(snapshot.instructions)
+    if snapshot.time:
+        parts.clock.load_state(snapshot.time["clock"])
+        parts.turns.load_state(snapshot.time["turns"])
+
+
+def _restore_power(cpu: Cpu, saved: CpuSnapshot) -> None:
+    """What a CPU does, but for its registers."""
+    cpu.end_read()
+    cpu.power, cpu.waiting, cpu.pending_start = AffinityState(saved.power), saved.waiting, saved.start
 
 
 def _restore_cpu(cpu: Cpu, saved: CpuSnapshot) -> None:
-    cpu.end_read()
-    cpu.power, cpu.waiting, cpu.pending_start = AffinityState(saved.power), saved.waiting, saved.start
+    _restore_power(cpu, saved)
     if saved.registers is not None:
         cpu.prepare()
         cpu.vcpu.load_registers(saved.registers)

@@ -70,6 +70,13 @@ class SelfDebug:
         self._moved.clear()
         self._watch_translation(False)
 
+    @property
+    def is_idle(self) -> bool:
+        """Is nothing watched, and nothing to be looked at?"""
+        return not (any(self._guards) or self._changed or self._moved or self._is_watching_translation) and (
+            self._stepped is None
+        )
+
     def restore(self) -> None:
         """The CPUs, none of which is loaded, have other registers: watch what those say."""
         self.reset()

@@ -1,0 +1,36 @@
+/* Emitting operations of the translator's: what blocks.c and edges.c put at the start of a block. */
+#ifndef ARMVCPU_EMIT_H
+#define ARMVCPU_EMIT_H
+
+#include "shim.h"
+
+static inline void *value_of(void *tcg, void *temp) { return (void *)((char *)temp - (char *)tcg); }
+static inline void *temp_of(void *tcg, void *value) { return (char *)value + (uintptr_t)tcg; }
+static inline uintptr_t new_temp(void *tcg, int type) { return (uintptr_t)real.tcg_temp_new_internal(tcg, type, false); }
+static inline uintptr_t constant(void *tcg, const void *value)
+{
+    return (uintptr_t)temp_of(tcg, real.tcg_const_i64(tcg, (int64_t)(uintptr_t)value));
+}
+static inline void free_temp(void *tcg, uintptr_t temp) { real.tcg_temp_free_internal(tcg, (void *)temp); }
+
+struct link {
+    void *next;
+    struct link *previous;
+};
+
+/* The operation that has been emitted last. */
+static inline void *last_operation(void *tcg)
+{
+    return *(void **)AT(struct link, tcg, TCG_OPS).previous->previous;
+}
+
+/* Emit a call of a helper, and have our function called in its place: tables of helpers stay as they are. */
+static inline void call_instead(void *tcg, void *helper, void *ours, void *result, int count, void **arguments)
+{
+    real.tcg_gen_callN(tcg, helper, result, count, arguments);
+    uintptr_t *argument = &AT(uintptr_t, last_operation(tcg), OP_ARGS);
+    while (*argument != (uintptr_t)helper) argument++;
+    *argument = (uintptr_t)ours;
+}
+
+#endif
