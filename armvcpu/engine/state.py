@@ -167,12 +167,12 @@ class CpuState:
         self.words[at], self.words[at + 1] = value & 0xFFFF_FFFF_FFFF_FFFF, value >> 64
 
     def save_general(self) -> tuple[int, bytes, bytes]:
-        """PSTATE, X0 to X30 with SP and PC, and V0 to V31: what a called function may change, and the standard keeps."""
+        """PSTATE, X0 to X30 with SP and PC, and V0 to V31: what a function that is called may change."""
         at = 8 * self._vectors
         return self.pstate, bytes(self.frame), bytes(self.raw[at : at + 32 * VECTOR_STRIDE])
 
     def load_general(self, saved: tuple[int, bytes, bytes]) -> bool:
-        """Return to what `save_general` gave; True where more of PSTATE changes than flags and masks, as `set_pstate`."""
+        """Return to what `save_general` gave; True where more of PSTATE changes than its flags and masks."""
         pstate, frame, vectors = saved
         differs = bool((self.words[self._pstate] ^ pstate) & _KEPT_AS_IS)
         self.set_pstate(pstate)

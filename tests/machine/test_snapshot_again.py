@@ -10,6 +10,7 @@ import pytest
 import raw_guest as raw
 
 from armvcpu import Machine
+from armvcpu.engine.native import TRANSLATIONS
 from armvcpu.errors import UsageError
 from armvcpu.machine.outcome import Ending
 from armvcpu.machine.snapshots.snapshot import take
@@ -125,10 +126,10 @@ def test_code_is_kept(parser):
     snapshot, made = parser.snapshot(), []
     for _ in range(5):
         parser.restore(snapshot)
-        before = parser.engine._shared[18]
+        before = parser.engine._shared[TRANSLATIONS]
         parser.write(0x4100_0000, PACKET)
         assert parser.call("parse", 0x4100_0000, len(PACKET)) == 2
-        made.append(parser.engine._shared[18] - before)
+        made.append(parser.engine._shared[TRANSLATIONS] - before)
     assert made[0] > 0
     assert made[2:] == [0, 0, 0]
 

@@ -53,7 +53,7 @@ class DirtyPages:
         self._changed, self._extents = 0, self._used
 
     def put_back(self, source: memoryview) -> None:
-        """RAM has what it had at the last `replace`, and what `source` has: pages that were written since are copied."""
+        """RAM has what it had at the last `replace`, and what `source` has: by pages that were written since."""
         self._look()
         self._memory.copy_pages(self._changed.to_bytes(-(-self._changed.bit_length() // 64) * 8, "little"), source)
         self._since |= self._changed
