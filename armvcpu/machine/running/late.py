@@ -1,8 +1,8 @@
 """A run's waker (`wake.py`) that comes late: most runs of a script are over before its thread would have started.
 
 A run begins with an alarm of the engine's instead, LATE_NS away or at the first deadline. When that has come the run
-has its thread, and signals, deadlines and sources are watched for from then on. A signal waits as long. Where something
-is to be watched for from the start, or the engine has no alarm, the thread is there from the start too.
+has its thread, and signals, deadlines and sources are watched for from then on; a signal waits as long. Where the run
+may wait for the host before, or the engine has no alarm, the thread is there from the start.
 """
 
 from __future__ import annotations
