@@ -74,7 +74,7 @@ class Outside:
 
     @property
     def may_keep_waiting(self) -> bool:
-        """May a run come to wait for the host, or is it to hear of what comes? Then it is watched over from its start."""
+        """May a run come to wait for the host, or hear of what comes? Then it is watched over from its start."""
         return bool(self.sources) or self._inputs.is_recorded or not isinstance(self._console, MemoryConsole)
 
     @property
