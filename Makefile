@@ -29,9 +29,7 @@ run: $(NATIVE) ## Boot the hello guest (GUEST=name for another)
 	@$(VENV)/bin/armvcpu run guests/bin/$(or $(GUEST),hello).elf
 
 test: $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some)
-	@for tool in mcopy:mtools passt:passt gcc:gcc qemu-system-aarch64:qemu-system-arm; do \
-	  command -v $${tool%:*} >/dev/null \
-	  || { echo "$${tool%:*} is missing: apt-get install $${tool#*:}"; exit 1; }; done
+	@$(VENV)/bin/armvcpu firmware fetch mtools passt qemu-system-arm
 	$(PYTHON) -m pytest -m "not slow" $(TESTS)
 
 test-slow: $(NATIVE) ## Run the tests that take minutes

@@ -7,15 +7,16 @@ The guest prints a line for each instruction in each mode and condition. A diffe
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from armvcpu.errors import UsageError
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
+from armvcpu.testing.firmware import programs
 
 GUEST = Path(__file__).parents[1] / "guests" / "bin" / "entry.elf"
 TIMEOUT = 120
@@ -126,9 +127,11 @@ def lines_here(model: str) -> Lines:
 
 def lines_of_qemu(model: str) -> Lines:
     """As QEMU runs the guest."""
-    if shutil.which(QEMU) is None:
-        pytest.fail(f"{QEMU} is missing: apt-get install qemu-system-arm", pytrace=False)
-    command = [QEMU, *BOARD, "-cpu", MODELS[model], "-kernel", str(GUEST)]
+    try:
+        qemu = programs.path(QEMU)
+    except UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+    command = [qemu, *BOARD, "-cpu", MODELS[model], "-kernel", str(GUEST)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=True)
     return parsed(done.stdout.decode())
 
@@ -190,10 +193,12 @@ def test_a_reason_without_a_difference_is_a_problem() -> None:
     assert problems(lines, lines, [Expected("EL2, .*", "why")]) == ["no line is 'EL2, .*'"]
 
 
-def test_without_qemu_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_qemu_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """And nothing is skipped."""
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("ARMVCPU_CACHE", str(tmp_path))
     with pytest.raises(
-        pytest.fail.Exception, match=r"^qemu-system-aarch64 is missing: apt-get install qemu-system-arm$"
+        pytest.fail.Exception,
+        match=r"^qemu-system-aarch64 is missing: apt-get install qemu-system-arm \(dpkg: no such program; .*\)$",
     ):
         lines_of_qemu("a72")

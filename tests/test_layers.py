@@ -15,13 +15,13 @@ ORDER = (
     "vcpu.stage2", "vcpu.exits", "vcpu.observer", "vcpu.smc_filter", "vcpu.smc", "vcpu.sysreg", "vcpu.traps", "vcpu",
     "devices", "devices.gic", "devices.virtio",
     "machine.kinds", "machine.layout", "machine.option", "machine.option_types", "machine.config", "machine.outcome",
-    "machine.files",
+    "machine.files", "machine.programs",
     "machine.board", "machine.boot", "machine.console", "machine.running", "machine.watching",
     "machine.hal", "machine.handlers", "machine.parts", "machine.semihosting", "machine.snapshots",
     "debug",
     "machine.machine",  # the façade, which has the reports of debug/
-    "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings", "testing.core_file",
-    "testing.failure", "testing.suite", "testing.plugin",
+    "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings",
+    "testing.core_file", "testing.failure", "testing.suite", "testing.plugin",
     "cli",
 )  # fmt: skip
 """From the bottom up. A module belongs to the longest of these names that it begins with, and imports that and those

@@ -15,11 +15,13 @@ LARGEST_SCRIPT = 1 << 20
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names that begin so, each with what it shows, but those given already."""
     from armvcpu.testing.firmware import store
+    from armvcpu.testing.firmware.programs import SHOWS
 
     taken = ctx.params.get(param.name or "") or ()
+    shown = {name: entry.shows for name, entry in store.manifest().items()} | SHOWS
     return [
-        CompletionItem(name, help=entry.shows)
-        for name, entry in store.manifest().items()
+        CompletionItem(name, help=shows)
+        for name, shows in shown.items()
         if name.startswith(incomplete) and name not in taken
     ]
 
@@ -40,29 +42,49 @@ def firmware() -> None:
 @firmware.command("list")
 def list_() -> None:
     """Show what there is, and which version is fetched."""
-    from armvcpu.testing.firmware import store
+    from armvcpu.testing.firmware import programs, store
 
     for name, entry in store.manifest().items():
         record = store.fetched(name)
         state = f"{record['package']} {record['version']}" if record else f"{entry.package}, not fetched"
         click.echo(f"{name:<18}{state}\n{'':<18}{entry.shows}")
         click.echo(f"{'':<18}files: {', '.join(entry.files)}; licence: {entry.licence}")
+    for name, shows in programs.SHOWS.items():
+        state = programs.of_host(name) or programs.version(name) or f"{name}, not fetched"
+        click.echo(f"{name:<18}{state}\n{'':<18}{shows}: a program of the host's own architecture")
 
 
 @firmware.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=_complete_name)
 @click.option("--force", is_flag=True, help="Fetch again what is there already.")
 def fetch(names: tuple[str, ...], force: bool) -> None:
-    """Download, check and unpack each NAME into the cache; what is there and unchanged stays."""
-    from armvcpu.testing.firmware import store
+    """Download, check and unpack each NAME into the cache; what is there and unchanged stays.
+
+    Programs, as passt, are not fetched where the host has them.
+    """
+    from armvcpu.testing.firmware import programs, store
 
     for name in names:
-        store.entry(name)  # a wrong name is found before anything is downloaded
+        if name not in programs.PROGRAMS:
+            store.entry(name)  # a wrong name is found before anything is downloaded
     for name in names:
+        if name in programs.PROGRAMS:
+            _fetch_program(name, force=force)
+            continue
         directory = store.fetch(name, force=force)
         record = store.fetched(name)
         version = f"{record['package']} {record['version']}" if record else "unknown version"
         click.echo(f"{name}: {version} in {directory}")
+
+
+def _fetch_program(package: str, *, force: bool) -> None:
+    from armvcpu.testing.firmware import programs
+
+    if not force and (there := programs.of_host(package)) is not None:
+        click.echo(f"{package}: the host's own, {there}")
+        return
+    programs.fetch(package, force=force)
+    click.echo(f"{package}: {programs.version(package)}, {programs.path(programs.PROGRAMS[package][0])}")
 
 
 @firmware.command()
@@ -70,8 +92,15 @@ def fetch(names: tuple[str, ...], force: bool) -> None:
 @click.argument("file", required=False, shell_complete=_complete_file)
 def path(name: str, file: str | None) -> None:
     """Print where a fetched FILE of NAME is, by default its first one."""
-    from armvcpu.testing.firmware import store
+    from armvcpu.machine.programs import find_program
+    from armvcpu.testing.firmware import programs, store
 
+    if file is None and name in programs.PROGRAMS:
+        found = find_program(programs.PROGRAMS[name][0])
+        if found is None:
+            raise UsageError(f"{name} is not fetched yet; run `armvcpu firmware fetch {name}`")
+        click.echo(found)
+        return
     click.echo(store.path(name, file))
 
 

@@ -38,13 +38,16 @@ def stamp_path(unicorn: str | os.PathLike[str]) -> str | None:
         builds = [os.stat(path) for path in (unicorn, load().quick._name)]
     except OSError:
         return None
-    cache = _cache_directory()
+    cache = cache_directory()
     build = "-".join(f"{about.st_size:x}-{about.st_mtime_ns:x}" for about in builds)
     return cache and f"{cache}/selftest-{__version__}-{sys.implementation.cache_tag}-{build}"
 
 
-def _cache_directory() -> str | None:
-    """$ARMVCPU_CACHE, or `armvcpu` in the user's cache directory (XDG Base Directory Specification)."""
+def cache_directory() -> str | None:
+    """$ARMVCPU_CACHE, or `armvcpu` in the user's cache directory (XDG Base Directory Specification).
+
+    None where the user has no home.
+    """
     if chosen := os.environ.get("ARMVCPU_CACHE"):
         return os.path.abspath(chosen)
     base = os.environ.get("XDG_CACHE_HOME", "")

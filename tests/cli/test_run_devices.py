@@ -100,7 +100,19 @@ def test_what_the_board_cannot_have(options, problem):
     assert problem in refused(*options)
 
 
-def test_net_user_without_passt():
-    """The package that brings it is named."""
+def test_net_user_without_passt(tmp_path):
+    """Both ways to have it are named."""
     python = str(Path(sys.executable).parent)
-    assert "apt-get install passt" in refused("--net", "user", PATH=python)
+    said = refused("--net", "user", PATH=python, ARMVCPU_CACHE=str(tmp_path))
+    assert "apt-get install passt, or without root: armvcpu firmware fetch passt" in said
+
+
+def test_net_user_takes_a_passt_that_was_fetched(tmp_path):
+    """Where the host has none."""
+    script = tmp_path / "programs" / "bin" / "passt"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\necho 'this is the fetched one' >&2\nexit 3\n")
+    script.chmod(0o755)
+    python = str(Path(sys.executable).parent)
+    said = refused("--net", "user", PATH=python, ARMVCPU_CACHE=str(tmp_path))
+    assert "passt ended with status 3: this is the fetched one" in said

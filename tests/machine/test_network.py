@@ -45,9 +45,9 @@ def test_what_cannot_is_one_clear_line(text):
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch):
-    """passt is not a part of armvcpu."""
-    monkeypatch.setattr(network.shutil, "which", lambda _name: None)
-    with pytest.raises(UsageError, match="apt-get install passt"):
+    """passt is not a part of armvcpu: one line has the way with root and the way without."""
+    monkeypatch.setattr(network, "find_program", lambda _name: None)
+    with pytest.raises(UsageError, match=r"apt-get install passt, or without root: armvcpu firmware fetch passt$"):
         open_networks(["user"])
 
 
@@ -56,7 +56,7 @@ def test_a_program_that_ends_at_once_says_why(tmp_path, monkeypatch):
     program = tmp_path / "passt"
     program.write_text("#!/bin/sh\necho Port 1 is taken >&2\nexit 3\n")
     program.chmod(0o755)
-    monkeypatch.setattr(network.shutil, "which", lambda _name: str(program))
+    monkeypatch.setattr(network, "find_program", lambda _name: str(program))
     with pytest.raises(UsageError, match="status 3: Port 1 is taken"):
         open_networks(["user"])
 
@@ -66,7 +66,7 @@ def test_a_program_ends_with_the_machine(tmp_path, monkeypatch):
     program = tmp_path / "passt"
     program.write_text("#!/bin/sh\nexec sleep 1000\n")
     program.chmod(0o755)
-    monkeypatch.setattr(network.shutil, "which", lambda _name: str(program))
+    monkeypatch.setattr(network, "find_program", lambda _name: str(program))
     [net] = open_networks(["user"])
     child = net._passt
     net.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from armvcpu.errors import ImageError, UsageError
+from armvcpu.testing.firmware import programs
 from armvcpu.testing.firmware.disk import fat_image
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ MIB = 1 << 20
 
 
 def contents(image: Path, name: str) -> bytes:
-    return subprocess.run(["mtype", "-i", image, f"::{name}"], check=True, capture_output=True).stdout
+    return subprocess.run([programs.path("mtype"), "-i", image, f"::{name}"], check=True, capture_output=True).stdout
 
 
 def test_files_are_there_under_their_names(tmp_path):
@@ -100,7 +101,8 @@ def test_an_unwritable_place_is_named(tmp_path):
 
 
 def test_without_mtools_the_remedy_is_named(tmp_path, monkeypatch):
-    """The package to install."""
+    """The package to install, and why it can't be had without."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match="apt-get install mtools"):
+    monkeypatch.setenv("ARMVCPU_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match=r"^mformat is missing: apt-get install mtools \(dpkg: no such program"):
         fat_image(tmp_path / "disk.img", {"a": b""})

@@ -18,7 +18,7 @@ import pytest
 from armvcpu import Machine
 from armvcpu.errors import UsageError
 from armvcpu.machine.snapshots import snapshot_file
-from armvcpu.testing.firmware import store
+from armvcpu.testing.firmware import programs, store
 from armvcpu.testing.suite import annotations
 from armvcpu.testing.suite import case as suite_case
 from armvcpu.testing.suite import run as suite_run
@@ -227,7 +227,7 @@ def test_disks_of_the_suite_are_made_of_files_beside_it(write, tmp_path):
     one, other, two = real_files(suite.cases[0].options, tmp_path)["disks"]
     assert (one != two, other) == (True, f"{tmp_path}/b")
     for disk in (one, two):
-        shown = subprocess.run(["mtype", "-i", disk, "::etc/a.cfg"], check=True, capture_output=True)
+        shown = subprocess.run([programs.path("mtype"), "-i", disk, "::etc/a.cfg"], check=True, capture_output=True)
         assert shown.stdout == b"configuration"
 
 

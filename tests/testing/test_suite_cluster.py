@@ -23,6 +23,7 @@ from click.testing import CliRunner
 
 from armvcpu import cli
 from armvcpu.errors import UsageError
+from armvcpu.testing.firmware import programs
 from armvcpu.testing.suite import cluster as suite_cluster
 from armvcpu.testing.suite import worker as suite_worker
 from armvcpu.testing.suite import worker_files
@@ -322,7 +323,9 @@ def test_a_disk_that_the_suite_describes_travels_as_an_image(tmp_path):
     one, other = (files.sent(Case(name, {**HELLO, "disks": disks})).options for name in "ab")
     assert one == other
     made, read, missing = one["disks"]
-    shown = subprocess.run(["mtype", "-i", files.path(made), "::etc/a.cfg"], check=True, capture_output=True)
+    shown = subprocess.run(
+        [programs.path("mtype"), "-i", files.path(made), "::etc/a.cfg"], check=True, capture_output=True
+    )
     assert shown.stdout == b"configuration"
     assert (made.writable, made.behind) == (True, "")
     assert (read.path, read.writable, read.behind) == (f"{tmp_path}/disk", False, ",ro")

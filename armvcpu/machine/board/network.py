@@ -8,7 +8,6 @@ Whoever listens at an address instead speaks the same framing: another passt, gv
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from armvcpu.arch.rows import Row
 from armvcpu.devices.virtio.net import DEFAULT_MAC
 from armvcpu.devices.virtio.socket_backend import NoStation, SocketBackend
 from armvcpu.errors import UsageError, named
+from armvcpu.machine.programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +70,10 @@ class Network:
             self.backend = SocketBackend.dial(spec.peer)
 
     def _start_passt(self, spec: NetworkSpec) -> socket.socket:
-        program = shutil.which("passt")
+        program = find_program("passt")
         if program is None:
-            raise UsageError(f"{named('networks')} user needs passt, which is not installed: apt-get install passt")
+            ways = "apt-get install passt, or without root: armvcpu firmware fetch passt"
+            raise UsageError(f"{named('networks')} user needs passt, which is not installed: {ways}")
         ours, theirs = socket.socketpair()
         arguments = [program, "--foreground", "--quiet", "--fd", str(theirs.fileno())]
         arguments += ["--address", GUEST, "--netmask", PREFIX, "--gateway", GATEWAY]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _CONFIGURATION = """\
 #clear APT::Architectures;
@@ -87,6 +87,35 @@ def download(package: str, architecture: str, private_root: Path, into: Path) ->
     except UsageError:
         run("apt-get", *configuration, "update")
         return _apt_download(configuration, package, into)
+
+
+def download_program(package: str, private_root: Path, into: Path) -> list[Path]:
+    """Download `package` into the empty directory `into`, and of what it depends on all that the host has not.
+
+    apt decides by the host's own status what that is; nothing is installed.
+
+    Raises:
+        UsageError: apt is missing, or cannot get it.
+    """
+    (into / "archives/partial").mkdir(parents=True)
+    command = (
+        "-o", f"Dir::Cache::Archives={into}/archives/", "-o", "Debug::NoLocking=true", *_unsandboxed(),
+        "--yes", "--no-install-recommends", "--download-only", "--reinstall", "install", package,
+    )  # fmt: skip
+    try:
+        run("apt-get", *command)
+    except UsageError:  # no package lists (as in container images), or older than the mirror
+        root = private_root / "programs"
+        configuration = _prepare(root, run("dpkg", "--print-architecture").strip(), _host_status())
+        run("apt-get", *configuration, "update")
+        run("apt-get", *configuration, *command)
+    return sorted((into / "archives").glob("*.deb"))
+
+
+def _host_status() -> str:
+    """The configuration by which apt knows what the host has (apt.conf(5): Dir::State::Status)."""
+    words = run("apt-config", "shell", "STATUS", "Dir::State::Status/f")
+    return f'Dir::State::Status "{dict(word.split("=", 1) for word in shlex.split(words))["STATUS"]}";\n'
 
 
 def download_source(package: str, private_root: Path, into: Path) -> Path:
@@ -193,6 +222,19 @@ def extract(deb: Path, wanted: Mapping[str, str], into: Path) -> dict[str, str]:
     if missing := sorted(wanted.keys() - found.keys()):
         raise UsageError(f"{deb.name}: has no {wanted[missing[0]]}; the manifest's `files` need a change")
     return found
+
+
+def unpack(debs: Iterable[Path], root: Path) -> None:
+    """Unpack all of some packages below `root`, with their links; no file is setuid or setgid there.
+
+    Raises:
+        UsageError: one cannot be read.
+    """
+    for deb in debs:
+        run("dpkg-deb", "--extract", str(deb), str(root))
+    for file in root.rglob("*"):
+        if not file.is_symlink() and (mode := file.stat().st_mode) & 0o6000:
+            file.chmod(mode & 0o777)
 
 
 def pick(description: Path, wanted: Mapping[str, str], into: Path) -> dict[str, str]:

@@ -4,7 +4,8 @@
     fat_image("disk.img", {"EFI/BOOT/BOOTAA64.EFI": Path("grub.efi"), "boot/grub/grub.cfg": b"..."})
 
 The whole disk is one FAT32 file system without a partition table, which EDK2, U-Boot, GRUB and Linux take as it is.
-GNU mtools make it, so neither root nor a mount is needed; the same files give the same bytes.
+GNU mtools make it, so neither root nor a mount is needed; the same files give the same bytes. They are the host's, or
+fetched when they are first needed (`programs`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import os
 import re
 import subprocess
 from pathlib import Path, PurePosixPath
-from shutil import which
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
 from armvcpu.errors import ImageError, UsageError
+from armvcpu.testing.firmware import programs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -43,7 +44,7 @@ def fat_image(path: str | Path, files: Mapping[str, bytes | Path], size: int | N
     are made. The image has `size` bytes, or what the files need and at least 64 MiB; it is sparse.
 
     Raises:
-        UsageError: a name cannot be on a FAT disk, or mtools are missing or fail.
+        UsageError: a name cannot be on a FAT disk, or mtools cannot be had or fail.
         ImageError: a file cannot be read, or the image not be written.
     """
     path = Path(path)
@@ -93,10 +94,8 @@ def _size(files: Mapping[str, bytes | Path]) -> int:
 
 def _mtool(workplace: Path, program: str, *words: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> None:
     """Run one of the mtools on the image."""
-    if which(program) is None:
-        raise UsageError(f"{program}: no such program; disks are made with mtools (apt-get install mtools)")
     done = subprocess.run(
-        [program, "-i", _IMAGE, *words],
+        [programs.path(program), "-i", _IMAGE, *words],
         cwd=workplace,
         env={**os.environ, **_ENVIRONMENT},
         stdin=stdin,
