@@ -98,3 +98,9 @@ def test_unicorn_is_known_to_the_engine_only(path: Path) -> None:
     """No other layer imports Unicorn."""
     users = {name for name in imports(path) if name.split(".")[0] == "unicorn"}
     assert not users or path.relative_to(ROOT).parts[0] == "engine"
+
+
+def test_no_two_modules_of_tests_have_one_name() -> None:
+    """pytest takes them for one module, and collects none of all the tests then."""
+    names = [path.name for path in ROOT.parent.glob("tests/**/test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
