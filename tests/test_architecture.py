@@ -102,8 +102,8 @@ def timer() -> list[int]:
 
 
 def virtio() -> list[int]:
-    """The legacy entropy source of slot 0, asked for 64 bytes (VIRTIO 1.2, 4.2.4)."""
-    slot, queue, buffer = 0x0A00_0000, 0x4100_0000, 0x4100_4000
+    """The legacy entropy source, alone and so in slot 31, asked for 64 bytes (VIRTIO 1.2, 4.2.4)."""
+    slot, queue, buffer = 0x0A00_3E00, 0x4100_0000, 0x4100_4000
     return stores(
         (slot + 0x70, 3, 4), (slot + 0x28, 4096, 4), (slot + 0x30, 0, 4), (slot + 0x38, 8, 4), (slot + 0x3C, 4096, 4),
         (slot + 0x40, queue >> 12, 4), (slot + 0x70, 7, 4),

@@ -114,7 +114,7 @@ poweroff -f
 """
     console = MemoryConsole()
     options = boot(script, (*BUS, "virtio_blk.ko"))
-    options |= {"append": "console=ttyAMA0 quiet", "disks": (f"{disk},ro", other)}
+    options |= {"append": "console=ttyAMA0 quiet", "disks": (other, f"{disk},ro")}
     before = int(time.time())
     with Machine(console=console, **options) as machine:
         outcome = machine.run(timeout=60)

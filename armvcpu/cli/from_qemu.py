@@ -88,8 +88,8 @@ class _There:
         self.banks: dict[int, str] = {}
         self.drives: dict[str, str] = {}
         """--disk values by the drives' ids."""
-        self.plugged: list[str] = []
-        """Ids of drives that a device has, in the devices' order."""
+        self.plugged: list[tuple[str, str]] = []
+        """Ids of drives that a device has, in the devices' order, and what --disk says of the device's slot."""
 
     def complete(self) -> list[str]:
         """All words, with those that could not be told before the end."""
@@ -98,10 +98,10 @@ class _There:
             added += ["--gic", self.gic]
         for bank, file in sorted(self.banks.items()):
             added += [("--firmware", "--vars")[bank], file]
-        for name in self.plugged:
+        for name, slot in self.plugged:
             if name not in self.drives:
                 raise UsageError(f"-device virtio-blk-device,drive={name}: no -drive has the id {name}")
-            added += ["--disk", self.drives.pop(name)]
+            added += ["--disk", self.drives.pop(name) + slot]
         for name in self.drives:
             raise UsageError(f"-drive id={name}: no -device has it, so the guest has it not; write --disk F")
         end = self.words.index("--") if "--" in self.words else len(self.words)
@@ -215,7 +215,7 @@ def _drive(there: _There, value: str) -> None:
         raise UsageError(f"-drive id={name}: two drives have it")
     there.drives[name] = file + (",ro" if read_only == "on" else "")
     if interface == "virtio":
-        there.plugged.append(name)
+        there.plugged.append((name, ""))
 
 
 def _device(there: _There, value: str) -> None:
@@ -225,9 +225,18 @@ def _device(there: _There, value: str) -> None:
         return  # the board has one
     if driver != "virtio-blk-device" or "drive" not in given:
         raise UsageError(f"-device {value}: {OURS['device']}")
-    there.plugged.append(given.pop("drive"))
+    drive, bus = given.pop("drive"), given.pop("bus", None)
+    there.plugged.append((drive, "" if bus is None else f",slot={_slot(bus)}"))
     given.pop("id", None)
     _check_left("-device virtio-blk-device", given, {})
+
+
+def _slot(bus: str) -> str:
+    """The number of a virtio-mmio bus, as the board calls its slots."""
+    found = re.fullmatch(r"virtio-mmio-bus\.([0-9]{1,2})", bus)
+    if found is None:
+        raise UsageError(f"-device virtio-blk-device,bus={bus}: the buses are virtio-mmio-bus.0 to virtio-mmio-bus.31")
+    return found[1]
 
 
 def _global(there: _There, value: str) -> None:

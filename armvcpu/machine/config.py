@@ -7,6 +7,7 @@ import os
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
 from armvcpu.errors import UsageError, named
+from armvcpu.machine.disk_option import SLOTS, DiskOption, split_disk
 from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, MODEL, NUMBER, PLACE, SIZE, TEXT
 from armvcpu.machine.layout import parse_load, split_load
 from armvcpu.machine.option import OptionsType, check_names, option
@@ -22,8 +23,6 @@ MAX_CPUS = {2: 8, 3: 32}
 """By the version of the GIC."""
 RAM_LIMIT = 0x40_0000_0000 - 0x4000_0000
 """RAM may reach up to 256 GiB, where QEMU's board has its high devices."""
-MAX_PLUGGED = 31
-"""Virtio slots, less that of the entropy source."""
 
 
 def check_ram_size(size: int) -> None:
@@ -51,11 +50,6 @@ def _check_load_address(address: int) -> None:
 def _check_entry(place: int | str) -> None:
     if isinstance(place, int) and (place < 0 or place % 4):
         raise UsageError(f"{named('entry')} {place:#x} is no multiple of 4, where instructions are")
-
-
-def _split_disk(text: str) -> tuple[str, str]:
-    name = text.removesuffix(",ro")
-    return name, text[len(name) :]
 
 
 def _check_text(text: str) -> None:
@@ -97,9 +91,9 @@ class MachineConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     disks: tuple[PathLike, ...] = option(
         (), FILE, "Raw image as a virtio block device; may be repeated.",
-        flag="--disk", metavar="F[,ro]", is_several=True, is_recorded=True, is_written=True, split=_split_disk,
+        flag="--disk", metavar="F[,ro][,slot=N]", is_several=True, is_recorded=True, is_written=True, split=split_disk,
     )  # fmt: skip
-    """With `,ro` behind the name, and where it can't be written, read-only."""
+    """With `,ro` behind the name, and where it can't be written, read-only; disk_option.py reads it."""
     networks: tuple[str, ...] = option(
         (), TEXT, "Network interface: user[,tcp=PORTS], unix:PATH or HOST:PORT; may be repeated.",
         flag="--net", metavar="SPEC", is_several=True,
@@ -107,6 +101,8 @@ class MachineConfig(Row, metaclass=OptionsType):
     """machine/board/network.py has their options."""
     virtio_console: bool = option(False, FLAG, "A virtio console (hvc0) beside the UART.", is_recorded=True)
     """It gets the input once the guest has used it."""
+    rng: bool = option(True, FLAG, "No virtio entropy source.", is_recorded=True)
+    """The help is that of the flag, `--no-rng`."""
     virtio_version: Literal[1, 2] = option(
         1, NUMBER, "Register layout of the virtio-mmio slots.",
         flag="--virtio", choices=(("legacy", 1), ("modern", 2)), is_recorded=True, is_snapshotted=True,
@@ -187,15 +183,22 @@ class MachineConfig(Row, metaclass=OptionsType):
             raise UsageError(f"nothing to run: give an {named('image')} or {named('firmware')} {loads}".rstrip())
         for each in self.loads:
             parse_load(str(each))
-        plugged = len(self.disks) + len(self.networks) + self.virtio_console
-        if plugged > MAX_PLUGGED:
-            raise UsageError(f"{plugged} disks, networks and consoles: the board has room for {MAX_PLUGGED}")
+        self._check_slots()
         if not 1 <= self.cpus <= MAX_CPUS[self.gic]:
             raise UsageError(f"{named('cpus')} {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
         self._check_recording()
         if self.semihosting_directory is not None and not self.semihosting:
             directory, semihosting = named("semihosting_directory"), named("semihosting")
             raise UsageError(f"{directory} without {semihosting} has no effect: add {semihosting}")
+
+    def _check_slots(self) -> None:
+        taken = [slot for slot in (DiskOption.parse(disk).slot for disk in self.disks) if slot is not None]
+        for slot in taken:
+            if taken.count(slot) > 1:
+                raise UsageError(f"{named('disks')}: two of them want slot {slot}; give each its own")
+        plugged, room = len(self.disks) + len(self.networks) + self.virtio_console, SLOTS - self.rng
+        if plugged > room:
+            raise UsageError(f"{plugged} disks, networks and consoles: the board has room for {room}")
 
     def _check_recording(self) -> None:
         if self.record is None and self.replay is None:

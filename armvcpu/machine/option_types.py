@@ -22,6 +22,7 @@ class TargetOptions(TypedDict, total=False):
     disks: tuple[PathLike, ...] | list[PathLike]
     networks: tuple[str, ...] | list[str]
     virtio_console: bool
+    rng: bool
     virtio_version: Literal[1, 2]
     memory: int | str
     cpu_model: str

@@ -38,6 +38,7 @@ TAKEN = {
     "-semihosting-config enable=on,target=native": {"semihosting": True},
     "-semihosting-config enable=off": {},
     "-drive if=none,file=a.img,format=raw,id=d0 -device virtio-blk-device,drive=d0": {"disks": ("a.img",)},
+    "-drive if=none,file=a,id=d -device virtio-blk-device,drive=d,bus=virtio-mmio-bus.7": {"disks": ("a,slot=7",)},
     "-device virtio-blk-device,drive=b -drive file=b.img,id=b,if=none,readonly=on": {"disks": ("b.img,ro",)},
     "-drive file=a,,b.img,if=virtio,format=raw": {"disks": ("a,b.img",)},
     "-drive if=pflash,format=raw,readonly=on,file=code.fd -drive if=pflash,format=raw,file=vars.fd": {
@@ -76,6 +77,7 @@ REFUSED = {
     "-drive file=a.qcow2,format=qcow2": "qemu-img convert -O raw a.qcow2 NEW",
     "-drive file=a.img,if=ide": "--disk a.img",
     "-drive file=a.img,id=x,if=none": "no -device has it",
+    "-drive if=none,file=a,id=d -device virtio-blk-device,drive=d,bus=pcie.0": "the buses are virtio-mmio-bus.0",
     "-device virtio-blk-device,drive=x": "no -drive has the id x",
     "-device e1000": "devices are --disk, --net and --virtio-console",
     "-hda a.img": "a disk is --disk F",

@@ -13,6 +13,7 @@ from armvcpu.cli.run_options import OPTIONS, spelled
 from armvcpu.errors import UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.inputs import _header
+from armvcpu.machine.disk_option import DiskOption
 from armvcpu.machine.kinds import FILE, FLAG, NUMBER, format_size, parse_size
 from armvcpu.machine.option import option
 from armvcpu.machine.option_types import MachineOptions
@@ -125,7 +126,7 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
     """The names that recordings have had since they are kept; files by their sums."""
     header = _header(MachineConfig.of(HELLO, clock="instructions", disks=[f"{HELLO},ro"]))
     assert header.keys() == {
-        "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console",
+        "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console", "rng",
         "virtio_version", "reboot", "semihosting", "exact_mmio", "image", "firmware", "vars", "initrd", "dtb",
         "snapshot", "disks", "entry", "loads",
     }  # fmt: skip
@@ -148,7 +149,7 @@ def test_suites_have_every_option_but_those_that_say_otherwise(tmp_path):
     with pytest.raises(UsageError) as error:
         load_suite(suite)
     listed = str(error.value).partition("there are ")[2].split(", ")
-    own = {"name", "script", "timeout", "end", "status"}
+    own = {"name", "script", "timeout", "end", "status", "report", "retries"}
     assert {*listed} == own | {*MachineConfig.options} - {"record"}
 
 
@@ -169,3 +170,62 @@ def test_files_of_the_host_are_known_as_such():
     assert files == {
         "image", "firmware", "vars", "initrd", "dtb", "loads", "disks", "snapshot", "record", "replay"
     }  # fmt: skip
+
+
+# --- disks and their slots
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("a.img", DiskOption("a.img")),
+        (Path("a.img,ro"), DiskOption("a.img", read_only=True)),
+        ("a,b.img,slot=3", DiskOption("a,b.img", slot=3)),
+        ("a,slot=31,ro", DiskOption("a", True, 31)),
+        ("a,ro,slot=0", DiskOption("a", True, 0)),
+        (",ro", DiskOption(",ro")),
+    ],
+)
+def test_a_disk_is_a_file_and_how_it_is_plugged_in(given, read):
+    """What is behind the last commas, in any order; another comma is the file's own."""
+    assert DiskOption.parse(given) == read
+    assert DiskOption.parse(str(read)) == read
+
+
+@pytest.mark.parametrize("slot", ["32", "-1", "", "x", "0x1", "\u0663", "9" * 5000])
+def test_a_slot_is_a_number_from_0_to_31(slot):
+    """Before a file is opened."""
+    with pytest.raises(UsageError, match="give 0 to 31"):
+        MachineConfig.of(HELLO, disks=(f"a,slot={slot}",))
+
+
+def test_slots_are_taken_once_and_there_are_32():
+    """The entropy source has one, unless there is none."""
+    with pytest.raises(UsageError, match="two of them want slot 4"):
+        MachineConfig.of(HELLO, disks=("a,slot=4", "b", "c,slot=4"))
+    with pytest.raises(UsageError, match="room for 31"):
+        MachineConfig.of(HELLO, disks=("a",) * 32)
+    MachineConfig.of(HELLO, disks=("a",) * 32, rng=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({}, {31: 4}),
+        ({"rng": False}, {}),
+        ({"disks": 2, "virtio_console": True}, {31: 2, 30: 2, 29: 3, 28: 4}),
+        ({"disks": ",slot=0"}, {0: 2, 31: 4}),
+        ({"disks": ",slot=31", "virtio_console": True}, {31: 2, 30: 3, 29: 4}),
+    ],
+)
+def test_devices_take_the_slots_that_qemus_do(tmp_path, options, kinds):
+    """`virtio-blk-device` without a bus takes the last one that is free: 31 first, by `info qtree` of QEMU 7.2."""
+    disks = options.pop("disks", 0)
+    names = [f"{tmp_path}/{i}" for i in range(disks or 0)] if isinstance(disks, int) else [f"{tmp_path}/d"]
+    for name in names:
+        Path(name).write_bytes(bytes(512))
+    options["disks"] = [name + ("" if isinstance(disks, int) else disks) for name in names]
+    with Machine(HELLO, **options) as machine:
+        slots = [slot for slot in machine.board.slots if slot.name.startswith("virtio")]
+        assert [slot.base for slot in slots] == [0x0A00_0000 + 0x200 * n for n in range(32)]
+        assert {n: kind for n, slot in enumerate(slots) if (kind := slot.device.read(8, 4))} == kinds

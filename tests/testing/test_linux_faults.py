@@ -137,7 +137,7 @@ def test_a_write_error_of_a_disk(shell):
 
 def test_a_lost_interrupt_of_a_disk(shell):
     """The request is done, and its reader waits: Linux never hears of it."""
-    (slot,) = (s for s in shell.board.slots if s.name == "virtio-mmio1")
+    (slot,) = (s for s in shell.board.slots if s.name == "virtio-mmio31")
     shell.lose_interrupt(32 + slot.spis[0])
     shell.sendline("dd if=/dev/vda of=/dev/null bs=512 count=1 iflag=direct 2>&1")
     assert shell.expect_exact(["records in", TIMEOUT], timeout=1.5) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.machine.disk_option import SLOTS, DiskOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,31 +17,34 @@ if TYPE_CHECKING:
     from armvcpu.devices.virtio.socket_backend import SocketBackend
     from armvcpu.machine.board.network import Network
     from armvcpu.machine.config import MachineConfig
-    from armvcpu.machine.kinds import PathLike
-
-READ_ONLY = ",ro"
 
 
 class Peripherals:
-    """An entropy source, then the disks in their order, the network interfaces, the console.
+    """Disks, network interfaces, a console, and an entropy source, each in a virtio slot.
+
+    As QEMU's board plugs devices that name no bus, each takes the last slot that is free: the first one is in slot 31.
+    The order is that of the list above; a disk whose slot is given has it whatever the order.
 
     Raises:
         UsageError, ImageError: one of them can't be had; nothing is left open.
     """
 
     def __init__(self, config: MachineConfig, stream: Stream, entropy: Callable[[int], bytes]) -> None:
-        from armvcpu.devices.virtio.entropy import VirtioEntropy
-
-        self.disks = open_disks(config.disks)
+        options = [DiskOption.parse(disk) for disk in config.disks]
+        self.disks = open_disks(options)
         self._networks: list[Network] = []
         self.console: VirtioConsole | None = None
-        self.virtio: list[VirtioDevice] = [VirtioEntropy(entropy)]
+        self.virtio: dict[int, VirtioDevice] = {}
+        """By their slots."""
+        self._reserved = {option.slot for option in options}
         try:
-            self._add_disks()
+            self._add_disks(options)
             if config.networks:
                 self._add_networks(config.networks)
             if config.virtio_console:
                 self._add_console(stream)
+            if config.rng:
+                self._add_entropy(entropy)
         except BaseException:
             self.close()
             raise
@@ -56,11 +60,18 @@ class Peripherals:
         for network in self._networks:
             network.close()
 
-    def _add_disks(self) -> None:
-        if self.disks:
+    def _plug(self, device: VirtioDevice, slot: int | None = None) -> None:
+        """Into a slot, or the last one that nobody has."""
+        if slot is None:
+            slot = next(each for each in reversed(range(SLOTS)) if each not in self.virtio.keys() | self._reserved)
+        self.virtio[slot] = device
+
+    def _add_disks(self, options: Sequence[DiskOption]) -> None:
+        if options:
             from armvcpu.devices.virtio.block import VirtioBlock
 
-            self.virtio += [VirtioBlock(disk) for disk in self.disks]
+            for disk, option in zip(self.disks, options, strict=True):
+                self._plug(VirtioBlock(disk), option.slot)
 
     def _add_networks(self, specs: Sequence[str]) -> None:
         from armvcpu.devices.virtio.net import VirtioNet
@@ -68,28 +79,32 @@ class Peripherals:
 
         self._networks = open_networks(specs)
         for network, spec in zip(self._networks, specs, strict=True):
-            self.virtio.append(VirtioNet(network.backend, NetworkSpec.parse(spec).mac))
+            self._plug(VirtioNet(network.backend, NetworkSpec.parse(spec).mac))
 
     def _add_console(self, stream: Stream) -> None:
         from armvcpu.devices.virtio.console import VirtioConsole
 
         self.console = VirtioConsole(stream)
-        self.virtio.append(self.console)
+        self._plug(self.console)
+
+    def _add_entropy(self, source: Callable[[int], bytes]) -> None:
+        from armvcpu.devices.virtio.entropy import VirtioEntropy
+
+        self._plug(VirtioEntropy(source))
 
 
-def open_disks(paths: Sequence[PathLike]) -> list[DiskImage]:
+def open_disks(options: Sequence[DiskOption]) -> list[DiskImage]:
     """Open every image; ImageError, with none left open, where one cannot be used."""
-    if not paths:
+    if not options:
         return []
     from armvcpu.devices.virtio.disk import DiskImage  # most machines have none
 
     disks: list[DiskImage] = []
     try:
-        for given in paths:
-            path = os.fspath(given)
-            name = path.removesuffix(READ_ONLY)
-            writable = name == path and (not os.path.exists(name) or os.access(name, os.W_OK))
-            disks.append(DiskImage(name, read_only=not writable))
+        for option in options:
+            path = option.path
+            writable = not option.read_only and (not os.path.exists(path) or os.access(path, os.W_OK))
+            disks.append(DiskImage(path, read_only=not writable))
     except BaseException:
         close_disks(disks)
         raise

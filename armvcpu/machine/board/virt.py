@@ -22,6 +22,7 @@ The map is that of QEMU's `virt` board (`qemu-system-aarch64 -M virt,dumpdtb=F`)
 from __future__ import annotations
 
 from functools import cache
+from types import MappingProxyType
 
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Literal
@@ -41,9 +42,10 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.board.interrupts import Lines
 from armvcpu.machine.board.memory_map import MemoryMap, Region
 from armvcpu.machine.board.tree import board_tree
+from armvcpu.machine.disk_option import SLOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from armvcpu.devices.device import Device
     from armvcpu.devices.dma import DmaMemory
@@ -62,7 +64,7 @@ UART_BASE, UART_SPI = 0x0900_0000, 1
 RTC_BASE, RTC_SPI = 0x0901_0000, 2
 FW_CFG_BASE = 0x0902_0000
 GPIO_BASE, GPIO_SPI = 0x0903_0000, 7
-VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, VIRTIO_SPI = 0x0A00_0000, 32, 0x200, 16
+VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, VIRTIO_SPI = 0x0A00_0000, SLOTS, 0x200, 16
 ECAM_BASE, PCIE_SPIS = 0x40_1000_0000, (3, 4, 5, 6)
 PCIE_WINDOWS = (
     PcieWindow(Space.IO, 0, 0x3EFF_0000, 0x1_0000),
@@ -173,7 +175,8 @@ class Wiring(Row):
     schedule: Schedule
     clock: DeviceClock
     memory: DmaMemory | None = None
-    virtio: Sequence[VirtioDevice] = ()
+    virtio: Mapping[int, VirtioDevice] = MappingProxyType({})
+    """By their slots."""
     virtio_version: Literal[1, 2] = 1
     gic: Literal[2, 3] = 3
 
@@ -197,8 +200,8 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
     slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
     slots.append(Slot("pl061", GPIO_BASE, gpio, (GPIO_SPI,)))
-    slots += [_virtio_slot(index, wiring, gic) for index in range(len(wiring.virtio))]
-    slots += _empty_slots(wiring.virtio_version)[len(wiring.virtio) :]
+    empty = _empty_slots(wiring.virtio_version)
+    slots += [_virtio_slot(i, wiring, gic) if i in wiring.virtio else empty[i] for i in range(VIRTIO_SLOTS)]
     msi = Ref("v2m") if wiring.gic == 2 else None
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"

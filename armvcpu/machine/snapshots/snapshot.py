@@ -79,7 +79,7 @@ def describe(parts: Parts) -> dict[str, Any]:
     options = MachineConfig.options.values()
     return {
         **{each.name.replace("_", "-"): getattr(parts.config, each.name) for each in options if each.is_snapshotted},
-        "virtio": [type(device).__name__ for device in parts.peripherals.virtio],
+        "virtio": [f"{type(device).__name__} {slot}" for slot, device in sorted(parts.peripherals.virtio.items())],
         "disks": [disk.size for disk in parts.peripherals.disks],
         "devices": [f"{slot.name} at {slot.base:#x}" for slot in parts.board.added],
     }

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import ImageError
-from armvcpu.machine.board.peripherals import READ_ONLY
+from armvcpu.machine.disk_option import DiskOption
 from armvcpu.machine.files import sha256
 from armvcpu.testing.suite.files import real_file
 from armvcpu.testing.suite.suite import FILES, map_files
@@ -40,14 +40,15 @@ class HostFiles:
     def _sent(self, option: str, value: object) -> SentFile:
         is_disk = option == "disks"
         plain, behind = FILES[option].file_of(value) if isinstance(value, str) else (value, "")
+        disk = DiskOption.parse(value) if is_disk and isinstance(value, str) else DiskOption("")
         name = repr(plain)
         with self._lock:
             if name not in self._sums:
                 self._sums[name] = self._sum(Path(str(real_file(plain, self._made))))
             found, path = self._sums[name]
-        writable = FILES[option].is_written and (not is_disk or (plain == value and os.access(path, os.W_OK)))
+        writable = FILES[option].is_written and (not is_disk or (not disk.read_only and os.access(path, os.W_OK)))
         if is_disk:
-            behind = READ_ONLY if found and not writable else ""
+            behind = str(DiskOption("", bool(found) and not writable, disk.slot))
         return SentFile(str(path), found, writable, behind)
 
     def _sum(self, path: Path) -> tuple[str, Path]:

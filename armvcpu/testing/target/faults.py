@@ -121,7 +121,9 @@ class Faults:
         count: int | None = None,
     ) -> DiskFailure:
         """Have requests of a disk fail (VIRTIO_BLK_S_IOERR): those that touch `sectors`, the next `count` of them."""
-        disks = [device for device in self._machine.parts.peripherals.virtio if isinstance(device, VirtioBlock)]
+        disks = [
+            device for device in self._machine.parts.peripherals.virtio.values() if isinstance(device, VirtioBlock)
+        ]
         if not 0 <= number_in("the number of a disk", index, 32, signed=True) < len(disks):
             raise UsageError(f"there is no disk {index}: this machine has {len(disks)}")
         if sectors is not None:
