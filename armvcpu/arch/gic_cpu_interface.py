@@ -58,6 +58,10 @@ class CpuInterface:
         groups: int = BOTH_GROUPS,
     ) -> None:
         self._irq, self._fiq = irq, fiq
+        self.mask_words = memoryview(bytearray(32)).cast("Q")
+        """ICC_PMR_EL1 as whoever executes the guest may keep it: its value, the lowest and the highest with which what
+        is signalled stays as it is, and the bits that it has. Guests write it at each critical section."""
+        self.mask_words[3] = PRIORITY_MASK
         self._reserved, self._groups = reserved, groups
         self._irq_level = self._fiq_level = False
         self._observe: Callable[[str, int], None] | None = None
@@ -130,7 +134,11 @@ class CpuInterface:
         mask = self._group_mask[group]
         # A sufficient priority, which that of NOTHING never is, and a higher group priority than what is running
         # ("Preemption").
-        self.signalled = signalled = priority < self.pmr and priority & mask < self._running & mask
+        words = self.mask_words
+        preempts = priority & mask < self._running & mask
+        self.signalled = signalled = preempts and priority < words[0]
+        words[1] = priority + 1 if signalled else 0
+        words[2] = priority if preempts and not signalled else IDLE_PRIORITY
         fiq = signalled and not group and self.group0_is_fiq
         irq = signalled and not fiq
         if fiq != self._fiq_level:
@@ -195,6 +203,15 @@ class CpuInterface:
         """Signal interrupts of a group, or don't."""
         self.enabled_groups = (self.enabled_groups & ~(1 << group) | (enabled & 1) << group) & self._groups
         self.update()
+
+    @property
+    def pmr(self) -> int:
+        """The priority mask."""
+        return self.mask_words[0]
+
+    @pmr.setter
+    def pmr(self, value: int) -> None:
+        self.mask_words[0] = value
 
     def set_pmr(self, value: int) -> None:
         """Set the priority mask."""

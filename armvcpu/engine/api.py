@@ -32,7 +32,8 @@ IoWrite = Callable[[int, int, int], None]
 ReadRegister = Callable[[], int]
 WriteRegister = Callable[[int], object]
 """Called with what the guest writes; before a write of the engine's own register, gives what is written."""
-UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED = range(8)
+(UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED,
+ WORD) = range(9)  # fmt: skip
 """Who answers for a direction of a register: nobody; the engine's own register, or Python and then that; a constant;
 Python; for writes also IC IVAU, IC IALLU, and nobody without an exception. `enum action` of shim/rows.c."""
 RowShape = tuple[tuple[int, tuple[int, int, int]], ...]
@@ -92,13 +93,15 @@ class RegisterRows:
     """Who answers for the system registers of a vCPU, by packed encoding.
 
     `reads` and `writes` may be changed at any time for registers that the shape has; the shape tells the engine which.
+    `words` are those of registers with the action WORD (`share` of `vcpu/sysreg.py`).
     """
 
-    __slots__ = ("reads", "shape", "writes")
+    __slots__ = ("reads", "shape", "words", "writes")
 
     def __init__(self) -> None:
         self.reads: dict[int, ReadRegister] = {}
         self.writes: dict[int, WriteRegister] = {}
+        self.words: dict[int, memoryview] = {}
         self.shape: RowShape = ()
 
 

@@ -50,6 +50,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_present": (None, _ENGINE, C.c_void_p),
     "shim_take_exception": (None, _ENGINE, _U32, _U32, _U64, _INT),
     "shim_set_row": (_INT, _ENGINE, _U32, _INT, _INT, _U64),
+    "shim_set_word": (None, _ENGINE, _U32, C.c_void_p),
     "shim_forget_row": (None, _ENGINE, _U32),
     "shim_instructions": (_I64, _ENGINE),
     "shim_set_instructions": (None, _ENGINE, _I64),

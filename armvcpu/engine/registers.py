@@ -95,9 +95,14 @@ class SystemRegisters:
 
     def use(self, rows: RegisterRows) -> None:
         """Have `rows` answer from now on; where their shape is another, translated code is forgotten."""
+        if rows is self._rows:
+            return
         self._rows = rows
         if rows.shape is not self._shape and rows.shape != self._shape:
             self._apply(rows.shape)
+        for encoding, words in rows.words.items():
+            at = C.addressof(C.c_uint64.from_buffer(words))
+            self._handle.shim.set_word(self._handle.engine, encoding, at)
 
     def present(self, identity: Sequence[int]) -> None:
         """Which instructions there are: ID_AA64ISAR0_EL1, ISAR1, PFR0, PFR1, MMFR1 and MMFR2 of the CPU shown."""

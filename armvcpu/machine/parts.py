@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from armvcpu.arch.gic_icc import PMR
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.deadline import Schedule
@@ -151,6 +152,7 @@ def _assemble(
         psci.register(vcpu.services)
         if isinstance(board.gic, Gicv3):
             vcpu.sysregs.add_all(board.gic.interface(index).registers())
+            vcpu.sysregs.share(PMR, board.gic.interface(index).mask_words)
         ppis = [board.gic.ppi_line(index, n) for n in (VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID)]
         time = CpuTime(vcpu, clock, schedule, (ppis[0], ppis[1], ppis[2]))
         turns.add(Cpu(index, vcpu, pcpu, time, lines, turns))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from armvcpu.arch.controls import HCR_EL2
+from armvcpu.arch.gic_icc import PMR
 from armvcpu.arch.gic_registers import DEFAULT_PRIORITY
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
@@ -54,6 +55,7 @@ class VCpuInterrupts:
             if encoding in _ENDS and write is not None:
                 write = partial(self._end, write)  # noqa: PLW2901  the lines hear of it too
             table.add(encoding, read, write)
+        table.share(PMR, interface.mask_words)
 
     def add_timers(self, table: SysRegTable, hal: Hal, *, passthrough: bool, offset: int) -> None:
         """Have timers that interrupt this interface, answering for CNTV_* and CNTP_* in `table`."""

@@ -24,6 +24,7 @@ from armvcpu.engine.api import (
     PYTHON,
     UNDEFINED,
     WHOLE_INSTRUCTION_CACHE,
+    WORD,
     RegisterRows,
 )
 
@@ -65,6 +66,7 @@ class SysRegTable:
         self._listeners: dict[int, Listener] = {}
         self._native: dict[int, Access] = {}
         """Registers of the engine's own that somebody answers for here, and which directions they have there."""
+        self._words: dict[int, memoryview] = {}
         self._observe: Observe | None = None
         self._rows: RegisterRows | None = None
         self._add_cache_selection(model)
@@ -77,6 +79,7 @@ class SysRegTable:
         self._rows = None
         self.undefined.discard(encoding)
         self._constants.pop(encoding, None)
+        self._words.pop(encoding, None)
         row = by_encoding.get(encoding)
         if row is not None and row.home is IN_THE_ENGINE:
             self._native[encoding] = row.access
@@ -84,6 +87,15 @@ class SysRegTable:
             self.readers[encoding] = read
         if write is not None:
             self.writers[encoding] = write
+
+    def share(self, encoding: int, words: memoryview) -> None:
+        """A register that is answered here is a number that the engine may read, and mostly write, itself.
+
+        `words` are four of 64 bits: the value, the lowest and the highest that nothing follows from when it is written,
+        and the bits that are kept. Who answers is asked where a write is of another value; nobody is, of the others.
+        """
+        self._rows = None
+        self._words[encoding] = words
 
     def listen(self, encoding: int, listener: Listener | None) -> None:
         """Call `listener` with what the guest writes to a register of the engine's own; what it gives is written."""
@@ -118,6 +130,7 @@ class SysRegTable:
             if encoding not in self.writers:  # somebody who answers a write comes first: the engine's register has none
                 shape[encoding] = shape.get(encoding, (NATIVE,))[0], BEFORE_NATIVE, 0
                 rows.writes[encoding] = listener
+        rows.words.update(self._words)
         rows.reads.update(self.readers)
         rows.writes.update(self.writers)
         if self._observe is not None:
@@ -137,6 +150,8 @@ class SysRegTable:
         read = PYTHON if encoding in self.readers else NATIVE if native & RO else UNDEFINED
         write = PYTHON if encoding in self.writers else NATIVE if native & WO else UNDEFINED
         if self._observe is None:
+            if encoding in self._words:
+                return WORD, WORD, 0
             if self.writers.get(encoding) is _ignore:
                 write = IGNORED
             if encoding in self._constants and write in {UNDEFINED, IGNORED}:

@@ -7,7 +7,16 @@
 #include <stdlib.h>
 #include "shim.h"
 
-enum action { UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED };
+enum action {
+    UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED, WORD,
+};
+
+/* What Python shares of a register that is a WORD: its value, and from which one to which it may be written without anything
+ * following from that; the bits that it has.
+ */
+struct word {
+    uint64_t value, lowest, highest, mask;
+};
 
 struct row {
     struct reginfo info; /* first: the engine has its address */
@@ -15,6 +24,7 @@ struct row {
     const struct reginfo *own; /* the engine's, or null */
     uint32_t encoding;
     uint8_t read, write; /* enum action */
+    struct word *word;
     struct row *next_free;
 };
 
@@ -98,6 +108,23 @@ static void write_python(void *env, const struct reginfo *info, uint64_t value)
     end(row->engine, pc, NULL);
 }
 
+static uint64_t read_word(void *env, const struct reginfo *info)
+{
+    const struct word *word = ((const struct row *)info)->word;
+    return word ? word->value : read_python(env, info);
+}
+
+/* Python hears only of what something follows from. */
+static void write_word(void *env, const struct reginfo *info, uint64_t value)
+{
+    struct word *word = ((const struct row *)info)->word;
+    uint64_t kept = word ? value & word->mask : 0;
+    if (word && kept >= word->lowest && kept <= word->highest)
+        word->value = kept;
+    else
+        write_python(env, info, value);
+}
+
 static void write_own(void *env, const struct row *row, uint64_t value)
 {
     const struct reginfo *own = row->own;
@@ -174,8 +201,8 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     row->engine = e, row->own = own, row->encoding = encoding, row->read = (uint8_t)read, row->write = (uint8_t)write;
     if (read == UNDEFINED) info->access &= ~CP_READ_BITS;
     if (write == UNDEFINED) info->access &= ~CP_WRITE_BITS;
-    if (own && (read == CONSTANT || read == PYTHON)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;
-    if (own && (write == PYTHON || write == IGNORED)) info->access |= lowest_access(encoding) & CP_WRITE_BITS & 0x54;
+    if (own && (read == CONSTANT || read == PYTHON || read == WORD)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;
+    if (own && (write == PYTHON || write == IGNORED || write == WORD)) info->access |= lowest_access(encoding) & CP_WRITE_BITS & 0x54;
     int kept = own && (read == NATIVE || write == NATIVE || write == BEFORE_NATIVE) ? own->type : 0;
     info->type = (kept & ~(CP_CONST | CP_SPECIAL)) | CP_NO_RAW | CP_IO | CP_RAISES_EXC;
     if (read == CONSTANT && (write == UNDEFINED || write == IGNORED)) { /* a write of a constant is ignored */
@@ -183,7 +210,7 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
         info->resetvalue = value;
     }
     bool is_field = own && !own->readfn && !(own->type & (CP_CONST | CP_SPECIAL));
-    info->readfn = read == PYTHON ? read_python : read == NATIVE && !is_field ? read_native : NULL;
+    info->readfn = read == PYTHON ? read_python : read == WORD ? read_word : read == NATIVE && !is_field ? read_native : NULL;
     switch (write) {
     case PYTHON: info->writefn = write_python; break;
     case BEFORE_NATIVE: info->writefn = write_before_native; break;
@@ -191,10 +218,17 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     case INSTRUCTION_CACHE: info->writefn = write_instruction_cache; break;
     case WHOLE_INSTRUCTION_CACHE: info->writefn = write_whole_instruction_cache; break;
     case IGNORED: info->writefn = write_ignored; break;
+    case WORD: info->writefn = write_word; break;
     default: info->writefn = NULL;
     }
     if (write == INSTRUCTION_CACHE) info->type |= CP_SUPPRESS_TB_END; /* all others end the block, listened to or not */
     return 1;
+}
+
+/* Where the value of a register lies whose row has WORD; it is looked at by each access. */
+EXPORT void shim_set_word(struct engine *e, uint32_t encoding, struct word *word)
+{
+    if (e->rows[encoding]) e->rows[encoding]->word = word;
 }
 
 /* The engine's own row answers again, or none. The row stays until the end: translated code may have it. */

@@ -66,6 +66,8 @@ class Unchanged:
                 return {key: self._copy(each) for key, each in value.items()}
             case set() | bytearray():
                 return type(value)(value)
+            case memoryview() if value.format == "Q":  # words that the engine shares
+                return memoryview(bytes(value)).cast("Q")
             case Deadline():
                 self.deadlines.append(value)
             case FlashBank():
