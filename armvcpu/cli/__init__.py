@@ -52,12 +52,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     from armvcpu.cli.standard import close_stdout, open_streams
 
     open_streams()
-    if arguments is None and "run" in sys.argv[1:] and _COMPLETION not in os.environ and os.isatty(0):
+    words = sys.argv[1:] if arguments is None else arguments
+    if arguments is None and _is_run(words) and _COMPLETION not in os.environ and os.isatty(0):
         from armvcpu.cli.keeper import keep_terminal
 
         keep_terminal()
     gc.set_threshold(GARBAGE_THRESHOLD)
-    words = sys.argv[1:] if arguments is None else arguments
     try:
         status: Any = _status(words, arguments)
         close_stdout()
@@ -71,6 +71,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
     gc.freeze()  # the process ends: looking through all there is for garbage would take a fifth of a small guest's run
     sys.exit(status)
+
+
+def _is_run(words: list[str]) -> bool:
+    """Is the command `run`? Before it there are options without values only."""
+    return next((word for word in words if not word.startswith("-")), None) == "run"
 
 
 def _status(words: list[str], arguments: list[str] | None) -> int:
