@@ -8,7 +8,9 @@
 In read-array mode the machine maps the contents as memory, so that code runs from them at full speed; a write, which
 stage 2 traps, comes here and takes the bank out of it: `Contents.show(False)`. The bank is mapped again when it is in
 that mode and read for a while. Programming only clears bits, and reaches the contents at once, so that they are at
-every moment what a power cut would leave. Nothing takes time: the status is always "ready".
+every moment what a power cut would leave. Nothing takes time: the status is always "ready". Where the host can't keep
+what is programmed (a full disk behind a file), the chip reports that programming or erasing failed, SR.4 or SR.5, and
+the array is as it was.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Contents(Protocol):
     def __getitem__(self, where: slice, /) -> bytes | bytearray | memoryview: ...
 
     def put(self, offset: int, data: bytes, /) -> None:
-        """Replace bytes."""
+        """Replace bytes, all of them in one block of the chips; OSError, and none is, where that fails."""
 
     def changes(self) -> dict[int, bytes]:
         """What differs from the start, for a snapshot."""
@@ -140,7 +142,7 @@ class Flash(Device):
             confirmed = value & 0xFF == CONFIRM
             if setup == ERASE and confirmed:
                 start = offset & -BLOCK
-                self.contents.put(start, b"\xff" * min(BLOCK, self.size - start))
+                self._put(start, b"\xff" * min(BLOCK, self.size - start), ERASE_ERROR)
             elif not confirmed and (setup == ERASE or value & 0xFF != 0x01):
                 self._status |= ERASE_ERROR | PROGRAM_ERROR
 
@@ -157,15 +159,31 @@ class Flash(Device):
         else:
             self._setup = 0
             if value & 0xFF == CONFIRM:
-                for at, data in self._buffer.items():
-                    self._program(at, data)
+                self._program_buffer()
             else:
                 self._status |= ERASE_ERROR | PROGRAM_ERROR
+
+    def _program_buffer(self) -> None:
+        """What follows on one another at once, since each piece may be a write to a file."""
+        start, run = 0, b""
+        for at, data in sorted(self._buffer.items()):
+            if run and (at != start + len(run) or at % BLOCK == 0):
+                self._program(start, run)
+                run = b""
+            start, run = (start, run + data) if run else (at, data)
+        if run:
+            self._program(start, run)
 
     def _program(self, offset: int, data: bytes) -> None:
         """Bits go from 1 to 0 only."""
         before = self.contents[offset : offset + len(data)]
-        self.contents.put(offset, bytes(old & new for old, new in zip(before, data, strict=False)))
+        self._put(offset, bytes(old & new for old, new in zip(before, data, strict=False)), PROGRAM_ERROR)
+
+    def _put(self, offset: int, data: bytes, error: int) -> None:
+        try:
+            self.contents.put(offset, data)
+        except OSError:
+            self._status |= error
 
     # --- device tree and snapshot
 

@@ -109,7 +109,9 @@ def _assemble(
 ) -> Parts:
     clock: Clock = InstructionClock() if config.clock == "instructions" else HostClock()
     schedule, lines = Schedule(), Lines(config.cpus)
-    memory = GuestMemory(config.memory, (FlashBank(0), FlashBank(1, config.vars)))
+    variables = FlashBank(1, config.vars)
+    held.callback(variables.close)
+    memory = GuestMemory(config.memory, (FlashBank(0), variables))
     stream = Stream(console.write)
     peripherals = Peripherals(config, stream, clock.random)
     held.callback(peripherals.close)

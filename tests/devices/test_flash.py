@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from flash_contents import MemoryContents
 
@@ -174,3 +176,52 @@ def test_its_state_returns(bench):
     other.flash.load_state(state)
     other.write(0xD0)
     assert (other.word(), other.mapped) == (0x55, [False])
+
+
+class Failing(MemoryContents):
+    """Contents that the host can't keep any more."""
+
+    is_full = False
+
+    def put(self, offset: int, data: bytes) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().put(offset, data)
+
+
+@pytest.mark.parametrize(
+    ("commands", "error"),
+    [
+        ([(0x40, AT), (0, AT)], 0x10),
+        ([(0xE8, AT), (1, AT), (0, AT), (0, AT + 4), (0xD0, AT)], 0x10),
+        ([(0x20, AT), (0xD0, AT)], 0x20),
+    ],
+)
+def test_what_the_host_cannot_keep_is_an_error_of_the_chip(commands, error):
+    """SR.4 for programming, SR.5 for erasing, until "clear status"; the array is as it was (datasheet, Table 7)."""
+    contents = Failing(4 * BLOCK)
+    flash = Flash(contents)
+    contents.put(AT, b"before..")
+    contents.is_full = True
+    for value, at in commands:
+        flash.write(at, 4, value)
+    flash.write(AT, 4, 0x70)
+    assert flash.read(AT, 4) == (READY | error) * 0x1_0001
+    assert contents[AT : AT + 8] == b"before.."
+    contents.is_full = False
+    flash.write(AT, 4, 0x50)
+    flash.write(AT, 4, 0x70)
+    assert flash.read(AT, 4) == READY * 0x1_0001
+
+
+def test_a_buffer_is_programmed_in_one_piece(bench):
+    """What is not in a row is not; what was there before stays where the buffer has ones."""
+    put = bench.contents.put
+    pieces = []
+    bench.contents.put = lambda offset, data: (pieces.append((offset, bytes(data))), put(offset, data))
+    bench.write(0xE8, 2)
+    bench.write(0x1111_1111, at=AT + 4)
+    bench.write(0x2222_2222, at=AT)
+    bench.write(0x3333_3333, at=AT + 0x10)
+    bench.write(0xD0)
+    assert pieces == [(AT, b"\x22" * 4 + b"\x11" * 4), (AT + 0x10, b"\x33" * 4)]

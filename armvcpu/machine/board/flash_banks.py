@@ -1,18 +1,19 @@
 """The contents of the flash banks: host memory that the guest reads as memory, changed by the device only.
 
-A bank is an image with erased flash (0xFF) behind it, or a file of the bank's size that is mapped shared, so that it
-holds what the guest has programmed at every moment. Erased blocks of 2 MiB share one block of the host's, until the
-guest programs them, and are mapped when it first looks at them.
+A bank is an image with erased flash (0xFF) behind it, or memory that is read from a file, a block of 2 MiB when
+somebody first looks at it, and written to that file with each programming: so the file is at every moment what the
+guest has programmed. Erased blocks share one block of the host's, until the guest programs them, and are mapped when it
+first looks at them.
 """
 
 from __future__ import annotations
 
 import mmap
-import os
 from functools import cache
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import ImageError
+from armvcpu.machine.board.flash_file import FlashFile
 from armvcpu.machine.board.virt import FLASH_BASES, FLASH_SIZE, MIB
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
@@ -28,7 +29,6 @@ PIECE = 256 << 10
 """What a snapshot keeps at once: a block of the flash chips."""
 HOST_BASE = 0xE00_0000_0000
 """Where contents lie in the engine's physical memory: away from the guest's addresses, which alias them."""
-_REMEDY = f"give a file of {FLASH_SIZE} bytes, or a name of none, which is then created erased"
 _ZEROES = bytes(BLOCK)
 
 
@@ -42,7 +42,9 @@ class FlashBank:
         self._original: dict[int, bytes] = {}
         self.writes = 0
         """How often `put` has written."""
-        self._file: memoryview | None = None
+        self._file: FlashFile | None = None
+        self._memory: memoryview | None = None
+        """All of it, where there is a file; what of it has been read is `_populated`."""
         self._engine: Engine | None = None
         self._space: AddressSpace | None = None
         self._is_shown = self.shows_device = False
@@ -50,7 +52,12 @@ class FlashBank:
         self.is_executed = bank == 0
         """May there be translated code of it? Of the firmware's bank from the start, of the other one when it asks."""
         if path is not None:
-            self._file = _open(path)
+            self._file, self._memory = FlashFile(path), memoryview(mmap.mmap(-1, FLASH_SIZE))
+
+    def close(self) -> None:
+        """Close its file; may be called twice."""
+        if self._file is not None:
+            self._file.close()
 
     def load(self, offset: int, data: bytes) -> None:
         """What it holds there from power-on, before `attach`."""
@@ -80,11 +87,13 @@ class FlashBank:
         return b"".join(pieces)
 
     def put(self, offset: int, data: bytes) -> None:
-        """Replace bytes, all of them in one block of 256 KiB."""
+        """Replace bytes, all of them in one block of 256 KiB; OSError, and none is, where the file can't."""
         self.writes += 1
         piece = offset & -PIECE
         if piece not in self._original:
             self._original[piece] = self[piece : piece + PIECE]
+        if self._file is not None:
+            self._file.write(offset, data, self[offset : offset + len(data)])
         memory = self._own(offset & -BLOCK)
         memory[offset % BLOCK : offset % BLOCK + len(data)] = data
         if self._engine is not None and self.is_executed:
@@ -95,22 +104,26 @@ class FlashBank:
         return {piece: self[piece : piece + PIECE] for piece in self._original}
 
     def load_changes(self, changes: dict[int, bytes]) -> None:
-        """Return to what `changes()` gave."""
-        for piece, data in {**self._original, **changes}.items():
-            self.put(piece, data)
+        """Return to what `changes()` gave; ImageError where the file can't be written."""
+        try:
+            for piece, data in {**self._original, **changes}.items():
+                self.put(piece, data)
+        except OSError as error:
+            path = "" if self._file is None else self._file.path
+            raise ImageError(path, f"cannot be written: {error.strerror}", "make room, or use a copy") from error
 
     # --- memory
 
     def _block(self, block: int) -> memoryview | bytes:
         if self._file is not None:
-            return self._file[block : block + BLOCK]
+            return self._read(self._file, block)
         own = self._blocks.get(block)
         return _erased() if own is None else own
 
     def _own(self, block: int) -> memoryview:
         """The block as memory of the bank's own."""
         if self._file is not None:
-            return self._file[block : block + BLOCK]
+            return self._read(self._file, block)
         memory = self._blocks.get(block)
         if memory is None:
             memory = self._blocks[block] = memoryview(mmap.mmap(-1, BLOCK))
@@ -122,21 +135,36 @@ class FlashBank:
                     self.show(True)
         return memory
 
-    def attach(self, engine: Engine, space: AddressSpace, *, shows_device: bool, is_lazy: bool) -> None:
-        """Show it to the guest; with `is_lazy` erased blocks come at the first look. The block at HOST_BASE is erased.
+    def _read(self, file: FlashFile, block: int) -> memoryview:
+        """The block as the file has it."""
+        assert self._memory is not None
+        memory = self._memory[block : block + BLOCK]
+        if block not in self._populated:
+            file.read_into(memory, block)
+            self._populated.add(block)
+        return memory
 
-        `shows_device`: in place of its contents the guest may reach the chips without a trap. Only where all of the
-        memory is mapped already, since no more can be while the guest accesses a device.
+    def attach(self, engine: Engine, space: AddressSpace, *, shows_device: bool, is_lazy: bool) -> None:
+        """Show it to the guest; with `is_lazy` blocks that are not loaded come at the first look.
+
+        The block at HOST_BASE is erased. `shows_device`: in place of its contents the guest may reach the chips without
+        a trap. Only where all of the memory is mapped already, since no more can be while the guest accesses a device.
         """
         self._engine, self._space = engine, space
         self.shows_device = shows_device and self._file is not None
-        if self._file is not None:
-            engine.memory.map_ram(self._host_base, self._file)
+        if self._memory is not None:
+            engine.memory.map_ram(self._host_base, self._memory)
         for block, memory in self._blocks.items():
             engine.memory.map_ram(self._host_base + block, memory)
-        if not is_lazy and self._file is None:
-            self._populated.update(range(0, FLASH_SIZE, BLOCK))
+        if not is_lazy:
+            self._populate_all()
         self.show(True)
+
+    def _populate_all(self) -> None:
+        for block in range(0, FLASH_SIZE, BLOCK):
+            if self._file is not None:
+                self._read(self._file, block)
+            self._populated.add(block)
 
     def show(self, shown: bool) -> None:
         """Have the guest read it as memory, or come to the device."""
@@ -148,27 +176,28 @@ class FlashBank:
         if not shown:
             if self.shows_device:
                 space.map_linear(self.base, self.base, FLASH_SIZE, DEVICE)
-        elif self._file is not None:
-            self._map(space, 0, self._host_base, FLASH_SIZE)
         else:
             for block in self._populated.union(self._blocks):
-                self._map(space, block, self._host_base + block if block in self._blocks else HOST_BASE, BLOCK)
+                is_own = block in self._blocks or self._file is not None
+                self._map(space, block, self._host_base + block if is_own else HOST_BASE)
 
     def populate(self, address: int) -> bool:
-        """After a stage-2 fault: is there an erased block, which the guest sees from now on?"""
+        """After a stage-2 fault: is there a block that nobody has looked at, which the guest sees from now on?"""
         block = address - self.base & -BLOCK
-        if not self._is_shown or self._space is None or not 0 <= block < FLASH_SIZE or self._file is not None:
+        if not self._is_shown or self._space is None or not 0 <= block < FLASH_SIZE:
             return False
         if block in self._blocks or self._space.translate(self.base + block) is not None:
             return False
+        if self._file is not None:
+            self._read(self._file, block)
         self._populated.add(block)
-        self._map(self._space, block, HOST_BASE, BLOCK)
+        self._map(self._space, block, HOST_BASE if self._file is None else self._host_base + block)
         return True
 
-    def _map(self, space: AddressSpace, offset: int, host: int, size: int) -> None:
+    def _map(self, space: AddressSpace, offset: int, host: int) -> None:
         if host == HOST_BASE:
             _fill_erased_block()  # now, since it takes 2 ms and most guests never look
-        space.map_linear(self.base + offset, host, size, ROM, lazy_execute=not self.is_executed)
+        space.map_linear(self.base + offset, host, BLOCK, ROM, lazy_execute=not self.is_executed)
 
 
 @cache
@@ -186,39 +215,3 @@ def erased_block() -> memoryview:
 @cache
 def _fill_erased_block() -> None:
     erased_block()[:] = _erased()
-
-
-def check_flash_file(path: PathLike, file: PathLike | int) -> None:
-    """ImageError unless `file`, that or its descriptor, has the size of a flash bank."""
-    size = os.stat(file).st_size
-    if size != FLASH_SIZE:
-        raise ImageError(path, f"has {size} bytes, not the {FLASH_SIZE} of a flash bank", _REMEDY)
-
-
-def _open(path: PathLike) -> memoryview:
-    """The file of a bank, mapped shared; created, erased, where there is none."""
-    try:
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            fd = _create(path)
-        try:
-            check_flash_file(path, fd)
-            return memoryview(mmap.mmap(fd, FLASH_SIZE))
-        finally:
-            os.close(fd)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise ImageError(path, f"cannot be used as flash: {said}", _REMEDY) from error
-
-
-def _create(path: PathLike) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        for _ in range(FLASH_SIZE // BLOCK):
-            os.write(fd, _erased())
-    except BaseException:
-        os.close(fd)
-        os.unlink(path)
-        raise
-    return fd

@@ -8,7 +8,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.board.flash_banks import check_flash_file
+from armvcpu.machine.board.flash_file import check_flash_file
 from armvcpu.testing.firmware import store
 from armvcpu.testing.firmware.disk import directories_of, fat_image
 from armvcpu.testing.firmware.initramfs import busybox_initramfs
