@@ -3,6 +3,7 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+DEV    := $(VENV)/.dev
 SHIM   := armvcpu/engine/shim
 NATIVE := $(SHIM)/libarmvcpu.so
 .DEFAULT_GOAL := help
@@ -18,27 +19,34 @@ $(READY): pyproject.toml
 	@command -v git >/dev/null || { echo "git is missing: apt-get install git"; exit 1; }
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
 	@echo "installing armvcpu into $(VENV) ..."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[testing]'
+	@touch $@
+
+# Seven times as much as a user needs, so that `make run` does without.
+$(DEV): $(READY)
+	@echo "installing what develops and tests armvcpu into $(VENV) ..."
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-# The editable install compiles it too, but only once.
+# The editable install compiles it too, but only once. The developers' packages have a compiler for who has none.
 $(NATIVE): $(wildcard $(SHIM)/*.c $(SHIM)/*.h) $(SHIM)/build.py | $(READY)
+	@command -v $${CC:-cc} >/dev/null || $(MAKE) --no-print-directory $(DEV)
 	@$(PYTHON) $(SHIM)/build.py
 
 run: $(NATIVE) ## Boot the hello guest (GUEST=name for another)
 	@$(VENV)/bin/armvcpu run guests/bin/$(or $(GUEST),hello).elf
 
-test: $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some)
+test: $(DEV) $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some)
 	@$(VENV)/bin/armvcpu firmware fetch mtools passt qemu-system-arm
 	$(PYTHON) -m pytest -m "not slow" $(TESTS)
 
-test-slow: $(NATIVE) ## Run the tests that take minutes
+test-slow: $(DEV) $(NATIVE) ## Run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(TESTS)
 
-test-hostile: $(NATIVE) ## Attack with hostile inputs (docs/reliability.md; KINDS=elf for one)
+test-hostile: $(DEV) $(NATIVE) ## Attack with hostile inputs (docs/reliability.md; KINDS=elf for one)
 	$(PYTHON) tests/hostile $(KINDS)
 
-check: $(NATIVE) ## Check format, lint, types, the C code and layers
+check: $(DEV) $(NATIVE) ## Check format, lint, types, the C code and layers
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
@@ -46,26 +54,26 @@ check: $(NATIVE) ## Check format, lint, types, the C code and layers
 	$(PYTHON) $(SHIM)/build.py --analyze
 	$(PYTHON) -m pytest -q tests/test_layers.py
 
-format: $(READY) ## Format the code and fix what lint can fix
+format: $(DEV) ## Format the code and fix what lint can fix
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-guests: $(READY) ## Build the guests into guests/bin
+guests: $(DEV) ## Build the guests into guests/bin
 	$(PYTHON) guests/build.py
 
-docs: $(READY) ## Build the documentation into build/docs, warnings are errors
+docs: $(DEV) ## Build the documentation into build/docs, warnings are errors
 	@$(PYTHON) docs/site/sources.py build/docs-source
 	@$(PYTHON) -m sphinx -q -W --keep-going -c docs/site build/docs-source build/docs
 	@echo "the documentation is build/docs/index.html"
 
-wheels: $(READY) ## Build the wheels for Linux on x86-64 and AArch64 into dist
+wheels: $(DEV) ## Build the wheels for Linux on x86-64 and AArch64 into dist
 	ARMVCPU_WHEEL=x86_64 $(PYTHON) -m hatchling build -t wheel -d dist
 	ARMVCPU_WHEEL=aarch64 $(PYTHON) -m hatchling build -t wheel -d dist
 
 firmware: $(NATIVE) ## Fetch the firmware that the tests boot (Debian's apt)
 	$(VENV)/bin/armvcpu firmware fetch u-boot
 
-bench: $(NATIVE) ## Measure against qemu-system-aarch64, in pairs
+bench: $(DEV) $(NATIVE) ## Measure against qemu-system-aarch64, in pairs
 	$(PYTHON) -m bench
 
 clean: ## Remove the virtual environment and caches
