@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,19 @@ def test_what_ci_runs(work: Path) -> None:
     walk([Step(f"{command} >/dev/null || echo failed", "") for command in commands], work, environment(work.parent))
     assert sorted(path.name for path in work.glob("*.xml")) == ["suite.xml", "tests.xml"]
     assert any((work / "consoles").iterdir())
+
+
+@pytest.mark.slow
+def test_first_program_from_nothing(tmp_path: Path) -> None:
+    """With nothing but a Python: the page sets up its own environment; and CI's installation is one that works."""
+    work = tmp_path / "work"
+    work.mkdir()
+    env = environment(tmp_path) | {"PATH": f"{sys.base_prefix}/bin:/usr/local/bin:/usr/bin:/bin"}
+    del env["PYTHONPATH"]
+    install = next(line for line in SECTIONS["Run in CI"].splitlines() if "pip install" in line).partition("run: ")[2]
+    check = Step("python3 -c 'import armvcpu, sys; print(armvcpu.__file__.startswith(sys.prefix))'", "True")
+    again = [Step(f"ARMVCPU=git+file://{ROOT}", ""), Step(install, None), check]
+    walk([*steps(FIRST_PROGRAM, set_up=True), check, *again], work, env, timeout=900)
 
 
 def test_a_page_that_says_something_else_is_found(tmp_path: Path) -> None:
