@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 project = "armvcpu"
 release = armvcpu.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "armvcpu"
 html_copy_source = False
@@ -49,5 +49,5 @@ def fields_of_row(
 
 def setup(app: Sphinx) -> None:
     """Sphinx calls this."""
-    app.connect("autodoc-process-docstring", as_restructured_text)
+    app.connect("autodoc-process-docstring", as_restructured_text, priority=400)  # before napoleon, which writes roles
     app.connect("autodoc-process-signature", fields_of_row)
