@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
+_VARARGS = 4
+"""co_flags of a function with `*args`."""
 _MARK = "\ufdd0"
 """Unicode keeps this for a program's own use: no text of a user has it."""
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
@@ -62,9 +64,42 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def no_number(who: str, value: object) -> UsageError:
-    """The error of a caller's function that gives the guest something else than a number."""
-    return UsageError(f"{who} gave {value!r}: return a number")
+def no_number(who: str, value: object, function: object = None) -> UsageError:
+    """The error of a caller's function that gives the guest something else than a number; `function` names it."""
+    named_so = "" if function is None else f", {described(function)},"
+    return UsageError(f"{who}{named_so} gave {value!r}: return a number")
+
+
+def described(function: object) -> str:
+    """The qualified name of what a caller has given to be called, and where it is written, where Python knows that."""
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func
+    inner = getattr(function, "__func__", function)
+    name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
+    code = getattr(inner, "__code__", None)
+    return str(name) if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def name_handler(error: BaseException) -> None:
+    """Note on an exception which function of a caller's it comes out of, where it comes out of one.
+
+    `run` calls a great many of them, in traps, between two blocks and when it ends. The first function that is none of
+    armvcpu's is the one that was registered, so nothing has to be wrapped, and none that works pays.
+    """
+    import os
+
+    ours = (os.path.dirname(__file__) + os.sep, "<frozen ")
+    library = os.path.dirname(os.__file__) + os.sep
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        is_library = code.co_filename.startswith(library) and "-packages" not in code.co_filename
+        if not code.co_filename.startswith(ours) and not is_library:
+            note = f"armvcpu called {code.co_qualname} ({code.co_filename}:{code.co_firstlineno})"
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
+            return
+        trace = trace.tb_next
 
 
 def number_in(what: str, value: object, bits: int, *, signed: bool = False) -> int:
@@ -86,10 +121,23 @@ def seconds_in(what: str, value: object) -> float:
     return value
 
 
-def callable_in(what: str, value: object) -> None:
-    """UsageError unless `value`, which is to be `what`, can be called."""
+def callable_in(what: str, value: object, arguments: int | None = None) -> None:
+    """UsageError unless `value`, which is to be `what`, can be called, with so many arguments.
+
+    Of what is no plain function or method Python tells when it is called.
+    """
     if not callable(value):
         raise UsageError(f"{what} is a function, not {value!r}")
+    code = getattr(getattr(value, "__func__", value), "__code__", None)
+    if arguments is None or code is None or code.co_flags & _VARARGS:
+        return
+    function: Any = getattr(value, "__func__", value)
+    is_method = function is not value
+    most = code.co_argcount - is_method
+    least = most - len(function.__defaults__ or ())
+    missing = code.co_kwonlyargcount - len(function.__kwdefaults__ or ())
+    if not least <= arguments <= most or missing:
+        raise UsageError(f"{what}, {described(value)}, is called with {arguments} arguments, which it can't take")
 
 
 def kind_in(what: str, value: object, kind: type) -> None:

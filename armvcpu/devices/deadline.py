@@ -80,7 +80,7 @@ class Schedule:
 
     def add(self, due: Callable[[], None]) -> Deadline:
         """A new deadline, with nothing to come yet. `due` is called by `run_due` once its moment has come."""
-        callable_in("what is due", due)
+        callable_in("what is due", due, 0)
         deadline = Deadline(self, due)
         self._deadlines.append(deadline)
         return deadline

@@ -139,6 +139,11 @@ class Device:
             value = state["values"][name]
             setattr(self, name, list(value) if isinstance(value, list) else value)
 
+    @property
+    def is_made(self) -> bool:
+        """Has its constructor called this class's?"""
+        return hasattr(self, "_readers")
+
     # --- decode: what happens the first time an offset is accessed in some width
 
     def _first_read(self, offset: int, width: int) -> int:
@@ -147,7 +152,9 @@ class Device:
             register, index, shift = claimed
             value: object = self._bind_reader(register, index, 0, register.width)()
             if not isinstance(value, int):  # a look at the first one, for no later access pays
-                raise no_number(f"{type(self).__name__}.read_{register.name}", value)
+                raise no_number(
+                    f"what reads {register.name}", value, getattr(self, f"read_{register.name}", type(self))
+                )
             self._readers[offset << 4 | width] = self._bind_reader(*claimed, width)
             return value if width == register.width else value >> shift & (1 << 8 * width) - 1
         if covers_some(self._READABLE, offset, width):

@@ -18,7 +18,7 @@ from armvcpu.engine.library import (
     REG_PC,
     library,
 )
-from armvcpu.errors import EngineUnsupported, StateError
+from armvcpu.errors import EngineUnsupported, StateError, name_handler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,8 +80,9 @@ class Handle:
     def fail(self, failure: BaseException) -> None:
         """Keep an exception raised in a callback until `run` can raise it; the run ends."""
         if self.failure is None:
+            name_handler(failure)
             self.failure = failure
-        self.shared[native.LEFT] = 1
+        self.shared[native.LEFT] = native.FAILED
 
     def close(self) -> None:
         """Free the engine and what the shim has of it."""

@@ -19,6 +19,8 @@ from armvcpu.errors import EngineUnsupported
 """Indices of `struct shared` (shim/shim.h): 64 bits each. From STORM on it is what faults.c keeps."""
 FAULT_WORDS, KEPT_FAULTS = 7, 4
 SHARED_WORDS = FAULTS + KEPT_FAULTS * FAULT_WORDS
+FAILED = 2
+"""In LEFT: a callback has failed."""
 LAYOUT_WORDS = 10
 """Of `shim_layout` (shim/engines.c), as `state.Layout` has fields."""
 LONGEST_BLOCK = 512

@@ -136,7 +136,7 @@ class SystemRegisters:
             try:
                 return value & 0xFFFF_FFFF_FFFF_FFFF
             except TypeError:
-                raise no_number(f"what reads {register_name(encoding)}", value) from None
+                raise no_number(f"what reads {register_name(encoding)}", value, self._rows.reads[encoding]) from None
         except BaseException as failure:  # it must not pass through C; `run` raises it again
             self._handle.fail(failure)
             return 0

@@ -169,7 +169,7 @@ class UnicornEngine:
                 break
             if exact:
                 return RunEnd.LIMIT
-        if end == 0 and self._handle.failure is not None:
+        if self._handle.failure is not None:
             failure, self._handle.failure = self._handle.failure, None
             raise failure
         return ENDS[end]
@@ -232,7 +232,7 @@ class UnicornEngine:
 
     def leave(self) -> None:
         """In a callback: let `run` return when it is over."""
-        self._shared[LEFT] = 1
+        self._shared[LEFT] = self._shared[LEFT] or 1
 
     def request_stop(self) -> None:
         """From any thread."""

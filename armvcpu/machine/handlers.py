@@ -50,14 +50,14 @@ class Handlers:
             raise UsageError(f"{name} is a register of EL{lowest_el(encoding)}: the guest runs at EL1 and EL0")
         for what, function in (("read", read), ("write", write)):
             if function is not None:
-                callable_in(f"on_sysreg's {what}", function)
+                callable_in(f"on_sysreg's {what}", function, 0 if what == "read" else 1)
         for cpu in self._turns.cpus:
             cpu.vcpu.answer_sysreg(encoding, read, write)
 
     def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
         """The device at `base`, by its callbacks."""
-        callable_in("on_mmio's read", read)
-        callable_in("on_mmio's write", write)
+        callable_in("on_mmio's read", read, 2)
+        callable_in("on_mmio's write", write, 3)
         self._bus.add(base, size, read, write, is_users=True)
 
     def on_address(self, address: int) -> Callable[[F], F]:
@@ -67,7 +67,7 @@ class Handlers:
             raise UsageError(f"{address:#x} is no address of an instruction: a multiple of 4")
 
         def add(function: F) -> F:
-            callable_in("on_address", function)
+            callable_in("on_address", function, 1)
             self._engine.listen.on_code(address, address, lambda _pc: function(self._turns.cpu.vcpu))
             return function
 

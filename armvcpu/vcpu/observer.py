@@ -40,10 +40,14 @@ class Observer(Protocol):
         """
 
 
+_EVENTS = {"exception": 6, "sysreg": 5, "call": 6, "mmio": 6, "irq": 4, "exit": 3}
+"""How many arguments each has."""
+
+
 def check_observer(observer: object) -> None:
     """UsageError for what can't hear every event: a class that wants few of them is derived from Observer."""
-    for name in ("exception", "sysreg", "call", "mmio", "irq", "exit"):
-        callable_in(f"`{name}` of an observer", getattr(observer, name, None))
+    for name, arguments in _EVENTS.items():
+        callable_in(f"`{name}` of an observer", getattr(observer, name, None), arguments)
 
 
 class Observers:

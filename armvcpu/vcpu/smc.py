@@ -24,7 +24,7 @@ from armvcpu.arch.smccc import (
     owner_name,
 )
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import UsageError, callable_in, kind_in, number_in
+from armvcpu.errors import UsageError, callable_in, described, kind_in, number_in
 from armvcpu.vcpu.exits import Exit
 from armvcpu.vcpu.smc_filter import CallAction, CallFilter, check_identifiers
 
@@ -172,7 +172,8 @@ class SmcServices:
         elif isinstance(result, Exit):
             return result
         raise UsageError(
-            f"the service of {describe_call(function)} gave {result!r}: return a number, a tuple of them, or an exit"
+            f"the service of {describe_call(function)}, {described(handler)}, gave {result!r}: "
+            "return a number, a tuple of them, or an exit"
         )
 
     def supports(self, function_id: int) -> bool:

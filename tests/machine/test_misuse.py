@@ -138,7 +138,7 @@ MRS_X1_ACTLR_EL1 = 0xD538_1021
 ANSWERED = {
     "device": (
         [*mov(0, HOLE + 8), 0xF940_0001], lambda machine, f: machine.on_mmio(HOLE, 4096, f, f),
-        "the device at 0xb000000, offset 0x8,",
+        "the device at 0xb000000, offset 0x8",
     ),
     "register": (
         [MRS_X1_ACTLR_EL1], lambda machine, f: machine.on_sysreg("ACTLR_EL1", read=f), "what reads ACTLR_EL1"
@@ -160,7 +160,9 @@ def test_an_answer_that_is_no_number(tmp_path, what, value):
         if value is None and what in {"HVC", "SMC"}:
             assert machine.run(max_instructions=10).ending is Ending.LIMIT
             return
-        with pytest.raises(UsageError, match=f"^{words} gave {value!r}: return a number$"):
+        with pytest.raises(
+            UsageError, match=rf"^{words}, .*<lambda> \(.*test_misuse.py:\d+\), gave {value!r}: return a number$"
+        ):
             machine.run(max_instructions=10)
 
 

@@ -4,6 +4,8 @@
  * PC at once; otherwise at the instruction itself, which is executed again with the device's answers that are kept here.
  * It may have several (pairs, vectors, unaligned accesses), any of which may change registers again. Until it has been
  * executed, no interrupt is taken and no run ends.
+ *
+ * A callback that fails ends the run at its instruction, so that nothing of the guest is lost behind it.
  */
 #include <string.h>
 #include "shim.h"
@@ -77,9 +79,29 @@ static void begin_replay(struct engine *e, uint64_t pc, struct answer answer)
     AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = 1;
 }
 
+/* The callback has failed. Who sees the guest is a user's device, of which the access is to be made again; a store of
+ * another device's has been made. A load of one has no value, and goes on to the end of its block.
+ */
+static void give_up(struct engine *e, bool is_write)
+{
+    struct replay *r = &e->replay;
+    bool looked = e->io_pc != NULL;
+    if (!looked && (!is_write || !shim_look(e))) return;
+    e->io_pc = NULL;
+    AT(uintptr_t, e->cpu, CPU_MEM_IO_PC) = 0;
+    AT(uint32_t, e->cpu, CPU_INTERRUPT_REQUEST) |= r->interrupts;
+    r->interrupts = r->count = 0;
+    r->stops = r->has_begun = false;
+    e->shared.position = 0;
+    settle(e, AT(uint64_t, e->env, ENV_PC), !looked);
+    if (!looked) AT(uint64_t, e->env, ENV_PC) += 4;
+    leave_block(e);
+}
+
 /* The callback has returned: was anything changed? */
 static void go_on(struct engine *e, struct answer answer)
 {
+    if (e->shared.left == FAILED) give_up(e, answer.is_write);
     bool looked = e->io_pc != NULL;
     e->io_pc = NULL;
     AT(uintptr_t, e->cpu, CPU_MEM_IO_PC) = 0;

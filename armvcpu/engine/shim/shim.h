@@ -22,6 +22,7 @@ enum {
     STORM = 64,     /* so many exceptions in a row from inside the vector they go to: the guest can't get out of it */
     LOOP = 1 << 16, /* and so many from one or two addresses elsewhere, without a return */
     KEPT_FAULTS = 4,
+    FAILED = 2,
 };
 
 /* An exception, and what the CPU was at: PSTATE without NZCV and DAIF. */
@@ -31,7 +32,7 @@ struct fault {
 
 /* The part of an engine that Python sees, word by word (native.py has the same names in the same order). */
 struct shared {
-    int64_t left;         /* 1: Python wants the run to end when its callback has returned */
+    int64_t left;         /* 1: Python wants the run to end when its callback has returned; FAILED: it has failed in it */
     int64_t counting;     /* 1: blocks translated from now on count their instructions */
     int64_t countdown;    /* how many instructions may still begin, those of the present block taken off already */
     int64_t stop_at;      /* the count of instructions at which `countdown` is 0 */

@@ -171,7 +171,7 @@ def _users(look: Callable[[], object], base: int, read: IoRead, write: IoWrite) 
         look()
         value = read(offset, width)
         if not isinstance(value, int):
-            raise no_number(f"the device at {base:#x}, offset {offset:#x},", value)
+            raise no_number(f"the device at {base:#x}, offset {offset:#x}", value, read)
         return value
 
     def write_now(offset: int, width: int, value: int) -> None:

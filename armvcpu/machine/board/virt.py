@@ -115,6 +115,10 @@ class Board(Row):
         name = type(device).__name__.lower() if name is None else name
         if not _is_node_name(name):
             raise UsageError(f"{name!r} is no device's name: a letter, then letters, digits and , . _ + -, up to 31")
+        if not device.is_made:
+            raise UsageError(
+                f"{type(device).__name__}.__init__ does not call super().__init__(), which makes the device"
+            )
         if device.is_placed:
             raise UsageError(f"{name} is on a board already: a device has one place")
         if spi is not None and type(spi) is not int:

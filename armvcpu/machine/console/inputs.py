@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.deadline import NEVER
-from armvcpu.errors import ImageError, named
+from armvcpu.errors import ImageError, UsageError, described, named
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.files import sha256
 from armvcpu.machine.kinds import FILE
@@ -74,6 +74,13 @@ class Input(Protocol):
         """No more input. `outcome`: how the host ended the last run, None where the guest ended it."""
 
 
+def _taken(console: Console, limit: int) -> bytes:
+    data: object = console.take(limit)
+    if not isinstance(data, bytes | bytearray):
+        raise UsageError(f"a console's input, {described(console.take)}, gave {data!r}: return bytes, empty for none")
+    return bytes(data)
+
+
 class HostInput:
     """A console as it is."""
 
@@ -81,7 +88,11 @@ class HostInput:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self.take, self.put_back = console.take, console.put_back
+        self.put_back = console.put_back
+
+    def take(self, limit: int) -> bytes:
+        """As the console has it."""
+        return _taken(self._console, limit)
 
     def begin(self) -> None:
         """Nothing is kept."""
@@ -164,7 +175,7 @@ class AdmittedInput:
     def admit(self) -> bool:
         """All that the console has, up to a MiB, and that no more will come: recorded as an input of nothing."""
         ended = self._console.ended
-        data = self._console.take(_ADMITTED_AT_ONCE)
+        data = _taken(self._console, _ADMITTED_AT_ONCE)
         if data:
             self._admitted += data
             self._write(input=data.decode("latin-1"))

@@ -16,7 +16,7 @@ from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.devices.deadline import NEVER
-from armvcpu.errors import GuestCrash, StateError, Unmodelled
+from armvcpu.errors import GuestCrash, StateError, Unmodelled, name_handler
 from armvcpu.machine.outcome import TIME_OUT, Ending, Outcome
 from armvcpu.machine.running.late import LateWaker
 from armvcpu.machine.running.wake import Waker
@@ -72,6 +72,13 @@ class RunLoop:
 
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """See `Machine.run`."""
+        try:
+            return self._run(timeout, max_instructions)
+        except BaseException as failure:
+            name_handler(failure)
+            raise
+
+    def _run(self, timeout: float | None, max_instructions: int) -> Outcome:
         self.forbid_running("a run can't begin")
         end = self._end
         self._count.begin(is_wanted=bool(max_instructions) or self._clock.repeats)
@@ -103,6 +110,9 @@ class RunLoop:
         self.is_running = True
         try:
             return self._step()
+        except BaseException as failure:
+            name_handler(failure)
+            raise
         finally:
             self.is_running = False
 

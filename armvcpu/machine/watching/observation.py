@@ -53,12 +53,12 @@ class Observation:
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""
-        callable_in("who hears", heard)
+        callable_in("who hears", heard, 1)
         self._engine.listen.on_code(1, 0, heard)
 
     def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
         """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
-        callable_in("who hears", heard)
+        callable_in("who hears", heard, 5)
         last_pc = [0]
 
         def remember(pc: int) -> None:

@@ -45,7 +45,7 @@ class CallTraps:
                 try:
                     frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
                 except TypeError:
-                    raise no_number(f"the handler of HVC {number:#x}", value) from None
+                    raise no_number(f"the handler of HVC {number:#x}", value, handler) from None
         elif number & _FAST and (handler := _by_identity(self._hypercalls, number)) is not None:
             self._answer("hvc", handler)
         else:
@@ -98,7 +98,7 @@ class CallTraps:
             try:
                 vcpu.state.set_gpr(0, value)
             except TypeError:
-                raise no_number(f"the handler of {conduit.upper()} {number:#x}", value) from None
+                raise no_number(f"the handler of {conduit.upper()} {number:#x}", value, handler) from None
 
     def _serve(self, conduit: str) -> None:
         """Let the firmware services answer the call in x0."""

@@ -34,7 +34,7 @@ class CallTable(Generic[VCpu]):
 
     def __setitem__(self, number: int, handler: Callable[[VCpu], int | None]) -> None:
         number_in(f"the number of {self._what}", number, self._bits)
-        callable_in(f"the handler of {self._what} {number:#x}", handler)
+        callable_in(f"the handler of {self._what} {number:#x}", handler, 1)
         self.by_number[number] = handler
 
     def __delitem__(self, number: int) -> None:
