@@ -36,7 +36,7 @@ class Failure(NamedTuple):
 
 def look_at(target: Target) -> Failure:
     """What is to be told; each register is in it once, in the report of a guest that crashed or still runs."""
-    console, outcome = target.talk.tail(), target.talk.outcome
+    console, outcome = target.talk.tail(), target.talk.outcome or target.ended
     if target.is_closed:
         return Failure(console, "how the guest ended", "the test has closed its machine", "")
     pc = target.vcpu.state.pc

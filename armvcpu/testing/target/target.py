@@ -50,6 +50,8 @@ class Target(Machine):
         seconds_in("timeout", timeout)
         self.activity = 0
         """How often something has been done with it: it ran, or returned to a state."""
+        self.ended: Outcome | None = None
+        """How the guest ended, once it has and can't go on."""
         self.is_closed = False
         self.typed = ExpectConsole()
         file = None if isinstance(record, bool) else record
@@ -82,12 +84,16 @@ class Target(Machine):
     def run(self, timeout: float | None = None, max_instructions: int = 0) -> Outcome:
         """Run as every machine does."""
         self.activity += 1
-        return super().run(timeout, max_instructions)
+        outcome = super().run(timeout, max_instructions)
+        self.ended = None if self.can_go_on else outcome
+        return outcome
 
     def step(self) -> Outcome | None:
         """Run one instruction."""
         self.activity += 1
-        return super().step()
+        outcome = super().step()
+        self.ended = None if self.can_go_on else outcome
+        return outcome
 
     def close(self) -> None:
         """Free the engine and close files; the machine can't run after. May be called twice."""
@@ -129,6 +135,7 @@ class Target(Machine):
     def restore(self, snapshot: Snapshot) -> None:
         """Return to a state; what was said and recorded since is past, and faults are healed. Watches go on."""
         self.activity += 1
+        self.ended = None
         self.heal()
         super().restore(snapshot)
         self.typed.new_output()
