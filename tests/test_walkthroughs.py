@@ -1,4 +1,4 @@
-"""docs/first-program.md and docs/recipes.md: what a newcomer types works, and prints what the pages say."""
+"""README.md, docs/first-program.md and docs/recipes.md: what a newcomer types works, and prints what they say."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 FIRST_PROGRAM, RECIPES = ((ROOT / "docs" / name).read_text() for name in ("first-program.md", "recipes.md"))
 SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", RECIPES, flags=re.MULTILINE)[1:])
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme(tmp_path: Path) -> None:
+    """A program of one's own, its trap handler in Python, its test, and its trace."""
+    own = README[README.index("## Your own program") : README.index("## Real firmware")]
+    assert len(steps(own)) == 10
+    walk(steps(own), tmp_path, environment(tmp_path))
 
 
 def test_first_program(tmp_path: Path) -> None:

@@ -26,11 +26,12 @@ autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True, "undoc-members": True}
 
 
-def as_restructured_text(_app: Sphinx, _what: str, _name: str, _of: object, _options: object, lines: list[str]) -> None:
+def as_restructured_text(_app: Sphinx, what: str, _name: str, _of: object, _options: object, lines: list[str]) -> None:
     """Docstrings are written as the pages are: `code` in single backticks, code blocks by their indentation alone."""
     text = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", "\n".join(lines))  # an escaped blank: `Register`s
     text = re.sub(r"(?m)^(\S.*)\n\n(?= {4,}\S)", r"\1\n\n::\n\n", text)
-    lines[:] = text.splitlines()
+    # For napoleon an attribute's line up to a colon is its type; an empty comment before it has none.
+    lines[:] = [*([".."] if what in ("attribute", "property", "data") else []), "", *text.splitlines()]
 
 
 def fields_of_row(

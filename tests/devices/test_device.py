@@ -300,7 +300,9 @@ def test_a_register_that_reads_as_no_number_is_an_error(width: int) -> None:
 
     device = Forgetful()
     for device.answer in (None, "x", 1.5):
-        with pytest.raises(UsageError, match=r"^what reads DATA, .*Forgetful\.read_DATA \(.*\), gave .*: return a number$"):
+        with pytest.raises(
+            UsageError, match=r"^what reads DATA, .*Forgetful\.read_DATA \(.*\), gave .*: return a number$"
+        ):
             device.read(0x0, width)
     device.answer = 7
     assert device.read(0x0, width) == 7
