@@ -139,6 +139,10 @@ class MachineConfig(Row, metaclass=OptionsType):
         split=split_load,
     )  # fmt: skip
     """Beside an image or firmware, or, with `entry`, in place of one."""
+    symbols: PathLike | None = option(
+        None, FILE, "Names for addresses: an ELF file, System.map or what nm prints.", metavar="F"
+    )
+    """Asked before the image's own, for reports, traces, `on_symbol` and backtraces."""
     clock: Literal["host", "instructions"] = option(
         "host", TEXT, "What time is for the guest and how the engine runs: promptly, or repeatably.",
         choices=(("host", "host"), ("instructions", "instructions")), is_snapshotted=True,

@@ -79,12 +79,9 @@ class Handlers:
 
     @property
     def symbols(self) -> Symbols:
-        """The image's symbols; empty for an image without any."""
+        """Those of the file that a user has named, then the image's; empty where there are none."""
         if self._symbols is None:
-            from armvcpu.machine.boot.symbols import Symbols  # most runs never look at one
-
-            image = self._boot.plan.image
-            self._symbols = Symbols.from_elf(image.elf) if image is not None and image.elf else Symbols()
+            self._symbols = self._boot.symbols()
         return self._symbols
 
 

@@ -253,7 +253,7 @@ class Machine:
 
     @property
     def symbols(self) -> Symbols:
-        """The image's symbols; empty for an image without any."""
+        """Those of the option `symbols`, then the image's; empty where there are none."""
         return self.handlers.symbols
 
     def crash_report(self, reason: str) -> CrashReport:

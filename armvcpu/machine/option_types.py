@@ -32,6 +32,7 @@ class TargetOptions(TypedDict, total=False):
     load_address: int | None
     entry: int | str | None
     loads: tuple[PathLike, ...] | list[PathLike]
+    symbols: PathLike | None
     clock: Literal["host", "instructions"]
     semihosting: bool
     semihosting_directory: PathLike | None

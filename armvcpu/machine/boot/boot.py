@@ -10,6 +10,7 @@ from armvcpu.machine.layout import parse_load
 if TYPE_CHECKING:
     from armvcpu.machine.board.memory_map import MemoryMap
     from armvcpu.machine.board.virt import Board
+    from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.config import MachineConfig
 
 
@@ -22,7 +23,20 @@ class Boot:
 
     def __init__(self, config: MachineConfig, board: Board, seed: bytes) -> None:
         self._config, self._board, self._seed = config, board, seed
+        self._named: Symbols | None = None
+        """Those of the file that the options name."""
+        if config.symbols is not None:
+            from armvcpu.machine.boot.symbols import Symbols  # most runs have none
+
+            self._named = Symbols.from_file(config.symbols)
         self.plan = self._new_plan()
+
+    def symbols(self) -> Symbols:
+        """Those of the file that the options name, then the image's own; empty where there are none."""
+        from armvcpu.machine.boot.symbols import Symbols  # most runs never look at one
+
+        image = self.plan.image
+        return (self._named or Symbols()).and_of(None if image is None else image.elf)
 
     def _new_plan(self) -> BootPlan:
         config = self._config
@@ -30,7 +44,7 @@ class Boot:
             self._memory_map(), self._board.device_tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
             entry=config.entry, loads=tuple(parse_load(str(each)) for each in config.loads),
-            chosen={"rng-seed": self._seed},
+            chosen={"rng-seed": self._seed}, symbols=self._named,
         )  # fmt: skip
         return plan_boot(request)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtValue
     from armvcpu.machine.board.memory_map import MemoryMap
     from armvcpu.machine.boot.image_file import Path
+    from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.layout import Load
 
 DTB_ALIGNMENT = 2 * MIB
@@ -52,6 +53,8 @@ class BootRequest(Row):
     """Where to start, in place of where image or firmware says: an address, or a symbol of the image."""
     loads: tuple[Load, ...] = ()
     """Further files in memory; with an `entry` they may be all that there is."""
+    symbols: Symbols | None = None
+    """Names for addresses beside the image's own."""
     chosen: Mapping[str, DtValue] = _NOTHING
     """Further properties of /chosen, such as rng-seed."""
 
@@ -155,7 +158,7 @@ def _entry(request: BootRequest, image: LoadedImage | None, segments: list[Segme
         from armvcpu.machine.boot.symbols import Symbols  # most runs begin where their image says
 
         try:
-            wanted = (Symbols() if elf is None else Symbols.from_elf(elf)).address(wanted)
+            wanted = (request.symbols or Symbols()).and_of(elf).address(wanted)
         except UsageError as error:
             raise UsageError(f"{named('entry')}: {error}") from error
     place = wanted
