@@ -224,6 +224,19 @@ def test_a_lost_process_is_no_lost_worker(two, times, problem):
     assert verdict.problem == problem
 
 
+def test_a_test_has_its_retries_and_leaves_its_words(two, tmp_path):
+    """On its worker, each attempt in a process of its own; --keep has console and report here."""
+    path = tmp_path / "suite.toml"
+    path.write_text(f"[[test]]\nname='a'\nimage='{HELLO['image']}'\nstatus=7\nretries=2\n")
+    command = [*CLI, path, "--json", "--keep", tmp_path / "kept", "--scheduler", two.address]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    (verdict,) = json.loads(done.stdout)["tests"]
+    assert verdict["earlier"] == [verdict["problem"]] * 2
+    assert (verdict["flaky"], verdict["kept"]) == (False, f"kept in {tmp_path}/kept/suite-a")
+    assert {each.name for each in (tmp_path / "kept" / "suite-a").iterdir()} == {"console.txt", "report.txt"}
+    assert "PASS hello" in (tmp_path / "kept" / "suite-a" / "console.txt").read_text()
+
+
 def test_a_new_worker_takes_over_from_the_last_one(tmp_path):
     """As one that its nanny has started again; the files of the test follow."""
     with processes(tmp_path, 1) as one, ThreadPoolExecutor() as pool, cluster(one.address) as run:
