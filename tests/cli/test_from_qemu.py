@@ -88,7 +88,7 @@ REFUSED = {
     "--kernel Image": "IMAGE is given by itself",
     "--bios code": "it is --firmware",
     "--smp 2": "it is --cpus",
-    "--memroy 1G": "Did you mean '--memory'?",
+    "--memroy 1G": "'--memory'?)",
     "-z": "No such option '-z'",
 }
 

@@ -154,6 +154,7 @@ def test_what_is_doubtful_does_not_become_a_library(sources: Path, code: str, me
     assert not list(sources.glob(".shim-*"))
 
 
+@pytest.mark.slow  # it is quick, but needs gcc, as `make check` and `make test-slow` do and `make test` must not
 def test_analysis_finds_what_the_compiler_does_not(sources: Path) -> None:
     build.analyze(sources)
     leak = (

@@ -99,7 +99,7 @@ def download_program(package: str, private_root: Path, into: Path) -> list[Path]
     """
     (into / "archives/partial").mkdir(parents=True)
     command = (
-        "-o", f"Dir::Cache::Archives={into}/archives/", "-o", "Debug::NoLocking=true", *_unsandboxed(),
+        "-o", f"Dir::Cache={into}/", "-o", "Debug::NoLocking=true", *_unsandboxed(),
         "--yes", "--no-install-recommends", "--download-only", "--reinstall", "install", package,
     )  # fmt: skip
     try:
