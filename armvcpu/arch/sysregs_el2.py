@@ -115,7 +115,8 @@ EL3_REGISTERS: tuple[SysReg, ...] = (
     SysReg("RVBAR_EL3", op(3, 6, 12, 0, 1), RO, NATIVE),
     _el3("RMR_EL3", 12, 0, 2, home=ABSENT),
     _el3("TPIDR_EL3", 13, 0, 2),
-    SysReg("CNTPS_TVAL_EL1", op(3, 7, 14, 2, 0), RW, NATIVE),
-    SysReg("CNTPS_CTL_EL1", op(3, 7, 14, 2, 1), RW, NATIVE),
-    SysReg("CNTPS_CVAL_EL1", op(3, 7, 14, 2, 2), RW, NATIVE),
+    # The Secure timer: at EL1 only in Secure state, which no guest is in (D17.11.11)
+    SysReg("CNTPS_TVAL_EL1", op(3, 7, 14, 2, 0), RW, ABSENT),
+    SysReg("CNTPS_CTL_EL1", op(3, 7, 14, 2, 1), RW, ABSENT),
+    SysReg("CNTPS_CVAL_EL1", op(3, 7, 14, 2, 2), RW, ABSENT),
 )

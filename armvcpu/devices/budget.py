@@ -51,16 +51,19 @@ class Pause:
         self._clock = wires.clock
         self._deadline = wires.schedule.add(go_on)
 
-    def begin(self, ns: int = PAUSE_NS) -> None:
-        """There is more to do, in so many ns."""
-        self._deadline.set(self._clock.ns() + ns)
+    def begin(self) -> None:
+        """There is more to do."""
+        self._deadline.set(self._clock.ns() + PAUSE_NS)
 
     def end(self) -> None:
         """There is nothing more to do."""
         self._deadline.clear()
 
-    @property
-    def left(self) -> int:
-        """What is left of it, ns; 0 where there is none: for `begin`, from a snapshot."""
+    def state(self) -> int | None:
+        """What is left of it, ns; None where nothing is to be done."""
         moment = self._deadline.moment
-        return 0 if moment == NEVER else max(0, moment - self._clock.ns())
+        return None if moment == NEVER else max(0, moment - self._clock.ns())
+
+    def load_state(self, left: int | None) -> None:
+        """Return to a state that `state()` gave."""
+        self._deadline.set(NEVER if left is None else self._clock.ns() + left)

@@ -176,7 +176,7 @@ class FwCfg(Device):
         """What is selected, how far it has been read, and the transfer that is at work."""
         return {
             **super().state(), "selected": self._selected, "at": self._at, "dma_high": self._dma_high,
-            "transfer": list(self._running or ()), "pause": self._pause.left,
+            "transfer": list(self._running or ()), "pause": self._pause.state(),
         }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -184,7 +184,5 @@ class FwCfg(Device):
         super().load_state(state)
         self._selected, self._at, self._dma_high = state["selected"], state["at"], state["dma_high"]
         transfer = state["transfer"]
-        self._stop()
-        if transfer:
-            self._running = transfer[0], transfer[1], transfer[2]
-            self._pause.begin(state["pause"])
+        self._running = (transfer[0], transfer[1], transfer[2]) if transfer else None
+        self._pause.load_state(state["pause"])

@@ -271,7 +271,7 @@ class VirtioTransport(VirtioMmio):
             "generation": self._generation,
             "fault": self.fault,
             "unfinished": self._unfinished,
-            "pause": self._pause.left,
+            "pause": self._pause.state(),
             "queues": [queue.state() for queue in self.queues],
             "device": self.device.state(),
         }
@@ -285,8 +285,5 @@ class VirtioTransport(VirtioMmio):
             queue.load_state(stored)
         self.device.load_state(state["device"])
         self._unfinished = state["unfinished"]
-        if self._unfinished:
-            self._pause.begin(state["pause"])
-        else:
-            self._pause.end()
+        self._pause.load_state(state["pause"])
         self._drive_irq()

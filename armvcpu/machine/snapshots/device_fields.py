@@ -87,7 +87,7 @@ def _beside(device: Device, memory: DmaMemory) -> dict[str, Kind]:
             kinds = dict.fromkeys(("outputs", "inputs", "edges"), number(8))
         case FwCfg():
             kinds = {"selected": number(_SELECTOR_BITS), "at": number(63), "dma_high": number(32)}
-            kinds |= {"transfer": partial(_transfer, memory), "pause": between(0, PAUSE_NS)}
+            kinds |= {"transfer": partial(_transfer, memory), "pause": maybe(between(0, PAUSE_NS))}
         case VirtioTransport():
             kinds = _virtio(device, memory)
     return kinds
@@ -154,7 +154,7 @@ def _virtio(transport: VirtioTransport, memory: DmaMemory) -> dict[str, Kind]:
         "generation": number(32),
         "fault": maybe(text),
         "unfinished": number(len(transport.queues)),
-        "pause": between(0, PAUSE_NS),
+        "pause": maybe(between(0, PAUSE_NS)),
         "queues": exactly(*(partial(_queue, Virtqueue(memory, queue.maximum)) for queue in transport.queues)),
         "device": record({name: own.get(name, anything) for name in transport.device.state()}),
     }

@@ -167,10 +167,11 @@ def restore(parts: Parts, snapshot: Snapshot, mark: Mark | None = None) -> Mark 
     for slot in slots:
         slot.device.load_state(snapshot.devices[slot.name])
     parts.board.gic.load_state(snapshot.gic)
+    for cpu, saved in zip(parts.turns.cpus, snapshot.cpus, strict=True):
+        cpu.time.pmu.load_state(saved.pmu)  # first, for it shows PMUSERENR_EL0 to the engine, which a mark is to have
     mark = Mark.of(parts, snapshot, slots)
     for cpu, saved in zip(parts.turns.cpus, snapshot.cpus, strict=True):
         cpu.time.load_timers(saved.virtual_count, saved.timers)
-        cpu.time.pmu.load_state(saved.pmu)
     parts.self_debug.restore()
     parts.turns.load(snapshot.current)
     parts.engine.code.invalidate()
