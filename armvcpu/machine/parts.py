@@ -18,13 +18,14 @@ from armvcpu.devices.deadline import Schedule
 from armvcpu.devices.gic.gicv3 import Gicv3
 from armvcpu.devices.stream import Stream
 from armvcpu.engine.api import PRIVATE_BASE, TABLES_OFFSET
-from armvcpu.machine.board.bus import Bus
+from armvcpu.machine.board.bus import Bus, empty_window
 from armvcpu.machine.board.clock import Clock, HostClock, InstructionClock
+from armvcpu.machine.board.core_registers import core_registers
 from armvcpu.machine.board.flash_banks import FlashBank
 from armvcpu.machine.board.interrupts import Lines
 from armvcpu.machine.board.memory import GuestMemory, new_address_space
 from armvcpu.machine.board.peripherals import Peripherals
-from armvcpu.machine.board.virt import INPUT_BITS, RAM_BASE, Board, Wiring, virt_board
+from armvcpu.machine.board.virt import GICD_BASE, INPUT_BITS, PCIE_WINDOWS, RAM_BASE, Board, Wiring, virt_board
 from armvcpu.machine.boot.boot import Boot
 from armvcpu.machine.console.feed import ConsoleFeed
 from armvcpu.machine.console.inputs import open_input
@@ -133,7 +134,8 @@ def _assemble(
     space = new_address_space(engine, PRIVATE_BASE + TABLES_OFFSET)
     exact, is_lazy = config.exact_mmio, not clock.repeats  # a fault more would be another run
     memory.attach(engine, space, exact_mmio=exact, is_lazy=is_lazy)
-    bus = Bus(engine, space, observation.on_device_access if exact else None, is_lazy=is_lazy)
+    empty = [empty_window(window.cpu_addr, window.size) for window in PCIE_WINDOWS]
+    bus = Bus(engine, space, observation.on_device_access if exact else None, is_lazy=is_lazy, empty=empty)
     bus.attach(board.slots)
     for bank in memory.flash:
         if bank.shows_device and (window := bus.find(bank.base)):
@@ -141,6 +143,7 @@ def _assemble(
     stage2 = Stage2Switch(turns.cpus, always=not boot.plan.is_linux or exact)
     if not stage2.always:
         bus.show_everything([(RAM_BASE, config.memory)], 1 << INPUT_BITS)
+    bus.open_empty()
     guards = Guards(memory, space, pcpu, turns, stage2)
     self_debug = SelfDebug(config.cpus, engine, memory, guards, turns)
 
@@ -152,6 +155,7 @@ def _assemble(
         stage2.attach(vcpu)
         self_debug.attach(vcpu)
         psci.register(vcpu.services)
+        vcpu.sysregs.add_all(core_registers(config.cpus, GICD_BASE))
         if isinstance(board.gic, Gicv3):
             vcpu.sysregs.add_all(board.gic.interface(index).registers())
             vcpu.sysregs.share(PMR, board.gic.interface(index).mask_words)

@@ -5,6 +5,8 @@ virtio-mmio slots) one look-up comes between. A device is put into the engine by
 since many are never used; where runs must repeat it is at once, since an abort more or less, behind a snapshot say,
 would be another run. When somebody watches, devices are not shown to the guest at all: each access is then a stage-2
 abort with its exact PC, and the machine serves it from here.
+
+Windows of a bus that has nothing on it (PCIe's) are `empty`: all of them reads ones. Who puts a device there has it.
 """
 
 from __future__ import annotations
@@ -39,14 +41,32 @@ class Window(Row):
     """Is it always read by its callback? (Flash is read as memory for most of the time.)"""
 
 
+def empty_window(base: int, size: int) -> Window:
+    """One that nothing answers in: a read completes with all ones, a write is dropped (PCI Express 2.3.2)."""
+    return Window(base, size, _read_ones, _write_nothing)
+
+
+def _read_ones(_offset: int, width: int) -> int:
+    return (1 << 8 * width) - 1
+
+
+def _write_nothing(_offset: int, _width: int, _value: int) -> None:
+    pass
+
+
 class Bus:
     """The devices of one machine, in one engine and one address space."""
 
     def __init__(
-        self, engine: Engine, space: AddressSpace, watch: Watch | None = None, *, is_lazy: bool = True
-    ) -> None:
+        self, engine: Engine, space: AddressSpace, watch: Watch | None = None, *, is_lazy: bool = True,
+        empty: Sequence[Window] = (),
+    ) -> None:  # fmt: skip
         self._engine, self._space, self._watch, self._is_lazy = engine, space, watch, is_lazy
         self.windows: list[Window] = []
+        self.empty = tuple(empty)
+        """Windows of nothing, see above."""
+        self._opened: list[tuple[int, int]] = []
+        """(start, end) of those pieces of empty windows that the guest reaches without an exit."""
         self._mapped: set[int] = set()
         self._is_full = False
 
@@ -100,13 +120,40 @@ class Bus:
         size = -(-size // PAGE) * PAGE
         if any(base < w.base + w.size and w.base < base + size for w in self.windows):
             raise UsageError(f"device at {base:#x} of {size:#x} bytes overlaps another one")
-        if io:
+        if io and not self._is_opened(base, size):
             self._space.check_free(base, size)
 
     def reveal(self, address: int) -> bool:
         """After a stage-2 fault: was it the first access of a device, which the guest reaches from now on?"""
         window = self.find(address) if self._watch is None else None
+        if window in self.empty:
+            return self._open(window)
         return window is not None and self._show_first(window)
+
+    def open_empty(self) -> None:
+        """Show the empty windows, where that is not to wait for a first access; once all devices are there."""
+        for window in self.empty if self._watch is None and not self._is_lazy else ():
+            self._open(window)
+
+    def _open(self, window: Window) -> bool:
+        """Show what of an empty window no device has. One that comes later is reached through it."""
+        end, pieces = window.base + window.size, []
+        start = window.base
+        for base, size in [*sorted((w.base, w.size) for w in self.windows), (end, 0)]:
+            if window.base <= base <= end:
+                if base > start:
+                    pieces.append((start, base))
+                start = max(start, base + size)
+        for first, last in pieces:
+            if not self._is_opened(first, last - first):
+                self._opened.append((first, last))
+                if not self._is_full:
+                    self._engine.memory.map_io(first, last - first, *self._hole(first))
+                self._space.map_linear(first, first, last - first, DEVICE)
+        return True
+
+    def _is_opened(self, base: int, size: int) -> bool:
+        return any(start <= base and base + size <= end for start, end in self._opened)
 
     def show_everything(self, memory: Sequence[tuple[int, int]], limit: int) -> None:
         """Map all devices, and every other address below `limit` outside of `memory` (base, size) as RAZ/WI.
@@ -139,7 +186,8 @@ class Bus:
 
     def map(self, window: Window) -> None:
         """Put the device into the engine, at its own physical address."""
-        if not self._is_full and window.base not in self._mapped:
+        is_reached = self._is_full or self._is_opened(window.base, window.size)
+        if not is_reached and window.base not in self._mapped:
             self._mapped.add(window.base)
             self._engine.memory.map_io(window.base, window.size, window.read, window.write)
 
@@ -160,8 +208,8 @@ class Bus:
         self._space.unmap(window.base, window.size)
 
     def find(self, address: int) -> Window | None:
-        """The window that decodes an address."""
-        return next((w for w in self.windows if w.base <= address < w.base + w.size), None)
+        """The window that decodes an address: a device's before one that is empty."""
+        return next((w for w in (*self.windows, *self.empty) if w.base <= address < w.base + w.size), None)
 
 
 def _users(look: Callable[[], object], base: int, read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:

@@ -103,7 +103,8 @@ class Actions:
         flash = None if window is None else self._board.flash_at(window.base)
         if flash is not None and access is not MappingFlags.WRITE and flash.show_array():
             return  # the guest tries again, and reads memory
-        if window is None or access is MappingFlags.EXECUTE or not (flash or self._exact_mmio):
+        is_shown = flash is not None or (self._exact_mmio and window not in self._bus.empty)
+        if window is None or access is MappingFlags.EXECUTE or not is_shown:
             self._turns.cpu.vcpu.inject_external_abort()
             return
         if flash is not None:
@@ -112,7 +113,10 @@ class Actions:
                 return  # the device is there now
         self._bus.show(window)
         try:
-            self._turns.cpu.vcpu.step()
+            reason = self._turns.cpu.vcpu.step()
+            if isinstance(reason, NestedPageFault) and self._bus.find(reason.addr) is not window:
+                # it reaches over the window's end: what comes there is shown, too, or aborts the access
+                self._deal_with_fault(reason.addr, reason.access_flags)
         finally:
             self._bus.hide(window)
 
