@@ -72,7 +72,9 @@ class Machine:
         **options: Unpack[MachineOptions],
     ) -> None:
         self.config = MachineConfig.of(image, **options)
+        """The options as they have been read."""
         self.console: Console = console if console is not None else MemoryConsole()
+        """The other end of the UART: a MemoryConsole, which has `output` and `feed`, unless another is given."""
         self.parts = parts = assemble(self.config, self.console, engine_factory, patience)
         self.board, self.memory, self.bus, self.space = parts.board, parts.memory, parts.bus, parts.space
         self.engine, self.cpus, self.clock = parts.engine, parts.turns.cpus, parts.clock
@@ -276,7 +278,7 @@ class Machine:
         return self.memory.read(address, size)
 
     def write(self, address: int, data: bytes) -> None:
-        """Write guest-physical memory; code that was translated from it is forgotten."""
+        """Write guest-physical RAM; code that was translated from it is forgotten. UsageError where there is none."""
         self.memory.write(address, data)
 
     def read_virtual(self, address: int, size: int) -> bytes | None:
@@ -311,11 +313,15 @@ class Machine:
         self.parts.observation.trace_memory(heard)
 
     def on_hypercall(self, number: int) -> Callable[[CallHandler], CallHandler]:
-        """Answer HVC with x0 = `number`: the function gets the vCPU and gives x0, or None to leave it."""
+        """Answer HVC with x0 = `number` (64 bits): the function gets the vCPU and gives x0, or None to leave it.
+
+        Of a fast call of the SMC Calling Convention (bit 31 set; DEN 0028 2.5) W0 alone counts. PC is behind the
+        instruction. UsageError for a number of more bits, or with a handler.
+        """
         return self.handlers.on_hypercall(number)
 
     def on_smc(self, number: int) -> Callable[[CallHandler], CallHandler]:
-        """Answer SMC with x0 = `number`."""
+        """Answer SMC with W0 = `number` (32 bits), as `on_hypercall` does HVC. UsageError for a number of more bits, or with a handler."""
         return self.handlers.on_smc(number)
 
     def on_sysreg(
