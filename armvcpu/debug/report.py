@@ -181,6 +181,7 @@ class CrashReport(Row):
                 yield "FAR", [f"{fault.far:#018x}"]
         if guest_esr not in {0, fault and fault.esr}:
             yield "ESR_EL1", [f"{guest_esr:#010x} {describe_esr(guest_esr)}"]
+            yield "ELR_EL1", [] if self.elr is None else [str(self.elr)]
         yield "PC", [str(self.place)]
         yield "PSTATE", [f"{self.pstate:#010x} {describe_pstate(self.pstate)}"]
         yield "code", self._code_rows()

@@ -73,6 +73,7 @@ def test_names_of_cxx_are_one_word():
 BAD = {
     "image": b"\0" * 4096, "text": b"This is no table.\n", "empty": b"", "elf32": b"\x7fELF\x01\x01" + bytes(100),
     "C source": b"int main(void)\n{\n    return 0;\n}\n", "only undefined": b"                 U printf\n",
+    "Debian's": b"ffffffffffffffff B The real System.map is in the linux-image-6.1.0-dbg package\n",
     "numbers": b"1 2 3\n4 5 6\n", "config": b"CONFIG_A=y\nCONFIG_B=m\n",
 }  # fmt: skip
 
@@ -130,7 +131,7 @@ def test_entry_may_be_one_of_them(guest):
 
 def test_named_symbols_come_before_the_image_s_own(tmp_path):
     """And these are there too."""
-    image, names = tmp_path / "guest.elf", tmp_path / "names"
+    image = tmp_path / "guest.elf"
     image.write_bytes(make_elf(symbol("own", BASE, 8), symbol("other", BASE + 8, 8), vaddr=BASE))
     symbols = named(f"{BASE:x} 4 T mine\n").and_of(image.read_bytes())
     assert (symbols.format(BASE), symbols.format(BASE + 4), symbols.format(BASE + 8)) == ("mine", "own+0x4", "other")
@@ -156,7 +157,7 @@ def test_command_line_has_it_for_reports_and_traces(guest, tmp_path):
 
 def test_file_may_be_a_pipe(guest, tmp_path):
     """`--symbols <(nm image.elf)`."""
-    image, names = guest
+    image, _names = guest
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_text(NM))

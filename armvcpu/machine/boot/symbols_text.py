@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from armvcpu.machine.boot.symbol_table import GLOBAL, LOCAL, RANK_OF_CODE, RANK_OF_DATA, WEAK, Symbol, Table
+from armvcpu.machine.boot.symbol_table import GLOBAL, HIGHEST, LOCAL, RANK_OF_CODE, RANK_OF_DATA, WEAK, Symbol, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def is_listing(data: bytes) -> bool:
     lines = data[: _LOOKED_AT * 100].splitlines()[:_LOOKED_AT]
     if len(lines) > 1 and not data[: _LOOKED_AT * 100].endswith(b"\n"):
         lines.pop()  # cut
-    return all(_is_known(line) for line in lines) and any(_symbol_in(line) for line in lines)
+    return all(_is_known(line) for line in lines) and any(_is_somewhere(line) for line in lines)
 
 
 def read_listing(data: bytes) -> Table:
@@ -67,6 +67,12 @@ def _symbol_in(line: bytes) -> tuple[bytes, bytes | None, bytes, bytes] | None:
     if found := _POSIX.fullmatch(line.rstrip()):
         return found[3], found[4], found[2], found[1]
     return None
+
+
+def _is_somewhere(line: bytes) -> bool:
+    """Debian's System.map has one line, at the last address of all, which says in which package the real one is."""
+    found = _symbol_in(line)
+    return found is not None and int(found[0], 16) != HIGHEST - 1
 
 
 def _is_known(line: bytes) -> bool:
