@@ -90,7 +90,7 @@ def _run(
         _log(INFO, line)
     _log(DEBUG, "guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
     console.call_on(
-        quit=machine.quit, output_lost=lambda: _end_without_output(machine, console),
+        quit=machine.quit, output_lost=lambda: _end_without_reader(machine, console),
         output=snapshots.listener(machine),
     )  # fmt: skip
     with console:
@@ -111,14 +111,13 @@ def _read_input(console: StdioConsole) -> None:
         _log(INFO, "the input does not end: what comes later is not repeatable, unless it is recorded (--record)")
 
 
-def _end_without_output(machine: Machine, console: StdioConsole) -> None:
-    """Nothing can be written to stdout any more: its reader has gone, as `| head` does, or the disk is full."""
-    from armvcpu.machine.outcome import Ending, Outcome
+def _end_without_reader(machine: Machine, console: StdioConsole) -> None:
+    """Nothing can be written to stdout any more. Where its reader has gone, as `| head` does, nobody wants the run.
 
+    On a full disk the guest goes on, since how it ends is still of use; what is lost is said then.
+    """
     if _is_unread(console):
         machine.interrupt(signal.SIGPIPE)
-    else:
-        machine.parts.end.by_host(Outcome.of(Ending.LIMIT, _no_stdout(console.output_error), UNWRITTEN))
 
 
 def _is_unread(console: StdioConsole) -> bool:
@@ -126,8 +125,8 @@ def _is_unread(console: StdioConsole) -> bool:
     return error is not None and error.errno == errno.EPIPE
 
 
-def _no_stdout(error: OSError | None) -> str:
-    return f"stdout can't be written: {error.strerror if error is not None else 'closed'}"
+def _no_stdout(error: OSError) -> str:
+    return f"stdout can't be written: {error.strerror}"
 
 
 def _last_problem(machine: Machine, outcome: Outcome, config: RunConfig) -> ArmvcpuError | None:
@@ -140,10 +139,9 @@ def _last_problem(machine: Machine, outcome: Outcome, config: RunConfig) -> Armv
         return error
     console = machine.console
     assert isinstance(console, StdioConsole)
-    words = _no_stdout(console.output_error)
-    if console.output_error is None or _is_unread(console) or outcome.reason == words:
+    if console.output_error is None or _is_unread(console):
         return None
-    return UsageError(words)
+    return UsageError(_no_stdout(console.output_error))
 
 
 def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as C
+import mmap
 from _weakref import ref  # `weakref.finalize` is this with more to import
 from functools import partial
 
@@ -18,11 +19,16 @@ from armvcpu.engine.library import (
     REG_PC,
     library,
 )
-from armvcpu.errors import EngineUnsupported, StateError, name_handler
+from armvcpu.errors import EngineUnsupported, StateError, UsageError, name_handler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
+CODE_BUFFER = 1 << 30
+"""What an engine takes of the address space for translated code; where it gets none it ends the process."""
+MORE = 64 << 20
+"""What else of it one takes, at most, before it has memory for a guest."""
 
 _open: dict[int, ref[Handle]] = {}
 """By its uc_engine: every handle that is not closed. One that is dropped is closed when it is collected: callbacks from
@@ -45,6 +51,7 @@ class Handle:
 
     def __init__(self) -> None:
         self.unicorn, self.shim = library(), native.shim()
+        _require_room()
         unicorn, pointer = self.unicorn, C.c_void_p()
         unicorn.check(unicorn.quick.uc_open(ARCH_ARM64, MODE_ARM, C.byref(pointer)), "uc_open")
         assert pointer.value is not None
@@ -103,6 +110,16 @@ class ClosedHandle(Handle):
         def __getattr__(self, name):
             """What `close` has taken away."""
             return closed(name)
+
+
+def _require_room() -> None:
+    """UsageError where the host's limits leave no room for another engine."""
+    try:
+        mmap.mmap(-1, CODE_BUFFER + MORE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError as error:
+        raise UsageError(
+            "the host gives an engine no 1 GiB of address space for translated code; raise its limit, see `ulimit -v`"
+        ) from error
 
 
 def _free(unicorn: Any, shim: Any, uc: int, engine: int, _dropped: ref[Handle] | None = None) -> None:
