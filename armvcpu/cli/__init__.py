@@ -128,6 +128,8 @@ def _refusal(error: OSError | MemoryError) -> str:
     words = error.strerror or str(error)
     if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
         words += "; raise the host's limits, see `ulimit -a`"
+    elif error.filename is None and error.errno in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}:
+        return f"what was to be written, to stdout or a file, can't be: {words}"
     return f"{error.filename}: {words}" if error.filename else words
 
 

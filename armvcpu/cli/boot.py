@@ -38,9 +38,10 @@ def boot(options: dict[str, Any]) -> int:
     with Interruptions(config.timeout, PATIENCE) as interruptions:
         try:
             with ExitStack() as stack:
-                machine, outcome = _run(stack, config, described, interruptions)
+                traces = stack.enter_context(ExitStack())
+                machine, outcome = _run(stack, traces, config, described, interruptions)
                 _log(INFO, "%s; status %d", outcome.reason, outcome.status)
-                problem = _last_problem(machine, outcome, config)
+                problem = _last_problem(machine, outcome, traces, config)
                 status = _report(machine, outcome, problem, as_json=config.as_json)
         except Interrupted as interrupted:
             return _report_no_run(interrupted.outcome, as_json=config.as_json)
@@ -64,7 +65,7 @@ def _log(level: int, message: str, *values: object) -> None:
 
 
 def _run(
-    stack: ExitStack, config: RunConfig, described: dict[str, Any], interruptions: Interruptions
+    stack: ExitStack, traces: ExitStack, config: RunConfig, described: dict[str, Any], interruptions: Interruptions
 ) -> tuple[Machine, Outcome]:
     from armvcpu.machine.console.stdio import StdioConsole  # usage errors come first
     from armvcpu.machine.machine import Machine
@@ -80,7 +81,7 @@ def _run(
     if config.trace:
         from armvcpu.cli.tracing import open_traces  # most runs have none
 
-        tracing = open_traces(stack, config.trace, PATIENCE)
+        tracing = open_traces(traces, config.trace, PATIENCE)
         described["exact_mmio"] = tracing.needs_exact_mmio(MachineConfig.of(**described).gic)
     console = StdioConsole(patience=PATIENCE)
     machine = stack.enter_context(Machine(console=console, patience=PATIENCE, **described))
@@ -129,12 +130,13 @@ def _no_stdout(error: OSError) -> str:
     return f"stdout can't be written: {error.strerror}"
 
 
-def _last_problem(machine: Machine, outcome: Outcome, config: RunConfig) -> ArmvcpuError | None:
-    """Write the snapshot; what that, or the guest's last output, came to grief on."""
+def _last_problem(machine: Machine, outcome: Outcome, traces: ExitStack, config: RunConfig) -> ArmvcpuError | None:
+    """Write the snapshot and the rest of the traces; what that, or the guest's last output, came to grief on."""
     from armvcpu.machine.console.stdio import StdioConsole
 
     try:
         SnapshotFiles(config.snapshot_save, config.snapshot_at).save_from(machine, outcome)
+        traces.close()
     except ArmvcpuError as error:
         return error
     console = machine.console

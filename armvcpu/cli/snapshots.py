@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
 
+LONGEST_NAME = 200
+"""Bytes, with room for what the file is called until it is whole (NAME_MAX is 255)."""
 REACHED = "the guest has printed what --snapshot-at waits for"
 
 
@@ -54,9 +56,14 @@ class SnapshotFiles(Row):
             raise UsageError(f"no snapshot was written: the guest has ended ({outcome.reason})")
         from armvcpu.machine.snapshots import snapshot_file
 
-        snapshot = machine.snapshot()
-        snapshot_file.save(snapshot, self.save)
-        snapshot.close()
+        try:
+            snapshot = machine.snapshot()
+        except OSError as error:  # it takes memory in the form of a file without a name
+            raise UsageError(f"--snapshot-save: no snapshot can be taken: {error.strerror}") from error
+        try:
+            snapshot_file.save(snapshot, self.save)
+        finally:
+            snapshot.close()
 
 
 def _check_place(path: str) -> None:
@@ -69,6 +76,8 @@ def _check_place(path: str) -> None:
         problem = "is no regular file"
     elif not os.path.isdir(directory):
         problem = "there is no such directory"
+    elif len(os.fsencode(os.path.basename(path))) > LONGEST_NAME:
+        problem = "its name is too long"
     elif not os.access(directory, os.W_OK | os.X_OK):
         problem = "its directory can't be written"
     if problem:

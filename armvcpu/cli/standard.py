@@ -65,4 +65,5 @@ def close_stdout() -> None:
 
 def drop_stdout() -> None:
     """Have stdout lead nowhere: Python writes what it holds once more at its end, which must neither fail nor wait."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
+    os.close(1)
+    os.open(os.devnull, os.O_WRONLY)  # is 1, the lowest number that is free; there may be no other

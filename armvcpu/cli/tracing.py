@@ -51,10 +51,14 @@ def _on_current_cpu(machine: Machine, event: Callable[..., None], *what: Any) ->
 
 
 class _TraceFile:
-    """A file for traces; what the host refuses is a UsageError, at once or at the end."""
+    """A file for traces. That it can't be opened is a UsageError at once; that it can't be written, at the end.
+
+    How the guest ends is of use without the rest of its trace.
+    """
 
     def __init__(self, path: str, patience: Patience) -> None:
         self._path = path
+        self._failure: UsageError | None = None
         with self._explained():
             self._file = open_text(path, patience)
 
@@ -68,15 +72,24 @@ class _TraceFile:
 
     def write(self, line: str) -> None:
         """Write a line with its newline."""
-        with self._explained():
-            self._file.write(line)
+        if self._failure is None:
+            try:
+                with self._explained():
+                    self._file.write(line)
+            except UsageError as failure:
+                self._failure = failure
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._explained():
-            self._file.close()
+        try:
+            with self._explained():
+                self._file.close()
+        except UsageError as failure:
+            self._failure = self._failure or failure
+        if self._failure is not None:
+            raise self._failure
 
 
 def _to_stderr(line: str) -> None:

@@ -495,7 +495,7 @@ def test_image_larger_than_its_memory_names_both(tmp_path):
     check_usage_error(armvcpu("run", path, "--memory", "1M"), str(path), "raise --memory")
 
 
-def test_full_disk_under_a_trace_ends_the_run():
+def test_full_disk_under_a_trace_is_said():
     """One line, though it happens in the middle of the run."""
     done = armvcpu("run", HELLO, "--trace", "insn:/dev/full")
     assert done.returncode == 2

@@ -119,6 +119,7 @@ class AdmittedInput:
     ) -> None:  # fmt: skip
         self._console, self._clock, self._patience, self._path, self._header = console, clock, patience, path, header
         self._record: IO[str] | None = None
+        self._failure: ImageError | None = None
         self._admitted = bytearray()
         self._ended = False
         self.end: Outcome | None = None
@@ -132,6 +133,7 @@ class AdmittedInput:
         with self._explained():
             self._record = open_text(self._path, self._patience, "ascii")
         self._write_line(self._header)
+        self._raise_failure()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -185,16 +187,22 @@ class AdmittedInput:
         return len(data) == _ADMITTED_AT_ONCE
 
     def close(self, outcome: Outcome | None) -> None:
-        """Record how it ended, and close the file."""
-        if self._record is not None:
-            try:
-                if outcome is not None:
-                    self._write(end=[outcome.ending.name, outcome.reason, outcome.status])
-            finally:
-                record, self._record = self._record, None
-                if record is not None:
-                    with self._explained():
-                        record.close()
+        """Record how it ended, and close the file; ImageError where something could not be written.
+
+        That is said now, since how the guest ends is of use without its recording.
+        """
+        if outcome is not None:
+            self._write(end=[outcome.ending.name, outcome.reason, outcome.status])
+        record, self._record = self._record, None
+        if record is not None:
+            with self._explained():
+                record.close()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def _write(self, **what: Any) -> None:
         if self._record is not None:
@@ -211,11 +219,10 @@ class AdmittedInput:
             with self._explained():
                 record.write(json.dumps(facts) + "\n")
                 record.flush()
-        except ImageError:
-            self._record = None
+        except ImageError as failure:
+            self._record, self._failure = None, failure
             with suppress(OSError):
                 record.close()
-            raise
 
 
 class ReplayedInput(AdmittedInput):
