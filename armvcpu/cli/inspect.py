@@ -17,7 +17,8 @@ import click
 from armvcpu.cli.options import parameter
 from armvcpu.cli.run_options import spelled
 from armvcpu.errors import spell_names
-from armvcpu.machine.board.virt import FLASH_SIZE, empty_board
+from armvcpu.machine.board.empty import empty_board
+from armvcpu.machine.board.virt import FLASH_SIZE
 from armvcpu.machine.config import MachineConfig
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtValue
     from armvcpu.machine.boot.loader import BootPlan
 
-LAYOUT = ("memory", "load_address", "entry", "loads")
+LAYOUT = ("memory", "load_address", "entry", "loads", "ram", "board_devices")
 """The options of a machine that say what goes where."""
 
 # What firmware and kernels say of themselves, as a string in the image.
@@ -82,7 +83,7 @@ def _plan(config: MachineConfig) -> BootPlan:
     """What `run` does with the image, by the same code."""
     from armvcpu.machine.boot.boot import Boot
 
-    return Boot(config, empty_board(config.memory, config.cpu_model), bytes(32)).plan
+    return Boot(config, empty_board(config), bytes(32)).plan
 
 
 def _loading(plan: BootPlan) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import os
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,27 +14,51 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.kinds import format_size
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from armvcpu.machine.board.virt import Board
+
+BOARD = ("memory", "cpus", "cpu_model", "gic", "ram", "board_devices", "disks", "virtio_console", "virtio_version")
+"""The options of a machine that say what is on its board."""
+
 
 @click.command(params=[
-    parameter(MachineConfig.options["memory"]),
-    parameter(MachineConfig.options["cpu_model"]),
+    *(parameter(MachineConfig.options[name]) for name in BOARD),
     click.Option(["--dts"], is_flag=True, help="Print the device tree as source."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print the slots for machines."),
 ])  # fmt: skip
-def machine(memory: int, cpu_model: str, dts: bool, as_json: bool) -> None:
-    """Show the memory map and the interrupts."""
+def machine(dts: bool, as_json: bool, **options: Any) -> None:
+    """Show the memory map and the interrupts of the board that `run` has with the same options."""
     from armvcpu.machine.board.devicetree import render, to_dts, with_boot
-    from armvcpu.machine.board.virt import RAM_BASE, empty_board
 
     if dts and as_json:
         raise UsageError("--dts and --json contradict each other: leave one out")
-    board = empty_board(memory, cpu_model)
-    if dts:
-        click.echo(to_dts(render(with_boot(board.device_tree(), memory=(RAM_BASE, memory)))))
-        return
-    rows: list[tuple[str, int, int, tuple[int, ...]]] = [("ram", RAM_BASE, memory, ())]
-    rows += [(slot.name, slot.base, slot.size, slot.spis) for slot in board.slots]
+    with _board(MachineConfig.of_board(**options)) as board:
+        where = board.memory_map()
+        ram, *more = ((region.base, region.size) for region in (where.ram, *where.more))
+        if dts:
+            click.echo(to_dts(render(with_boot(board.device_tree(), memory=ram, more=more))))
+            return
+        rows: list[tuple[str, int, int, tuple[int, ...]]] = [("ram", *each, ()) for each in (ram, *more)]
+        rows += [(slot.name, slot.base, slot.size, slot.spis) for slot in board.slots]
     rows.sort(key=lambda row: row[1])
+    _show(rows, as_json=as_json)
+
+
+@contextmanager
+def _board(config: MachineConfig) -> Iterator[Board]:
+    """The board with what is plugged in: disks are opened as `run` opens them."""
+    from armvcpu.devices.stream import Stream
+    from armvcpu.machine.board.empty import discard, empty_board
+    from armvcpu.machine.board.peripherals import Peripherals
+
+    with closing(Peripherals(config, Stream(discard), os.urandom)) as peripherals:
+        yield empty_board(config, peripherals.virtio)
+
+
+def _show(rows: list[tuple[str, int, int, tuple[int, ...]]], *, as_json: bool) -> None:
+    """Print name, base, size and SPIs of each."""
     if as_json:
         facts: list[dict[str, Any]] = [
             {"name": name, "base": base, "size": size, "intids": [32 + spi for spi in spis]}

@@ -128,7 +128,10 @@ class Memory(Protocol):
         ...
 
     def track_dirty(self, address: int, size: int) -> None:
-        """Log which pages of a range of RAM are written from now on; a log that there was is over.
+        """Log which pages of RAM are written from now on; a log that there was is over.
+
+        Of `size` bytes of the host's memory, from that at `address` on: where it is mapped in several pieces, one after
+        the other, each but the last has a multiple of 256 KiB or a gap up to that behind it, in host memory too.
 
         Pages have 4096 bytes. Written by the guest, at any level, and by the host where it says so (`code.invalidate`).
         """

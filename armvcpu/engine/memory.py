@@ -47,6 +47,8 @@ class EngineMemory:
         buffer = (C.c_char * len(memory)).from_buffer(memory)
         error = self._unicorn.quick.uc_mem_map_ptr(self._handle.uc, address, len(memory), PROT_ALL, C.addressof(buffer))
         self._unicorn.require(error, f"mapping RAM at {address:#x}")
+        if self._handle.engine:  # else it is the first
+            self._handle.shim.number_ram(self._handle.engine, address)
         self._regions[address] = buffer
         self._ram[address] = memory
 

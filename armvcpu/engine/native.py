@@ -63,6 +63,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_end_run": (None, _ENGINE),
     "shim_take_stop": (_INT, _ENGINE),
     "shim_written": (None, _ENGINE, _U64, _U64),
+    "shim_number_ram": (None, _ENGINE, _U64),
     "shim_track_dirty": (_INT, _ENGINE, _U64, _U64),
     "shim_untrack_dirty": (None, _ENGINE),
     "shim_take_dirty": (C.c_size_t, _ENGINE, C.c_void_p),

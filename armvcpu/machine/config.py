@@ -9,10 +9,11 @@ from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
 from armvcpu.errors import UsageError, named
 from armvcpu.machine.disk_option import SLOTS, DiskOption, split_disk
 from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, MODEL, NUMBER, PLACE, SIZE, TEXT
-from armvcpu.machine.layout import parse_load, split_load
+from armvcpu.machine.layout import parse_device, parse_load, parse_ram, split_load
 from armvcpu.machine.option import OptionsType, check_names, option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Unpack
 
     from armvcpu.machine.kinds import PathLike
@@ -143,6 +144,16 @@ class MachineConfig(Row, metaclass=OptionsType):
         None, FILE, "Names for addresses: an ELF file, System.map or what nm prints.", metavar="F"
     )
     """Asked before the image's own, for reports, traces, `on_symbol` and backtraces."""
+    ram: tuple[str, ...] = option(
+        (), TEXT, "RAM at another place, too; may be repeated.",
+        metavar="BASE:SIZE", is_several=True, is_recorded=True, is_snapshotted=True,
+    )  # fmt: skip
+    """Where it covers flash or devices of the board, those are not there."""
+    board_devices: tuple[str, ...] = option(
+        (), TEXT, "A pl011, pl031 or pl061 at another place, too; may be repeated.",
+        flag="--device", metavar="NAME@ADDRESS[,spi=N]", is_several=True, is_recorded=True,
+    )  # fmt: skip
+    """A pl011 among them has the console, in place of the board's own."""
     clock: Literal["host", "instructions"] = option(
         "host", TEXT, "What time is for the guest and how the engine runs: promptly, or repeatably.",
         choices=(("host", "host"), ("instructions", "instructions")), is_snapshotted=True,
@@ -174,11 +185,25 @@ class MachineConfig(Row, metaclass=OptionsType):
         Raises:
             UsageError: there is no such option, a value can't be, or two contradict each other.
         """
-        options: dict[str, Any] = {"image": image, **given}
-        check_names(options, cls.options)
-        config = cls(**{name: cls.options[name].accept(value) for name, value in options.items()})
+        config = cls._accepted({"image": image, **given})
         config.check()
         return config
+
+    @classmethod
+    def of_board(cls, **given: Unpack[MachineOptions]) -> MachineConfig:
+        """The board that these options describe, to be looked at: there need be nothing to run.
+
+        Raises:
+            UsageError: as `of`.
+        """
+        config = cls._accepted(given)
+        config._check_board()
+        return config
+
+    @classmethod
+    def _accepted(cls, options: Mapping[str, Any]) -> MachineConfig:
+        check_names(options, cls.options)
+        return cls(**{name: cls.options[name].accept(value) for name, value in options.items()})
 
     def check(self) -> None:
         """UsageError for options that contradict each other."""
@@ -187,13 +212,19 @@ class MachineConfig(Row, metaclass=OptionsType):
             raise UsageError(f"nothing to run: give an {named('image')} or {named('firmware')} {loads}".rstrip())
         for each in self.loads:
             parse_load(str(each))
-        self._check_slots()
-        if not 1 <= self.cpus <= MAX_CPUS[self.gic]:
-            raise UsageError(f"{named('cpus')} {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
+        self._check_board()
         self._check_recording()
         if self.semihosting_directory is not None and not self.semihosting:
             directory, semihosting = named("semihosting_directory"), named("semihosting")
             raise UsageError(f"{directory} without {semihosting} has no effect: add {semihosting}")
+
+    def _check_board(self) -> None:
+        for parse, values in ((parse_ram, self.ram), (parse_device, self.board_devices)):
+            for each in values:
+                parse(str(each))
+        self._check_slots()
+        if not 1 <= self.cpus <= MAX_CPUS[self.gic]:
+            raise UsageError(f"{named('cpus')} {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
 
     def _check_slots(self) -> None:
         taken = [slot for slot in (DiskOption.parse(disk).slot for disk in self.disks) if slot is not None]

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from armvcpu.arch.rows import Row
 from armvcpu.errors import UsageError, named
-from armvcpu.machine.kinds import parse_address
+from armvcpu.machine.kinds import format_size, parse_address, parse_size
+
+PAGE = 4096
+DEVICES = ("pl011", "pl031", "pl061")
+"""What `board_devices` can put on the board."""
 
 
 class Load(Row):
@@ -15,6 +19,33 @@ class Load(Row):
 
     path: str
     address: int
+
+
+class Ram(Row):
+    """`size` bytes of RAM at `base`, both multiples of 4096."""
+
+    base: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """First address behind it."""
+        return self.base + self.size
+
+    def overlaps(self, base: int, size: int) -> bool:
+        """Does any of the `size` bytes from `base` belong to it?"""
+        return base < self.end and self.base < base + size
+
+    def __str__(self) -> str:
+        return f"{self.base:#x}:{format_size(self.size)}"
+
+
+class BoardDevice(Row):
+    """One of DEVICES at an address, with its interrupt, or none."""
+
+    kind: str
+    base: int
+    spi: int | None = None
 
 
 def split_load(text: str) -> tuple[str, str]:
@@ -29,6 +60,35 @@ def parse_load(text: str) -> Load:
     if not path or not behind:
         raise UsageError(f"{named('loads')} {text}: give FILE@ADDRESS, kernel.bin@0x40200000 say")
     return Load(path, _address("loads", text, behind[1:]))
+
+
+def parse_ram(text: str) -> Ram:
+    """UsageError where it is no RAM at an address."""
+    base, colon, size = text.partition(":")
+    if not colon:
+        raise UsageError(f"{named('ram')} {text}: give BASE:SIZE, 0x80000000:64M say")
+    try:
+        ram = Ram(_address("ram", text, base), parse_size(size))
+    except UsageError as error:
+        raise UsageError(str(error) if text in str(error) else f"{named('ram')} {text}: {error}") from error
+    if ram.base % PAGE or ram.size % PAGE or not ram.size:
+        raise UsageError(f"{named('ram')} {text}: base and size are multiples of {PAGE} bytes, of one page at least")
+    return ram
+
+
+def parse_device(text: str) -> BoardDevice:
+    """UsageError where it is no device that there is, at an address."""
+    option = f"{named('board_devices')} {text}"
+    kind, at, rest = text.partition("@")
+    if not at:
+        raise UsageError(f"{option}: give NAME@ADDRESS[,spi=N], pl011@0x1c090000,spi=5 say")
+    if kind not in DEVICES:
+        raise UsageError(f"{option}: no device {kind!r}; there are {', '.join(DEVICES)}")
+    address, comma, more = rest.partition(",")
+    name, _, number = more.partition("=")
+    if comma and (name != "spi" or not number.isdecimal() or len(number) > 4):
+        raise UsageError(f"{option}: {more!r} is no interrupt; write spi=5")
+    return BoardDevice(kind, _address("board_devices", text, address), int(number) if comma else None)
 
 
 def _address(option: str, text: str, digits: str) -> int:

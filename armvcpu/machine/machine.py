@@ -88,7 +88,7 @@ class Machine:
         self._loop = RunLoop(
             parts.turns, parts.clock, parts.schedule, parts.attention, parts.end, parts.count,
             Outside(
-                parts.console, parts.inputs, parts.feed, parts.board.uart, parts.peripherals.console,
+                parts.console, parts.inputs, parts.feed, parts.board.console, parts.peripherals.console,
                 parts.peripherals.sources, parts.attention, parts.end,
             ),
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),

@@ -33,6 +33,8 @@ class TargetOptions(TypedDict, total=False):
     entry: int | str | None
     loads: tuple[PathLike, ...] | list[PathLike]
     symbols: PathLike | None
+    ram: tuple[str, ...] | list[str]
+    board_devices: tuple[str, ...] | list[str]
     clock: Literal["host", "instructions"]
     semihosting: bool
     semihosting_directory: PathLike | None

@@ -25,7 +25,9 @@ from armvcpu.machine.board.flash_banks import FlashBank
 from armvcpu.machine.board.interrupts import Lines
 from armvcpu.machine.board.memory import GuestMemory, new_address_space
 from armvcpu.machine.board.peripherals import Peripherals
-from armvcpu.machine.board.virt import GICD_BASE, INPUT_BITS, PCIE_WINDOWS, RAM_BASE, Board, Wiring, virt_board
+from armvcpu.machine.board.ram import users_ram
+from armvcpu.machine.board.users_devices import add_devices
+from armvcpu.machine.board.virt import FLASH_SIZE, GICD_BASE, INPUT_BITS, Board, Wiring, is_covered, virt_board
 from armvcpu.machine.boot.boot import Boot
 from armvcpu.machine.console.feed import ConsoleFeed
 from armvcpu.machine.console.inputs import open_input
@@ -49,9 +51,11 @@ from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuS
 
 if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
+    from armvcpu.machine.board.bus import Watch
     from armvcpu.machine.config import MachineConfig
     from armvcpu.machine.console.inputs import Input
     from armvcpu.machine.console.port import Console
+    from armvcpu.machine.layout import Ram
     from armvcpu.vcpu.addrspace import AddressSpace
     from armvcpu.vcpu.pcpu import EngineFactory
 
@@ -110,16 +114,16 @@ def _assemble(
 ) -> Parts:
     clock: Clock = InstructionClock() if config.clock == "instructions" else HostClock()
     schedule, lines = Schedule(), Lines(config.cpus)
-    variables = FlashBank(1, config.vars)
-    held.callback(variables.close)
-    memory = GuestMemory(config.memory, (FlashBank(0), variables))
+    more = users_ram(config)
+    memory, banks = _memory(config, more, held)
     stream = Stream(console.write)
     peripherals = Peripherals(config, stream, clock.random)
     held.callback(peripherals.close)
     wiring = Wiring(
-        stream, memory.flash, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic
+        stream, banks, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic
     )
-    board = virt_board(config.memory, wiring, config.cpu_model)
+    board = virt_board(config.memory, wiring, config.cpu_model, more)
+    add_devices(board, config)
     boot = Boot(config, board, clock.random(32))
     board.fw_cfg.add_boot(boot.plan.fw_cfg)
     memory.load_flash(list(boot.plan.writes), list(boot.plan.zeroes))
@@ -134,15 +138,10 @@ def _assemble(
     space = new_address_space(engine, PRIVATE_BASE + TABLES_OFFSET)
     exact, is_lazy = config.exact_mmio, not clock.repeats  # a fault more would be another run
     memory.attach(engine, space, exact_mmio=exact, is_lazy=is_lazy)
-    empty = [empty_window(window.cpu_addr, window.size) for window in PCIE_WINDOWS]
-    bus = Bus(engine, space, observation.on_device_access if exact else None, is_lazy=is_lazy, empty=empty)
-    bus.attach(board.slots)
-    for bank in memory.flash:
-        if bank.shows_device and (window := bus.find(bank.base)):
-            bus.map(window)
+    bus = _bus(engine, space, board, memory, observation.on_device_access if exact else None, is_lazy=is_lazy)
     stage2 = Stage2Switch(turns.cpus, always=not boot.plan.is_linux or exact)
     if not stage2.always:
-        bus.show_everything([(RAM_BASE, config.memory)], 1 << INPUT_BITS)
+        bus.show_everything([(piece.base, piece.size) for piece in memory.layout.pieces], 1 << INPUT_BITS)
     bus.open_empty()
     guards = Guards(memory, space, pcpu, turns, stage2)
     self_debug = SelfDebug(config.cpus, engine, memory, guards, turns)
@@ -167,12 +166,35 @@ def _assemble(
 
     attention = Attention(engine)
     inputs = open_input(config, console, clock, patience)
-    feed = ConsoleFeed(inputs, board.uart, peripherals.console, schedule)
+    feed = ConsoleFeed(inputs, board.console, peripherals.console, schedule)
     return Parts(
         config, console, clock, schedule, peripherals, board, boot, pcpu, engine, space, memory, bus, turns, stage2,
         guards, self_debug, observation, attention, EndRequest(attention, patience), Count(engine), inputs, feed,
         held.pop_all(),
     )  # fmt: skip
+
+
+def _memory(
+    config: MachineConfig, more: tuple[Ram, ...], held: ExitStack
+) -> tuple[GuestMemory, tuple[FlashBank, FlashBank]]:
+    """RAM with the flash banks that the user's RAM does not cover; and both banks, for the chips that program them."""
+    banks = FlashBank(0), FlashBank(1, config.vars)
+    held.callback(banks[1].close)
+    there = tuple(bank for bank in banks if not is_covered(bank.base, FLASH_SIZE, more))
+    return GuestMemory(config.memory, there, more), banks
+
+
+def _bus(
+    engine: Engine, space: AddressSpace, board: Board, memory: GuestMemory, watch: Watch | None, *, is_lazy: bool
+) -> Bus:
+    """The bus with the board's devices, and PCIe's windows, which are empty."""
+    empty = [empty_window(window.cpu_addr, window.size) for window in board.pcie_windows]
+    bus = Bus(engine, space, watch, is_lazy=is_lazy, empty=empty)
+    bus.attach(board.slots)
+    for bank in memory.flash:
+        if bank.shows_device and (window := bus.find(bank.base)):
+            bus.map(window)
+    return bus
 
 
 def _new_vcpu(index: int, mpidr: int, x0: int, config: MachineConfig, hal: Any) -> Aarch64VCpu:

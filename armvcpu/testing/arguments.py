@@ -20,7 +20,7 @@ def count_in(what: str, value: object) -> int:
 def range_in(machine: Machine, address: object, size: object) -> tuple[int, int]:
     """An address and a size, bytes, of a range that is no larger than the machine's memory."""
     start, length = number_in("an address", address, 64), number_in("a size in bytes", size, 64)
-    there = machine.board.ram_size + sum(bank.size for bank in machine.board.flash)
+    there = len(machine.memory.ram) + sum(len(bank) for bank in machine.memory.flash)
     if length > there or start + length > 1 << 64:
         raise UsageError(f"{length:#x} bytes at {start:#x}: the machine has {there:#x} bytes of RAM and flash")
     return start, length

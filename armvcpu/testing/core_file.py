@@ -15,14 +15,16 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from armvcpu.machine.board.ram import RamLayout
 from armvcpu.machine.board.virt import RAM_BASE
 from armvcpu.machine.files import appearing
 from armvcpu.testing.mappings import mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from armvcpu.machine.board.ram import Piece as RamPiece
     from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.testing.mappings import Memory, Piece
 
@@ -42,10 +44,14 @@ MOST_MAPPINGS = 20_000
 """e_phnum has 16 bits."""
 
 
-def write_core(path: Path, snapshot: Snapshot, memory: Memory) -> None:
-    """Write a snapshot of the machine whose memory it is; OSError where the host can't."""
+def write_core(path: Path, snapshot: Snapshot, memory: Memory, layout: RamLayout | None = None) -> None:
+    """Write a snapshot of the machine whose memory it is; OSError where the host can't.
+
+    `layout` says where its RAM is: at the board's place, unless another is given.
+    """
     notes = b"".join(_notes(snapshot))
-    loads = [*_virtual(snapshot, memory), (RAM_BASE, RAM_BASE, snapshot.ram.size)]
+    pieces = (layout or RamLayout(RAM_BASE, snapshot.ram.size)).pieces
+    loads = [*_virtual(snapshot, memory, pieces), *((each.base, each.base, each.size) for each in pieces)]
     notes_at = EHDR.size + PHDR.size * (len(loads) + 1)
     ram_at = -(-(notes_at + len(notes)) // PAGE) * PAGE
     headers = EHDR.pack(
@@ -53,7 +59,7 @@ def write_core(path: Path, snapshot: Snapshot, memory: Memory) -> None:
     )  # fmt: skip
     headers += PHDR.pack(PT_NOTE, 0, notes_at, 0, 0, len(notes), 0, 4)
     for virtual, physical, size in loads:
-        offset = ram_at + physical - RAM_BASE
+        offset = ram_at + next(at.offset + physical - at.base for at in pieces if at.base <= physical < at.end)
         headers += PHDR.pack(PT_LOAD, READ_WRITE_EXECUTE, offset, virtual, physical, size, size, PAGE)
     with appearing(path) as temporary, temporary.open("xb") as file:
         file.write(headers + notes)
@@ -64,15 +70,16 @@ def write_core(path: Path, snapshot: Snapshot, memory: Memory) -> None:
         file.truncate(ram_at + snapshot.ram.size)
 
 
-def _virtual(snapshot: Snapshot, memory: Memory) -> Iterator[Piece]:
+def _virtual(snapshot: Snapshot, memory: Memory, pieces: Sequence[RamPiece]) -> Iterator[Piece]:
     """What the current CPU's tables show of RAM."""
     registers = snapshot.cpus[snapshot.current].registers
     if registers is None:
         return
     for virtual, physical, size in islice(mappings(registers, memory), MOST_MAPPINGS):
-        start, end = max(physical, RAM_BASE), min(physical + size, RAM_BASE + snapshot.ram.size)
-        if start < end:
-            yield virtual + start - physical, start, end - start
+        for each in pieces:
+            start, end = max(physical, each.base), min(physical + size, each.end)
+            if start < end:
+                yield virtual + start - physical, start, end - start
 
 
 def _notes(snapshot: Snapshot) -> Iterator[bytes]:

@@ -87,7 +87,7 @@ def _keep_state(target: Target, snapshot: Snapshot, directory: Path) -> Iterator
     from armvcpu.machine.snapshots import snapshot_file
     from armvcpu.testing.core_file import write_core
 
-    write_core(directory / CORE, snapshot, target.memory.read)
+    write_core(directory / CORE, snapshot, target.memory.read, target.memory.layout)
     image = target.config.image
     words = [str(image)] if image is not None and _is_elf(Path(image)) else []
     yield shlex.join(["gdb-multiarch", *words, "-c", str(directory / CORE)])

@@ -79,9 +79,32 @@ def test_pcie_windows_are_qemus(run):
 
 
 def test_options_change_what_is_shown(run):
-    """`--memory` and `--cpu-model`."""
+    """`--memory`, `--cpu-model`, `--cpus`, `--gic`: of QEMU's `-M virt,gic-version=2 -smp 2` these lines, too."""
     assert "reg = <0x0 0x40000000 0x0 0x80000000>" in run("--dts", "--memory", "2G")
     assert 'compatible = "arm,cortex-a53"' in run("--dts", "--cpu-model", "a53")
+    two = run("--dts", "--gic", "2", "--cpus", "2").lower()
+    assert [line for line in ("cpu@1 {", 'compatible = "arm,cortex-a15-gic"', "v2m@8020000 {") if line not in two] == []
+    assert "cpu@1 {" not in run("--dts")
+    slots = {slot["name"]: slot["base"] for slot in json.loads(run("--json", "--gic", "2"))}
+    assert slots["gicc"] == 0x0801_0000
+
+
+def test_ram_and_devices_of_the_users_are_shown(run):
+    """`--ram` and `--device`, and that what RAM covers is not there."""
+    options = ("--ram", "0x80000000:64M", "--ram", "0x0:64M", "--device", "pl011@0x1c090000,spi=99")
+    lines = run(*options).splitlines()[1:]
+    assert "    0x80000000      0x83ffffff       64M             ram" in lines
+    assert "    0x1c090000      0x1c090fff        4K  99         pl011-1c090000" in lines
+    assert not [line for line in lines if line.endswith("flash0")]
+    assert "memory@80000000 {" in run("--dts", *options)
+
+
+def test_disks_are_looked_at_as_run_does(run, tmp_path):
+    """A tree has every slot, whatever is in it; a disk that can't be used is refused."""
+    (tmp_path / "disk").write_bytes(bytes(512))
+    assert run("--dts", "--disk", str(tmp_path / "disk")) == run("--dts")
+    with pytest.raises(UsageError, match="none"):
+        run("--disk", str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize("words", [("--cpu-model", "m1"), ("--memory", "0"), ("--memory", "3"), ("--dts", "--json")])

@@ -128,7 +128,7 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
     assert header.keys() == {
         "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console", "rng",
         "virtio_version", "reboot", "semihosting", "exact_mmio", "image", "firmware", "vars", "initrd", "dtb",
-        "snapshot", "disks", "entry", "loads",
+        "snapshot", "disks", "entry", "loads", "ram", "board_devices",
     }  # fmt: skip
     assert re.fullmatch("[0-9a-f]{64}", header["image"])
     assert header["disks"] == [header["image"]]
@@ -138,7 +138,9 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
 def test_a_snapshot_tells_machines_apart_by_these():
     with Machine(HELLO, memory="32M") as machine:
         facts = machine.snapshot().machine
-    options = {"memory": 32 << 20, "cpus": 1, "cpu-model": "a72", "gic": 3, "virtio-version": 1, "clock": "host"}
+    options = {
+        "memory": 32 << 20, "cpus": 1, "cpu-model": "a72", "gic": 3, "virtio-version": 1, "clock": "host", "ram": [],
+    }  # fmt: skip
     assert facts == {**facts, **options}
     assert facts.keys() - options.keys() == {"virtio", "disks", "devices"}
 

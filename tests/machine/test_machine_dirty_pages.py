@@ -10,6 +10,7 @@ import raw_guest as raw
 from armvcpu import Machine
 from armvcpu.devices.virtio.queue import Virtqueue
 from armvcpu.machine.board.dirty_pages import DirtyPages
+from armvcpu.machine.board.ram import RamLayout
 from armvcpu.machine.snapshots import snapshot_file
 from armvcpu.machine.snapshots.copy_on_write import MIB
 
@@ -247,7 +248,7 @@ class Log:
 )
 def test_a_bitmap_as_ranges(bits, ranges):
     log = Log()
-    dirty = DirtyPages(log, RAM, 64 * PAGE, set())
+    dirty = DirtyPages(log, RamLayout(RAM, 64 * PAGE), set())
     log.bits = bits
     assert (dirty.take(), dirty.take()) == (ranges, [])
 
@@ -255,7 +256,7 @@ def test_a_bitmap_as_ranges(bits, ranges):
 def test_two_who_ask_take_nothing_from_each_other():
     """A snapshot looks at all, and `take` at what is new; ranges that devices have noted are in both."""
     log, noted = Log(), {(RAM + 9 * PAGE - 1, 2)}
-    dirty = DirtyPages(log, RAM, 64 * PAGE, noted)
+    dirty = DirtyPages(log, RamLayout(RAM, 64 * PAGE), noted)
     log.bits = 1
     assert dirty.used() == [(0, PAGE), (8 * PAGE, 10 * PAGE)]
     assert (dirty.take(), noted) == ([(RAM, PAGE), (RAM + 8 * PAGE, 2 * PAGE)], set())

@@ -8,6 +8,8 @@
 #include <string.h>
 #include "shim.h"
 
+enum { BLOCK_ALIGNMENT = 256 << 10 };
+
 struct dirty {
     uint64_t base, size; /* as Unicorn numbers RAM: the place in all of its blocks */
     char *host;
@@ -62,15 +64,15 @@ void shim_tlb_set_dirty(void *cpu, uint64_t address)
     }
 }
 
-/* A range that lies in one piece of RAM: its place in Unicorn's blocks, and on the host; false where it is none. */
-static bool find_ram(struct engine *e, uint64_t address, uint64_t size, uint64_t *base, char **host)
+/* Where RAM at a physical address is: its place in Unicorn's blocks, and on the host; false where it is none. */
+static bool find_ram(struct engine *e, uint64_t address, uint64_t *base, char **host)
 {
     void **regions = AT(void **, e->uc, UC_MAPPED_BLOCKS);
     uint32_t count = AT(uint32_t, e->uc, UC_MAPPED_BLOCK_COUNT);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t at = address - AT(uint64_t, regions[i], REGION_ADDRESS), length = AT(uint64_t, regions[i], REGION_SIZE);
         void *block = AT(void *, regions[i], REGION_BLOCK);
-        if (!block || at >= length || size > length - at) continue;
+        if (!block || at >= length) continue;
         *base = AT(uint64_t, block, BLOCK_OFFSET) + at;
         *host = AT(char *, block, BLOCK_HOST) + at;
         return true;
@@ -78,12 +80,55 @@ static bool find_ram(struct engine *e, uint64_t address, uint64_t size, uint64_t
     return false;
 }
 
-/* Begin a log of RAM that is mapped at a physical address; the one before is over. 0 where that is no RAM, or no memory. */
+/* Give the RAM that has just been mapped at a physical address a place of its own in Unicorn's blocks.
+ *
+ * Unicorn numbers RAM as QEMU does, but lets a block begin where the smallest one ends, inside of larger ones. What was
+ * translated, and what has been written, is known by these numbers: code of one piece of RAM would be executed for
+ * another's where a virtual address has led to both. The new block goes behind all others, from a multiple of 256 KiB on.
+ */
+EXPORT void shim_number_ram(struct engine *e, uint64_t address)
+{
+    void **regions = AT(void **, e->uc, UC_MAPPED_BLOCKS), *made = NULL;
+    uint32_t count = AT(uint32_t, e->uc, UC_MAPPED_BLOCK_COUNT);
+    uint64_t free_from = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        void *block = AT(void *, regions[i], REGION_BLOCK);
+        if (!block) continue;
+        if (AT(uint64_t, regions[i], REGION_ADDRESS) == address) {
+            made = block;
+            continue;
+        }
+        uint64_t end = AT(uint64_t, block, BLOCK_OFFSET) + AT(uint64_t, regions[i], REGION_SIZE);
+        if (end > free_from) free_from = end;
+    }
+    if (made) AT(uint64_t, made, BLOCK_OFFSET) = (free_from + BLOCK_ALIGNMENT - 1) & -(uint64_t)BLOCK_ALIGNMENT;
+}
+
+/* Are all of Unicorn's blocks in this range side by side on the host as they are there, and is its last byte in one? */
+static bool is_one_piece(struct engine *e, uint64_t base, uint64_t size, const char *host)
+{
+    void **regions = AT(void **, e->uc, UC_MAPPED_BLOCKS);
+    uint32_t count = AT(uint32_t, e->uc, UC_MAPPED_BLOCK_COUNT);
+    bool reaches_end = false;
+    for (uint32_t i = 0; i < count; i++) {
+        void *block = AT(void *, regions[i], REGION_BLOCK);
+        if (!block) continue;
+        uint64_t start = AT(uint64_t, block, BLOCK_OFFSET), end = start + AT(uint64_t, regions[i], REGION_SIZE);
+        if (end <= base || start >= base + size) continue;
+        if (AT(char *, block, BLOCK_HOST) - start != host - base) return false;
+        reaches_end |= start < base + size && base + size <= end;
+    }
+    return reaches_end;
+}
+
+/* Begin a log of RAM, `size` bytes in Unicorn's blocks, from what is mapped at a physical address on; the log before is over.
+ * It may be several blocks, which were mapped one after the other. 0 where that is no RAM, or no memory.
+ */
 EXPORT int shim_track_dirty(struct engine *e, uint64_t address, uint64_t size)
 {
     uint64_t base;
     char *host;
-    if (!find_ram(e, address, size, &base, &host)) return 0;
+    if (!find_ram(e, address, &base, &host) || !is_one_piece(e, base, size, host)) return 0;
     struct dirty *log = calloc(1, sizeof *log + ((size >> PAGE_BITS) + 63) / 64 * 8);
     if (!log) return 0;
     *log = (struct dirty){.base = base, .size = size, .host = host};

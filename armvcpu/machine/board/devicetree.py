@@ -15,7 +15,7 @@ from armvcpu.devices.dtnode import DtNode, Ref
 from armvcpu.errors import ImageError, InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from armvcpu.devices.dtnode import DtValue
 
@@ -168,12 +168,13 @@ def with_boot(
     tree: DeviceTree,
     *,
     memory: tuple[int, int],
+    more: Sequence[tuple[int, int]] = (),
     bootargs: str | None = None,
     initrd: tuple[int, int] | None = None,
     chosen: Mapping[str, DtValue] | None = None,
     path: object = "the device tree",
 ) -> DeviceTree:
-    """`tree` with the machine's `memory` (base, size) and what /chosen tells the guest.
+    """`tree` with the machine's `memory` (base, size), and `more` of it, and what /chosen tells the guest.
 
     Like QEMU, memory nodes in the tree are replaced, and /chosen keeps what is not given here: stdout-path,
     and bootargs when `bootargs` is None. `initrd` is (start, end); `chosen` are further properties,
@@ -183,20 +184,26 @@ def with_boot(
         ImageError: the root's #address-cells or #size-cells cannot express the memory.
     """
     address, size = (_cells(tree.root, name) for name in ("#address-cells", "#size-cells"))
-    if not (1 <= address <= 2 and 1 <= size <= 2) or sum(memory) >> 32 * address or memory[1] >> 32 * size:
-        problem = f"its #address-cells {address} and #size-cells {size} cannot express {memory[1]:#x} bytes of RAM"
-        raise ImageError(path, problem, "give its root 2 of each")
+    for each in (memory, *more):
+        if not (1 <= address <= 2 and 1 <= size <= 2) or sum(each) >> 32 * address or each[1] >> 32 * size:
+            problem = f"its #address-cells {address} and #size-cells {size} cannot express {each[1]:#x} bytes of RAM"
+            raise ImageError(path, problem, "give its root 2 of each")
     props: dict[str, DtValue] = dict(chosen or {})
     if bootargs is not None:
         props["bootargs"] = bootargs
     if initrd is not None:
         props["linux,initrd-start"], props["linux,initrd-end"] = (end.to_bytes(4 * address, "big") for end in initrd)
-    reg = memory[0].to_bytes(4 * address, "big") + memory[1].to_bytes(4 * size, "big")
     kept = [node for node in tree.root.children if node.name.partition("@")[0] not in ("memory", "chosen")]
     old = next((node for node in tree.root.children if node.name == "chosen"), DtNode("chosen"))
     new = old.replace(props={**old.props, **props})
-    memory_node = DtNode(f"memory@{memory[0]:x}", {"device_type": "memory", "reg": reg})
-    return tree.replace(root=tree.root.replace(children=(new, memory_node, *kept)))
+    nodes = (
+        DtNode(
+            f"memory@{at:x}",
+            {"device_type": "memory", "reg": at.to_bytes(4 * address, "big") + length.to_bytes(4 * size, "big")},
+        )
+        for at, length in (memory, *more)
+    )
+    return tree.replace(root=tree.root.replace(children=(new, *nodes, *kept)))
 
 
 def _cells(root: DtNode, name: str) -> int:

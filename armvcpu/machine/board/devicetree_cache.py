@@ -31,6 +31,7 @@ _BLOBS: dict[_Key, _Kept] = {}
 def rendered(
     tree: DeviceTree,
     memory: tuple[int, int],
+    more: tuple[tuple[int, int], ...],
     bootargs: str | None,
     initrd: tuple[int, int] | None,
     chosen: Mapping[str, DtValue],
@@ -38,10 +39,10 @@ def rendered(
     """What `render(with_boot(tree, ...))` gives."""
     seeds = {name: value for name, value in chosen.items() if isinstance(value, bytes) and len(value) >= 16}
     others = tuple((name, repr(value)) for name, value in chosen.items() if name not in seeds)
-    key = (id(tree), memory, bootargs, initrd, others, tuple((name, len(value)) for name, value in seeds.items()))
+    key = (id(tree), memory, more, bootargs, initrd, others, tuple((name, len(value)) for name, value in seeds.items()))
     kept = _BLOBS.get(key)
     if kept is None:
-        booted = with_boot(tree, memory=memory, bootargs=bootargs, initrd=initrd, chosen=chosen)
+        booted = with_boot(tree, memory=memory, more=more, bootargs=bootargs, initrd=initrd, chosen=chosen)
         kept = _Kept(tree, render(booted), seeds)
         if len(_BLOBS) >= MOST:
             _BLOBS.clear()

@@ -14,32 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from armvcpu.engine.api import Memory
+    from armvcpu.machine.board.ram import RamLayout
 
 PAGE = 4096
 
 
 class DirtyPages:
-    """Of `size` bytes of RAM at `base`.
+    """Of RAM as `layout` has it.
 
     `noted` has the ranges (address, bytes) that devices have written since the last look, and did not tell the engine:
     rings, which change with every request, and hold no code.
     """
 
-    def __init__(self, memory: Memory, base: int, size: int, noted: set[tuple[int, int]]) -> None:
-        self._memory, self._base, self._size, self._noted = memory, base, size, noted
+    def __init__(self, memory: Memory, layout: RamLayout, noted: set[tuple[int, int]]) -> None:
+        self._memory, self._layout, self._noted = memory, layout, noted
         self._used = self._since = self._changed = 0
         """Bitmaps of pages: those that may hold data, were written since somebody asked, and since `replace`."""
         self._extents = 0
-        memory.track_dirty(base, size)
+        memory.track_dirty(layout.pieces[0].base, layout.size)
 
     def take(self) -> list[tuple[int, int]]:
         """(address, bytes) of what has been written since the last call: whole pages, in ascending order."""
         self._look()
         taken, self._since = self._since, 0
-        return [(self._base + start, end - start) for start, end in _ranges(taken)]
+        return sorted(place for start, end in _ranges(taken) for place in self._layout.addresses(start, end))
 
     def used(self) -> list[tuple[int, int]]:
-        """(start, end), from RAM's own start, of what may hold anything but zeroes."""
+        """(start, end), in the buffer that RAM is, of what may hold anything but zeroes."""
         self._look()
         return list(_ranges(self._used))
 
@@ -63,7 +64,7 @@ class DirtyPages:
         written = int.from_bytes(self._memory.take_dirty(), "little")
         while self._noted:
             address, size = self._noted.pop()
-            start = address - self._base
+            start = self._layout.offset(address, size)
             written |= _bits(start, start + size)
         self._used |= written
         self._since |= written

@@ -14,6 +14,7 @@ from armvcpu.devices.dma import BadAddress
 from armvcpu.errors import UsageError, named
 from armvcpu.machine.board.dirty_pages import DirtyPages
 from armvcpu.machine.board.flash_banks import HOST_BASE, FlashBank, erased_block
+from armvcpu.machine.board.ram import RamLayout
 from armvcpu.machine.board.virt import INPUT_BITS, MIB, RAM_BASE
 from armvcpu.machine.config import check_ram_size
 from armvcpu.vcpu.addrspace import AddressSpace
@@ -21,9 +22,10 @@ from armvcpu.vcpu.stage2.mapping import RWX, MappingFlags
 from armvcpu.vcpu.stage2.pool import TablePool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from armvcpu.engine.api import Engine
+    from armvcpu.machine.layout import Ram
 
 PAGE = 4096
 
@@ -53,10 +55,14 @@ def page_pieces(address: int, size: int) -> Iterator[tuple[int, int]]:
 class GuestMemory:
     """RAM and flash of one machine, by guest-physical address."""
 
-    def __init__(self, ram_size: int, flash: tuple[FlashBank, FlashBank] | None = None) -> None:
+    def __init__(
+        self, ram_size: int, flash: tuple[FlashBank, ...] | None = None, more: Sequence[Ram] = ()
+    ) -> None:  # fmt: skip
         check_ram_size(ram_size)
-        self.ram = reserve(ram_size)
-        self.flash = flash or (FlashBank(0), FlashBank(1))
+        self.layout = RamLayout(RAM_BASE, ram_size, more)
+        """Where RAM is, and which part of `ram` is where."""
+        self.ram = reserve(self.layout.size)
+        self.flash = (FlashBank(0), FlashBank(1)) if flash is None else flash
         self._forget_code: Callable[[int, int], None] = lambda _address, _size: None
         self.noted: set[tuple[int, int]] = set()
         """Ranges of RAM (address, bytes) that devices have written without `view`."""
@@ -80,9 +86,11 @@ class GuestMemory:
         `is_lazy`: what costs time, and few guests look at, may come by a stage-2 fault.
         """
         self._forget_code = engine.code.invalidate
-        engine.memory.map_ram(RAM_BASE, self.ram)
-        self.dirty = DirtyPages(engine.memory, RAM_BASE, len(self.ram), self.noted)
-        space.map_linear(RAM_BASE, RAM_BASE, len(self.ram), RWX, lazy_execute=True)
+        for piece in self.layout.pieces:
+            engine.memory.map_ram(piece.base, self.ram[piece.offset : piece.offset + piece.size])
+        self.dirty = DirtyPages(engine.memory, self.layout, self.noted)
+        for piece in self.layout.pieces:
+            space.map_linear(piece.base, piece.base, piece.size, RWX, lazy_execute=True)
         engine.memory.map_ram(HOST_BASE, erased_block())
         for bank in self.flash:
             bank.attach(engine, space, shows_device=not exact_mmio, is_lazy=is_lazy)
@@ -122,30 +130,33 @@ class GuestMemory:
         `is_written`: it is written now, before the guest goes on; code that was translated from it is forgotten, and
         its pages are `dirty`.
         """
-        if not self.is_ram(address, size):
+        at = self.layout.offset(address, size)
+        if at < 0:
             raise BadAddress(address, size)
         if is_written:
             self._forget_code(address, size)
-        return self.ram[address - RAM_BASE : address - RAM_BASE + size]
+        return self.ram[at : at + size]
 
     def is_ram(self, address: int, size: int) -> bool:
         """Are all these bytes RAM?"""
-        return address >= RAM_BASE and 0 <= size <= RAM_BASE + len(self.ram) - address
+        return self.layout.offset(address, size) >= 0
 
     def write(self, address: int, data: bytes) -> None:
         """Write RAM; code that was translated from it is forgotten."""
-        if not self.is_ram(address, len(data)):
+        at = self.layout.offset(address, len(data))
+        if at < 0:
             raise UsageError(f"no RAM for {len(data)} bytes at {address:#x}")
         self._forget_code(address, len(data))  # refuses where the engine is closed, before anything is written
-        self.ram[address - RAM_BASE : address - RAM_BASE + len(data)] = data
+        self.ram[at : at + len(data)] = data
 
     def doubleword(self, address: int) -> int | None:
         """What is at a guest-physical address, 8 bytes; None where there is neither RAM nor flash."""
         return int.from_bytes(self._view(address, 8), "little") if self.holds(address) else None
 
     def _view(self, address: int, size: int) -> memoryview | bytes:
-        if self.is_ram(address, size):
-            return self.ram[address - RAM_BASE : address - RAM_BASE + size]
+        at = self.layout.offset(address, size)
+        if at >= 0:
+            return self.ram[at : at + size]
         for bank in self.flash:
             if bank.base <= address and 0 <= size <= bank.base + len(bank) - address:
                 return bank[address - bank.base : address - bank.base + size]

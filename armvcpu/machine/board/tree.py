@@ -20,7 +20,7 @@ _TREES: dict[tuple[int, type, str], DeviceTree] = {}
 
 def board_tree(board: Board) -> DeviceTree:
     """The tree of a board, one object for all boards like it; memory and boot arguments come with the image."""
-    if board.added:
+    if board.added or board.covered:
         return _make_tree(board)
     kind = (len(board.mpidrs), type(board.gic), board.cpu_compatible)
     tree = _TREES.get(kind)
@@ -31,7 +31,6 @@ def board_tree(board: Board) -> DeviceTree:
 
 def _make_tree(board: Board) -> DeviceTree:
     devices = tuple(node for slot in board.slots if (node := _node(slot, is_added=slot in board.added)) is not None)
-    uart = next(slot for slot in board.slots if slot.device is board.uart)
     props: dict[str, DtValue] = {
         "compatible": "linux,dummy-virt",
         "model": "linux,dummy-virt",
@@ -39,20 +38,31 @@ def _make_tree(board: Board) -> DeviceTree:
         "#address-cells": (2,),
         "#size-cells": (2,),
     }
-    chosen = DtNode("chosen", {"stdout-path": f"/pl011@{uart.base:x}"})
+    devices_there = [slot.device for slot in board.slots]
+    uart = next((slot for slot in board.slots if slot.device is board.console), None)
+    chosen = DtNode("chosen", {} if uart is None else {"stdout-path": f"/pl011@{uart.base:x}"})
     own = (chosen, _cpus(board), _psci(), _timer(board), _pmu(board), _clock())
-    return DeviceTree(DtNode("", props, (*own, *devices, board.gpio.keys_node())))
+    keys = (board.gpio.keys_node(),) if board.gpio in devices_there else ()
+    return DeviceTree(DtNode("", props, (*own, *devices, *keys)))
 
 
 def _node(slot: Slot, *, is_added: bool) -> DtNode | None:
     """What a device says of itself; of one that a user has added and that says nothing, where it is."""
     node = slot.device.dt_node(slot.base, slot.spis)
-    if node is not None or not is_added:
-        return node
+    if node is None and not is_added:
+        return None
+    if node is not None:
+        return _of_several(node, slot) if is_added else node
     props: dict[str, DtValue] = {"compatible": f"armvcpu,{slot.name}", "reg": reg_cells((slot.base, slot.size))}
     if slot.spis:
         props["interrupts"] = spi_cells(slot.spis)
     return DtNode(f"{slot.name}@{slot.base:x}", props)
+
+
+def _of_several(node: DtNode, slot: Slot) -> DtNode:
+    """A node of a kind that the board has too: no other one's label, and no interrupt where it has none."""
+    props = {name: value for name, value in node.props.items() if name != "interrupts" or slot.spis}
+    return node.replace(props=props, label=None)
 
 
 def _cpus(board: Board) -> DtNode:

@@ -26,7 +26,6 @@ from types import MappingProxyType
 
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Literal
-from armvcpu.devices.deadline import Schedule
 from armvcpu.devices.dtnode import Ref
 from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg
@@ -35,11 +34,9 @@ from armvcpu.devices.pcie_ecam import PcieEcam, PcieWindow, Space
 from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.pl031 import Pl031
 from armvcpu.devices.pl061 import Pl061
-from armvcpu.devices.stream import Stream
 from armvcpu.devices.virtio.mmio import VirtioMmio
-from armvcpu.devices.wires import StoppedClock, Wires, unconnected
-from armvcpu.errors import UsageError
-from armvcpu.machine.board.interrupts import Lines
+from armvcpu.devices.wires import Wires, unconnected
+from armvcpu.errors import UsageError, named
 from armvcpu.machine.board.memory_map import MemoryMap, Region
 from armvcpu.machine.board.tree import board_tree
 from armvcpu.machine.disk_option import SLOTS
@@ -47,13 +44,17 @@ from armvcpu.machine.disk_option import SLOTS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from armvcpu.devices.deadline import Schedule
     from armvcpu.devices.device import Device
     from armvcpu.devices.dma import DmaMemory
     from armvcpu.devices.flash import Contents
     from armvcpu.devices.gic.gicv2 import Gicv2
+    from armvcpu.devices.stream import Stream
     from armvcpu.devices.virtio.device import VirtioDevice
     from armvcpu.devices.wires import DeviceClock
     from armvcpu.machine.board.devicetree import DeviceTree
+    from armvcpu.machine.board.interrupts import Lines
+    from armvcpu.machine.layout import Ram
 
 MIB, GIB = 1 << 20, 1 << 30
 RAM_BASE = 0x4000_0000
@@ -105,6 +106,22 @@ class Board(Row):
     mpidrs: Sequence[int]
     added: list[Slot]
     """Those of the slots that a user has added."""
+    more: tuple[Ram, ...] = ()
+    """RAM of the user's, beside the board's own."""
+    covered: tuple[Slot, ...] = ()
+    """What is not on this board, since the user's RAM lies there."""
+
+    @property
+    def pcie_windows(self) -> tuple[PcieWindow, ...]:
+        """Those of its PCIe, where that is there."""
+        return PCIE_WINDOWS if any(isinstance(slot.device, PcieEcam) for slot in self.slots) else ()
+
+    @property
+    def console(self) -> Pl011:
+        """The UART that has what is typed: the first that the user has put on the console, else the board's own."""
+        stream = self.wiring.stream
+        added = (slot.device for slot in self.added)
+        return next((each for each in added if isinstance(each, Pl011) and each.stream is stream), self.uart)
 
     def add(self, device: Device, base: int, spi: int | None = None, name: str | None = None) -> Slot:
         """Put one more device on the board, connected to its wires; its slot, named after its class by default.
@@ -149,9 +166,13 @@ class Board(Row):
 
     def memory_map(self) -> MemoryMap:
         """What an image may use and must not touch."""
-        flash = tuple(Region(f"flash bank {i}", base, FLASH_SIZE) for i, base in enumerate(FLASH_BASES))
+        there = {slot.base for slot in self.slots if isinstance(slot.device, Flash)}
+        flash = tuple(
+            Region(f"flash bank {i}", base, FLASH_SIZE) for i, base in enumerate(FLASH_BASES) if base in there
+        )
         others = tuple(Region(s.name, s.base, s.size) for s in self.slots if not isinstance(s.device, Flash))
-        return MemoryMap(Region("RAM", RAM_BASE, self.ram_size), flash, devices=others)
+        more = tuple(Region("RAM", ram.base, ram.size) for ram in self.more)
+        return MemoryMap(Region("RAM", RAM_BASE, self.ram_size), flash, devices=others, more=more)
 
     def device_tree(self) -> DeviceTree:
         """The tree of this board, one object for all boards like it; memory and boot arguments come with the image."""
@@ -190,11 +211,16 @@ class Wiring(Row):
         return Wires(line, schedule=self.schedule, clock=self.clock, memory=self.memory)
 
 
-def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
-    """The `virt` board with as many CPUs as there are lines to."""
+def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72", more: tuple[Ram, ...] = ()) -> Board:
+    """The `virt` board with as many CPUs as there are lines to; what `more` RAM covers is not there.
+
+    Raises:
+        UsageError: it covers the interrupt controller.
+    """
     mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.inputs)))
     gic, gic_slots = _gicv3(mpidrs, wiring.lines) if wiring.gic == 3 else _gicv2(wiring.lines)
-    flash = (Flash(wiring.flash[0], banks_in_node=2), Flash(wiring.flash[1], banks_in_node=0))
+    first, second = (not is_covered(base, FLASH_SIZE, more) for base in FLASH_BASES)
+    flash = (Flash(wiring.flash[0], banks_in_node=1 + second), Flash(wiring.flash[1], banks_in_node=int(not first)))
     fw_cfg = FwCfg(len(mpidrs), wiring.wires(gic))
     slots = [Slot(f"flash{i}", base, flash[i]) for i, base in enumerate(FLASH_BASES)]
     slots += gic_slots
@@ -209,7 +235,30 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72") -> Board:
     msi = Ref("v2m") if wiring.gic == 2 else None
     slots.append(Slot("pcie-ecam", ECAM_BASE, PcieEcam(PCIE_WINDOWS, gic=Ref("gic"), msi=msi), PCIE_SPIS))
     compatible = "arm,armv8" if cpu_model == "max" else f"arm,cortex-{cpu_model}"
-    return Board(slots, ram_size, wiring, gic, uart, rtc, gpio, flash, fw_cfg, compatible, mpidrs, [])
+    covered = _covered(slots, gic_slots, more) if more else ()
+    if covered:
+        slots = [slot for slot in slots if slot not in covered]
+    return Board(
+        slots, ram_size, wiring, gic, uart, rtc, gpio, flash, fw_cfg, compatible, mpidrs, [], more, covered
+    )  # fmt: skip
+
+
+def is_covered(base: int, size: int, more: tuple[Ram, ...]) -> bool:
+    """Does the user's RAM lie over any of this?"""
+    return any(ram.overlaps(base, size) for ram in more)
+
+
+def _covered(slots: Sequence[Slot], gic_slots: Sequence[Slot], more: tuple[Ram, ...]) -> tuple[Slot, ...]:
+    """What the user's RAM lies over. PCIe is there with its windows or not at all."""
+    for slot in gic_slots:
+        if ram := next((each for each in more if each.overlaps(slot.base, slot.size)), None):
+            where = f"{slot.name} at {slot.base:#x}"
+            raise UsageError(f"{named('ram')} {ram} covers the interrupt controller ({where}); give another place")
+    windows = any(is_covered(window.cpu_addr, window.size, more) for window in PCIE_WINDOWS)
+    return tuple(
+        slot for slot in slots
+        if is_covered(slot.base, slot.size, more) or (windows and isinstance(slot.device, PcieEcam))
+    )  # fmt: skip
 
 
 def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
@@ -249,37 +298,3 @@ def _empty_slots(version: Literal[1, 2]) -> tuple[Slot, ...]:
 
 def _slot(index: int, device: Device) -> Slot:
     return Slot(f"virtio-mmio{index}", VIRTIO_BASE + index * VIRTIO_STRIDE, device, (VIRTIO_SPI + index,))
-
-
-def empty_board(ram_size: int, cpu_model: str = "a72", cpus: int = 1) -> Board:
-    """The board with nothing in flash and a console that leads nowhere: for looking at."""
-    wiring = Wiring(Stream(_discard), (_Erased(), _Erased()), Lines(cpus), Schedule(), StoppedClock())
-    return virt_board(ram_size, wiring, cpu_model)
-
-
-def _discard(_byte: int) -> None:
-    """Nobody reads the console."""
-
-
-class _Erased:
-    """The contents of a flash bank that nobody programs."""
-
-    def __len__(self) -> int:
-        return FLASH_SIZE
-
-    def __getitem__(self, where: slice) -> bytes:
-        start, stop, _ = where.indices(FLASH_SIZE)
-        return b"\xff" * (stop - start)
-
-    def put(self, offset: int, data: bytes) -> None:
-        """Nothing is kept."""
-
-    def changes(self) -> dict[int, bytes]:
-        """None."""
-        return {}
-
-    def load_changes(self, changes: dict[int, bytes]) -> None:
-        """None."""
-
-    def show(self, shown: bool) -> None:
-        """To nobody."""

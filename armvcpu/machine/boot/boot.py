@@ -8,6 +8,8 @@ from armvcpu.machine.boot.loader import BootPlan, BootRequest, plan_boot
 from armvcpu.machine.layout import parse_load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from armvcpu.machine.board.memory_map import MemoryMap
     from armvcpu.machine.board.virt import Board
     from armvcpu.machine.boot.symbols import Symbols
@@ -46,16 +48,26 @@ class Boot:
             entry=config.entry, loads=tuple(parse_load(str(each)) for each in config.loads),
             chosen={"rng-seed": self._seed}, symbols=self._named,
         )  # fmt: skip
-        return plan_boot(request)
+        plan = plan_boot(request)
+        return plan.replace(description=(*plan.description, *self._surroundings()))
+
+    def _surroundings(self) -> Iterator[str]:
+        """What is not as on every board, for people."""
+        for ram in self._board.more:
+            yield f"RAM at {ram.base:#x} to {ram.end - 1:#x}, beside the board's own"
+        for slot in self._board.covered:
+            yield f"not on this board, since RAM is there: {slot.name} at {slot.base:#x}"
+        for slot in self._board.added:
+            yield f"{slot.name} at {slot.base:#x}, beside the board's own devices"
 
     def _memory_map(self) -> MemoryMap:
         """What an image may be loaded into: not the flash bank that is a file of the user's."""
         memory = self._board.memory_map()
         if self._config.vars is None:
             return memory
-        first, second = memory.flash
-        kept = second.replace(name=f"{second.name} of {named('vars')}")
-        return memory.replace(flash=(first,), devices=(*memory.devices, kept))
+        kept = memory.flash[-1]
+        taken = kept.replace(name=f"{kept.name} of {named('vars')}")
+        return memory.replace(flash=memory.flash[:-1], devices=(*memory.devices, taken))
 
     def board_changed(self) -> None:
         """The board has another device: its tree, and what has to make room for it, are another's."""

@@ -105,7 +105,7 @@ def load_linux(path: object, data: bytes, memory: MemoryMap, load_address: int |
             f"2 MiB boundary; leave the option out"
         )
     size = max(len(data), header.image_size)
-    if not memory.ram.contains(addr, size):
+    if not any(region.contains(addr, size) for region in (memory.ram, *memory.more)):
         raise ImageError(
             path, f"the kernel takes {size} bytes at {addr:#x}, outside {memory.ram}", f"raise {named('memory')}"
         )

@@ -252,15 +252,16 @@ def _place_device_tree(
 ) -> int | None:
     """Complete the device tree, add it to `segments` and return its address; None where an image has no need of it."""
     ram, path = request.memory.ram, "the device tree" if request.dtb is None else request.dtb
+    more = tuple((region.base, region.size) for region in request.memory.more)
     memory, initrd_at = (ram.base, ram.size), (initrd.addr, initrd.end) if initrd is not None else None
     if request.dtb is None:
-        blob = rendered(request.device_tree, memory, request.append, initrd_at, request.chosen)
+        blob = rendered(request.device_tree, memory, more, request.append, initrd_at, request.chosen)
     else:
         from armvcpu.machine.board.devicetree_reader import parse  # most runs have the board's own
 
         given = parse(request.dtb, read_file(request.dtb, DTB_MAX_SIZE, "a device tree may be"))
         tree = with_boot(
-            given, memory=memory, bootargs=request.append, initrd=initrd_at, chosen=request.chosen, path=path
+            given, memory=memory, more=more, bootargs=request.append, initrd=initrd_at, chosen=request.chosen, path=path
         )
         blob = render(tree)
     addr = _find_place(ram, segments, initrd, len(blob), image)

@@ -280,7 +280,7 @@ def _header(config: MachineConfig) -> dict[str, Any]:
 def _common(option: Option, value: Any) -> Any:
     """A value, of files the sums of their contents."""
     if option.kind is not FILE:
-        return value
+        return list(value) if option.is_several else value
     return [_digest_of_one(option, each) for each in value] if option.is_several else _digest(value)
 
 

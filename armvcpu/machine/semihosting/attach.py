@@ -53,7 +53,7 @@ def free_memory(plan: BootPlan, ram_size: int) -> HeapInfo:
     end = RAM_BASE + ram_size
     taken = sorted([*((at, at + len(data)) for at, data in plan.writes), *((at, at + n) for at, n in plan.zeroes)])
     start, base, limit = RAM_BASE, RAM_BASE, RAM_BASE
-    for first, behind in [*taken, (end, end)]:
+    for first, behind in [*(each for each in taken if each[0] < end), (end, end)]:
         if (first & -PAGE) - start > limit - base:
             base, limit = start, first & -PAGE
         start = max(start, behind + PAGE - 1 & -PAGE)

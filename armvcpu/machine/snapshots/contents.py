@@ -92,8 +92,8 @@ def _pmu(value: object, place: str) -> None:
 
 def check_contents(snapshot: Snapshot, parts: Parts) -> None:
     """UsageError, with what is wrong, where a machine can't go on from a snapshot that is one of its kind."""
-    if snapshot.ram.size != parts.config.memory:
-        raise UsageError(f"its RAM has {snapshot.ram.size} bytes, not {parts.config.memory}")
+    if snapshot.ram.size != len(parts.memory.ram):
+        raise UsageError(f"its RAM has {snapshot.ram.size} bytes, not {len(parts.memory.ram)}")
     cpus = [partial(_cpu, cpu) for cpu in parts.turns.cpus]
     exactly(*cpus)([cpu.as_dict() for cpu in snapshot.cpus], "cpus")
     between(0, len(parts.turns.cpus) - 1)(snapshot.current, "current")

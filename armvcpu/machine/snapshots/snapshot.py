@@ -78,11 +78,20 @@ def describe(parts: Parts) -> dict[str, Any]:
     """What a snapshot and a machine must have in common."""
     options = MachineConfig.options.values()
     return {
-        **{each.name.replace("_", "-"): getattr(parts.config, each.name) for each in options if each.is_snapshotted},
+        **{
+            each.name.replace("_", "-"): _plain(getattr(parts.config, each.name))
+            for each in options
+            if each.is_snapshotted
+        },
         "virtio": [f"{type(device).__name__} {slot}" for slot, device in sorted(parts.peripherals.virtio.items())],
         "disks": [disk.size for disk in parts.peripherals.disks],
         "devices": [f"{slot.name} at {slot.base:#x}" for slot in parts.board.added],
     }
+
+
+def _plain(value: Any) -> Any:
+    """As a file has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def take(parts: Parts) -> Snapshot:
