@@ -321,7 +321,10 @@ class Machine:
         return self.handlers.on_hypercall(number)
 
     def on_smc(self, number: int) -> Callable[[CallHandler], CallHandler]:
-        """Answer SMC with W0 = `number` (32 bits), as `on_hypercall` does HVC. UsageError for a number of more bits, or with a handler."""
+        """Answer SMC with W0 = `number` (32 bits), as `on_hypercall` does HVC.
+
+        UsageError for a number of more bits, or with a handler.
+        """
         return self.handlers.on_smc(number)
 
     def on_sysreg(
