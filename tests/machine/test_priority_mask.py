@@ -39,7 +39,7 @@ COUNT_X7 = [raw.add(7, 7, 1), raw.mrs(8, "ICC_IAR1_EL1"), raw.mrs(9, "ELR_EL1"),
 
 @pytest.mark.parametrize("clock", ["host", "instructions"])
 def test_an_interrupt_that_is_unmasked_comes_at_once(tmp_path, clock):
-    """Pending at 0xA0 and masked by 0x80: not before the write that lets it through, and before the next instruction."""
+    """Pending at 0xA0 and masked by 0x80: with the write that lets it through, before the next instruction."""
     path = tmp_path / "image.bin"
     enable = [*raw.mov(1, 1), raw.msr("ICC_IGRPEN1_EL1", 1)]
     words = [raw.set_vectors(), enable, pmr(0x80), UNMASK, pmr(0x88), pmr(0x80), raw.add(6, 7, 0), pmr(0xF0)]

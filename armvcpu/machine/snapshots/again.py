@@ -56,10 +56,8 @@ class Unchanged:
     def _copy(self, value: object) -> object:
         """Containers as they are now; anything else is itself, and looked into where it has a state."""
         match value:
-            case list():
-                return [self._copy(each) for each in value]
-            case tuple():
-                return value if type(value) is not tuple else tuple([self._copy(each) for each in value])
+            case list() | tuple() if type(value) in {list, tuple}:  # rows with names are immutable
+                return type(value)([self._copy(each) for each in value])
             case deque():
                 return deque([self._copy(each) for each in value], value.maxlen)
             case dict():
