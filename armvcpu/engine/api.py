@@ -33,11 +33,12 @@ ReadRegister = Callable[[], int]
 WriteRegister = Callable[[int], object]
 """Called with what the guest writes; before a write of the engine's own register, gives what is written."""
 (UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED,
- WORD) = range(9)  # fmt: skip
+ WORD, ALIAS) = range(10)  # fmt: skip
 """Who answers for a direction of a register: nobody; the engine's own register, or Python and then that; a constant;
-Python; for writes also IC IVAU, IC IALLU, and nobody without an exception. `enum action` of shim/rows.c."""
+Python; for writes also IC IVAU, IC IALLU, and nobody without an exception; for reads also another register of the
+engine's. `enum action` of shim/rows.c."""
 RowShape = tuple[tuple[int, tuple[int, int, int]], ...]
-"""By packed encoding: who answers for reads and for writes, and the constant."""
+"""By packed encoding: who answers for reads and for writes, and the constant, or the encoding of the other register."""
 
 PRIVATE_BASE = 0xF00_0000_0000
 """Physical address of EL2's own memory: above every guest address, inside the 44 bits of the engine's CPU."""

@@ -16,6 +16,7 @@ from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO
 from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import (
+    ALIAS,
     BEFORE_NATIVE,
     CONSTANT,
     IGNORED,
@@ -64,6 +65,7 @@ class SysRegTable:
         self.lacked = undefined
         """What the model lacks; a handler may answer for it all the same."""
         self._listeners: dict[int, Listener] = {}
+        self._aliases: dict[int, int] = {}
         self._native: dict[int, Access] = {}
         """Registers of the engine's own that somebody answers for here, and which directions they have there."""
         self._words: dict[int, memoryview] = {}
@@ -105,6 +107,10 @@ class SysRegTable:
         else:
             self._listeners[encoding] = listener
 
+    def read_as(self, encoding: int, other: int) -> None:
+        """Have a register of the engine's own, that can't be written, read as another one of it."""
+        self._rows, self._aliases[encoding] = None, other
+
     def observe(self, observe: Observe | None) -> None:
         """Have `observe` hear of each access that is answered here, constants too: encoding, is a read, value."""
         if observe is not self._observe:
@@ -124,6 +130,7 @@ class SysRegTable:
             for encoding in self.undefined
             if encoding not in self.readers and encoding not in self.writers
         }
+        shape |= {encoding: (ALIAS, UNDEFINED, other) for encoding, other in self._aliases.items()}
         for encoding in self.readers.keys() | self.writers.keys():
             shape[encoding] = self._directions(encoding)
         for encoding, listener in self._listeners.items():

@@ -1,14 +1,14 @@
 /* System registers: rows that come before those of the engine, while it translates.
  *
- * For each direction a row says who answers: nobody (UNDEFINED), the engine's own row, a constant, Python, or Python
- * before the engine's own row. Access by Exception level and trap bits are the engine's where it has the register, else
+ * For each direction a row says who answers: nobody (UNDEFINED), the engine's own row, or that of another register, a
+ * constant, Python, or Python before the engine's own row. Access by Exception level and trap bits are the engine's where it has the register, else
  * by op1 (DDI 0487 C5.1.2). A read that is a constant is part of the translated code.
  */
 #include <stdlib.h>
 #include "shim.h"
 
 enum action {
-    UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED, WORD,
+    UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED, WORD, ALIAS,
 };
 
 /* What Python shares of a register that is a WORD: its value, and from which one to which it may be written without anything
@@ -22,6 +22,7 @@ struct row {
     struct reginfo info; /* first: the engine has its address */
     struct engine *engine;
     const struct reginfo *own; /* the engine's, or null */
+    const struct reginfo *other; /* the engine's register that an ALIAS reads as */
     uint32_t encoding;
     uint8_t read, write; /* enum action */
     struct word *word;
@@ -97,6 +98,12 @@ static uint64_t read_native(void *env, const struct reginfo *info)
     default: return 0;
     }
     return own->type & CP_CONST ? own->resetvalue : own->readfn(env, own);
+}
+
+static uint64_t read_other(void *env, const struct reginfo *info)
+{
+    const struct reginfo *other = ((const struct row *)info)->other;
+    return other->readfn(env, other);
 }
 
 static void write_python(void *env, const struct reginfo *info, uint64_t value)
@@ -192,18 +199,23 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
 {
     const struct reginfo *own = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(encoding));
     if (!own && (read == NATIVE || write == NATIVE || write == BEFORE_NATIVE)) return 0;
+    const struct reginfo *other = NULL;
+    if (read == ALIAS) {
+        other = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of((uint32_t)value));
+        if (!own || !other || !other->readfn) return 0;
+    }
     struct row *row = e->rows[encoding];
     if (!row && !(row = e->rows[encoding] = calloc(1, sizeof *row))) return 0;
     struct reginfo *info = &row->info;
     *info = own ? *own : (struct reginfo){.name = "row", .state = CP_STATE_AA64, .access = lowest_access(encoding)};
     const struct reginfo *first = own ? NULL : first_of_array(e, encoding);
     if (first) info->accessfn = first->accessfn;
-    row->engine = e, row->own = own, row->encoding = encoding, row->read = (uint8_t)read, row->write = (uint8_t)write;
+    row->engine = e, row->own = own, row->other = other, row->encoding = encoding, row->read = (uint8_t)read, row->write = (uint8_t)write;
     if (read == UNDEFINED) info->access &= ~CP_READ_BITS;
     if (write == UNDEFINED) info->access &= ~CP_WRITE_BITS;
     if (own && (read == CONSTANT || read == PYTHON || read == WORD)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;
     if (own && (write == PYTHON || write == IGNORED || write == WORD)) info->access |= lowest_access(encoding) & CP_WRITE_BITS & 0x54;
-    int kept = own && (read == NATIVE || write == NATIVE || write == BEFORE_NATIVE) ? own->type : 0;
+    int kept = own && (read == NATIVE || read == ALIAS || write == NATIVE || write == BEFORE_NATIVE) ? own->type : 0;
     info->type = (kept & ~(CP_CONST | CP_SPECIAL)) | CP_NO_RAW | CP_IO | CP_RAISES_EXC;
     if (read == CONSTANT && (write == UNDEFINED || write == IGNORED)) { /* a write of a constant is ignored */
         info->type = CP_CONST | CP_NO_RAW;
@@ -211,6 +223,7 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     }
     bool is_field = own && !own->readfn && !(own->type & (CP_CONST | CP_SPECIAL));
     info->readfn = read == PYTHON ? read_python : read == WORD ? read_word : read == NATIVE && !is_field ? read_native : NULL;
+    if (read == ALIAS) info->readfn = read_other;
     switch (write) {
     case PYTHON: info->writefn = write_python; break;
     case BEFORE_NATIVE: info->writefn = write_before_native; break;

@@ -34,6 +34,8 @@ class Clock(Protocol):
 
     repeats: bool
     """Is it the same in every run?"""
+    began: int
+    """When the machine was switched on, by `ns`."""
 
     def attach(self, engine: Engine) -> None:
         """The machine's engine, once it is there."""
@@ -78,6 +80,9 @@ class HostClock:
     unix = staticmethod(time.time)
     random = staticmethod(os.urandom)
 
+    def __init__(self) -> None:
+        self.began = self.ns()
+
     def attach(self, engine: Engine) -> None:
         """The engine's own counts are this clock's."""
 
@@ -107,6 +112,7 @@ class InstructionClock:
     """Time by executed instructions: the same in every run. So is its entropy, which therefore is none."""
 
     repeats = True
+    began = 0
 
     def __init__(self) -> None:
         self._engine: Engine | None = None

@@ -38,10 +38,10 @@ class CpuTime:
     ) -> None:
         self._vcpu, self._clock, self._schedule, self._now = vcpu, clock, schedule, clock.ns
         virtual, physical, overflow = lines
-        self._offset = 0
-        """CNTVOFF_EL2: the virtual count is the physical one less this."""
+        self._origin = clock.began // NS_PER_COUNT
+        """When the count was zero. It begins at power-on, as on QEMU's board, whatever that of the host's clock is."""
         self._deadline = schedule.add(self.update)
-        self.virtual, self.physical = GuestTimer(self.virtual_count, virtual), GuestTimer(self.physical_count, physical)
+        self.virtual, self.physical = GuestTimer(self.virtual_count, virtual), GuestTimer(self.virtual_count, physical)
         self.timers = {"V": self.virtual, "P": self.physical}
         self.pmu = Pmu(
             vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access, overflow,
@@ -53,6 +53,8 @@ class CpuTime:
                 vcpu.sysregs.add(encoding, read, partial(self._on_write, write))
         if clock.repeats:
             self._answer_counts()
+        else:
+            self._have_one_count()
 
     @property
     def deadline(self) -> int:
@@ -71,6 +73,12 @@ class CpuTime:
             self._vcpu.answer_sysreg(encoding, partial(self._read_noted, name), None)
             self._vcpu.sysregs.looks[encoding] = partial(self.read_count, name)
 
+    def _have_one_count(self) -> None:
+        """The engine's physical count is the host's, and nothing moves it; its virtual one is moved by CNTVOFF_EL2."""
+        physical = by_name["CNTPCT_EL0"].encoding
+        self._vcpu.sysregs.read_as(physical, by_name["CNTVCT_EL0"].encoding)
+        self._vcpu.sysregs.looks[physical] = self.virtual_count
+
     def _read_noted(self, name: str) -> int:
         """The clock hears of each read: where the guest only waits for time to pass, some does."""
         if self._clock.note_read(self._vcpu.state.pc):
@@ -88,9 +96,9 @@ class CpuTime:
         virtual, physical = self.virtual, self.physical
         moment = NEVER
         if virtual.is_armed:
-            moment = (virtual.cval + self._offset) * NS_PER_COUNT
-        if physical.is_armed and physical.cval * NS_PER_COUNT < moment:
-            moment = physical.cval * NS_PER_COUNT
+            moment = (virtual.cval + self._origin) * NS_PER_COUNT
+        if physical.is_armed and (due := (physical.cval + self._origin) * NS_PER_COUNT) < moment:
+            moment = due
         overflow = self.pmu.deadline
         if overflow is not None and overflow < moment:
             moment = overflow
@@ -102,25 +110,21 @@ class CpuTime:
         self._vcpu.system_registers.write(_PMUSERENR, value)
 
     def load_timers(self, virtual_count: int, timers: dict[str, tuple[int, int, bool]]) -> None:
-        """Return to a state of the timers while not bound: the virtual count goes on from what it was."""
-        self._offset = self.physical_count() - virtual_count
+        """Return to a state of the timers while not bound: the count goes on from what it was."""
+        self._origin += self.virtual_count() - virtual_count
         for name, (ctl, cval, level) in timers.items():
             self.timers[name].load(ctl, cval, level)
         self._set_deadline()
 
     def virtual_count(self) -> int:
-        """CNTVCT_EL0."""
-        return self._now() // NS_PER_COUNT - self._offset
-
-    def physical_count(self) -> int:
-        """CNTPCT_EL0."""
-        return self._now() // NS_PER_COUNT
+        """CNTVCT_EL0 and CNTPCT_EL0: no hypervisor of the guest's is there to tell them apart."""
+        return self._now() // NS_PER_COUNT - self._origin
 
     def read_count(self, name: str) -> int:
         """What MRS of CNTVCT_EL0, CNTPCT_EL0 or a timer's TVAL reads (DDI 0487 D11.2.4)."""
         if "TVAL" in name:
             return self.timers[name[3]].read("TVAL")
-        return (self.virtual_count() if name == "CNTVCT_EL0" else self.physical_count()) & _U64
+        return self.virtual_count() & _U64
 
     def reset(self) -> None:
         """As after power-on."""
@@ -135,5 +139,5 @@ class CpuTime:
 
     def bind(self, engine: Engine) -> None:
         """The CPU has been loaded: so is CNTVOFF_EL2."""
-        if engine.registers.read(_CNTVOFF) != self._offset & _U64:
-            engine.registers.write(_CNTVOFF, self._offset & _U64)
+        if engine.registers.read(_CNTVOFF) != self._origin & _U64:
+            engine.registers.write(_CNTVOFF, self._origin & _U64)

@@ -2,8 +2,8 @@
 
 RAM, as far as it has been written (`board/dirty_pages.py`), is copied once, into a memory file that is then mapped
 copy-on-write over the machine's own: returning costs what the guest has changed since, whatever the size of RAM. CPUs
-are their registers (`vcpu/registers.py`), devices their own `state()`. The virtual count (CNTVCT_EL0) goes on from
-where it was, by CNTVOFF_EL2; the physical one is the host's. Disks keep an undo log from then on, so that returning
+are their registers (`vcpu/registers.py`), devices their own `state()`. The count (CNTVCT_EL0, CNTPCT_EL0) goes on from
+where it was, by CNTVOFF_EL2. Disks keep an undo log from then on, so that returning
 puts back what the guest has overwritten since.
 """
 
