@@ -264,6 +264,7 @@ _VALUED: dict[str, Callable[[_There, str], None]] = {
     "-bios": _same("--firmware"),
     "-initrd": _same("--initrd"),
     "-append": _same("--append"),
+    "-fw_cfg": _same("--fw-cfg"),
     "-dtb": _same("--dtb"),
     "-drive": _drive,
     "-device": _device,

@@ -100,6 +100,11 @@ class MachineConfig(Row, metaclass=OptionsType):
         flag="--net", metavar="SPEC", is_several=True,
     )  # fmt: skip
     """machine/board/network.py has their options."""
+    fw_cfg: tuple[str, ...] = option(
+        (), TEXT, "An item that firmware reads by fw_cfg; may be repeated.",
+        metavar="NAME=FILE|NAME,string=TEXT", is_several=True, is_recorded=True,
+    )  # fmt: skip
+    """fw_cfg_option.py has its forms."""
     virtio_console: bool = option(False, FLAG, "A virtio console (hvc0) beside the UART.", is_recorded=True)
     """It gets the input once the guest has used it."""
     rng: bool = option(True, FLAG, "No virtio entropy source.", is_recorded=True)
@@ -223,6 +228,10 @@ class MachineConfig(Row, metaclass=OptionsType):
             for each in values:
                 parse(str(each))
         self._check_slots()
+        if self.fw_cfg:
+            from armvcpu.machine.fw_cfg_option import check_fw_cfg  # few machines have any
+
+            check_fw_cfg(self.fw_cfg)
         if not 1 <= self.cpus <= MAX_CPUS[self.gic]:
             raise UsageError(f"{named('cpus')} {self.cpus}: 1 to {MAX_CPUS[self.gic]} with a GICv{self.gic}")
 

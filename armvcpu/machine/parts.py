@@ -29,6 +29,7 @@ from armvcpu.machine.board.ram import users_ram
 from armvcpu.machine.board.users_devices import add_devices
 from armvcpu.machine.board.virt import FLASH_SIZE, GICD_BASE, INPUT_BITS, Board, Wiring, is_covered, virt_board
 from armvcpu.machine.boot.boot import Boot
+from armvcpu.machine.boot.fw_cfg_files import fill_fw_cfg
 from armvcpu.machine.console.feed import ConsoleFeed
 from armvcpu.machine.console.inputs import open_input
 from armvcpu.machine.console.patience import Patience
@@ -125,7 +126,7 @@ def _assemble(
     board = virt_board(config.memory, wiring, config.cpu_model, more)
     add_devices(board, config)
     boot = Boot(config, board, clock.random(32))
-    board.fw_cfg.add_boot(boot.plan.fw_cfg)
+    fill_fw_cfg(board.fw_cfg, config, boot.plan.fw_cfg)
     memory.load_flash(list(boot.plan.writes), list(boot.plan.zeroes))
 
     (pcpu,) = Aarch64PerCpu.register(PerCpu(), engine_factory)
@@ -154,7 +155,6 @@ def _assemble(
         stage2.attach(vcpu)
         self_debug.attach(vcpu)
         psci.register(vcpu.services)
-        vcpu.sysregs.add_all(core_registers(config.cpus, GICD_BASE))
         if isinstance(board.gic, Gicv3):
             vcpu.sysregs.add_all(board.gic.interface(index).registers())
             vcpu.sysregs.share(PMR, board.gic.interface(index).mask_words)
@@ -203,4 +203,5 @@ def _new_vcpu(index: int, mpidr: int, x0: int, config: MachineConfig, hal: Any) 
     )
     vcpu = Aarch64VCpu(0, index, create, hal=hal)
     vcpu.setup(Aarch64VCpuSetupConfig(passthrough_interrupt=True))  # by the board's own interrupt controller
+    vcpu.sysregs.add_all(core_registers(config.cpus, GICD_BASE))
     return vcpu

@@ -45,6 +45,7 @@ TAKEN = {
         "firmware": "code.fd",
         "vars": "vars.fd",
     },
+    "-fw_cfg name=opt/x,string=a,b": {"fw_cfg": ("name=opt/x,string=a,b",)},
     "-global virtio-mmio.force-legacy=false": {"virtio_version": 2},
     "--append -m --memory 64M": {"append": "-m", "memory": 64 * MIB},
 }

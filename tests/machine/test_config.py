@@ -127,6 +127,7 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
     header = _header(MachineConfig.of(HELLO, clock="instructions", disks=[f"{HELLO},ro"]))
     assert header.keys() == {
         "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console", "rng",
+        "fw_cfg",
         "virtio_version", "reboot", "semihosting", "exact_mmio", "image", "firmware", "vars", "initrd", "dtb",
         "snapshot", "disks", "entry", "loads", "ram", "board_devices",
     }  # fmt: skip
