@@ -53,6 +53,19 @@ def test_variables_survive_a_restart(edk2, tmp_path):
         conversation.expect("FE CA")
 
 
+def test_the_shell_shows_what_smbios_tells(edk2, tmp_path):
+    """The tables of fw_cfg are the firmware's own then; type 4 is the processor (DSP0134 7.5)."""
+    variables = tmp_path / "vars.fd"
+    shutil.copy(edk2[1], variables)
+    with at_shell(edk2, variables) as conversation:
+        conversation.say("smbiosview -t 1")
+        conversation.expect("Manufacturer: armvcpu")
+        conversation.expect("ProductName: virt")
+        conversation.expect(SHELL)
+        conversation.say("smbiosview -t 4")
+        conversation.expect("ProcessorVersion: Cortex-A72")
+
+
 def test_linux_is_its_kernel(edk2, tmp_path):
     """IMAGE, --initrd and --append reach the firmware by fw_cfg; Linux has EFI services, two CPUs, and ends well."""
     for name in ("linux-cloud", "busybox"):
@@ -64,6 +77,9 @@ def test_linux_is_its_kernel(edk2, tmp_path):
         conversation.expect("armvcpu# ")
         assert conversation.ask("nproc", "armvcpu# ") == "2"
         assert "EFI v2" in conversation.ask("dmesg | grep EFI", "armvcpu# ")
+        assert "DMI: armvcpu virt, BIOS" in conversation.ask("dmesg | grep DMI:", "armvcpu# ")
+        shown = conversation.ask("cd /sys/class/dmi/id; cat sys_vendor product_name", "armvcpu# ")
+        assert shown.split() == ["armvcpu", "virt"]
         assert conversation.ask("ls /sys/firmware/efi/efivars | wc -l", "armvcpu# ").isdecimal()
         conversation.say("poweroff -f")
         assert conversation.end().ending is Ending.POWERED_OFF

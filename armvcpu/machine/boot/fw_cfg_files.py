@@ -22,7 +22,7 @@ LARGEST = 1 << 30
 
 
 def fill_fw_cfg(device: FwCfg, config: MachineConfig, boot: Mapping[str, bytes]) -> None:
-    """Its files, and what firmware is to boot; ImageError where one can't be read, UsageError where it is the board's."""
+    """Its files, and what firmware is to boot. ImageError: one can't be read. UsageError: it is the board's."""
     device.add_files(_files(config))
     device.add_boot(boot)
 
