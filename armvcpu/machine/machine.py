@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.port import Console
+    from armvcpu.machine.console.window import Window
     from armvcpu.machine.handlers import F
     from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option_types import MachineOptions
+    from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.cpu import Cpu
     from armvcpu.machine.snapshots.again import Mark
     from armvcpu.machine.snapshots.snapshot import Snapshot
@@ -89,7 +91,7 @@ class Machine:
             parts.turns, parts.clock, parts.schedule, parts.attention, parts.end, parts.count,
             Outside(
                 parts.console, parts.inputs, parts.feed, parts.board.console, parts.peripherals.console,
-                parts.peripherals.sources, parts.attention, parts.end,
+                parts.peripherals.sources, parts.attention, parts.end, _window(parts),
             ),
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
             (parts.guards, parts.self_debug, self._calls), parts.engine,
@@ -387,3 +389,12 @@ class Machine:
     def release_power_key(self) -> None:
         """Let the power key go."""
         self.board.gpio.release()
+
+
+def _window(parts: Parts) -> Window | None:
+    """That of a virtio console on a terminal; but a run that repeats depends on no window."""
+    if parts.peripherals.console is None or parts.clock.repeats:
+        return None
+    from armvcpu.machine.console.window import window_of
+
+    return window_of(parts.console)

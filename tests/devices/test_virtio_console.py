@@ -59,6 +59,28 @@ def test_output(bench: Bench) -> None:
     assert (bench.sent, bench.queues[TRANSMITQ].used()) == (b"hello", [(0, 0)])
 
 
+def test_the_size_is_offered_once_it_is_known() -> None:
+    """VIRTIO_CONSOLE_F_SIZE, and cols and rows (5.3.3, 5.3.4); without it they are zero."""
+    console = VirtioConsole(Stream(int))
+    driver = Driver(console)
+    assert (driver.offered() & 1, driver.slot.read(0x100, 4)) == (0, 0)
+    console.show_size(132, 43)
+    driver.start(1, sizes=(8, 8))
+    assert (console.negotiated & 1, driver.slot.read(0x100, 2), driver.slot.read(0x102, 2)) == (1, 132, 43)
+    assert driver[0x60] == 0
+
+
+def test_a_change_of_size_interrupts() -> None:
+    """By a configuration change, and only where it is one (4.2.2.2, 5.3.5)."""
+    console = VirtioConsole(Stream(int))
+    console.show_size(80, 24)
+    driver = Driver(console).start(1, sizes=(8, 8))
+    console.show_size(80, 24)
+    assert driver[0x60] == 0
+    console.show_size(100, 24)
+    assert (driver[0x60], driver.slot.read(0x100, 2)) == (2, 100)
+
+
 def test_a_large_output_is_shown_in_pieces() -> None:
     """The run loop has its turn between them: a guest cannot have the host show all of RAM at once."""
     pieces: list[int] = []

@@ -1,4 +1,4 @@
-"""The virtio console: VIRTIO 1.2, section 5.3, with one port. MULTIPORT and SIZE are not offered."""
+"""The virtio console: VIRTIO 1.2, section 5.3, with one port. MULTIPORT is not offered; SIZE is where it is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.virtio.queue import Virtqueue
 
 RECEIVEQ, TRANSMITQ = 0, 1
-F_EMERG_WRITE = 1 << 2
+F_SIZE, F_EMERG_WRITE = 1 << 0, 1 << 2
 CONFIG = struct.Struct("<HHII")  # cols, rows, max_nr_ports, emerg_wr
 EMERG_WR = 8
 HELD = 4096
@@ -40,6 +40,7 @@ class VirtioConsole(VirtioDevice):
         self._held = bytearray()
         self._receiving = False
         self._sent = 0
+        self._size = 0, 0
 
     def reset(self) -> None:
         """Return to the state after power-on reset; input that waits goes on waiting."""
@@ -59,6 +60,13 @@ class VirtioConsole(VirtioDevice):
             self.transport.kick(RECEIVEQ)
         self._receiving = False
         return taken
+
+    def show_size(self, columns: int, rows: int) -> None:
+        """Tell the guest how large its window is; SIZE is offered from then on, so first before it looks (5.3.4)."""
+        self.features |= F_SIZE
+        if self._size != (columns, rows):
+            self._size = columns, rows
+            self.transport.config_changed()
 
     def can_interrupt(self) -> bool:
         """Could a character that comes now interrupt the guest: has it a driver?"""
@@ -103,8 +111,8 @@ class VirtioConsole(VirtioDevice):
                 self.stream.ready()
 
     def config(self) -> bytes:
-        """No size, one port; emerg_wr reads as zero."""
-        return CONFIG.pack(0, 0, 1, 0)
+        """The size, zero where it is not known; one port; emerg_wr reads as zero."""
+        return CONFIG.pack(*self._size, 1, 0)
 
     def write_config(self, offset: int, data: bytes) -> None:
         """A character sent without a queue, as early code does (5.3.4, emerg_wr)."""

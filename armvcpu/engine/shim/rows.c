@@ -1,8 +1,8 @@
 /* System registers: rows that come before those of the engine, while it translates.
  *
  * For each direction a row says who answers: nobody (UNDEFINED), the engine's own row, or that of another register, a
- * constant, Python, or Python before the engine's own row. Access by Exception level and trap bits are the engine's where it has the register, else
- * by op1 (DDI 0487 C5.1.2). A read that is a constant is part of the translated code.
+ * constant, Python, or Python before the engine's own row. Access by Exception level and trap bits are the engine's where
+ * it has the register, else by op1 (DDI 0487 C5.1.2). A read that is a constant is part of the translated code.
  */
 #include <stdlib.h>
 #include "shim.h"
@@ -210,7 +210,8 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     *info = own ? *own : (struct reginfo){.name = "row", .state = CP_STATE_AA64, .access = lowest_access(encoding)};
     const struct reginfo *first = own ? NULL : first_of_array(e, encoding);
     if (first) info->accessfn = first->accessfn;
-    row->engine = e, row->own = own, row->other = other, row->encoding = encoding, row->read = (uint8_t)read, row->write = (uint8_t)write;
+    row->engine = e, row->own = own, row->other = other, row->encoding = encoding;
+    row->read = (uint8_t)read, row->write = (uint8_t)write;
     if (read == UNDEFINED) info->access &= ~CP_READ_BITS;
     if (write == UNDEFINED) info->access &= ~CP_WRITE_BITS;
     if (own && (read == CONSTANT || read == PYTHON || read == WORD)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;

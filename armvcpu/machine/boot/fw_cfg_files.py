@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from armvcpu.arch.idregs import model
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.fw_cfg import BOOT_ORDER
@@ -35,6 +33,8 @@ def _files(config: MachineConfig) -> dict[str, bytes]:
 
 
 def _users(config: MachineConfig, taken: dict[str, bytes]) -> dict[str, bytes]:
+    from pathlib import Path
+
     from armvcpu.machine.boot.image_file import read_file
     from armvcpu.machine.fw_cfg_option import USERS, FwCfgOption
 

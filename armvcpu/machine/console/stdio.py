@@ -58,6 +58,11 @@ class StdioConsole(BufferedOutput):
         self._undo = contextlib.ExitStack()
 
     @property
+    def terminal_fd(self) -> int | None:
+        """The terminal's descriptor; None where the input is none."""
+        return self._stdin if self._is_tty else None
+
+    @property
     def is_live(self) -> bool:
         """A terminal, or a pipe that has not ended."""
         return not self.eof

@@ -15,21 +15,35 @@ if TYPE_CHECKING:
     from armvcpu.machine.console.feed import ConsoleFeed
     from armvcpu.machine.console.inputs import Input
     from armvcpu.machine.console.port import Console
+    from armvcpu.machine.console.window import Window
     from armvcpu.machine.running.attention import Attention
     from armvcpu.machine.running.end_request import EndRequest
     from armvcpu.machine.running.late import LateWaker
 
 
 class Outside:
-    """The console, and `sources`: the descriptors of devices that bring something from the host."""
+    """The console, and `sources`: the descriptors of devices that bring something from the host.
+
+    The virtio console has the size of `window`.
+    """
 
     def __init__(
         self, console: Console, inputs: Input, feed: ConsoleFeed, uart: Pl011, virtio_console: VirtioConsole | None,
-        sources: Sequence[SocketBackend], attention: Attention, end: EndRequest,
+        sources: Sequence[SocketBackend], attention: Attention, end: EndRequest, window: Window | None = None,
     ) -> None:  # fmt: skip
         self._console, self._inputs, self._feed, self._uart = console, inputs, feed, uart
         self._virtio_console, self.sources, self._attention, self._end = virtio_console, sources, attention, end
         self._waker: LateWaker | None = None
+        self._window, self._is_resized = window, window is not None
+        self._show_size()
+
+    def _show_size(self) -> None:
+        if self._is_resized and self._window is not None and self._virtio_console is not None:
+            self._is_resized = False
+            self._virtio_console.show_size(*self._window.size)
+
+    def _on_resize(self) -> None:
+        self._is_resized = True
 
     def open(self, waker: LateWaker) -> None:
         """A run begins: the guest may have what has come, and the loop hears of what will."""
@@ -37,6 +51,9 @@ class Outside:
         for source in self.sources:
             source.watch(waker.listen)
         self._console.call_on_input(self._on_input)
+        if self._window is not None:
+            self._window.watch(self._on_resize)
+            self._is_resized = True  # it may be another since the last run
         self._feed.note()
         self._feed.attend()
 
@@ -46,6 +63,8 @@ class Outside:
         for source in self.sources:
             source.watch(_nobody)
         self._console.call_on_input(None)
+        if self._window is not None:
+            self._window.close()
         self._console.flush()
 
     def _on_input(self) -> None:
@@ -56,6 +75,8 @@ class Outside:
     def attend(self) -> None:
         """Let in what has been typed, and move frames, where there are any."""
         self._feed.attend()
+        if self._is_resized:
+            self._show_size()
         if self._inputs.end is not None:
             self._end.by_host(self._inputs.end)
         waker = self._waker
