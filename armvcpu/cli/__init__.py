@@ -93,14 +93,11 @@ def _status(words: list[str], arguments: list[str] | None) -> int:
 
 
 def _status_of(error: BaseException) -> int | None:
-    """Say in one line what ended the command: our bug, the user's mistake, the host's refusal; None for what is new."""
+    """Say in one line what ended the command: our bug, the user's mistake, the host's refusal; None for no error."""
     from armvcpu.cli.standard import drop_stdout, say
 
     if isinstance(error, InternalError):
-        import logging
-
-        logging.getLogger("armvcpu").debug("internal error", exc_info=True)
-        words, status = f"internal error, please report it: {error}", INTERNAL_STATUS
+        words, status = _our_bug(error, str(error)), INTERNAL_STATUS
     elif isinstance(error, ArmvcpuError):
         from armvcpu.cli.run_options import spelled
 
@@ -113,12 +110,26 @@ def _status_of(error: BaseException) -> int | None:
         words, status = _refusal(error), USAGE_STATUS
     elif isinstance(error, RuntimeError) and "new thread" in str(error):  # which has no class of its own
         words, status = f"the host has no room for another thread ({error}); raise its limits", USAGE_STATUS
+    elif isinstance(error, Exception):
+        words, status = _our_bug(error, f"{type(error).__name__}: {error}"), INTERNAL_STATUS
     else:
         return None
     drop_stdout()
     if words:
         say(words)
     return status
+
+
+def _our_bug(error: Exception, what: str) -> str:
+    """A line to report, with the place that the error is from; `-vv` shows all of it."""
+    import logging
+
+    logging.getLogger("armvcpu").debug("internal error", exc_info=error)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
+    return f"internal error, please report it: {what}{place}"
 
 
 def _refusal(error: OSError | MemoryError) -> str:

@@ -25,6 +25,7 @@ from raw_guest import (
     SYSTEM_RESET,
     UART,
     UDF,
+    WFI,
     add,
     branch,
     image,
@@ -33,6 +34,7 @@ from raw_guest import (
     mrs,
     print_text,
     psci,
+    set_vectors,
     store,
 )  # fmt: skip
 
@@ -45,6 +47,8 @@ HELLO = str(GUESTS / "hello.elf")
 COMMAND = [sys.executable, "-m", "armvcpu"]
 OFF = psci(SYSTEM_OFF)
 RAM, MIB = 0x4000_0000, 1 << 20
+FOREVER_WFI = [*mov(1, UART + 0x38), *mov(2, 0x10), store(2, 1, 4), WFI, branch(-1)]
+"""UARTIMSC.RXIM: waits for keys, and takes none."""
 READY = [*print_text("ready\n"), FOREVER]
 """Prints a line and loops for ever."""
 
@@ -59,8 +63,8 @@ def armvcpu(*words: object, stdin: bytes | None = b"", **options: object) -> sub
 def raw(tmp_path):
     """Write instruction words as a raw image; its path."""
 
-    def raw(*words: int | list[int], name: str = "guest.bin") -> Path:
-        (tmp_path / name).write_bytes(image(*words))
+    def raw(*words: int | list[int], name: str = "guest.bin", vector: list[int] | None = None) -> Path:
+        (tmp_path / name).write_bytes(image(*words, vector=vector))
         return tmp_path / name
 
     return raw
@@ -126,6 +130,13 @@ class Terminal:
         assert text in screen
         return screen
 
+    def what_is_left(self) -> bytes:
+        """Of the screen, once the command has ended."""
+        screen = b""
+        while select.select([self.keyboard], [], [], 0)[0]:
+            screen += os.read(self.keyboard, 4096)
+        return screen
+
     def ends_restored(self) -> int:
         """The command's status, once its terminal is as it was before."""
         status = self.child.wait(20)
@@ -157,6 +168,46 @@ def test_ctrl_a_x_quits_with_status_0(terminal, raw):
     assert termios.tcgetattr(session.tty) != session.before
     os.write(session.keyboard, b"\x01x")
     assert session.ends_restored() == 0
+
+
+def test_ctrl_a_x_tells_where_a_guest_hangs(terminal, raw):
+    """One that computes; who quits while the guest waits for a key hears nothing."""
+    session = terminal("run", raw(READY))
+    session.read_until(b"ready")
+    os.write(session.keyboard, b"\x01x")
+    assert b"armvcpu: ended from the console; PC 0x" in session.read_until(b"backtrace #0 0x")
+    assert session.ends_restored() == 0
+    session = terminal("run", raw(print_text("ready\n"), FOREVER_WFI, name="waits.bin"))
+    session.read_until(b"ready")
+    os.write(session.keyboard, b"\x01x")
+    assert session.ends_restored() == 0
+    assert b"armvcpu: ended" not in session.what_is_left()
+
+
+def test_time_out_tells_what_the_guest_handles(raw):
+    """An exception whose handler does not return: in some lines, and in JSON as a crash is."""
+    path = raw(set_vectors(), HLT_SEMIHOSTING, vector=[FOREVER])
+    done = armvcpu("run", path, "--timeout", "0.3", "--json")
+    lines, facts = done.stderr.decode().splitlines(), json.loads(done.stdout)
+    assert lines == [
+        f"armvcpu: time-out; PC {BASE + 0xA00:#x}",
+        f"handles   undefined instruction or unknown reason: hlt #0xf000, at {BASE + 24:#x}",
+        "ESR_EL1   0x02000000 undefined instruction or unknown reason",
+        f"ELR_EL1   {BASE + 24:#018x}",
+        f"backtrace #0 {BASE + 24:#018x}",
+        "hint      the guest makes a semihosting call (HLT #0xF000): run it with --semihosting",
+    ]
+    hang = facts["hang"]
+    assert (hang["fault"]["kind"], hang["fault"]["elr"], hang["fault"]["el"]) == ("UNKNOWN", f"{BASE + 24:#x}", 1)
+    assert (facts["crash"], hang["hint"]) == (None, lines[-1].removeprefix("hint      "))
+
+
+def test_bug_of_ours_is_one_line():
+    """With its place, and its own status; no traceback."""
+    program = "from armvcpu import cli; cli._status = lambda *_: {}['unforeseen']; cli.main(['run'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 70
+    assert done.stderr == b"armvcpu: internal error, please report it: KeyError: 'unforeseen' (<string>:1)\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
