@@ -240,7 +240,9 @@ class Conversation(SpawnBase):  # type: ignore[misc]
         """Type a command and return what it printed before the next prompt, without its echo."""
         __tracebackhide__ = True
         self.sendline(command)
-        self.expect_exact(command.split("\n", maxsplit=1)[0][-40:], timeout)
+        echo = command.split("\n", maxsplit=1)[0]
+        end = echo[-40:]  # a line editor may scroll the beginning of a long one, and draw it anew
+        self.expect_exact(end if echo.index(end) + len(end) == len(echo) else echo, timeout)
         self.expect_exact(prompt, timeout)
         return str(self.before).replace("\r", "").strip("\n")
 

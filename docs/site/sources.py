@@ -19,7 +19,10 @@ from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.option_types import MachineOptions
 
 ROOT = Path(__file__).resolve().parents[2]
-LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
+LINK = re.compile(
+    r"^(?P<fence>`{3,}).*?^(?P=fence)|(?<=\]\()(?!https?:|mailto:|#)(?P<link>[^)#\s]+)", re.DOTALL | re.MULTILINE
+)
+"""A link inside of the repository; or a block of code, in which what looks like one is none."""
 LANGUAGES = {".py": "python", ".toml": "toml", ".c": "c", ".h": "c"}
 CONTENTS = """
 ```{toctree}
@@ -49,6 +52,7 @@ docs/architecture
 docs/engine
 CONTRIBUTING
 BENCHMARKS
+{others}
 ```
 """
 
@@ -59,7 +63,8 @@ def gather(out: Path) -> None:
     seen = set(waiting)
     while waiting:
         path = waiting.pop()
-        linked = [(base(path) / link).resolve() for link in LINK.findall(text_of(path))]
+        links = [found["link"] for found in LINK.finditer(text_of(path)) if found["link"]]
+        linked = [(base(path) / link).resolve() for link in links]
         missing = [str(other) for other in linked if not other.exists()]
         if missing:
             raise FileNotFoundError(f"{path.relative_to(ROOT)} links to {', '.join(missing)}")
@@ -76,12 +81,18 @@ def write(path: Path, out: Path) -> None:
     if path.suffix == ".svg":
         shutil.copy(path, target)
         return
-    text = LINK.sub(lambda found: lead(path, found[1]), text_of(path))
+    text = LINK.sub(lambda found: lead(path, found["link"]) if found["link"] else found[0], text_of(path))
     text = re.sub(r"^```(?:walk \w+|asm)", "```text", text, flags=re.MULTILINE)  # languages that Pygments has not
     text = re.sub(r'^```(\w+) title="(.*?)"$', r"```{code-block} \1\n:caption: \2", text, flags=re.MULTILINE)
     if "{{ options }}" in text:
         text = text.replace("{{ options }}", options())
-    target.write_text(text + CONTENTS if path == ROOT / "README.md" else text)
+    target.write_text(text + contents() if path == ROOT / "README.md" else text)
+
+
+def contents() -> str:
+    """The site's contents: pages of docs/ without a place of their own come last."""
+    names = (f"docs/{path.stem}" for path in sorted((ROOT / "docs").glob("*.md")))
+    return CONTENTS.replace("{others}", "\n".join(name for name in names if f"\n{name}\n" not in CONTENTS))
 
 
 def page_of(path: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.expect import Conversation, ExpectConsole
 
@@ -29,8 +31,9 @@ class EchoingShell:
         return Outcome.of(Ending.POWERED_OFF, self.stopped)
 
 
-def test_an_answer_has_nothing_of_the_echo_in_it():
-    """However long the command is."""
+@pytest.mark.parametrize("command", ["echo " + "word " * 20 + "end", "x" * 64, "ab" * 50, ""])
+def test_an_answer_has_nothing_of_the_echo_in_it(command):
+    """However long the command is, and whatever repeats itself in it."""
     console = ExpectConsole()
     talk = Conversation(EchoingShell(console), console)
-    assert talk.ask("echo " + "word " * 20 + "end", "# ") == "yes"
+    assert talk.ask(command, "# ") == "yes"
