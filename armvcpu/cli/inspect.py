@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,13 +31,16 @@ LAYOUT = ("memory", "load_address", "entry", "loads", "ram", "board_devices")
 
 # What firmware and kernels say of themselves, as a string in the image.
 _BANNERS = (
-    rb"Linux version \d[^\0\n]*",
-    rb"U-Boot (?:SPL |TPL )?\d{4}\.\d\d[^\0\n]*",
-    rb"BL\d+: v\d[^\0\n]*",
-    rb"BusyBox v\d[^\0\n]*",
-    rb"Zephyr OS build [^\0\n]*",
-    rb"OpenSBI v\d[^\0\n]*",
+    rb"Linux version \d[^\0\n]{0,200}",
+    rb"U-Boot (?:SPL |TPL )?\d{4}\.\d\d[^\0\n]{0,200}",
+    rb"BL\d+: v\d[^\0\n]{0,200}",
+    rb"BusyBox v\d[^\0\n]{0,200}",
+    rb"Zephyr OS build [^\0\n]{0,200}",
+    rb"OpenSBI v\d[^\0\n]{0,200}",
 )
+
+_SEARCHED = 128 << 20
+"""Bytes in which such a string is looked for."""
 
 
 @click.command(params=[
@@ -59,11 +61,11 @@ def gather(file: str, layout: dict[str, Any]) -> dict[str, Any]:
         ImageError, UsageError: as `run` with the same options.
     """
     from armvcpu.machine.boot.image import GIB, REMEDIES, ImageKind, identify
-    from armvcpu.machine.boot.image_file import read_file
+    from armvcpu.machine.boot.image_file import LOADED, read_file
     from armvcpu.machine.boot.image_linux import unwrap
 
     config = MachineConfig.of(file, **layout)
-    data = read_file(file, max(config.memory, GIB), "what is loaded at all")
+    data = read_file(file, max(config.memory, GIB), LOADED)
     inner = unwrap(file, data, config.memory)
     outer, kind = identify(data), identify(inner)
     facts: dict[str, Any] = {"file": file, "size": len(data), "kind": kind.value}
@@ -87,6 +89,8 @@ def _plan(config: MachineConfig) -> BootPlan:
 
 
 def _loading(plan: BootPlan) -> dict[str, Any]:
+    from armvcpu.machine.boot.symbols_elf import count_symbols
+
     image = plan.image
     assert image is not None
     facts: dict[str, Any] = {
@@ -105,24 +109,12 @@ def _loading(plan: BootPlan) -> dict[str, Any]:
             "page_size": header.page_size,
         }
     if image.elf is not None:
-        facts["symbols"] = _count_symbols(image.elf)
+        facts["symbols"] = count_symbols(image.elf)
     return facts
 
 
-def _count_symbols(elf: bytes) -> int | None:
-    """Entries of `.symtab`, 0 if there is none, None if its section table is damaged."""
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-
-    try:
-        table: Any = ELFFile(BytesIO(elf)).get_section_by_name(".symtab")
-        return 0 if table is None else int(table.num_symbols())
-    except (ELFError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError):
-        return None  # the library raises whatever a damaged table leads it to
-
-
 def _banner(data: bytes) -> str | None:
-    matches = (re.search(pattern, data) for pattern in _BANNERS)
+    matches = (re.compile(pattern).search(data, 0, _SEARCHED) for pattern in _BANNERS)
     first = next((match for match in matches if match), None)
     return first[0].decode("utf-8", "replace").strip() if first else None
 

@@ -53,6 +53,9 @@ class DiskImage:
         try:
             self.size = self._checked_size()
             self._lock()
+        except OSError as error:
+            os.close(self._fd)
+            raise ImageError(path, f"cannot be read: {error.strerror}", "give a raw disk image") from error
         except BaseException:
             os.close(self._fd)
             raise

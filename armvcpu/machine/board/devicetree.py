@@ -30,6 +30,10 @@ RESERVATION = struct.Struct(">QQ")
 _PROPERTY = struct.Struct(">3I")  # the token, the length of the value, the offset of the name
 
 
+SHARED_NAMES = 4096
+"""Bytes of the strings block in which a name is looked for; in a user's tree of many names that would take for ever."""
+
+
 class DeviceTree(Row):
     """A tree with the blob's two other contents: memory reservations (address, size) and the boot CPU."""
 
@@ -134,7 +138,7 @@ class _Encoder:
 
     def _place(self, name: bytes) -> int:
         """Where a name is in the strings block, if only as the end of a longer one; it is added where it is not."""
-        offset = self._strings.find(name)
+        offset = self._strings.find(name) if len(self._strings) < SHARED_NAMES else -1
         if offset < 0:
             offset = len(self._strings)
             self._strings += name

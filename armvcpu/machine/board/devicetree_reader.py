@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 """Nesting of nodes that is read; real trees have less than ten levels."""
+MAX_TOKENS = 1 << 17
+"""Beginnings and ends of nodes, properties and FDT_NOPs that are read: several times what the largest boards have.
+
+Each becomes objects of some hundred bytes, so this, and not the length of the file, bounds what a tree takes here.
+"""
+MAX_NAME = 255
+"""Characters of a name. The specification (2.2.1, 2.2.4) has 31, and some boards more.
+
+The names of properties may share their bytes, so without a bound those of a small file would be gigabytes.
+"""
+MAX_RESERVATIONS = 1024
 
 _CELL = struct.Struct(">I")
 
@@ -61,6 +72,7 @@ class _Reader:
         if compatible > VERSION:
             raise ValueError(f"it needs a reader of version {compatible}")
         self.blob = blob[:size]
+        self.tokens = 0
 
     def read(self) -> DeviceTree:
         if self._token() != BEGIN_NODE:
@@ -72,7 +84,10 @@ class _Reader:
 
     def _reservations(self) -> Iterator[tuple[int, int]]:
         offset = self.reservations
+        end = offset + MAX_RESERVATIONS * RESERVATION.size
         while (entry := RESERVATION.unpack_from(self.blob, offset)) != (0, 0):
+            if offset >= end:
+                raise ValueError(f"more than {MAX_RESERVATIONS} memory reservations")
             yield entry
             offset += RESERVATION.size
 
@@ -82,12 +97,19 @@ class _Reader:
         return int(value)
 
     def _token(self) -> int:
-        while (token := self._cell()) == NOP:
-            pass
+        token = NOP
+        while token == NOP:
+            token = self._cell()
+            self.tokens += 1
+            if self.tokens > MAX_TOKENS:
+                raise ValueError(f"more than {MAX_TOKENS} nodes, properties and FDT_NOPs")
         return token
 
     def _string(self, offset: int) -> str:
-        string = self.blob[offset : self.blob.index(b"\0", offset)].decode("ascii")
+        end = self.blob.find(b"\0", offset, offset + MAX_NAME + 1)
+        if end < 0:
+            raise ValueError(f"a name of more than {MAX_NAME} characters, or without an end, at offset {offset:#x}")
+        string = self.blob[offset:end].decode("ascii")
         if not string.isprintable():
             raise ValueError(f"an unprintable name at offset {offset:#x}")
         return string

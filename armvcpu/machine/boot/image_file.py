@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Path = str | os.PathLike[str]
 
+GUESTS_RAM, LOADED = "the guest's RAM", "what is loaded at all"
+"""What sets a limit that more memory raises."""
 RAW_OFFSET = 0x80000
 """Where in RAM a raw image goes, in bytes."""
 
@@ -31,7 +33,7 @@ def load_image(path: Path, memory: MemoryMap, load_address: int | None = None) -
         UsageError: `load_address` contradicts the file.
     """
     # An ELF file may carry debug information that is not loaded.
-    data = read_file(path, max(memory.ram.size, GIB), "what is loaded at all")
+    data = read_file(path, max(memory.ram.size, GIB), LOADED)
     return decode_image(path, data, memory, load_address)
 
 
@@ -75,11 +77,11 @@ def load_firmware(path: Path, memory: MemoryMap) -> Segment:
     return Segment(bank.base, data, len(data))
 
 
-def read_file(path: Path, limit: int, limit_is: str) -> bytes:
+def read_file(path: Path, limit: int, limit_is: str, *, may_be_empty: bool = False) -> bytes:
     """The contents of a regular file of 1 to `limit` bytes; `limit_is` says what sets the limit.
 
     Raises:
-        ImageError: it is missing, unreadable, not a regular file, empty or larger.
+        ImageError: it is missing, unreadable, not a regular file, larger, or empty where it must not be.
     """
     try:
         # O_NONBLOCK: opening a named pipe must not wait for a writer.
@@ -96,7 +98,7 @@ def read_file(path: Path, limit: int, limit_is: str) -> bytes:
         raise ImageError(path, (reason or str(error)).lower(), "check the path and its permissions") from None
     except MemoryError:
         raise ImageError(path, "does not fit into the host's memory", "use a smaller file") from None
-    if not data:
+    if not data and not may_be_empty:
         raise ImageError(path, "is empty", "build or copy it again")
     return data
 
@@ -108,4 +110,5 @@ def _check_status(path: Path, status: os.stat_result, limit: int, limit_is: str)
         raise ImageError(path, "is not a regular file", "copy its contents to one")
     if status.st_size > limit:
         problem = f"its {status.st_size} bytes are more than {limit_is} ({limit} bytes)"
-        raise ImageError(path, problem, f"use a smaller file, or raise {named('memory')} if it is to be in RAM")
+        more = f", or raise {named('memory')} if it is to be in RAM" if limit_is in (GUESTS_RAM, LOADED) else ""
+        raise ImageError(path, problem, f"use a smaller file{more}")

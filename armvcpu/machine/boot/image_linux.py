@@ -34,6 +34,10 @@ BASE_ALIGNMENT = 2 * MIB
 OLD_TEXT_OFFSET = 0x80000
 """What kernels before v3.17 mean; they leave image_size zero."""
 FLAG_BIG_ENDIAN = 1 << 0
+UNPACKED_LIMIT = 1 << 30
+"""Bytes that are unpacked at most, however much RAM the guest has: a small file could fill a host."""
+LZMA_MEMORY = 256 * MIB
+"""A file's header says how much a decoder needs; `xz -9` says 65 MiB."""
 _PAGE_SIZES = {0: "unspecified", 1: "4K", 2: "16K", 3: "64K"}
 
 
@@ -130,7 +134,7 @@ def _gzip() -> _Compression:
 def _lzma() -> _Compression:
     import lzma  # rarely needed
 
-    return lzma.LZMADecompressor(lzma.FORMAT_AUTO), lzma.LZMAError
+    return lzma.LZMADecompressor(lzma.FORMAT_AUTO, LZMA_MEMORY), lzma.LZMAError
 
 
 _ZBOOT_COMPRESSIONS: dict[str, Callable[[], _Compression]] = {"gzip": _gzip, "lzma": _lzma, "xzkern": _lzma}
@@ -168,11 +172,16 @@ def _unwrap_zboot(path: object, data: bytes, limit: int) -> bytes:
 
 def _decompress(path: object, compression: _Compression, data: bytes, limit: int) -> bytes:
     decompressor, damaged = compression
+    limit = min(limit, UNPACKED_LIMIT)
     try:
         unpacked = decompressor.decompress(data, limit + 1)
     except damaged as error:
         raise ImageError(path, f"its compressed data are damaged ({error})", "copy or build it again") from None
+    except MemoryError:
+        raise ImageError(path, "does not fit into the host's memory unpacked", "use a smaller file") from None
     if len(unpacked) > limit:
+        if limit == UNPACKED_LIMIT:
+            raise ImageError(path, f"unpacks to more than {limit // MIB} MiB, the most that is", "use a smaller kernel")
         raise ImageError(
             path, f"unpacks to more than the guest's {limit // MIB} MiB of RAM", f"raise {named('memory')}"
         )

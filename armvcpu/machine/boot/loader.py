@@ -18,7 +18,7 @@ from armvcpu.machine.board.devicetree import DeviceTree, render, with_boot
 from armvcpu.machine.board.devicetree_cache import rendered
 from armvcpu.machine.board.memory_map import Region
 from armvcpu.machine.boot.image import GIB, KIB, LINUX_KINDS, MIB, ImageKind, LoadedImage, Segment, identify
-from armvcpu.machine.boot.image_file import load_firmware, load_image, read_file
+from armvcpu.machine.boot.image_file import GUESTS_RAM, load_firmware, load_image, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -200,13 +200,13 @@ def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
         initrd = _place_initrd(request, segments)
     else:  # the firmware asks for them, and decides itself where they go
         ram = request.memory.ram
-        kernel = read_file(request.image, ram.size, "the guest's RAM")
+        kernel = read_file(request.image, ram.size, GUESTS_RAM)
         from armvcpu.machine.boot.image_linux import unwrap
 
         is_gzip = identify(kernel) is ImageKind.GZIP  # firmware expects EFI applications, but unpacks nothing
         fw_cfg["kernel"] = unwrap(request.image, kernel, ram.size) if is_gzip else kernel
         if request.initrd is not None:
-            fw_cfg["initrd"] = read_file(request.initrd, ram.size, "the guest's RAM")
+            fw_cfg["initrd"] = read_file(request.initrd, ram.size, GUESTS_RAM)
         if request.append is not None:
             fw_cfg["cmdline"] = request.append.encode() + b"\0"
     dtb_addr = _place_device_tree(request, segments, initrd)
@@ -233,7 +233,7 @@ def _place_initrd(request: BootRequest, segments: list[Segment]) -> Segment | No
     if request.initrd is None:
         return None
     ram = request.memory.ram
-    data = read_file(request.initrd, ram.size, "the guest's RAM")
+    data = read_file(request.initrd, ram.size, GUESTS_RAM)
     addr = first_fit(ram, segments, _middle(ram), len(data), INITRD_ALIGNMENT)
     if addr is None:
         raise ImageError(request.initrd, f"no room for its {len(data)} bytes in {ram}", f"raise {named('memory')}")

@@ -16,6 +16,7 @@ from struct import error
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import ImageError, UsageError, kind_in, named
+from armvcpu.machine.boot.image import GIB
 from armvcpu.machine.boot.symbol_table import HIGHEST, Symbol, Table
 from armvcpu.machine.boot.symbols_elf import read_elf
 from armvcpu.machine.boot.symbols_text import is_listing, read_listing
@@ -198,7 +199,9 @@ def _open(path: PathLike) -> bytes:
     """A symbol file's contents, which may come through a pipe."""
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            data = file.read(_BEGINNING)
+            if data.startswith(_ELF64_LITTLE) or is_listing(data):
+                data += file.read(GIB)
     except OSError as problem:
         raise ImageError(path, f"cannot be read: {problem.strerror}", "name a file with symbols") from problem
     if not data.startswith(_ELF64_LITTLE) and (data.startswith(_ELF) or not is_listing(data[:_BEGINNING])):

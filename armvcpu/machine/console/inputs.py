@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 VERSION = 1
 _KIND = "armvcpu recording"
 _ADMITTED_AT_ONCE = 1 << 20
+_LARGEST_RECORDING = 256 << 20
+"""Bytes: of somebody's typing all that a life has, of a program's input a few hundred MiB."""
 
 
 class Input(Protocol):
@@ -298,26 +300,21 @@ def _digest(path: PathLike | None) -> str | None:
 
 def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Outcome]]:
     import json
+    from io import BytesIO
+
+    from armvcpu.machine.boot.image_file import read_file
 
     remedy = f"record it anew with {named('record')}"
-    try:
-        if not os.path.isfile(path) and os.path.exists(path):
-            raise ImageError(path, "is not a regular file", remedy)
-        with open(path, encoding="ascii") as file:
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror}", "check the path") from error
-    except ValueError:  # not ASCII, or a NUL character in the name
-        lines = []
+    lines = BytesIO(read_file(path, _LARGEST_RECORDING, "a recording may be", may_be_empty=True))
     events: list[tuple[int, bytes | Outcome]] = []
     number = 1
     try:
-        header = json.loads(lines[0])
+        header = json.loads(next(lines).decode("ascii"))
         if header[_KIND] != VERSION:
             raise ImageError(path, f"is a recording of version {header[_KIND]}, not {VERSION}", remedy)
-        for number, line in enumerate(lines[1:], 2):  # noqa: B007  the handler tells it
-            events.append(_event(json.loads(line), events[-1][0] if events else 0))
-    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+        for number, line in enumerate(lines, 2):  # noqa: B007  the handler tells it
+            events.append(_event(json.loads(line.decode("ascii")), events[-1][0] if events else 0))
+    except (AttributeError, KeyError, StopIteration, RecursionError, TypeError, ValueError) as error:
         what = "is no recording" if number == 1 else f"line {number}: is damaged"
         raise ImageError(path, what, remedy) from error
     files = {option.name for option in MachineConfig.options.values() if option.kind is FILE}

@@ -9,6 +9,7 @@ import signal
 import threading
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
+from armvcpu.errors import UsageError, named
 from armvcpu.machine.console.host_writer import reopened
 from armvcpu.machine.console.output import FLUSH_AFTER_MS, BufferedOutput
 from armvcpu.machine.console.patience import Patience
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 INPUT_LIMIT = 64 << 10
 """Bytes of piped input that wait for the guest before reading pauses."""
-ENDLESS = 1 << 40
+LARGEST_INPUT = 64 << 20
+"""Bytes of piped input that are read before the guest begins."""
 
 
 class StdioConsole(BufferedOutput):
@@ -163,15 +165,24 @@ class StdioConsole(BufferedOutput):
         self._writer.close()
 
     def read_to_end(self, patience: float) -> bool:
-        """Read a pipe or file to its end first; False where that stays open and silent for `patience` seconds."""
+        """Read a pipe or file to its end first; False where that stays open and silent for `patience` seconds.
+
+        Raises:
+            UsageError: it has more than LARGEST_INPUT.
+        """
         if self._is_tty:
             return False
-        self._input_limit = ENDLESS
+        self._input_limit = LARGEST_INPUT + 1
         self._wake()
         size = -1
         while not self._ended.wait(patience) and len(self._input) > size:
             size = len(self._input)
         self._input_limit = INPUT_LIMIT
+        if len(self._input) > LARGEST_INPUT:
+            raise UsageError(
+                f"the input is more than {LARGEST_INPUT >> 20} MiB, and by the instruction clock a run reads it to its "
+                f"end before the guest begins; give less, for nothing `</dev/null`, or use {named('record')}"
+            )
         return self.eof
 
     # --- the thread

@@ -51,5 +51,5 @@ def check_pattern(pattern: str, where: str) -> None:
     """UsageError for what is no regular expression."""
     try:
         re.compile(pattern)
-    except re.error as error:
-        raise UsageError(f"{where}: {pattern!r} is no regular expression: {error}") from error
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(f"{where}: {pattern[:60]!r} is no regular expression: {error}") from error

@@ -13,17 +13,18 @@ What is wrong in it is one line with the file and the test, before anything runs
 from __future__ import annotations
 
 import re
-import tomllib
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.config import MAX_CPUS, MachineConfig
 from armvcpu.machine.kinds import DIRECTORY, FILE
 from armvcpu.machine.option import check_names
 from armvcpu.testing.suite.script import Step, check_pattern, script_of, seconds_of
+from armvcpu.testing.suite.toml_file import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,22 +79,17 @@ def map_files(options: Mapping[str, Any], function: Callable[[str, Any], Any]) -
 def load_suite(path: str | Path) -> Suite:
     """Read a suite; UsageError with file and place where it is none."""
     path = Path(path)
-    try:
-        data = tomllib.loads(text := path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: no TOML: {error}") from error
+    text, data = read_toml(path)
     unknown = set(data) - {"suite", "disk", "test"}
     if unknown:
         words = "there are [suite], [disk.NAME] and [[test]]"
-        raise UsageError(f"{path}: no such table: {', '.join(sorted(unknown))}; {words}")
+        raise UsageError(f"{path}: no such table: {', '.join(sorted(unknown)[:5])}; {words}")
     about, tests = data.get("suite", {}), data.get("test", [])
     if not isinstance(about, dict) or not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
         raise UsageError(f"{path}: [suite] is one table, and each [[test]] another")
     wrong = set(about) - {"name", "timeout", "retries"}
     if wrong:
-        raise UsageError(f"{path}: [suite] has no {', '.join(sorted(wrong))}; it has name, timeout and retries")
+        raise UsageError(f"{path}: [suite] has no {', '.join(sorted(wrong)[:5])}; it has name, timeout and retries")
     if not isinstance(about.get("name", ""), str):
         raise UsageError(f"{path}: [suite]: name = {about['name']!r}: it is text")
     if not tests:
@@ -107,8 +103,8 @@ def load_suite(path: str | Path) -> Suite:
         for number, (test, line) in enumerate(zip(tests, lines, strict=True), 1)
         for case in _cases(test, number, path, default, disks)
     ]
-    names = [case.name for case in cases]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    times = Counter(case.name for case in cases)
+    if twice := next((name for name, count in times.items() if count > 1), None):
         raise UsageError(f"{path}: two tests are called {twice!r}")
     return Suite(str(about.get("name", path.stem)), tuple(cases))
 
@@ -179,8 +175,8 @@ def _wanted_end(test: dict[str, Any], where: str) -> tuple[str, int | None, str]
 def _counts(cpus: Any, where: str) -> list[int]:
     """The numbers of CPUs that a test is for."""
     counts: list[int] = cpus if isinstance(cpus, list) else [cpus]
-    if not counts or not all(type(count) is int for count in counts):
-        raise UsageError(f"{where}: cpus is a number or a list of numbers")
+    if not counts or len(counts) > MAX_CPUS[3] or not all(type(count) is int for count in counts):
+        raise UsageError(f"{where}: cpus is a number or a list of up to {MAX_CPUS[3]} numbers")
     return counts
 
 
