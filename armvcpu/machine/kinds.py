@@ -127,7 +127,7 @@ def _show_place(place: int | str) -> str:
 FILE = Kind("the name of a file", (str, os.PathLike), str, is_name=True)
 DIRECTORY = Kind("the name of a directory", (str, os.PathLike), str, is_name=True)
 TEXT = Kind("text", (str,), str)
-MODEL = Kind("text, the name of a CPU model", (str,), _parse_model, is_read_in_python=True)
+MODEL = Kind("the name of a CPU model", (str,), _parse_model, is_read_in_python=True)
 """As the table of models has it, whether or not `cortex-` stands before it."""
 NUMBER = Kind("a number", (int,), _parse_number)
 SIZE = Kind("a number of bytes, or text as 256M", (int,), parse_size, format_size, is_read_in_python=True)

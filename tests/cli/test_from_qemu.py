@@ -119,7 +119,7 @@ def test_models_have_their_full_names_in_python_too():
     assert [MachineConfig.of("x", cpu_model=f"cortex-{name}").cpu_model for name in ("a53", "a72")] == ["a53", "a72"]
     with pytest.raises(UsageError, match="choose one of a53"):
         MachineConfig.of("x", cpu_model="cortex-max")
-    with pytest.raises(UsageError, match="cpu_model = 72: give text, the name of a CPU model"):
+    with pytest.raises(UsageError, match="cpu_model = 72: give the name of a CPU model"):
         MachineConfig.of("x", cpu_model=72)
 
 
