@@ -29,8 +29,9 @@ class WithQemusOptions(click.Command):
         except click.NoSuchOption as error:
             from armvcpu.cli.from_qemu import hint  # mistakes only
 
-            if (ours := hint(error.option_name)) is None:
-                raise
+            if (ours := hint(error.option_name)) is None:  # and of options nearly called so the nearest is enough
+                nearest = error.possibilities[:1] if error.possibilities else None
+                raise click.NoSuchOption(error.option_name, possibilities=nearest, ctx=ctx) from error
             raise UsageError(f"no option {error.option_name}: {ours}") from error
 
 
