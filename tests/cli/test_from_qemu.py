@@ -89,7 +89,7 @@ REFUSED = {
     "--kernel Image": "IMAGE is given by itself",
     "--bios code": "it is --firmware",
     "--smp 2": "it is --cpus",
-    "--memroy 1G": "'--memory'?)",
+    "--memroy 1G": "Did you mean '--memory'?",
     "-z": "No such option '-z'",
 }
 
