@@ -118,7 +118,7 @@ def _assemble(
     more = users_ram(config)
     memory, banks = _memory(config, more, held)
     stream = Stream(console.write)
-    peripherals = Peripherals(config, stream, clock.random)
+    peripherals = Peripherals(config, stream, clock.random, patience.waiting)
     held.callback(peripherals.close)
     wiring = Wiring(
         stream, banks, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic

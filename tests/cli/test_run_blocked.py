@@ -18,6 +18,7 @@ from raw_guest import FOREVER, SYSTEM_OFF, UART, branch, image, mov, print_text,
 COMMAND = [sys.executable, "-m", "armvcpu", "run"]
 FLOOD = [*mov(1, UART), *mov(2, 10), store(2, 1, 1), branch(-1)]
 """Prints for ever."""
+READY = [*print_text("ready\n"), FOREVER]
 LINES = [word for _ in range(9000) for word in print_text("0123456")]
 PATIENCE = 20.0
 """Seconds, for hosts that have much else to do. What is broken hangs for ever."""
@@ -168,6 +169,28 @@ def test_input_that_never_ends(guest, start, way, status):
     time.sleep(0 if way is None else 1.5)
     ends(child, way, status)
     typist.join()
+
+
+@pytest.mark.parametrize(("way", "status"), WAYS)
+def test_a_listener_whose_queue_is_full(guest, start, tmp_path, way, status):
+    """`--net unix:`: connect() waits there."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(tmp_path / "net"))
+        listener.listen(0)
+        first.connect(str(tmp_path / "net"))
+        child = start(guest(FOREVER), "--net", f"unix:{tmp_path / 'net'}", *limits(way))
+        time.sleep(0 if way is None else 2)
+        ends(child, way, status)
+
+
+@pytest.mark.parametrize(("way", "status"), WAYS)
+def test_a_peer_that_never_accepts(guest, start, tmp_path, way, status):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "net"))
+        listener.listen(5)
+        child = start(guest(READY), "--net", f"unix:{tmp_path / 'net'}", *limits(way), stdout=subprocess.PIPE)
+        assert child.stdout.read(6) == b"ready\n"
+        ends(child, way, status)
 
 
 def test_a_slow_reader_gets_everything(guest, start, pipe):

@@ -187,3 +187,14 @@ def test_what_was_read_already_waits_for_room_too(bench: Bench) -> None:
     bench.room = 9
     bench.backend.resume()
     assert bench.frames == frames
+
+
+def test_a_listener_whose_queue_is_full_is_refused(tmp_path, monkeypatch):
+    """In a while, and in one line."""
+    monkeypatch.setattr("armvcpu.devices.virtio.socket_backend.PATIENCE", 1)
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(tmp_path / "net"))
+        listener.listen(0)
+        first.connect(str(tmp_path / "net"))
+        with pytest.raises(UsageError, match="takes no more connections"):
+            SocketBackend.dial(f"unix:{tmp_path}/net")

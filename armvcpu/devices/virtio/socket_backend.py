@@ -12,20 +12,28 @@ socket, and once BACKLOG bytes wait for the other program the guest's stay in it
 from __future__ import annotations
 
 import socket
+import struct
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from armvcpu.devices.virtio.net import Station
+
+    Waiting = Callable[[], AbstractContextManager[object]]
+    """Around whatever may wait for the host."""
 
 LENGTH = 4
 LONGEST = 0x1_1000
 """More than any frame has; a length beyond it means that the other side does not speak this protocol."""
 BACKLOG = 0x4_0000
 READ_SIZE = 0x1_0000
+PATIENCE = 5
+"""Seconds that the other side has to take the connection."""
 READS = 8
 """Reads in one `poll`, so that a flood leaves the guest time."""
 
@@ -34,13 +42,18 @@ def _connected(address: str) -> socket.socket:
     kind, _, path = address.partition(":")
     if kind != "unix":
         host, _, port = address.rpartition(":")
-        connection = socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=5)
+        connection = socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=PATIENCE)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        # How long connect() waits where the listener's queue is full; without a limit, for ever (unix(7))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", PATIENCE, 0))
         connection.connect(path)
-    except OSError:
+    except BlockingIOError as error:
+        connection.close()
+        raise TimeoutError(error.errno, "its listener takes no more connections") from error
+    except BaseException:
         connection.close()
         raise
     return connection
@@ -77,14 +90,16 @@ class SocketBackend:
         self._on_interest: Callable[[], object] = _nobody_watches
 
     @classmethod
-    def dial(cls, address: str) -> SocketBackend:
-        """Connect to `unix:PATH` or to `HOST:PORT`.
+    def dial(cls, address: str, waiting: Waiting = nullcontext) -> SocketBackend:
+        """Connect to `unix:PATH` or to `HOST:PORT`, and wait for the other side `waiting`, at most PATIENCE seconds.
 
         Raises:
             UsageError: nobody listens there, or it is no such address.
         """
         try:
-            return cls(_connected(address))
+            with waiting():
+                connection = _connected(address)
+            return cls(connection)
         except (OSError, ValueError) as error:
             said = getattr(error, "strerror", None) or error
             raise UsageError(

@@ -21,8 +21,12 @@ from armvcpu.machine.programs import find_program
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from armvcpu.devices.virtio.socket_backend import Waiting
+
 GUEST, GATEWAY, PREFIX = "10.0.2.15", "10.0.2.2", "24"
 """What QEMU's user network has too. The gateway is the host's own loopback to the guest."""
+PATIENCE = 0.05
+"""Seconds that passt has to end by itself."""
 _FORMS = "user[,tcp=PORTS][,udp=PORTS], unix:PATH or HOST:PORT, each with [,mac=ADDRESS]"
 
 
@@ -62,12 +66,12 @@ def _mac(text: str | None) -> bytes:
 class Network:
     """The other end of one network interface, and the program behind it."""
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, spec: NetworkSpec, waiting: Waiting = contextlib.nullcontext) -> None:
         self._passt: subprocess.Popen[bytes] | None = None
         if spec.peer == "user":
             self.backend = SocketBackend(self._start_passt(spec))
         else:
-            self.backend = SocketBackend.dial(spec.peer)
+            self.backend = SocketBackend.dial(spec.peer, waiting)
 
     def _start_passt(self, spec: NetworkSpec) -> socket.socket:
         program = find_program("passt")
@@ -103,15 +107,19 @@ class Network:
             if self._passt.stderr is not None:
                 self._passt.stderr.close()
             self._passt.terminate()
-            self._passt.wait()
+            try:
+                self._passt.wait(PATIENCE)
+            except subprocess.TimeoutExpired:  # it may be stopped
+                self._passt.kill()
+                self._passt.wait()
 
 
-def open_networks(specs: Sequence[str]) -> list[Network]:
+def open_networks(specs: Sequence[str], waiting: Waiting = contextlib.nullcontext) -> list[Network]:
     """Open every one; UsageError, with none left open, where one can't be had."""
     networks: list[Network] = []
     try:
         for spec in specs:
-            networks.append(Network(NetworkSpec.parse(spec)))
+            networks.append(Network(NetworkSpec.parse(spec), waiting))
             networks[-1].check()
     except BaseException:
         close_networks(networks)

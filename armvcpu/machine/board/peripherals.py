@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.machine.disk_option import SLOTS, DiskOption
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.virtio.console import VirtioConsole
     from armvcpu.devices.virtio.device import VirtioDevice
     from armvcpu.devices.virtio.disk import DiskImage
-    from armvcpu.devices.virtio.socket_backend import SocketBackend
+    from armvcpu.devices.virtio.socket_backend import SocketBackend, Waiting
     from armvcpu.machine.board.network import Network
     from armvcpu.machine.config import MachineConfig
 
@@ -29,7 +30,9 @@ class Peripherals:
         UsageError, ImageError: one of them can't be had; nothing is left open.
     """
 
-    def __init__(self, config: MachineConfig, stream: Stream, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, config: MachineConfig, stream: Stream, entropy: Callable[[int], bytes], waiting: Waiting = nullcontext
+    ) -> None:
         options = [DiskOption.parse(disk) for disk in config.disks]
         self.disks = open_disks(options)
         self._networks: list[Network] = []
@@ -40,7 +43,7 @@ class Peripherals:
         try:
             self._add_disks(options)
             if config.networks:
-                self._add_networks(config.networks)
+                self._add_networks(config.networks, waiting)
             if config.virtio_console:
                 self._add_console(stream)
             if config.rng:
@@ -73,11 +76,11 @@ class Peripherals:
             for disk, option in zip(self.disks, options, strict=True):
                 self._plug(VirtioBlock(disk), option.slot)
 
-    def _add_networks(self, specs: Sequence[str]) -> None:
+    def _add_networks(self, specs: Sequence[str], waiting: Waiting) -> None:
         from armvcpu.devices.virtio.net import VirtioNet
         from armvcpu.machine.board.network import NetworkSpec, open_networks
 
-        self._networks = open_networks(specs)
+        self._networks = open_networks(specs, waiting)
         for network, spec in zip(self._networks, specs, strict=True):
             self._plug(VirtioNet(network.backend, NetworkSpec.parse(spec).mac))
 
