@@ -21,6 +21,7 @@ SHOWS = {
     "single_step": ("0x40080000 _start ", "adrp x1, #0x40087000", "x1 = 0x40087000", "_start+0x2c"),
     "two_vms_one_cpu": ("VM 1: [1.5, 3.0, 4.5, 6.0]", "VM 2: [-0.25, -0.5, -0.75, -1.0]"),
     "one_vm_two_cpus": ("vCPU 0 counted to 100, vCPU 1 to 100",),
+    "fuzz_parser": ("a packet of ", "b'AVM\\x03", "LAB", "did not return", "parse+0x"),
     "exits_by_hand": ("MmioRead(addr=268435456, width=4, reg=2", "the device got 42", "hypercall 0x0 at 0x80000014"),
 }
 

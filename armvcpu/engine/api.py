@@ -83,6 +83,10 @@ class Fault(NamedTuple):
     x30: int
 
 
+LOGGED_COMPARES = 256
+COMPARE_WORDS = 1 + 2 * LOGGED_COMPARES
+
+
 class StateCopy(NamedTuple):
     """The registers of a state as the engine lays them out, and where those are, in bytes, that are not meant."""
 
@@ -335,11 +339,18 @@ class Engine(Protocol):
         """Has the guest come there since `begin_call`?"""
         ...
 
-    def count_edges(self, edges: memoryview | None) -> None:
+    def count_edges(self, edges: memoryview | None, compares: memoryview | None = None) -> None:
         """Count how often the guest goes from one block to another, in a map of 64 KiB; None: no more.
 
         The byte at hash(block before) xor hash(block) is one more each time, as in AFL's map. Not while running.
+        `compares` is a log of what is compared, COMPARE_WORDS of 64 bits: how many compares of different numbers there
+        were, then the last of them, two words each.
         """
+        ...
+
+    @property
+    def counts_edges(self) -> bool:
+        """Is there a map?"""
         ...
 
     def forget_edge(self) -> None:

@@ -210,9 +210,14 @@ class ScriptedEngine:
         """Forget it."""
         self.call, self.has_returned = None, False
 
-    def count_edges(self, edges: memoryview | None) -> None:
+    def count_edges(self, edges: memoryview | None, _compares: memoryview | None = None) -> None:
         """Note it in `edges`."""
         self.edges = edges
+
+    @property
+    def counts_edges(self) -> bool:
+        """Is there a map?"""
+        return self.edges is not None
 
     def forget_edge(self) -> None:
         """There is none."""

@@ -69,6 +69,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_take_dirty": (C.c_size_t, _ENGINE, C.c_void_p),
     "shim_copy_pages": (None, _ENGINE, C.c_char_p, C.c_size_t, C.c_void_p),
     "shim_call": (None, _ENGINE, _U64, _U64, _U64),
+    "shim_log_compares": (None, _ENGINE, C.c_void_p),
     "shim_count_edges": (None, _ENGINE, C.c_void_p),
     "shim_alarm": (_INT, _ENGINE, _U64),
     "shim_take_alarm": (_INT, _ENGINE),

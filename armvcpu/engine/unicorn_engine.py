@@ -53,6 +53,7 @@ class UnicornEngine:
         self._shim, self._unicorn = handle.shim, handle.unicorn
         self._go = self._shim.run
         self._edges: C.Array[C.c_char] | None = None
+        self._compares: C.Array[C.c_char] | None = None
         self.memory, self.code = EngineMemory(handle), Code(handle)
         self.listen = Listen(handle, self.code, self.memory, lambda: self.state)
         self.registers = SystemRegisters(handle, self.code.invalidate)
@@ -285,11 +286,18 @@ class UnicornEngine:
 
     # --- counting ---------------------------------------------------------------------------------------------
 
-    def count_edges(self, edges: memoryview | None) -> None:
+    def count_edges(self, edges: memoryview | None, compares: memoryview | None = None) -> None:
         """Count in a map, or no more: all code is translated with it, or without."""
         self._edges = None if edges is None else (C.c_char * len(edges)).from_buffer(edges)
+        self._compares = None if compares is None else (C.c_char * len(compares)).from_buffer(compares)
         self._shim.count_edges(self._engine, None if self._edges is None else C.addressof(self._edges))
+        self._shim.log_compares(self._engine, None if self._compares is None else C.addressof(self._compares))
         self.code.invalidate()
+
+    @property
+    def counts_edges(self) -> bool:
+        """Is there a map?"""
+        return self._edges is not None
 
     def forget_edge(self) -> None:
         """Begin a path anew."""

@@ -12,6 +12,8 @@ of it goes through `running/run_loop.py`.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from armvcpu.arch.static import TYPE_CHECKING, Self
 from armvcpu.devices.device import Device
 from armvcpu.errors import UsageError, kind_in, number_in
@@ -29,7 +31,7 @@ from armvcpu.machine.running.run_loop import RunLoop
 from armvcpu.vcpu.pcpu import unicorn_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Unpack
 
     from armvcpu.debug.report import CrashReport, Frame
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.running.cpu import Cpu
     from armvcpu.machine.snapshots.again import Mark
     from armvcpu.machine.snapshots.snapshot import Snapshot
+    from armvcpu.machine.watching.edges import EdgeMap
     from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import EngineFactory
@@ -239,6 +242,22 @@ class Machine:
         4096 bytes, and neighbours are one range. In a handler as between two runs.
         """
         return self.memory.dirty.take()
+
+    @contextmanager
+    def edges(self, *, compares: bool = False) -> Iterator[EdgeMap]:
+        """For a `with` block, between two runs: count how often the guest goes from one block to another.
+
+        It gives the map in which the engine counts, as fuzzers have it (docs/fuzzing.md). Nobody else pays for that.
+        With `compares` it has the numbers that the guest compares, too.
+
+        Raises:
+            StateError: the guest runs, or they are counted already.
+        """
+        from armvcpu.machine.watching.edges import count_edges
+
+        self._loop.forbid_running("edges can't be counted from here on")
+        with count_edges(self.engine, with_compares=compares) as edges:
+            yield edges
 
     @property
     def vcpu(self) -> Aarch64VCpu:

@@ -56,8 +56,12 @@ void forget_line(struct engine *e, uint64_t address)
 
 uint32_t shim_cpu_ldl_code(void *env, uint64_t address)
 {
-    if (translating) translating->word_at = address;
-    return real.cpu_ldl_code(env, address);
+    struct engine *e = translating;
+    if (!e) return real.cpu_ldl_code(env, address);
+    e->word_at = address;
+    uint32_t word = real.cpu_ldl_code(env, address);
+    if (e->compares) emit_compare(e, word);
+    return word;
 }
 
 /* A translator has met a word that it can't deal with. The instructions before it are a block of their own; where it is

@@ -97,6 +97,7 @@ struct engine {
     void *translated_block;
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
+    struct compares *compares; /* the log of compares, where there is one (compares.c) */
     uint64_t return_block, return_at; /* at which PC, and where that is, blocks look whether a call is over (calls.c) */
     uint64_t alarm; /* when the engine is to be stopped, 0 never (alarms.c) */
     bool is_watched, has_alarmed;
@@ -205,6 +206,9 @@ void emit_return(struct engine *, void *tcg, void *result, int count, void **arg
 
 /* edges.c */
 void emit_edge(struct engine *, void *tcg);
+
+/* compares.c */
+void emit_compare(struct engine *, uint32_t word);
 
 /* alarms.c */
 void forget_alarm(struct engine *);

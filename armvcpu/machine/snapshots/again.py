@@ -55,24 +55,27 @@ class Unchanged:
 
     def _copy(self, value: object) -> object:
         """Containers as they are now; anything else is itself, and looked into where it has a state."""
+        copy: object = value
         match value:
-            case list() | tuple() if type(value) in {list, tuple}:  # rows with names are immutable
-                return type(value)([self._copy(each) for each in value])
+            case list():
+                copy = [self._copy(each) for each in value]
+            case tuple() if type(value) is tuple:
+                copy = tuple([self._copy(each) for each in value])
             case deque():
-                return deque([self._copy(each) for each in value], value.maxlen)
+                copy = deque([self._copy(each) for each in value], value.maxlen)
             case dict():
-                return {key: self._copy(each) for key, each in value.items()}
+                copy = {key: self._copy(each) for key, each in value.items()}
             case set() | bytearray():
-                return type(value)(value)
+                copy = type(value)(value)
             case memoryview() if value.format == "Q":  # words that the engine shares
-                return memoryview(bytes(value)).cast("Q")
+                copy = memoryview(bytes(value)).cast("Q")
             case Deadline():
                 self.deadlines.append(value)
             case FlashBank():
                 self._look_into(value)
             case _ if hasattr(value, "load_state") and type(value).__module__.startswith(_OURS):
                 self._look_into(value)
-        return value
+        return copy
 
 
 class Devices:
