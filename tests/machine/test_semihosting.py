@@ -14,6 +14,7 @@ import raw_guest as raw
 from armvcpu import Machine
 from armvcpu.arch.semihosting import SemihostingOperation as Op
 from armvcpu.arch.semihosting import StopReason
+from armvcpu.machine.semihosting import files
 from armvcpu.machine.semihosting.attach import free_memory
 from armvcpu.machine.semihosting.files import FEATURES, MAX_OPEN_FILES
 from armvcpu.machine.semihosting.operations import MAX_PATH, BadGuestAddress, HeapInfo, Semihosting, SemihostingExit
@@ -125,6 +126,17 @@ def test_writec_writes_the_character_that_is_pointed_to() -> None:
     guest.put(BUFFER, b"!")
     guest.host.call(Op.SYS_WRITEC, BUFFER)
     assert guest.output == b"!"
+
+
+def test_a_long_write_to_the_console_is_shown_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SYS_WRITE has not written it tells, and the run loop has its turn before the guest asks again."""
+    monkeypatch.setattr(files, "MAX_SHOWN", 600)
+    guest = Guest()
+    handle, text = guest.open(":tt", W), bytes(range(1, 251)) * 4
+    assert guest.write(handle, text) == 400
+    assert guest.output == text[:600]
+    assert guest.write(handle, text[600:]) == 0
+    assert guest.output == text
 
 
 @pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 5000])

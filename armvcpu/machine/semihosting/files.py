@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.semihosting.disk import Directory
 
 MAX_OPEN_FILES = 64
+MAX_SHOWN = 64 << 10
+"""Bytes that one SYS_WRITE shows on the console at most, some 10 ms of work; the rest is told as not written."""
 FEATURES = b"SHFB\x03"
 """The feature file: magic, then feature byte 0 with SH_EXT_EXIT_EXTENDED and SH_EXT_STDOUT_STDERR."""
 
@@ -88,9 +90,9 @@ class TtyOutput(OpenFile):
         self._write_console = write_console
 
     def write(self, data: bytes) -> int:
-        """All of it, at once."""
-        self._write_console(data)
-        return len(data)
+        """MAX_SHOWN bytes of it at most, so that the run loop has its turn: the guest goes on with what is left."""
+        self._write_console(data[:MAX_SHOWN])
+        return min(len(data), MAX_SHOWN)
 
 
 class FeatureFile(OpenFile):
