@@ -210,7 +210,7 @@ def hint(case: Case | None, pc: int, system_registers: Mapping[str, int], surrou
             return "the guest has no exception vectors: VBAR_EL1 is 0; set it before anything can go wrong"
         if not surroundings.is_memory(pc):
             return f"the guest has no exception vectors: it set VBAR_EL1 = {vbar:#x}, where no memory is"
-    if surroundings.refused_smc is not None:
+    if surroundings.refused_smc is not None and not _may_be_asked(surroundings.refused_smc[0]):
         number, at = surroundings.refused_smc
         return (
             f"the SMC {number:#x} before {at:#x} wants a monitor at EL3, and only PSCI answers here: build it for EL1"
@@ -218,3 +218,9 @@ def hint(case: Case | None, pc: int, system_registers: Mapping[str, int], surrou
     if surroundings.pcie_touched:
         return f"the guest uses the PCIe window at 0x10000000, which is empty: if it is to print, {_UART}"
     return "" if surroundings.is_memory(pc) else "PC is not in memory: a jump through a bad pointer, or a damaged stack"
+
+
+def _may_be_asked(function_id: int) -> bool:
+    """Is it a call that software for EL1 makes to see whether it is there: architecture, standard or hypervisor's?"""
+    owner = function_id >> 24 & 0x3F
+    return bool(function_id >> 31 & 1) and owner in {0, 4, 5, 6}  # DEN 0028 2.5

@@ -158,6 +158,11 @@ def test_smc_that_nobody_answers_wants_a_monitor(crashed):
     assert report.hint.startswith("the SMC 0xc2000001 before 0x40080014 wants a monitor at EL3")
 
 
+def test_smc_that_only_asks_is_no_mistake(crashed):
+    """Of the Standard Secure service, say: software for EL1 looks whether it is there."""
+    assert crashed(mov(0, 0x8400_0100), SMC, WFI, FOREVER).hint == ""
+
+
 def test_eret_to_a_level_that_there_is_not(crashed):
     """PSTATE.IL is set by it, and still so in the exception that follows."""
     to_el2 = [*mov(0, BASE + 4 * 11), msr("ELR_EL1", 0), *mov(0, 0x3C9), msr("SPSR_EL1", 0), ERET]

@@ -237,6 +237,23 @@ def test_last_exception_stays_with_the_vcpu(machine):
     assert [*seen, vcpu.last_exception, other.last_exception] == [None, *[(0x0200_0000, None, CODE)] * 3, None]
 
 
+def test_first_fault_stays_with_the_vcpu(machine):
+    """Through another vCPU's turn on its CPU, and a look at that one; a start from reset forgets it."""
+    vcpu, other = machine.vcpu(0, at=CODE), machine.vcpu(hvc(0), at=CODE + 0x100)
+    cpu, seen = machine.cpu(), []
+    machine.put(SYNC, hvc(0))
+    for each in (vcpu, other, vcpu):
+        each.bind(cpu)
+        if each.first_fault is None:
+            each.run()
+        assert (other if each is vcpu else vcpu).system_registers.vbar_el1 in {0, VECTORS}
+        seen.append(each.first_fault and each.first_fault.elr)
+        each.unbind()
+    vcpu.bind(cpu)
+    vcpu.reset()
+    assert [*seen, vcpu.first_fault] == [CODE, None, CODE, None]
+
+
 # --- ends of a run ----------------------------------------------------------------------------------------------
 
 
