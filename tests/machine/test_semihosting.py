@@ -472,7 +472,7 @@ def test_zeroed_memory_is_no_heap():
 
 
 def test_a_guest_learns_of_its_heap(tmp_path):
-    """A raw image with a page of code at RAM + 512 KiB, the device tree before it."""
+    """A raw image with a page of code at RAM + 512 KiB, two pages of device tree in RAM's middle: the larger room."""
     path = tmp_path / "guest.bin"
     block = raw.BASE + 0x800
     words = [*raw.mov(0, Op.SYS_HEAPINFO), *raw.mov(1, block), raw.HLT_SEMIHOSTING, *raw.psci(raw.SYSTEM_OFF)]
@@ -480,7 +480,8 @@ def test_a_guest_learns_of_its_heap(tmp_path):
     with Machine(path, semihosting=True) as machine:
         assert machine.run(timeout=20).ok
         answer = struct.unpack("<4Q", machine.memory.read(block + 8, 32))
-    assert answer == (raw.BASE + 0x1000, RAM + (256 << 20), RAM + (256 << 20), raw.BASE + 0x1000)
+    base, limit = RAM + (128 << 20) + 0x2000, RAM + (256 << 20)
+    assert answer == (base, limit, limit, base)
 
 
 @pytest.mark.parametrize(("status", "answer"), [(0, 0), (5, 0), ((1 << 64) - 1, 1), (1 << 63, 1)])
