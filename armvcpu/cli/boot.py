@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.cli.interruptions import Interrupted, Interruptions
@@ -58,6 +59,15 @@ def _status_with(problem: ArmvcpuError, status: int) -> int:
     return UNWRITTEN if status in {0, 4} else status
 
 
+def _tell_keys() -> None:
+    """On a terminal, how to quit: its keys are the guest's, Ctrl-C too. Dim, since it is not the guest's."""
+    if os.isatty(0) and os.isatty(2):
+        from armvcpu.machine.console.terminal import KEYS  # which a console on a terminal needs anyway
+
+        with suppress(OSError):
+            os.write(2, KEYS + b"\n" if os.environ.get("TERM") == "dumb" else b"\x1b[2m" + KEYS + b"\x1b[0m\n")
+
+
 def _log(level: int, message: str, *values: object) -> None:
     """Log for `-v`. Nobody hears of these levels who has not imported `logging`, which takes 5 ms."""
     if (logging := sys.modules.get("logging")) is not None:
@@ -84,6 +94,7 @@ def _run(
         tracing = open_traces(traces, config.trace, PATIENCE)
         described["exact_mmio"] = tracing.needs_exact_mmio(MachineConfig.of(**described).gic)
     console = StdioConsole(patience=PATIENCE)
+    _tell_keys()
     machine = stack.enter_context(Machine(console=console, patience=PATIENCE, **described))
     if tracing is not None:
         tracing.attach(machine)

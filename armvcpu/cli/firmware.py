@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
+from armvcpu.cli.signals import signals_interrupt
 from armvcpu.errors import UsageError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from click._termui_impl import ProgressBar
 
 LARGEST_SCRIPT = 1 << 20
 
@@ -67,24 +76,42 @@ def fetch(names: tuple[str, ...], force: bool) -> None:
     for name in names:
         if name not in programs.PROGRAMS:
             store.entry(name)  # a wrong name is found before anything is downloaded
-    for name in names:
-        if name in programs.PROGRAMS:
-            _fetch_program(name, force=force)
-            continue
-        directory = store.fetch(name, force=force)
-        record = store.fetched(name)
-        version = f"{record['package']} {record['version']}" if record else "unknown version"
-        click.echo(f"{name}: {version} in {directory}")
+    lines: list[str] = []
+    with signals_interrupt(), _bar(names) as bar:
+        for name in names:
+            line = _fetch_program(name, force=force) if name in programs.PROGRAMS else _fetch(name, force=force)
+            if bar is not None:
+                bar.update(1)
+            else:
+                click.echo(line)
+            lines.append(line)
+    if bar is not None:
+        click.echo("\n".join(lines))
 
 
-def _fetch_program(package: str, *, force: bool) -> None:
+def _bar(names: tuple[str, ...]) -> AbstractContextManager[ProgressBar[int] | None]:
+    """A progress bar on a terminal, a step for each name; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    return click.progressbar(length=len(names), label="fetching", file=sys.stderr, show_eta=False)
+
+
+def _fetch(name: str, *, force: bool) -> str:
+    from armvcpu.testing.firmware import store
+
+    directory = store.fetch(name, force=force)
+    record = store.fetched(name)
+    version = f"{record['package']} {record['version']}" if record else "unknown version"
+    return f"{name}: {version} in {directory}"
+
+
+def _fetch_program(package: str, *, force: bool) -> str:
     from armvcpu.testing.firmware import programs
 
     if not force and (there := programs.of_host(package)) is not None:
-        click.echo(f"{package}: the host's own, {there}")
-        return
+        return f"{package}: the host's own, {there}"
     programs.fetch(package, force=force)
-    click.echo(f"{package}: {programs.version(package)}, {programs.path(programs.PROGRAMS[package][0])}")
+    return f"{package}: {programs.version(package)}, {programs.path(programs.PROGRAMS[package][0])}"
 
 
 @firmware.command()
@@ -111,6 +138,7 @@ def path(name: str, file: str | None) -> None:
 def initramfs(script: Path | None, virtio: bool, output: Path) -> None:
     """Write an initial RAM disk for Linux: the fetched busybox, and a shell on the console."""
     from armvcpu.machine.boot.image_file import read_file
+    from armvcpu.machine.files import write_whole
     from armvcpu.testing.firmware import store
     from armvcpu.testing.firmware.initramfs import ALL_VIRTIO_MODULES, busybox_initramfs
 
@@ -118,6 +146,7 @@ def initramfs(script: Path | None, virtio: bool, output: Path) -> None:
     modules = [store.path("linux-cloud", name) for name in ALL_VIRTIO_MODULES] if virtio else []
     data = busybox_initramfs(store.path("busybox"), commands, modules=modules)
     try:
-        output.write_bytes(data)
+        with signals_interrupt():
+            write_whole(output, data)
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}; choose another -o") from error

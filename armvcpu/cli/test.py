@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from armvcpu.cli.signals import signals_interrupt
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from armvcpu.testing.suite.annotations import Told
@@ -59,7 +58,7 @@ def test(
     if keep is not None:
         loaded = _kept(loaded, keep, is_here=scheduler is None)
     failed = 0
-    with _signals_interrupt(), _where(scheduler, jobs) as run:
+    with signals_interrupt(), _where(scheduler, jobs) as run:
         for path, suite in zip(suites, loaded, strict=True):
             verdicts, problem = _run(suite, run, keep, quiet=as_json)
             failed += sum(not verdict.passed for verdict in verdicts)
@@ -145,29 +144,6 @@ def _can_be_written(path: Path) -> bool:
     if path.exists() and not path.is_file():
         return not path.is_dir()  # /dev/stdout
     return os.access(path.absolute().parent, os.W_OK | os.X_OK)
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the run as Ctrl-C does, with the status of their own; not where they are ignored."""
-    came: list[int] = []
-
-    def interrupt(number: int, _frame: object) -> None:
-        came.append(number)
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)
-
-    with ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                stack.callback(signal.signal, number, signal.signal(number, interrupt))
-        try:
-            yield
-        except KeyboardInterrupt:
-            if came:
-                sys.exit(128 + came[0])
-            raise
 
 
 def _where(scheduler: str | None, jobs: int | None) -> AbstractContextManager[Runner]:

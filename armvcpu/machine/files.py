@@ -1,4 +1,4 @@
-"""Files of the host: the sum of one's contents, and one that appears when it is complete."""
+"""Files of the host: the sum of one's contents, one that appears when it is complete, one that is for its owner."""
 
 from __future__ import annotations
 
@@ -30,3 +30,31 @@ def appearing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there in whole or not at all; to what is no regular file, as /dev/stdout, just write it."""
+    path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    with appearing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def private(path: str | os.PathLike[str], flags: int) -> int:
+    """An opener for `open`: a file that is made is its owner's alone, as one with a guest's secrets is to be."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes out while they ask for the same lock; never through a link, which others may have laid."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

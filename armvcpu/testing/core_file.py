@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.machine.board.ram import RamLayout
 from armvcpu.machine.board.virt import RAM_BASE
-from armvcpu.machine.files import appearing
+from armvcpu.machine.files import appearing, private
 from armvcpu.testing.mappings import mappings
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def write_core(path: Path, snapshot: Snapshot, memory: Memory, layout: RamLayout
     for virtual, physical, size in loads:
         offset = ram_at + next(at.offset + physical - at.base for at in pieces if at.base <= physical < at.end)
         headers += PHDR.pack(PT_LOAD, READ_WRITE_EXECUTE, offset, virtual, physical, size, size, PAGE)
-    with appearing(path) as temporary, temporary.open("xb") as file:
+    with appearing(path) as temporary, open(temporary, "xb", opener=private) as file:
         file.write(headers + notes)
         for start, end in snapshot.ram.extents:
             for at in range(start, end, MIB):

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from armvcpu.cli.firmware import firmware
 from armvcpu.errors import ArmvcpuError, UsageError
+from armvcpu.machine.files import sha256
 from armvcpu.testing.firmware import store
 
 
@@ -18,8 +19,10 @@ def run(tmp_path, monkeypatch):
 
     def fetch(wanted: store.Entry) -> None:
         store.directory(wanted.name).mkdir(parents=True)
-        (store.directory(wanted.name) / next(iter(wanted.files))).write_bytes(b"x")
-        (store.directory(wanted.name) / store.RECORD).write_text(json.dumps({"package": "deb", "version": "7"}))
+        file = store.directory(wanted.name) / next(iter(wanted.files))
+        file.write_bytes(b"x")
+        record = {"package": "deb", "version": "7", "files": {file.name: {"sha256": sha256(file)}}}
+        (store.directory(wanted.name) / store.RECORD).write_text(json.dumps(record))
 
     monkeypatch.setenv("ARMVCPU_CACHE", str(tmp_path))
     monkeypatch.setattr(store, "_fetch", fetch)
@@ -45,6 +48,22 @@ def test_unfetched_path_names_the_command(run):
     """Nothing is downloaded unless asked to."""
     with pytest.raises(UsageError, match="run `armvcpu firmware fetch edk2`"):
         run("path", "edk2")
+
+
+@pytest.mark.parametrize("damaged", ["u-boot.bin", store.RECORD])
+def test_path_gives_no_file_that_has_changed(run, damaged):
+    """It looks at the same sums as `fetch`."""
+    run("fetch", "u-boot")
+    (store.directory("u-boot") / damaged).write_text("{}")
+    with pytest.raises(UsageError, match=r"u-boot.bin: is not what was fetched any more; run `armvcpu firmware fetch"):
+        run("path", "u-boot")
+
+
+def test_a_name_is_nearly_another(run):
+    with pytest.raises(UsageError, match=r"did you mean u-boot\?"):
+        run("fetch", "uboot")
+    with pytest.raises(UsageError, match=r"did you mean u-boot.bin\?"):
+        run("path", "u-boot", "uboot.bin")
 
 
 def test_wrong_name_stops_before_any_download(run):

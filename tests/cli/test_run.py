@@ -210,6 +210,19 @@ def test_bug_of_ours_is_one_line():
     assert done.stderr == b"armvcpu: internal error, please report it: KeyError: 'unforeseen' (<string>:1)\n"
 
 
+def test_a_terminal_is_told_how_to_quit(terminal, raw):
+    """One line before the guest's own; from a pipe there is none. The help has the keys that there are."""
+    session = terminal("run", raw(READY))
+    screen = session.read_until(b"ready")
+    assert screen.index(b"Ctrl-A X quits, Ctrl-A H helps") < screen.index(b"ready")
+    os.write(session.keyboard, b"\x01h")
+    shown = session.read_until(b"send Ctrl-A to the guest")
+    assert b"Ctrl-A X       end the run" in shown
+    assert b"monitor" not in shown
+    os.write(session.keyboard, b"\x01x")
+    assert session.ends_restored() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_restores_the_terminal(terminal, raw, number):
     """128 + n."""

@@ -65,6 +65,23 @@ def test_fetch_unpacks_the_wanted_files(downloads):
     assert [entry.name for entry in store.directory("toy").parent.iterdir()] == ["toy"]
 
 
+def test_what_can_be_executed_stays_so(downloads, tmp_path, monkeypatch):
+    """A program that is fetched can be run where it is; what only the group or nobody may execute can't."""
+
+    def download(_package: str, _architecture: str, _root: Path, into: Path) -> Path:
+        deb = make_deb(into, FILES)
+        (into / "tree" / "usr/lib/toy-7.bin").chmod(0o755)
+        subprocess.run(
+            ["dpkg-deb", "--build", "--root-owner-group", into / "tree", deb], check=True, capture_output=True
+        )
+        return deb
+
+    monkeypatch.setattr(debian, "download", download)
+    store.fetch("toy")
+    assert os.access(store.path("toy"), os.X_OK)
+    assert not (store.directory("toy") / "copyright").stat().st_mode & 0o111
+
+
 def test_fetch_notes_version_and_sums(downloads):
     """`fetched.json` says what the files are: package, version, sums."""
     record = json.loads((store.fetch("toy") / "fetched.json").read_text())

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 CTRL_A = 0x01
+KEYS = b"Ctrl-A X quits, Ctrl-A H helps"
 HELP = b"""
 Ctrl-A X       end the run
-Ctrl-A C       switch between the guest and the monitor
 Ctrl-A H       this help
 Ctrl-A Ctrl-A  send Ctrl-A to the guest
 """

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError, UsageError
-from armvcpu.machine.files import appearing
+from armvcpu.machine.files import appearing, private
 from armvcpu.machine.snapshots.contents import DESCRIPTION, cpu_fields
 from armvcpu.machine.snapshots.copy_on_write import MIB, Image
 from armvcpu.machine.snapshots.snapshot import REMEDY, CpuSnapshot, Snapshot, check
@@ -47,7 +47,7 @@ def save(snapshot: Snapshot, path: str | Path) -> None:
         MAGIC, VERSION, 0, len(description), zlib.crc32(description), 0, ram_at, snapshot.ram.size
     )  # fmt: skip
     try:
-        with appearing(path) as temporary, temporary.open("xb") as file:
+        with appearing(path) as temporary, open(temporary, "xb", opener=private) as file:
             file.write(header.ljust(PAGE, b"\0") + description)
             for start, end in snapshot.ram.extents:
                 for at in range(start, end, MIB):

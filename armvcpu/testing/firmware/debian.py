@@ -199,7 +199,8 @@ def dependency(deb: Path, prefix: str) -> str:
 def extract(deb: Path, wanted: Mapping[str, str], into: Path) -> dict[str, str]:
     """Write the `wanted` files (new name -> path pattern inside) to `into`; the paths found, by new name.
 
-    Only contents are taken: no links, owners or modes, and no name from the package is used on the host.
+    Only contents are taken, and whether they can be executed: no links, owners or other modes, and no name from the
+    package is used on the host.
 
     Raises:
         UsageError: the package lacks one, or cannot be read.
@@ -216,6 +217,9 @@ def extract(deb: Path, wanted: Mapping[str, str], into: Path) -> dict[str, str]:
                     if name is not None and contents is not None:
                         with (into / name).open("wb") as file:
                             copyfileobj(contents, file)
+                        if member.mode & 0o100:  # executable, for whom it can be read
+                            mode = (into / name).stat().st_mode
+                            (into / name).chmod(mode | (mode & 0o444) >> 2)
                         found[name] = path
         except tarfile.TarError as error:
             raise UsageError(f"{deb.name}: cannot be unpacked ({error}); fetch it again") from None

@@ -8,7 +8,6 @@ A package lies below PACKAGES in the cache, with the libraries that the host lac
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 from pathlib import Path
@@ -16,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.files import appearing
+from armvcpu.machine.files import appearing, locked
 from armvcpu.machine.programs import PLACE, find_program
 from armvcpu.testing.firmware import debian, store
 
@@ -80,8 +79,7 @@ def fetch(package: str, *, force: bool = False) -> None:
     cache = store.cache_directory()
     try:
         (cache / PLACE).mkdir(parents=True, exist_ok=True)
-        with (cache / PACKAGES / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(cache / PACKAGES / "lock"):
             if force or version(package) is None:
                 _fetch(package, cache)
             for program in PROGRAMS[package]:

@@ -10,7 +10,6 @@ test workers may fetch in parallel. `firmware/README.md` describes the cache. On
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tomllib
@@ -18,11 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import InternalError, UsageError, did_you_mean
-from armvcpu.machine.files import sha256
+from armvcpu.machine.files import locked, sha256
 from armvcpu.testing.firmware import debian
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def path(name: str, file: str | None = None) -> Path:
     """A fetched file of `name`, by default its first.
 
     Raises:
-        UsageError: no such entry or file, or not fetched yet; says how to.
+        UsageError: no such entry or file, not fetched yet, or changed since; says how to.
     """
     files = entry(name).files
     file = file or next(iter(files))
@@ -109,6 +109,13 @@ def path(name: str, file: str | None = None) -> Path:
     found = directory(name) / file
     if not found.is_file():
         raise UsageError(f"{name} is not fetched yet; run `armvcpu firmware fetch {name}`")
+    record = fetched(name)
+    try:
+        is_intact = record is not None and _is_as_fetched(record.get("files"), found)
+    except OSError as error:
+        raise UsageError(f"{found}: {error.strerror}; check its permissions") from error
+    if not is_intact:
+        raise UsageError(f"{found}: is not what was fetched any more; run `armvcpu firmware fetch {name}`")
     return found
 
 
@@ -132,8 +139,7 @@ def fetch(name: str, *, force: bool = False) -> Path:
 def _lock() -> Iterator[None]:
     """Keep other processes from fetching; apt's private directory allows only one."""
     cache_directory().mkdir(parents=True, exist_ok=True)
-    with (cache_directory() / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(cache_directory() / "lock"):
         yield
 
 
@@ -141,17 +147,20 @@ def _is_intact(wanted: Entry) -> bool:
     """Whether every file of the manifest is there as it was when it was fetched."""
     record = fetched(wanted.name)
     files = record.get("files", {}) if record is not None else {}
-    return all(
-        (file := directory(wanted.name) / name).is_file()
-        and name in files
-        and files[name].get("sha256") == sha256(file)
-        for name in wanted.files
-    )
+    return all(_is_as_fetched(files, directory(wanted.name) / name) for name in wanted.files)
+
+
+def _is_as_fetched(files: Any, file: Path) -> bool:
+    """Has the file the sum that the record, `files` of it, has?"""
+    known = files.get(file.name) if isinstance(files, dict) else None
+    return isinstance(known, dict) and file.is_file() and known.get("sha256") == sha256(file)
 
 
 def _fetch(wanted: Entry) -> None:
     final = directory(wanted.name)
     final.parent.mkdir(parents=True, exist_ok=True)
+    for left in final.parent.glob(f".{wanted.name}-????????"):  # of one that was killed: nobody else fetches now
+        rmtree(left, ignore_errors=True)
     with TemporaryDirectory(prefix=f".{wanted.name}-", dir=final.parent) as temporary:
         downloads, unpacked = Path(temporary, "download"), Path(temporary, "unpacked")
         unpacked.mkdir()
