@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from armvcpu.machine.console.output import FLUSH_SIZE
+from armvcpu.machine.console.patience import Patience
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.console.stdio import INPUT_LIMIT, StdioConsole
 from armvcpu.machine.console.terminal import HELP, Escape, EscapeFilter
@@ -359,3 +361,57 @@ def test_suspended_run_gives_the_terminal_back_and_takes_it_again(stop: signal.S
     assert termios.tcgetattr(stdin) == cooked
     os.close(keyboard)
     os.close(stdin)
+
+
+# --- output that nobody reads
+
+
+def fill(fd: int) -> None:
+    """Have a pipe take nothing more."""
+    own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(own, b"x" * 4096)
+    os.close(own)
+
+
+@pytest.mark.parametrize("can_reopen", [True, False])
+def test_a_flush_ends_with_the_patience_and_the_output_is_dropped(monkeypatch, can_reopen: bool) -> None:
+    """Also where /proc refuses, as it does for a pipe of another user's."""
+    if not can_reopen:
+        monkeypatch.setattr("armvcpu.machine.console.host_writer.reopened", lambda _fd, _flags: -1)
+    screen, stdout = os.pipe()
+    patience = Patience()
+    console = StdioConsole(10_000, stdout, patience)
+    fill(stdout)
+    writer = threading.Thread(target=lambda: [console.write(byte) for byte in b"lost\n"])
+    writer.start()
+    writer.join(0.1)
+    assert writer.is_alive()
+    patience.end()
+    writer.join(PATIENCE)
+    assert not writer.is_alive()
+    assert patience.gave_up
+    patience.renew()
+    os.read(screen, 1 << 16)
+    for byte in b"next run\n":
+        console.write(byte)
+    assert read_until(screen, b"run\n").endswith(b"next run\n")
+    console.close()
+    for fd in (screen, stdout):
+        os.close(fd)
+
+
+def test_a_command_is_heard_while_nobody_reads_the_output(tty: Pair) -> None:
+    """`armvcpu run | less`: the guest's thread waits for the reader, the user's Ctrl-A X comes all the same."""
+    fill(tty.stdout)
+    tty.console.start()
+    writer = threading.Thread(target=tty.print, args=(b"line\n",))
+    writer.start()
+    writer.join(0.1)
+    assert writer.is_alive()
+    tty.type(b"\x01h\x01x")
+    assert tty.quit.wait(PATIENCE)
+    os.read(tty.screen, 1 << 16)
+    read_until(tty.screen, HELP)
+    writer.join(PATIENCE)

@@ -21,8 +21,8 @@ from armvcpu.arch.static import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GRACE = 0.1
-"""Seconds that are left for output once a run is to end; its users hear of the end within twice that."""
+GRACE = 0.05
+"""Seconds that are left for output once a run is to end; the end itself takes about as long again."""
 
 _SOON = 1e-6
 
