@@ -9,7 +9,6 @@ from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
 from armvcpu.errors import UsageError, named
 from armvcpu.machine.disk_option import SLOTS, DiskOption, split_disk
 from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, MODEL, NUMBER, PLACE, SIZE, TEXT
-from armvcpu.machine.layout import parse_device, parse_load, parse_ram, split_load
 from armvcpu.machine.option import OptionsType, check_names, option
 
 if TYPE_CHECKING:
@@ -46,6 +45,12 @@ def cpu_models() -> tuple[str, ...]:
 def _check_load_address(address: int) -> None:
     if address % 4:
         raise UsageError(f"{named('load_address')} {address:#x} is no multiple of 4, where instructions are")
+
+
+def _split_load(text: str) -> tuple[str, str]:
+    from armvcpu.machine.layout import split_load  # most machines load no further file
+
+    return split_load(text)
 
 
 def _check_entry(place: int | str) -> None:
@@ -142,7 +147,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     loads: tuple[PathLike, ...] = option(
         (), FILE, "Put a file's bytes at an address of RAM or flash; may be repeated.",
         flag="--load", metavar="FILE@ADDRESS", is_several=True, is_recorded=True, is_recorded_whole=True,
-        split=split_load,
+        split=_split_load,
     )  # fmt: skip
     """Beside an image or firmware, or, with `entry`, in place of one."""
     symbols: PathLike | None = option(
@@ -215,8 +220,11 @@ class MachineConfig(Row, metaclass=OptionsType):
         if self.image is None and self.firmware is None and not (self.loads and self.entry is not None):
             loads = f"or {named('loads')} and {named('entry')}" if self.loads or self.entry is not None else ""
             raise UsageError(f"nothing to run: give an {named('image')} or {named('firmware')} {loads}".rstrip())
-        for each in self.loads:
-            parse_load(str(each))
+        if self.loads:
+            from armvcpu.machine.layout import parse_load  # most machines load no further file
+
+            for each in self.loads:
+                parse_load(str(each))
         self._check_board()
         self._check_recording()
         if self.semihosting_directory is not None and not self.semihosting:
@@ -224,9 +232,13 @@ class MachineConfig(Row, metaclass=OptionsType):
             raise UsageError(f"{directory} without {semihosting} has no effect: add {semihosting}")
 
     def _check_board(self) -> None:
-        for parse, values in ((parse_ram, self.ram), (parse_device, self.board_devices)):
-            for each in values:
-                parse(str(each))
+        if self.ram or self.board_devices:
+            from armvcpu.machine.layout import parse_device, parse_ram  # most boards are as they are
+
+            for text in self.ram:
+                parse_ram(text)
+            for text in self.board_devices:
+                parse_device(text)
         self._check_slots()
         if self.fw_cfg:
             from armvcpu.machine.fw_cfg_option import check_fw_cfg  # few machines have any

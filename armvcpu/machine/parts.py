@@ -26,7 +26,6 @@ from armvcpu.machine.board.interrupts import Lines
 from armvcpu.machine.board.memory import GuestMemory, new_address_space
 from armvcpu.machine.board.peripherals import Peripherals
 from armvcpu.machine.board.ram import users_ram
-from armvcpu.machine.board.users_devices import add_devices
 from armvcpu.machine.board.virt import FLASH_SIZE, GICD_BASE, INPUT_BITS, Board, Wiring, is_covered, virt_board
 from armvcpu.machine.boot.boot import Boot
 from armvcpu.machine.boot.fw_cfg_files import fill_fw_cfg
@@ -123,8 +122,7 @@ def _assemble(
     wiring = Wiring(
         stream, banks, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic
     )
-    board = virt_board(config.memory, wiring, config.cpu_model, more)
-    add_devices(board, config)
+    board = _board(config, wiring, more)
     boot = Boot(config, board, clock.random(32))
     fill_fw_cfg(board.fw_cfg, config, boot.plan.fw_cfg)
     memory.load_flash(list(boot.plan.writes), list(boot.plan.zeroes))
@@ -182,6 +180,16 @@ def _memory(
     held.callback(banks[1].close)
     there = tuple(bank for bank in banks if not is_covered(bank.base, FLASH_SIZE, more))
     return GuestMemory(config.memory, there, more), banks
+
+
+def _board(config: MachineConfig, wiring: Wiring, more: tuple[Ram, ...]) -> Board:
+    """The board with the devices that the user has put there."""
+    board = virt_board(config.memory, wiring, config.cpu_model, more)
+    if config.board_devices:
+        from armvcpu.machine.board.users_devices import add_devices  # most boards have their own only
+
+        add_devices(board, config)
+    return board
 
 
 def _bus(

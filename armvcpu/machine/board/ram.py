@@ -11,7 +11,6 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError, named
 from armvcpu.machine.board.memory_map import Region
 from armvcpu.machine.board.virt import FLASH_BASES, FLASH_SIZE, INPUT_BITS, RAM_BASE
-from armvcpu.machine.layout import parse_ram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,6 +76,8 @@ def users_ram(config: MachineConfig) -> tuple[Ram, ...]:
     """
     if not config.ram:
         return ()
+    from armvcpu.machine.layout import parse_ram  # most boards have their own RAM only
+
     more = tuple(parse_ram(text) for text in config.ram)
     taken = [Region(f"RAM of {named('memory')}", RAM_BASE, config.memory)]
     for ram in more:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import named
 from armvcpu.machine.boot.loader import BootPlan, BootRequest, plan_boot
-from armvcpu.machine.layout import parse_load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.board.virt import Board
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.config import MachineConfig
+    from armvcpu.machine.layout import Load
 
 
 class Boot:
@@ -45,7 +45,7 @@ class Boot:
         request = BootRequest(
             self._memory_map(), self._board.device_tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
-            entry=config.entry, loads=tuple(parse_load(str(each)) for each in config.loads),
+            entry=config.entry, loads=self._loads(),
             chosen={"rng-seed": self._seed}, symbols=self._named,
         )  # fmt: skip
         plan = plan_boot(request)
@@ -68,6 +68,13 @@ class Boot:
         kept = memory.flash[-1]
         taken = kept.replace(name=f"{kept.name} of {named('vars')}")
         return memory.replace(flash=memory.flash[:-1], devices=(*memory.devices, taken))
+
+    def _loads(self) -> tuple[Load, ...]:
+        if not self._config.loads:
+            return ()
+        from armvcpu.machine.layout import parse_load  # most machines load no further file
+
+        return tuple(parse_load(str(each)) for each in self._config.loads)
 
     def board_changed(self) -> None:
         """The board has another device: its tree, and what has to make room for it, are another's."""
