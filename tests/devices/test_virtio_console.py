@@ -70,6 +70,18 @@ def test_the_size_is_offered_once_it_is_known() -> None:
     assert driver[0x60] == 0
 
 
+def test_the_first_output_has_the_driver_read_the_size() -> None:
+    """Linux' driver does so at a configuration change only, and its console is there when it prints."""
+    console = VirtioConsole(Stream(int))
+    console.show_size(80, 24)
+    driver = Driver(console).start(1, sizes=(8, 8))
+    for expected in (3, 1):
+        driver.queues[TRANSMITQ].add((DATA, 1, 0))
+        driver.notify(TRANSMITQ)
+        assert driver[0x60] == expected
+        driver[0x64] = expected
+
+
 def test_a_change_of_size_interrupts() -> None:
     """By a configuration change, and only where it is one (4.2.2.2, 5.3.5)."""
     console = VirtioConsole(Stream(int))

@@ -109,6 +109,8 @@ class VirtioConsole(VirtioDevice):
             if not self.is_in_use:
                 self.is_in_use = True
                 self.stream.ready()
+                if self.negotiated & F_SIZE:  # Linux reads the size when it has changed, and not before
+                    self.transport.config_changed()
 
     def config(self) -> bytes:
         """The size, zero where it is not known; one port; emerg_wr reads as zero."""
