@@ -46,7 +46,7 @@ def _users(config: MachineConfig, taken: dict[str, bytes]) -> dict[str, bytes]:
             import logging
 
             logging.getLogger(__name__).warning(
-                "%s %s: names of your own begin with %s; firmware has the others", named("fw_cfg"), each.name, USERS
+                "armvcpu: fw_cfg %s: names of your own begin with %s; firmware has the others", each.name, USERS
             )
         is_text = each.file is None
         files[each.name] = each.text.encode() if is_text else read_file(Path(str(each.file)), LARGEST, "fw_cfg")
