@@ -33,6 +33,7 @@ docs/recipes
 docs/command-line
 docs/scripting
 docs/testing
+docs/fuzzing
 docs/vcpu
 ```
 ```{toctree}
