@@ -118,6 +118,7 @@ struct engine *engine_of_uc(const void *uc);
 struct engine *engine_of_env(const void *env);
 
 /* Unicorn's own functions. */
+struct fault_info;
 struct originals {
     void (*abort)(void);
     int (*fprintf)(void *stream, const char *format, ...);
@@ -162,6 +163,9 @@ struct originals {
     void (*tb_invalidate_phys_page_fast)(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc);
     void (*tlb_set_dirty)(void *cpu, uint64_t address);
     void (*tlb_reset_dirty)(void *cpu, uint64_t start, uint64_t length);
+    bool (*get_phys_addr)(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
+                          uint64_t *size, struct fault_info *fi, void *cache);
+    uint64_t (*address_space_ldq_le)(void *uc, void *space, uint64_t address, uint32_t attributes, uint32_t *result);
     int (*uc_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
     void *(*helper_lookup_tb_ptr)(void *env);
@@ -187,6 +191,10 @@ void helper_return(void *env, uint64_t pc);
 const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key);
 bool is_unclaimed(struct engine *, uint32_t encoding);
 void free_rows(struct engine *);
+
+/* walk.c */
+bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
+                        uint64_t *size, struct fault_info *fi, void *cache);
 
 /* fp.c */
 int shim_fp_exception_el(void *env, int el);

@@ -34,6 +34,8 @@ static const struct symbol SYMBOLS[] = {
     CALLS(raise_exception, "traps of WFE and of words that the translator fails on"),
     ANSWERS(get_arm_cp_reginfo, "system registers as rows: constants, Python's, listened to (D17.1)"),
     ANSWERS(fp_exception_el, "traps of FP and Advanced SIMD: CPACR_EL1, CPTR_EL2, CPTR_EL3 (D17.2)"),
+    ANSWERS(get_phys_addr, "Address size faults (D8.2)"),
+    CALLS(address_space_ldq_le, "descriptors"),
     CALLS(arm_hcr_el2_eff, "HCR_EL2 as it takes effect (D17.2.48)"),
     ANSWERS(tcg_gen_callN, "the check at the start of a block inline, counts, and the helpers of WFE, YIELD and ERET"),
     ANSWERS(tcg_gen_exit_tb, "the end of a block that has not begun"),

@@ -36,6 +36,7 @@ enum {
     CPU_CFLAGS_NEXT_TB = 24,    /* u32: how to translate the next block, -1 as always */
     CPU_INTERRUPT_REQUEST = 28, /* u32 */
     CPU_JUMP_CACHE = 312 + MORE_JMP_BUF,       /* 4096 of TranslationBlock *, by address */
+    CPU_AS = 280 + MORE_JMP_BUF,               /* AddressSpace * */
     CPU_ENV = 296 + MORE_JMP_BUF,              /* CPUARMState * */
     CPU_MEM_IO_PC = 33144 + MORE_JMP_BUF,      /* host address of the device access under way */
     CPU_CLUSTER_INDEX = 33172 + MORE_JMP_BUF, /* u32 */
@@ -62,6 +63,8 @@ enum { /* from env */
     ENV_CPACR_EL1 = 704,
     ENV_CPTR_EL = 712,
     ENV_TRANSLATION = 768, /* to the end of SCR_EL3: TTBR, VTTBR, TCR, VTCR, HCR */
+    ENV_TTBR_EL = ENV_TRANSLATION, /* TTBR0 of EL0 to EL3, then TTBR1 */
+    ENV_TCR_EL = 840, /* 16 bytes for each level */
     ENV_TRANSLATION_END = 968,
     ENV_MAIR_EL = 1184,
     ENV_HCR_EL2 = 952,
