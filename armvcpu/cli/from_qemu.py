@@ -223,6 +223,9 @@ def _device(there: _There, value: str) -> None:
     driver = given.pop("driver", "")
     if driver == "virtio-rng-device":
         return  # the board has one
+    if driver == "loader" and given.keys() - {"force-raw"} == {"file", "addr"}:
+        there.words.append(f"--load={given['file']}@{given['addr']}")
+        return
     if driver != "virtio-blk-device" or "drive" not in given:
         raise UsageError(f"-device {value}: {OURS['device']}")
     drive, bus = given.pop("drive"), given.pop("bus", None)

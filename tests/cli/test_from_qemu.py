@@ -46,6 +46,7 @@ TAKEN = {
         "vars": "vars.fd",
     },
     "-fw_cfg name=opt/x,string=a,b": {"fw_cfg": ("name=opt/x,string=a,b",)},
+    "-device loader,file=F,addr=0x41000000,force-raw=on": {"loads": ("F@0x41000000",)},
     "-global virtio-mmio.force-legacy=false": {"virtio_version": 2},
     "--append -m --memory 64M": {"append": "-m", "memory": 64 * MIB},
 }
@@ -81,6 +82,7 @@ REFUSED = {
     "-drive if=none,file=a,id=d -device virtio-blk-device,drive=d,bus=pcie.0": "the buses are virtio-mmio-bus.0",
     "-device virtio-blk-device,drive=x": "no -drive has the id x",
     "-device e1000": "devices are --disk, --net and --virtio-console",
+    "-device loader,file=F": "devices are --disk",
     "-hda a.img": "a disk is --disk F",
     "-netdev user,id=n": "a network is --net user",
     "-serial pty": "the UART is on standard input and output",
