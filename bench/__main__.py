@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.testing.firmware.initramfs import busybox_initramfs
 from armvcpu.testing.firmware.store import fetch, path
+from bench.calls import calls, priority_mask
 from bench.chart import write_chart
 from bench.disk import disk
 from bench.edk2 import edk2
@@ -23,7 +24,7 @@ from bench.snapshots import small_guest_seconds, snapshot_times, suite_of_hundre
 from bench.traps import cpu_creation_ms, machine_creation_ms, traps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from bench.rows import Row
 
@@ -120,7 +121,7 @@ def testing(rounds: int) -> Iterator[Row]:
     yield Single("back to it, to the first instruction, wall", restored * 1e3, "ms", 10)
 
 
-SECTIONS: dict[str, Callable[[int], Iterator[Row]]] = {
+SECTIONS: dict[str, Callable[[int], Iterable[Row]]] = {
     "uboot": uboot,
     "edk2": lambda rounds: edk2(rounds, ARMVCPU, QEMU),
     "loads": lambda rounds: loads(rounds, ARMVCPU, QEMU),
@@ -128,6 +129,7 @@ SECTIONS: dict[str, Callable[[int], Iterator[Row]]] = {
     "disk": lambda rounds: disk(rounds, [ARMVCPU], QEMU),
     "loops": loops,
     "traps": lambda rounds: traps(rounds, GUESTS / "traps.elf", QEMU),
+    "calls": lambda rounds: [*calls(GUESTS / "parser.elf"), priority_mask(rounds, ARMVCPU, QEMU)],
     "start": start,
     "testing": testing,
 }
