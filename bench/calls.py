@@ -1,4 +1,4 @@
-"""What a fuzzer pays: a function of a guest called, and the machine returned to a snapshot; and writes of ICC_PMR_EL1."""
+"""What a fuzzer pays: a function called, and the machine returned to a snapshot; and writes of ICC_PMR_EL1."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def priority_mask(rounds: int, armvcpu: str, qemu: list[str]) -> Row:
     with tempfile.TemporaryDirectory() as directory:
         image = Path(directory, "pmr.bin")
         image.write_bytes(struct.pack("<10I", *mov, *loop, *off))
-        return pair("16 million writes of ICC_PMR_EL1, start and end, CPU", lambda: run([armvcpu, "run", str(image)]).cpu,
+        return pair("16 million writes of ICC_PMR_EL1, CPU", lambda: run([armvcpu, "run", str(image)]).cpu,
                     lambda: run([*qemu, "-kernel", str(image)]).cpu, rounds, "s", 1.0)  # fmt: skip
