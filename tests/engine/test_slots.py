@@ -15,6 +15,7 @@ ANSWERED = {  # by the tests that fail without it
     "arm_cpu_do_interrupt_aarch64": "test_entry.py",
     "get_arm_cp_reginfo_aarch64": "test_register_rows.py",
     "fp_exception_el_aarch64": "test_fp_trap.py",
+    "get_phys_addr_aarch64": "test_address_size.py",
     "tcg_gen_callN_aarch64": "test_counts.py",
     "tcg_gen_exit_tb_aarch64": "test_counts.py",
     "check_exit_request_aarch64": "test_runs.py",
