@@ -56,12 +56,12 @@ class StateError(UsageError):
     """An operation is not allowed in the object's present state; nothing was changed."""
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Words for the end of an error: the one of the `known` names that `name` is nearly, or nothing."""
+def did_you_mean(name: object, known: Iterable[str], most: int = 1) -> str:
+    """Words for the end of an error: the `known` names, at `most` so many, that `name` is nearly; or nothing."""
     from difflib import get_close_matches  # needed for messages only
 
-    near = get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = get_close_matches(str(name), list(known), most)
+    return f"; did you mean {', '.join(near)}?" if near else ""
 
 
 def no_number(who: str, value: object, function: object = None) -> UsageError:

@@ -15,6 +15,7 @@ from armvcpu.cli.snapshots import SnapshotFiles
 from armvcpu.cli.standard import PATIENCE, say, write_stdout
 from armvcpu.errors import ArmvcpuError, UsageError
 from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.outcome import QUIT, SIGNALLED, TIME_OUT, Ending
 
 if TYPE_CHECKING:
     from armvcpu.machine.console.stdio import StdioConsole
@@ -25,8 +26,6 @@ DEBUG, INFO = 10, 20
 """As `logging` has them."""
 INPUT_PATIENCE = 1.0
 """Seconds that a repeatable run waits for piped input before it begins without its end."""
-SIGNALLED = 128
-"""And the number of the signal that ended a run: its status."""
 UNWRITTEN = 2
 """The status where something that was asked for can't be written, and the guest's own end says nothing worse."""
 
@@ -162,7 +161,6 @@ def _last_problem(machine: Machine, outcome: Outcome, traces: ExitStack, config:
 def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *, as_json: bool) -> int:
     """Say how it ended, where that is not plain, and what could not be written; returns the exit status."""
     from armvcpu.machine.console.output import BufferedOutput
-    from armvcpu.machine.outcome import QUIT, TIME_OUT, Ending
 
     crashed = outcome.ending is Ending.CRASHED
     if crashed:
@@ -204,8 +202,6 @@ def _report_no_run(outcome: Outcome, *, as_json: bool) -> int:
 
 def _is_told(machine: Machine, outcome: Outcome) -> bool:
     """Is it worth a word where the guest is? Who quits at a prompt that waits for a key knows."""
-    from armvcpu.machine.outcome import QUIT, Ending
-
     if outcome.reason == QUIT:
         return not machine.current_cpu.waiting
     return outcome.ending is Ending.LIMIT

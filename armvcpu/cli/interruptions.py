@@ -12,7 +12,8 @@ import time
 from contextlib import ExitStack
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
-from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.machine.console.patience import ring_in
+from armvcpu.machine.outcome import SIGNALLED, TIME_OUT, Ending, Outcome
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 TERMINATING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_TIMER = 1e8
 """Seconds: what the host's timer takes without a doubt."""
-_SOON = 1e-6
 
 
 class Interrupted(BaseException):
@@ -71,14 +71,13 @@ class Interruptions:
         """From now on nobody waits for the host, once one has come."""
         self._is_over = True
         if self._timeout is not None and self._timeout < LONGEST_TIMER:
-            left = self._timeout - (time.monotonic() - self._began)
-            signal.setitimer(signal.ITIMER_REAL, max(_SOON, left))
+            ring_in(self._timeout - (time.monotonic() - self._began))
 
     def status(self, status: int) -> int:
         """The exit status: not 0 where what the guest printed was dropped, since nobody read it."""
         if status or not self._patience.gave_up:
             return status
-        return Ending.LIMIT.value if self._came is None else 128 + self._came
+        return Ending.LIMIT.value if self._came is None else SIGNALLED + self._came
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._came = number
@@ -86,7 +85,7 @@ class Interruptions:
         if self._is_over:
             return
         if self._machine is None:
-            self._interrupt(Outcome.of(Ending.LIMIT, f"ended by signal {number}", 128 + number))
+            self._interrupt(Outcome.by_signal(number))
         else:
             self._machine.interrupt(number)
 
@@ -94,7 +93,7 @@ class Interruptions:
         if self._machine is None or self._is_over:
             self._patience.end()
         if self._machine is None:
-            self._interrupt(Outcome.of(Ending.LIMIT, "time-out"))
+            self._interrupt(Outcome.of(Ending.LIMIT, TIME_OUT))
 
     def _interrupt(self, outcome: Outcome) -> None:
         if self._interrupted is None:

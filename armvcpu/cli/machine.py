@@ -19,12 +19,9 @@ if TYPE_CHECKING:
 
     from armvcpu.machine.board.virt import Board
 
-BOARD = ("memory", "cpus", "cpu_model", "gic", "ram", "board_devices", "disks", "virtio_console", "virtio_version")
-"""The options of a machine that say what is on its board."""
-
 
 @click.command(params=[
-    *(parameter(MachineConfig.options[name]) for name in BOARD),
+    *(parameter(option) for option in MachineConfig.options.values() if option.is_of_board),
     click.Option(["--dts"], is_flag=True, help="Print the device tree as source."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print the slots for machines."),
 ])  # fmt: skip

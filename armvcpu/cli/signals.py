@@ -7,6 +7,8 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from armvcpu.machine.outcome import SIGNALLED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,5 +32,5 @@ def signals_interrupt() -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             if came:
-                sys.exit(128 + came[0])
+                sys.exit(SIGNALLED + came[0])
             raise

@@ -29,9 +29,8 @@ def check_ram_size(size: int) -> None:
     """UsageError for RAM that the board can't have."""
     if size % MIB or not MIB <= size <= RAM_LIMIT:
         allowed = f"a multiple of 1 MiB from 1 MiB to {RAM_LIMIT >> 30} GiB"
-        meant = (
-            f"; {size}M?" if 0 < size < MIB and size * MIB <= RAM_LIMIT else ""
-        )  # MiB without a unit are QEMU's habit
+        # MiB without a unit are QEMU's habit
+        meant = f"; {size}M?" if 0 < size < MIB and size * MIB <= RAM_LIMIT else ""
         raise UsageError(f"{named('memory')} of {size} bytes: {allowed}{meant}")
 
 
@@ -89,15 +88,17 @@ class MachineConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     """Where firmware keeps its variables; created, erased."""
     cpus: int = option(
-        1, NUMBER, "CPUs, up to 32.", metavar="N", is_recorded=True, is_snapshotted=True, is_in_pytest=True
-    )
+        1, NUMBER, "CPUs, up to 32.", metavar="N",
+        is_recorded=True, is_snapshotted=True, is_of_board=True, is_in_pytest=True,
+    )  # fmt: skip
     gic: Literal[2, 3] = option(
         3, NUMBER, "Version of the GIC, 2 or 3.", choices=(("2", 2), ("3", 3)),
-        is_recorded=True, is_snapshotted=True, is_in_pytest=True,
+        is_recorded=True, is_snapshotted=True, is_of_board=True, is_in_pytest=True,
     )  # fmt: skip
     disks: tuple[PathLike, ...] = option(
         (), FILE, "Raw image as a virtio block device; may be repeated.",
-        flag="--disk", metavar="F[,ro][,slot=N]", is_several=True, is_recorded=True, is_written=True, split=split_disk,
+        flag="--disk", metavar="F[,ro][,slot=N]", is_several=True, is_recorded=True, is_of_board=True, is_written=True,
+        split=split_disk,
     )  # fmt: skip
     """With `,ro` behind the name, and where it can't be written, read-only; disk_option.py reads it."""
     networks: tuple[str, ...] = option(
@@ -110,22 +111,25 @@ class MachineConfig(Row, metaclass=OptionsType):
         metavar="NAME=FILE|NAME,string=TEXT", is_several=True, is_recorded=True,
     )  # fmt: skip
     """fw_cfg_option.py has its forms."""
-    virtio_console: bool = option(False, FLAG, "A virtio console (hvc0) beside the UART.", is_recorded=True)
+    virtio_console: bool = option(
+        False, FLAG, "A virtio console (hvc0) beside the UART.", is_recorded=True, is_of_board=True
+    )
     """It gets the input once the guest has used it."""
     rng: bool = option(True, FLAG, "No virtio entropy source.", is_recorded=True)
     """The help is that of the flag, `--no-rng`."""
     virtio_version: Literal[1, 2] = option(
         1, NUMBER, "Register layout of the virtio-mmio slots.",
-        flag="--virtio", choices=(("legacy", 1), ("modern", 2)), is_recorded=True, is_snapshotted=True,
+        flag="--virtio", choices=(("legacy", 1), ("modern", 2)),
+        is_recorded=True, is_snapshotted=True, is_of_board=True,
     )  # fmt: skip
     """Legacy is that of QEMU's board."""
     memory: int = option(
         256 * MIB, SIZE, "RAM.", metavar="SIZE", check=check_ram_size,
-        is_recorded=True, is_snapshotted=True, is_in_pytest=True,
+        is_recorded=True, is_snapshotted=True, is_of_board=True, is_in_pytest=True,
     )  # fmt: skip
     cpu_model: str = option(
         "a72", MODEL, "CPU model.", metavar="NAME", words=cpu_models,
-        is_recorded=True, is_snapshotted=True, is_in_pytest=True,
+        is_recorded=True, is_snapshotted=True, is_of_board=True, is_in_pytest=True,
     )  # fmt: skip
     append: str | None = option(
         None, TEXT, "Boot arguments, in /chosen of the device tree.", metavar="STR", check=_check_text, is_recorded=True
@@ -156,12 +160,12 @@ class MachineConfig(Row, metaclass=OptionsType):
     """Asked before the image's own, for reports, traces, `on_symbol` and backtraces."""
     ram: tuple[str, ...] = option(
         (), TEXT, "RAM at another place, too; may be repeated.",
-        metavar="BASE:SIZE", is_several=True, is_recorded=True, is_snapshotted=True,
+        metavar="BASE:SIZE", is_several=True, is_recorded=True, is_snapshotted=True, is_of_board=True,
     )  # fmt: skip
     """Where it covers flash or devices of the board, those are not there."""
     board_devices: tuple[str, ...] = option(
         (), TEXT, "A pl011, pl031 or pl061 at another place, too; may be repeated.",
-        flag="--device", metavar="NAME@ADDRESS[,spi=N]", is_several=True, is_recorded=True,
+        flag="--device", metavar="NAME@ADDRESS[,spi=N]", is_several=True, is_recorded=True, is_of_board=True,
     )  # fmt: skip
     """A pl011 among them has the console, in place of the board's own."""
     clock: Literal["host", "instructions"] = option(

@@ -34,11 +34,10 @@ def appearing(path: Path) -> Iterator[Path]:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is there in whole or not at all; to what is no regular file, as /dev/stdout, just write it."""
-    path = path.resolve()  # a link stays one
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
-    with appearing(path) as temporary:
+    with appearing(path.resolve()) as temporary:  # a link stays one
         temporary.write_bytes(data)
 
 

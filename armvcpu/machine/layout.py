@@ -88,7 +88,10 @@ def parse_device(text: str) -> BoardDevice:
     name, _, number = more.partition("=")
     if comma and (name != "spi" or not number.isdecimal() or len(number) > 4):
         raise UsageError(f"{option}: {more!r} is no interrupt; write spi=5")
-    return BoardDevice(kind, _address("board_devices", text, address), int(number) if comma else None)
+    base = _address("board_devices", text, address)
+    if base % PAGE:
+        raise UsageError(f"{option}: the address is a multiple of {PAGE}")
+    return BoardDevice(kind, base, int(number) if comma else None)
 
 
 def _address(option: str, text: str, digits: str) -> int:

@@ -179,7 +179,7 @@ class Machine:
 
     def interrupt(self, signal: int) -> None:
         """From a signal handler: end the run with status 128 + `signal`."""
-        self.parts.end.by_host(Outcome.of(Ending.LIMIT, f"ended by signal {signal}", 128 + signal))
+        self.parts.end.by_host(Outcome.by_signal(signal))
 
     def quit(self, reason: str = QUIT) -> None:
         """From any thread, or from a handler in the trap: end the run with status 0."""

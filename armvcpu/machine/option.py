@@ -44,6 +44,8 @@ class Option(Row):
     """Must a recording and the machine that repeats it agree in it? Of files: in their contents."""
     is_snapshotted: bool = False
     """Must a snapshot and the machine that goes on from it agree in it?"""
+    is_of_board: bool = False
+    """Does it say what is on the board, so that `armvcpu machine`, which shows that, has it too?"""
     is_in_suites: bool = True
     is_in_pytest: bool = False
     """Has pytest's command line it too, for all machines that say nothing else?"""
@@ -111,9 +113,11 @@ class Option(Row):
     @property
     def shown_default(self) -> str | None:
         """The text on a command line that stands for the default; None where there is none to show."""
-        if self.default is None or self.is_several or self.kind is FLAG:
-            return None
-        return next((word for word, value in self.choices if value == self.default), self.kind.show(self.default))
+        return None if self.default is None or self.is_several or self.kind is FLAG else self.written(self.default)
+
+    def written(self, value: Any) -> str:
+        """The contrary of `read`: the text on a command line for a value, of several for one."""
+        return next((word for word, choice in self.choices if choice == value), self.kind.show(value))
 
     @property
     def sentence(self) -> str:

@@ -9,6 +9,8 @@ from armvcpu.arch.rows import Row
 TIME_OUT = "time-out"
 QUIT = "ended from the console"
 """Reasons of ends that the host wanted, where the guest may hang."""
+SIGNALLED = 128
+"""And the number of the signal that ended a run: its status, as a shell has it."""
 
 
 class Ending(Enum):
@@ -38,6 +40,11 @@ class Outcome(Row):
     def of(cls, ending: Ending, reason: str, status: int | None = None) -> Outcome:
         """The outcome with the kind's own status, unless another is given."""
         return cls(ending, reason, ending.value if status is None else status)
+
+    @classmethod
+    def by_signal(cls, number: int) -> Outcome:
+        """The end by a signal of the host's."""
+        return cls.of(Ending.LIMIT, f"ended by signal {number}", SIGNALLED + number)
 
     @classmethod
     def exited(cls, code: int, reason: str) -> Outcome:

@@ -129,6 +129,5 @@ def command_line(config: MachineConfig, snapshot: Path) -> str:
             words.append(option.flag)
             continue
         for each in value if option.is_several else (value,):
-            text = next((word for word, choice in option.choices if choice == each), option.kind.show(each))
-            words += [text] if option.flag == "IMAGE" else [option.flag, text]
+            words += [option.written(each)] if option.flag == "IMAGE" else [option.flag, option.written(each)]
     return shlex.join([*words, "--snapshot-load", str(snapshot)])

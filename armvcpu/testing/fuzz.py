@@ -155,9 +155,7 @@ def _fuzz_apart(trial: _Trial, words: list[str], directory: Path, log: PathLike 
         if child == 0:
             _fuzz_here(trial, words, directory / FOUND, output.fileno())
     _, status = os.waitpid(child, 0)
-    for artifact in sorted(
-        directory.glob("*-*")
-    ):  # libFuzzer's own, of a test that takes too long, have such names too
+    for artifact in sorted(directory.glob("*-*")):  # libFuzzer's own, of tests that take too long, have such names too
         finding = trial.finding(artifact.read_bytes())
         artifact.unlink()
         if finding is not None:

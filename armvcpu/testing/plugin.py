@@ -233,9 +233,8 @@ def _tell(report: pytest.TestReport, item: pytest.Item, target: Target, suffix: 
         except UsageError as error:
             kept = f"--armvcpu-keep: {error}"
         sections.append(("what is kept of it", kept))
-    add = getattr(
-        report.longrepr, "addsection", None
-    )  # what it adds to is in JUnit XML's text, a report's sections not
+    # What this adds to is in the text of JUnit XML; a report's own sections are not
+    add = getattr(report.longrepr, "addsection", None)
     for title, text in sections:
         if add is not None:
             add(f"armvcpu{suffix}: {title}", text)

@@ -122,3 +122,14 @@ def test_a_whole_file_goes_through_a_link_and_to_a_pipe(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"new"
     write_whole(Path("/dev/null"), b"nowhere")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_a_file_behind_a_descriptor_is_written_to_as_it_is():
+    """/dev/stdout and /dev/fd/N lead to a pipe by a link whose text is no name of a file (proc(5))."""
+    reader, writer = os.pipe()
+    try:
+        write_whole(Path(f"/dev/fd/{writer}"), b"through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+        os.close(writer)

@@ -56,13 +56,13 @@ class RamLayout:
     def offset(self, address: int, size: int) -> int:
         """Where in the buffer these bytes are; -1 where not all of them are RAM."""
         for piece in self.pieces:
-            if piece.base <= address and 0 <= size <= piece.base + piece.size - address:
+            if piece.base <= address and 0 <= size <= piece.end - address:
                 return address - piece.base + piece.offset
         return -1
 
     def addresses(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """(address, bytes) of what the guest has of a range of the buffer."""
-        for piece in sorted(self.pieces, key=lambda piece: piece.offset):
+        for piece in self.pieces:  # in the order of their offsets
             first, behind = max(start, piece.offset), min(end, piece.offset + piece.size)
             if first < behind:
                 yield first - piece.offset + piece.base, behind - first

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from armvcpu.machine.board.virt import Board
     from armvcpu.machine.config import MachineConfig
 
-PAGE = 4096
-
 
 def add_devices(board: Board, config: MachineConfig) -> None:
     """Put them on the board. A PL011 is on the console, as the board's own is.
@@ -28,8 +26,6 @@ def add_devices(board: Board, config: MachineConfig) -> None:
         given = parse_device(text)
         device = _make(given.kind, board.wiring.stream)
         option = f"{named('board_devices')} {text}"
-        if given.base % PAGE:
-            raise UsageError(f"{option}: the address is a multiple of {PAGE}")
         memory = board.memory_map()
         there = (memory.ram, *memory.more, *memory.flash, *memory.devices)
         if other := next((each for each in there if each.overlaps(given.base, device.size)), None):

@@ -15,7 +15,7 @@ from itertools import accumulate
 from struct import error
 from typing import TYPE_CHECKING
 
-from armvcpu.errors import ImageError, UsageError, kind_in, named
+from armvcpu.errors import ImageError, UsageError, did_you_mean, kind_in, named
 from armvcpu.machine.boot.image import GIB
 from armvcpu.machine.boot.symbol_table import HIGHEST, Symbol, Table
 from armvcpu.machine.boot.symbols_elf import read_elf
@@ -104,14 +104,11 @@ class Symbols:
         return next((size for image in self._images if (size := image.size(name))), 0)
 
     def _unknown(self, name: str) -> str:
-        from difflib import get_close_matches  # needed for this message only
-
         names = [known for image in self._images for known in image.by_name]
         if not names:
             remedy = f"use an ELF file that is not stripped, or {named('symbols')}"
             return f"no symbol {name!r}: the guest's image has no symbol table; {remedy}"
-        close = get_close_matches(name, names, n=3)
-        return f"no symbol {name!r} in the guest's image" + (f"; did you mean {', '.join(close)}?" if close else "")
+        return f"no symbol {name!r} in the guest's image{did_you_mean(name, names, 3)}"
 
 
 class _Index:

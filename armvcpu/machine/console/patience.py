@@ -71,7 +71,7 @@ class Patience:
             yield
             return
         began = time.monotonic()
-        signal.setitimer(signal.ITIMER_REAL, max(_SOON, self._left))
+        ring_in(self._left)
         try:
             yield
         finally:
@@ -88,6 +88,11 @@ class Patience:
         has_room = bool(_poll({fd: select.POLLOUT}, left))
         self.gave_up = self.gave_up or not has_room
         return has_room
+
+
+def ring_in(seconds: float) -> None:
+    """Have SIGALRM come in so many seconds; at once where there are none left."""
+    signal.setitimer(signal.ITIMER_REAL, max(_SOON, seconds))
 
 
 def _poll(wanted: dict[int, int], seconds: float | None) -> set[int]:

@@ -61,9 +61,8 @@ def save(snapshot: Snapshot, path: str | Path) -> None:
 def load(path: PathLike) -> Snapshot:
     """Read one; ImageError, with what is wrong with it, where it is none that can be used."""
     try:
-        fd = os.open(
-            path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        )  # opening a named pipe must not wait for a writer
+        # O_NONBLOCK: to open a named pipe must not wait for a writer
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(path, f"cannot be opened: {said}", "check the path") from error

@@ -31,7 +31,6 @@ class EdgeMap:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.memory = memoryview(mmap.mmap(-1, MAP_SIZE, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS))
-
         self.log = memoryview(bytearray(8 * COMPARE_WORDS)).cast("Q")
         """What is compared, as `Engine.count_edges` has it."""
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.files import appearing
+from armvcpu.machine.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,10 +94,6 @@ def as_json(suite: Suite, verdicts: Sequence[Verdict]) -> str:
 def write_report(path: Path, text: str) -> None:
     """Write a report; it appears when it is complete. UsageError where the host refuses."""
     try:
-        if path.exists() and not path.is_file():  # /dev/stdout
-            path.write_text(text)
-            return
-        with appearing(path) as temporary:
-            temporary.write_text(text)
+        write_whole(path, text.encode())
     except OSError as error:
         raise UsageError(f"{path}: the report cannot be written: {error.strerror}; choose another place") from error

@@ -126,12 +126,6 @@ class Target(Machine):
             self.talk.outcome = outcome
         return self.talk.outcome
 
-    def describe_end(self, outcome: Outcome) -> str:
-        """How the guest ended, with the crash report where it crashed."""
-        if outcome.ending is Ending.CRASHED:
-            return f"{outcome.reason}\n{outcome.report}"
-        return outcome.reason
-
     def restore(self, snapshot: Snapshot) -> None:
         """Return to a state; what was said and recorded since is past, and faults are healed. Watches go on."""
         self.activity += 1
