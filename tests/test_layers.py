@@ -15,7 +15,7 @@ ORDER = (
     "vcpu.stage2", "vcpu.exits", "vcpu.observer", "vcpu.smc_filter", "vcpu.smc", "vcpu.sysreg", "vcpu.traps", "vcpu",
     "devices", "devices.gic", "devices.virtio",
     "machine.kinds", "machine.disk_option", "machine.fw_cfg_option", "machine.layout", "machine.option",
-    "machine.option_types", "machine.config", "machine.outcome",
+    "machine.option_types", "machine.config", "machine.end_report", "machine.outcome",
     "machine.files", "machine.programs",
     "machine.board", "machine.boot", "machine.console", "machine.running", "machine.watching",
     "machine.hal", "machine.handlers", "machine.parts", "machine.semihosting", "machine.snapshots",

@@ -162,16 +162,16 @@ def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *,
     """Say how it ended, where that is not plain, and what could not be written; returns the exit status."""
     from armvcpu.machine.console.output import BufferedOutput
 
-    crashed = outcome.ending is Ending.CRASHED
+    crashed, details = outcome.ending is Ending.CRASHED, outcome.details
     if crashed:
         sys.stderr.write("\n" + outcome.report)
-    elif outcome.ending is Ending.LIMIT and outcome.status > SIGNALLED:
-        _say_where(machine, outcome)
-    elif _is_told(machine, outcome):
-        lines = machine.crash_report(outcome.reason).render_short().removeprefix("armvcpu: ").splitlines()
+    elif details is not None:
+        lines = details.render_short().removeprefix("armvcpu: ").splitlines()
         say(lines[0])
         if outcome.reason in {TIME_OUT, QUIT}:
             sys.stderr.writelines(f"{line}\n" for line in lines[1:])
+    elif outcome.ending is Ending.LIMIT:
+        _say_where(machine, outcome)
     status = outcome.status if problem is None else _status_with(problem, outcome.status)
     if as_json:
         facts = {
@@ -181,8 +181,8 @@ def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *,
             "exit_code": outcome.exit_code,
             "pc": f"{machine.vcpu.state.pc:#x}",
             "instructions": machine.instructions,
-            "crash": machine.crash_report(outcome.reason).as_dict() if crashed else None,
-            "hang": machine.crash_report(outcome.reason).as_dict() if outcome.reason in {TIME_OUT, QUIT} else None,
+            "crash": details.as_dict() if details is not None and crashed else None,
+            "hang": details.as_dict() if details is not None and not crashed else None,
         }
         assert isinstance(machine.console, BufferedOutput)
         status = _print_json(facts, status, starts_line=machine.console.is_at_line_start)
@@ -198,13 +198,6 @@ def _report_no_run(outcome: Outcome, *, as_json: bool) -> int:
         if as_json
         else outcome.status
     )
-
-
-def _is_told(machine: Machine, outcome: Outcome) -> bool:
-    """Is it worth a word where the guest is? Who quits at a prompt that waits for a key knows."""
-    if outcome.reason == QUIT:
-        return not machine.current_cpu.waiting
-    return outcome.ending is Ending.LIMIT
 
 
 def _say_where(machine: Machine, outcome: Outcome) -> None:

@@ -182,4 +182,4 @@ def _code(centre: int, read: Read) -> Iterator[CodeLine]:
         data = read(address, 4)
         if data is not None:
             marker = "=>" if address == centre else ""
-            yield CodeLine(address, int.from_bytes(data, "little"), disassemble(data, address), marker)
+            yield CodeLine(address, int.from_bytes(data, "little"), marker)

@@ -13,6 +13,7 @@ from armvcpu.arch.esr import ESR
 from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.pstate import describe_pstate, el
 from armvcpu.arch.rows import Row
+from armvcpu.debug.disasm import disassemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,12 @@ class CodeLine(NamedTuple):
 
     address: int
     word: int
-    text: str
     marker: str
+
+    @property
+    def text(self) -> str:
+        """In words, which are looked for when they are shown: what knows them takes a tenth of a second to load."""
+        return disassemble(self.word, self.address)
 
 
 class Frame(NamedTuple):
@@ -162,7 +167,13 @@ class CrashReport(Row):
             "system_registers": {name: f"{value:#x}" for name, value in self.system_registers.items()},
             "code_at": self.code_at,
             "code": [
-                {**line._asdict(), "address": f"{line.address:#x}", "word": f"{line.word:#010x}"} for line in self.code
+                {
+                    "address": f"{line.address:#x}",
+                    "word": f"{line.word:#010x}",
+                    "text": line.text,
+                    "marker": line.marker,
+                }
+                for line in self.code
             ],
             "backtrace": [_as_dict(frame) for frame in self.backtrace],
             "last_exits": list(self.last_exits),

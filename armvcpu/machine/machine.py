@@ -13,12 +13,15 @@ of it goes through `running/run_loop.py`.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
+from weakref import ref
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
 from armvcpu.devices.device import Device
 from armvcpu.errors import UsageError, kind_in, number_in
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
+from armvcpu.machine.end_report import EndReport
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.kinds import check_limits
 from armvcpu.machine.outcome import QUIT, Ending, Outcome
@@ -100,6 +103,8 @@ class Machine:
             (parts.guards, parts.self_debug, self._calls), parts.engine,
         )  # fmt: skip
         self._has_begun = False
+        self._report: ref[EndReport] | None = None
+        """That of the last run, while somebody has it."""
         self._mark: Mark | None = None
         """By which it returns quickly to the snapshot that it has returned to last."""
         try:
@@ -129,6 +134,9 @@ class Machine:
     def close(self) -> None:
         """Free the engine and close files; the machine can't run after. May be called twice."""
         self._loop.forbid_running("the machine can't be closed")
+        report = None if self._report is None else self._report()
+        if report is not None:
+            report.settle()
         self.parts.inputs.close(self.parts.end.last if self.can_go_on else None)
         self.parts.held.close()
 
@@ -143,11 +151,24 @@ class Machine:
     def run(self, timeout: float | None = None, max_instructions: int = 0) -> Outcome:
         """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`; 0: no limit."""
         check_limits(timeout, max_instructions)
-        self._has_begun = True
+        self._goes_on()
         outcome = self._loop.run(timeout, max_instructions)
-        if outcome.ending is Ending.CRASHED:
-            outcome = outcome.replace(report=self.crash_report(outcome.reason).render())
-        return outcome
+        is_crash = outcome.ending is Ending.CRASHED
+        if not is_crash and not (outcome.may_hang and not (outcome.reason == QUIT and self.current_cpu.waiting)):
+            return outcome
+        report = EndReport(partial(self.crash_report, outcome.reason))
+        if is_crash:
+            report.settle()
+        self._report = ref(report)
+        return outcome.replace(told=report)
+
+    def _goes_on(self) -> None:
+        """What comes is another state than that of the last run's end, of whose report nobody may have read a word."""
+        self._has_begun = True
+        last, self._report = self._report, None
+        report = None if last is None else last()
+        if report is not None:
+            report.lapse(partial(_gone_on, self.vcpu.vcpu_id, self.vcpu.state.pc, self.symbols))
 
     def call(self, function: str | int, *arguments: int, timeout: float = 10.0) -> int:
         """Call a function of the guest's by its symbol or virtual address, between two runs; what it returned in x0.
@@ -168,7 +189,7 @@ class Machine:
 
     def step(self) -> Outcome | None:
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest."""
-        self._has_begun = True
+        self._goes_on()
         return self._loop.step()
 
     def end(self, outcome: Outcome) -> None:
@@ -188,6 +209,7 @@ class Machine:
     def reset(self) -> None:
         """SYSTEM_RESET, between two runs: devices and CPUs start anew; RAM keeps what the image does not overwrite."""
         self._loop.forbid_running("the machine can't be reset")
+        self._goes_on()
         self._power.reset()
 
     @property
@@ -229,7 +251,7 @@ class Machine:
         from armvcpu.machine.snapshots.snapshot import restore
 
         self._loop.forbid_running("a snapshot can't be restored")
-        self._has_begun = True
+        self._goes_on()
         mark, self._mark = self._mark, None
         self._mark = restore(self.parts, snapshot, mark)
 
@@ -417,3 +439,12 @@ def _window(parts: Parts) -> Window | None:
     from armvcpu.machine.console.window import window_of
 
     return window_of(parts.console)
+
+
+def _gone_on(vcpu_id: int, pc: int, symbols: Symbols) -> str:
+    """What is left to tell of an end that nobody asked about before the guest went on."""
+    name = symbols.format(pc)
+    return (
+        f"armvcpu: cpu{vcpu_id} was at {pc:#x}{f' in {name}' if name else ''} when the run ended\n"
+        "armvcpu: it has gone on since: read the report before the next run\n"
+    )

@@ -5,6 +5,10 @@ from __future__ import annotations
 from enum import Enum
 
 from armvcpu.arch.rows import Row
+from armvcpu.arch.static import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from armvcpu.machine.end_report import Details, EndReport
 
 TIME_OUT = "time-out"
 QUIT = "ended from the console"
@@ -26,13 +30,13 @@ class Ending(Enum):
 
 
 class Outcome(Row):
-    """How a run ended: the kind, one line of reason, the exit status, and of a crash the report."""
+    """How a run ended: the kind, one line of reason, the exit status, and of a crash or a hang the report."""
 
     ending: Ending
     reason: str
     status: int
-    report: str = ""
-    """What a developer wants to know of a crash, in some 40 lines; empty for every other end."""
+    told: str | EndReport = ""
+    """What there is to tell of a crash, a time-out, a limit or Ctrl-A X; of every other end nothing."""
     exit_code: int | None = None
     """What the guest ended itself with by semihosting, 64 bits; None where it ended otherwise."""
 
@@ -51,6 +55,25 @@ class Outcome(Row):
         """The guest's own exit with a code of 64 bits, 0 for success; the status is what a process can have of it."""
         kind = Ending.REPORTED_FAILURE if code else Ending.POWERED_OFF
         return cls(kind, reason, code & 0xFF, exit_code=code)
+
+    @property
+    def report(self) -> str:
+        """What a developer wants to know of a crash, or of a guest that hangs, in some 40 lines; else empty.
+
+        At a time-out, an instruction limit, and Ctrl-A X where the guest does not wait, it is made when it is read: do
+        that before the guest goes on, since after that it only tells where the run ended.
+        """
+        return self.told if isinstance(self.told, str) else self.told.text
+
+    @property
+    def details(self) -> Details | None:
+        """The report as data, which has `render_short()` and `as_dict()`; None where there is none."""
+        return None if isinstance(self.told, str) else self.told.details
+
+    @property
+    def may_hang(self) -> bool:
+        """Did the host end it by a time-out, a limit or from the console, and no signal?"""
+        return self.reason == QUIT or (self.ending is Ending.LIMIT and self.status == Ending.LIMIT.value)
 
     @property
     def ok(self) -> bool:

@@ -202,6 +202,16 @@ def test_time_out_tells_what_the_guest_handles(raw):
     assert (facts["crash"], hang["hint"]) == (None, lines[-1].removeprefix("hint      "))
 
 
+def test_an_instruction_limit_has_its_report_for_machines(raw):
+    """As a time-out has; and the words for people stay one line."""
+    done = armvcpu("run", raw(FOREVER), "--clock", "instructions", "--max-instructions", "1000", "--json")
+    facts = json.loads(done.stdout)
+    assert done.stderr.decode().splitlines() == [f"armvcpu: {facts['reason']}; PC {BASE:#x}"]
+    assert (facts["crash"], facts["hang"]["pc"], facts["hang"]["reason"]) == (None, f"{BASE:#x}", facts["reason"])
+    assert facts["hang"]["backtrace"]
+    assert facts["hang"]["code"]
+
+
 def test_bug_of_ours_is_one_line():
     """With its place, and its own status; no traceback."""
     program = "from armvcpu import cli; cli._status = lambda *_: {}['unforeseen']; cli.main(['run'])"
@@ -292,9 +302,11 @@ def test_json_outcome_is_the_last_line(raw):
     done = armvcpu("run", raw(print_text("hi\n"), FOREVER), "--json", "--max-instructions", "1000")
     assert done.stdout.splitlines()[0] == b"hi"
     facts = json.loads(done.stdout.splitlines()[-1])
+    hang = facts.pop("hang")
+    assert (hang["pc"], hang["instructions"]) == (f"{BASE + 76:#x}", 1000)
     assert facts == {
         "status": 4, "ending": "limit", "reason": "instruction limit: 1000 executed", "exit_code": None,
-        "pc": f"{BASE + 76:#x}", "instructions": 1000, "crash": None, "hang": None,
+        "pc": f"{BASE + 76:#x}", "instructions": 1000, "crash": None,
     }  # fmt: skip
 
 
