@@ -5,21 +5,17 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, TypeAlias
 
-from armvcpu.arch.controls import SCTLR_EL1, TCR_EL1
+from armvcpu.arch.controls import SCTLR_EL1
 from armvcpu.devices.dma import BadAddress
+from armvcpu.machine.watching.stage1 import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from armvcpu.machine.watching.stage1 import Tables
+
     Memory: TypeAlias = Callable[[int, int], bytes]
     Piece: TypeAlias = tuple[int, int, int]
-
-_GRANULES = {0: 12, 1: 16, 2: 14}, {1: 14, 2: 12, 3: 16}
-"""log2 of the granule by TCR_EL1.TG0 and TG1."""
-_VALID, _TABLE_OR_PAGE = 1, 2
-_LAST_LEVEL = 3
-_OUTPUT = (1 << 48) - 1
-_EPD = TCR_EL1.EPD0, TCR_EL1.EPD1
 
 
 def mappings(registers: Mapping[str, int], memory: Memory) -> Iterator[Piece]:
@@ -42,31 +38,24 @@ def mappings(registers: Mapping[str, int], memory: Memory) -> Iterator[Piece]:
 def _leaves(registers: Mapping[str, int], memory: Memory) -> Iterator[Piece]:
     if not registers["SCTLR_EL1"] & SCTLR_EL1.M.mask:
         return
-    tcr = TCR_EL1(registers["TCR_EL1"])
     for upper in (False, True):
-        granule = _GRANULES[upper].get(tcr.TG1 if upper else tcr.TG0)
-        bits = 64 - (tcr.T1SZ if upper else tcr.T0SZ)
-        if granule is None or bits <= granule or tcr & _EPD[upper].mask:
-            continue
-        level = _LAST_LEVEL + 1 + (granule - bits) // (granule - 3)
-        base = registers["TTBR1_EL1" if upper else "TTBR0_EL1"] & _OUTPUT & ~1
-        first = (1 << 64) - (1 << bits) if upper else 0
-        yield from _table(memory, granule, level, base, first, 1 << bits)
+        ttbr = registers["TTBR1_EL1" if upper else "TTBR0_EL1"]
+        if (there := tables(registers["TCR_EL1"], ttbr, is_upper=upper)) is not None:
+            first = (1 << 64) - (1 << there.bits) if upper else 0
+            yield from _table(memory, there, there.level, there.base, first, 1 << there.bits)
 
 
-def _table(memory: Memory, granule: int, level: int, base: int, virtual: int, covered: int) -> Iterator[Piece]:
+def _table(memory: Memory, there: Tables, level: int, base: int, virtual: int, covered: int) -> Iterator[Piece]:
     """What one table maps, of `covered` bytes from `virtual` on."""
-    size = 1 << granule + (granule - 3) * (_LAST_LEVEL - level)
-    count = min(covered // size, 1 << granule - 3)
+    size = 1 << there.shift(level)
+    count = min(covered // size, 1 << there.granule - 3)
     try:
         words = struct.unpack(f"<{count}Q", memory(base, 8 * count))
     except BadAddress:
         return
     for number, descriptor in enumerate(words):
-        if not descriptor & _VALID:
-            continue
         at = virtual + number * size
-        if level < _LAST_LEVEL and descriptor & _TABLE_OR_PAGE:
-            yield from _table(memory, granule, level + 1, descriptor & _OUTPUT & -1 << granule, at, size)
-        elif level < _LAST_LEVEL or descriptor & _TABLE_OR_PAGE:
-            yield at, descriptor & _OUTPUT & -size, size
+        if (table := there.next_table(descriptor, level)) is not None:
+            yield from _table(memory, there, level + 1, table, at, size)
+        elif (output := there.output(descriptor, level)) is not None:
+            yield at, output, size

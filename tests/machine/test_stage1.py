@@ -36,6 +36,7 @@ def registers(tcr: int, *, upper: bool = False, on: bool = True):
         (25, 0x4000_0000, {BASE + 8: NEXT | 3, NEXT: LAST | 3, LAST: OUT | 1}, 3, None),  # no page of level 3
         (25, 0x4000_0000, {}, 1, None),  # a table outside memory
         (3 << 14 | 25, 0x4000_0000, {}, 0, None),  # a reserved granule
+        (1 << 7 | 25, 0x4000_0000, {}, 0, None),  # EPD0: there are no tables for this half
     ],
 )
 def test_walk(tcr, address, memory, seen, physical):

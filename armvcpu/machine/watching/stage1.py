@@ -1,4 +1,4 @@
-"""The guest's own walk of its tables, for any level and permission: DDI 0487 D8.2, stage 1 of EL1 and EL0."""
+"""The guest's own tables and a walk of them, for any level and permission: DDI 0487 D8.2, stage 1 of EL1 and EL0."""
 
 from __future__ import annotations
 
@@ -17,9 +17,50 @@ _GRANULES = {0: 12, 1: 16, 2: 14}, {1: 14, 2: 12, 3: 16}
 _SELECTS_TTBR1 = 1 << 55
 _BELOW_TAG = (1 << 56) - 1
 """The bits that translate; those above may be a tag (D8.8)."""
+_EPD = TCR_EL1.EPD0, TCR_EL1.EPD1
 _VALID, _TABLE_OR_PAGE = 1, 2
 _LAST_LEVEL = 3
-_OUTPUT = (1 << 48) - 1
+_ADDRESS = (1 << 48) - 1
+
+
+class Tables(NamedTuple):
+    """Those of one half of the virtual addresses, as TCR_EL1 and TTBR0_EL1 or TTBR1_EL1 say."""
+
+    granule: int
+    """log2 of its bytes."""
+    bits: int
+    """Of a virtual address, that are translated."""
+    level: int
+    """Of the first table."""
+    base: int
+    """Its physical address."""
+
+    def shift(self, level: int) -> int:
+        """log2 of the bytes that an entry of a table of this level is for."""
+        return self.granule + (self.granule - 3) * (_LAST_LEVEL - level)
+
+    def next_table(self, descriptor: int, level: int) -> int | None:
+        """The physical address of the table that an entry of this level leads to; None where it leads to none."""
+        is_table = level < _LAST_LEVEL and descriptor & (_VALID | _TABLE_OR_PAGE) == _VALID | _TABLE_OR_PAGE
+        return descriptor & _ADDRESS & -1 << self.granule if is_table else None
+
+    def output(self, descriptor: int, level: int) -> int | None:
+        """The physical address that a page or block of this level is at; None where the entry maps none."""
+        is_page = bool(descriptor & _TABLE_OR_PAGE)
+        if not descriptor & _VALID or is_page != (level == _LAST_LEVEL):
+            return None
+        return descriptor & _ADDRESS & -1 << self.shift(level)
+
+
+def tables(tcr_el1: int, ttbr: int, *, is_upper: bool) -> Tables | None:
+    """The tables of a half, whose TTBR is given; None where TCR_EL1 has none for it, or a reserved granule."""
+    tcr = TCR_EL1(tcr_el1)
+    granule = _GRANULES[is_upper].get(tcr.TG1 if is_upper else tcr.TG0)
+    bits = 64 - (tcr.T1SZ if is_upper else tcr.T0SZ)
+    if granule is None or bits <= granule or tcr & _EPD[is_upper].mask:
+        return None
+    level = _LAST_LEVEL + 1 + (granule - bits) // (granule - 3)
+    return Tables(granule, bits, level, ttbr & _ADDRESS & ~1)
 
 
 class Walk(NamedTuple):
@@ -39,24 +80,20 @@ def walk(address: int, sysreg: Callable[[int], int], memory: Callable[[int], int
     if not sysreg(_SCTLR) & SCTLR_EL1.M.mask:
         return Walk((), address)
     upper = bool(address & _SELECTS_TTBR1)
-    tcr = TCR_EL1(sysreg(_TCR))
-    granule = _GRANULES[upper].get(tcr.TG1 if upper else tcr.TG0)
-    bits = 64 - (tcr.T1SZ if upper else tcr.T0SZ)
-    if granule is None or bits <= granule or (address & _BELOW_TAG) >> bits != (_BELOW_TAG >> bits if upper else 0):
+    there = tables(sysreg(_TCR), sysreg(_TTBR[upper]), is_upper=upper)
+    if there is None or (address & _BELOW_TAG) >> there.bits != (_BELOW_TAG >> there.bits if upper else 0):
         return Walk((), None)
-    stride = granule - 3
-    level = _LAST_LEVEL + 1 + (granule - bits) // stride
-    base = sysreg(_TTBR[upper]) & _OUTPUT & ~1
-    offset, seen = address & (1 << bits) - 1, []
+    base, level, seen = there.base, there.level, []
+    offset = address & (1 << there.bits) - 1
     while True:
-        shift = granule + stride * (_LAST_LEVEL - level)
+        shift = there.shift(level)
         seen.append(base + 8 * (offset >> shift))
-        descriptor = memory(seen[-1])
-        if descriptor is None or not descriptor & _VALID:
-            return Walk(tuple(seen), None)
         offset &= (1 << shift) - 1
-        is_table = level < _LAST_LEVEL and descriptor & _TABLE_OR_PAGE
-        if not is_table:
-            is_leaf = level < _LAST_LEVEL or descriptor & _TABLE_OR_PAGE
-            return Walk(tuple(seen), descriptor & _OUTPUT & -1 << shift | offset if is_leaf else None)
-        base, level = descriptor & _OUTPUT & -1 << granule, level + 1
+        descriptor = memory(seen[-1])
+        if descriptor is None:
+            return Walk(tuple(seen), None)
+        table = there.next_table(descriptor, level)
+        if table is None:
+            output = there.output(descriptor, level)
+            return Walk(tuple(seen), None if output is None else output | offset)
+        base, level = table, level + 1
