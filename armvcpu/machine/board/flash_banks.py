@@ -13,12 +13,12 @@ from functools import cache
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import ImageError
-from armvcpu.machine.board.flash_file import FlashFile
 from armvcpu.machine.board.virt import FLASH_BASES, FLASH_SIZE, MIB
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
+    from armvcpu.machine.board.flash_file import FlashFile
     from armvcpu.machine.kinds import PathLike
     from armvcpu.vcpu.addrspace import AddressSpace
 
@@ -52,6 +52,8 @@ class FlashBank:
         self.is_executed = bank == 0
         """May there be translated code of it? Of the firmware's bank from the start, of the other one when it asks."""
         if path is not None:
+            from armvcpu.machine.board.flash_file import FlashFile  # most machines have none
+
             self._file, self._memory = FlashFile(path), memoryview(mmap.mmap(-1, FLASH_SIZE))
 
     def close(self) -> None:
