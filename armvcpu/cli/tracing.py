@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.trace import Tracer, parse_kinds
 from armvcpu.errors import UsageError
-from armvcpu.machine.console.host_writer import open_text
+from armvcpu.machine.console.output_file import OutputFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import ExitStack
 
     from armvcpu.machine.console.patience import Patience
@@ -50,50 +49,12 @@ def _on_current_cpu(machine: Machine, event: Callable[..., None], *what: Any) ->
     event(machine.current_cpu.index, *what)
 
 
-class _TraceFile:
-    """A file for traces. That it can't be opened is a UsageError at once; that it can't be written, at the end.
-
-    How the guest ends is of use without the rest of its trace.
-    """
-
-    def __init__(self, path: str, patience: Patience) -> None:
-        self._path = path
-        self._failure: UsageError | None = None
-        with self._explained():
-            self._file = open_text(path, patience)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-            said = error.strerror if isinstance(error, OSError) else str(error)
-            raise UsageError(f"--trace file {self._path}: {said}; name another") from error
-
-    def write(self, line: str) -> None:
-        """Write a line with its newline."""
-        if self._failure is None:
-            try:
-                with self._explained():
-                    self._file.write(line)
-            except UsageError as failure:
-                self._failure = failure
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            with self._explained():
-                self._file.close()
-        except UsageError as failure:
-            self._failure = self._failure or failure
-        if self._failure is not None:
-            raise self._failure
-
-
 def _to_stderr(line: str) -> None:
     sys.stderr.write(line)  # which is no error where nobody reads
+
+
+def _unwritable(path: str, said: str) -> UsageError:
+    return UsageError(f"--trace file {path}: {said}; name another")
 
 
 def open_traces(stack: ExitStack, texts: tuple[str, ...], patience: Patience) -> Traces:
@@ -104,5 +65,5 @@ def open_traces(stack: ExitStack, texts: tuple[str, ...], patience: Patience) ->
         if path is None:
             traces.sinks.append((kinds, _to_stderr))
             continue
-        traces.sinks.append((kinds, stack.enter_context(_TraceFile(path, patience)).write))
+        traces.sinks.append((kinds, stack.enter_context(OutputFile(path, patience, partial(_unwritable, path))).write))
     return traces

@@ -32,6 +32,8 @@ ERROR, READ, SKIP, SELECT, WRITE = 1, 2, 4, 8, 16
 CONTROL = struct.Struct(">IIQ")
 """Control (its upper half selects an item), length, address."""
 ENTRY = struct.Struct(">IHH56s")
+LONGEST_NAME = 55
+"""Bytes; the directory has room for one more, a NUL."""
 BOOT_ORDER = "bootorder"
 """The file that names boot devices, in order; QEMU's boards always have it, empty where none was asked for."""
 
@@ -61,7 +63,8 @@ class FwCfg(Device):
         """Have these in the directory, and no others."""
         names = sorted(files)
         rows = [
-            ENTRY.pack(len(files[name]), FIRST_FILE + index, 0, name.encode()[:55]) for index, name in enumerate(names)
+            ENTRY.pack(len(files[name]), FIRST_FILE + index, 0, name.encode()[:LONGEST_NAME])
+            for index, name in enumerate(names)
         ]
         self.items[DIRECTORY] = len(names).to_bytes(4, "big") + b"".join(rows)
         for index, name in enumerate(names):

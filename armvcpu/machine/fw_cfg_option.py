@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from armvcpu.arch.rows import Row
+from armvcpu.devices.fw_cfg import LONGEST_NAME
 from armvcpu.errors import UsageError, named
 
-LONGEST_NAME = 55
-"""Bytes; the directory has room for one more, a NUL."""
 USERS = "opt/"
 """Where names belong that are a user's own; firmware and boards have the others (docs/specs/fw_cfg of QEMU)."""
 

@@ -17,7 +17,6 @@ from armvcpu.arch.static import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from armvcpu.machine.console.patience import Patience
-    from armvcpu.machine.kinds import PathLike
 
 LITTLE = select.PIPE_BUF // 8
 """What a pipe takes that has any room (PIPE_BUF), with a margin for another writer that comes in between."""
@@ -144,19 +143,3 @@ class HostFile(io.RawIOBase):
             self._writer.close()
             if self._held is not None:
                 self._held.close()
-
-
-def open_text(path: PathLike, patience: Patience, encoding: str = "utf-8") -> IO[str]:
-    """Open a file to write text anew: a regular one as `open` does, a FIFO or terminal with patience.
-
-    To open a FIFO waits for its reader, as it does for every program.
-
-    Raises:
-        OSError: the host refuses.
-    """
-    with patience.waiting():
-        file = open(path, "wb", buffering=0)  # noqa: SIM115  the caller's, closed with the text
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return io.TextIOWrapper(io.BufferedWriter(file), encoding, "backslashreplace")
-    patient = HostFile(file.fileno(), patience, file)
-    return io.TextIOWrapper(io.BufferedWriter(patient), encoding, "backslashreplace")

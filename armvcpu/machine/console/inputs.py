@@ -11,9 +11,8 @@ input, and one for how the run ended. Moments are ns of the machine's clock.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
 
-from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Protocol
+from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.deadline import NEVER
 from armvcpu.errors import ImageError, UsageError, described, named
 from armvcpu.machine.config import MachineConfig
@@ -22,9 +21,8 @@ from armvcpu.machine.kinds import FILE
 from armvcpu.machine.outcome import Ending, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from armvcpu.machine.board.clock import Clock
+    from armvcpu.machine.console.output_file import OutputFile
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.kinds import PathLike
@@ -120,8 +118,7 @@ class AdmittedInput:
         header: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self._console, self._clock, self._patience, self._path, self._header = console, clock, patience, path, header
-        self._record: IO[str] | None = None
-        self._failure: ImageError | None = None
+        self._record: OutputFile | None = None
         self._admitted = bytearray()
         self._ended = False
         self.end: Outcome | None = None
@@ -130,21 +127,16 @@ class AdmittedInput:
         """Start the recording, where there is to be one; ImageError where the host can't."""
         if self._path is None:
             return
-        from armvcpu.machine.console.host_writer import open_text
+        import json
 
-        with self._explained():
-            self._record = open_text(self._path, self._patience, "ascii")
-        self._write_line(self._header)
-        self._raise_failure()
+        from armvcpu.machine.console.output_file import OutputFile
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """What the host refuses: a directory that is not there, a full disk, a reader that has gone."""
-        try:
-            yield
-        except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-            said = error.strerror if isinstance(error, OSError) else str(error)
-            raise ImageError(self._path, f"cannot be written: {said}", "choose another place") from error
+        self._record = OutputFile(self._path, self._patience, self._unwritable, "ascii")
+        self._record.write(json.dumps(self._header) + "\n", at_once=True)
+        self._record.check()
+
+    def _unwritable(self, said: str) -> ImageError:
+        return ImageError(self._path, f"cannot be written: {said}", "choose another place")
 
     @property
     def is_recorded(self) -> bool:
@@ -189,42 +181,18 @@ class AdmittedInput:
         return len(data) == _ADMITTED_AT_ONCE
 
     def close(self, outcome: Outcome | None) -> None:
-        """Record how it ended, and close the file; ImageError where something could not be written.
-
-        That is said now, since how the guest ends is of use without its recording.
-        """
+        """Record how it ended, and close the file; ImageError where something could not be written."""
         if outcome is not None:
             self._write(end=[outcome.ending.name, outcome.reason, outcome.status])
         record, self._record = self._record, None
         if record is not None:
-            with self._explained():
-                record.close()
-        self._raise_failure()
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+            record.close()
 
     def _write(self, **what: Any) -> None:
         if self._record is not None:
-            self._write_line({"at": self._clock.ns(), **what})
+            import json
 
-    def _write_line(self, facts: Any) -> None:
-        """At once, so that nothing is lost with the process. One that is not whole is of no use: no more of it."""
-        import json
-
-        record = self._record
-        if record is None:
-            return
-        try:
-            with self._explained():
-                record.write(json.dumps(facts) + "\n")
-                record.flush()
-        except ImageError as failure:
-            self._record, self._failure = None, failure
-            with suppress(OSError):
-                record.close()
+            self._record.write(json.dumps({"at": self._clock.ns(), **what}) + "\n", at_once=True)
 
 
 class ReplayedInput(AdmittedInput):
