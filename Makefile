@@ -6,6 +6,7 @@ READY  := $(VENV)/.ready
 DEV    := $(VENV)/.dev
 SHIM   := armvcpu/engine/shim
 NATIVE := $(SHIM)/libarmvcpu.so
+JOBS   ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-hostile check format guests docs wheels firmware bench clean
 
@@ -36,9 +37,9 @@ $(NATIVE): $(wildcard $(SHIM)/*.c $(SHIM)/*.h) $(SHIM)/build.py | $(READY)
 run: $(NATIVE) ## Boot the hello guest (GUEST=name for another)
 	@$(VENV)/bin/armvcpu run guests/bin/$(or $(GUEST),hello).elf
 
-test: $(DEV) $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some)
+test: $(DEV) $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some, JOBS=1 in order)
 	@$(VENV)/bin/armvcpu firmware fetch mtools passt qemu-system-arm
-	$(PYTHON) -m pytest -m "not slow" $(TESTS)
+	$(PYTHON) -m pytest -n $(JOBS) -m "not slow" $(TESTS)
 
 test-slow: $(DEV) $(NATIVE) ## Run the tests that take minutes
 	$(PYTHON) -m pytest -m slow $(TESTS)

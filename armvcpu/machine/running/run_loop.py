@@ -147,8 +147,6 @@ class RunLoop:
                     return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
             vcpu = turns.cpu.vcpu
             reason = vcpu.run(left)
-            if isinstance(reason, ExternalInterrupt) and self._was_alarm():
-                continue
             if vcpu.yielded:
                 turns.end()
             if not isinstance(reason, ExternalInterrupt | Nothing):
@@ -158,14 +156,18 @@ class RunLoop:
                 return outcome
 
     def _was_alarm(self) -> bool:
-        """Was a stop the waker's first look, and nothing else? Then by the instruction clock nothing has happened."""
-        assert self._waker is not None
-        return self._waker.has_come() and self._clock.repeats and not self._attention.event.is_set()
+        """Was a stop the waker's first look? Then by the instruction clock nothing has happened outside the guest."""
+        return (
+            self._waker is not None
+            and self._waker.has_come()
+            and self._clock.repeats
+            and not self._attention.event.is_set()
+        )
 
     def _act(self, reason: Exit) -> Outcome | None:
         """On an exit, or on a stop without one; an Outcome ends the run."""
         if isinstance(reason, ExternalInterrupt | Nothing):
-            return self._attend()
+            return self._ask(self._watching) if self._was_alarm() else self._attend()  # the guest may want a stop, too
         outcome = self._actions.deal(reason)
         if outcome is None and isinstance(reason, NestedPageFault):
             return self._attend()  # a step of a device's instruction takes a stop that was meant for the run
@@ -175,11 +177,15 @@ class RunLoop:
         """After a stop or a sleep: what is due, and whoever has called for attention; an Outcome ends the run."""
         self._attention.event.clear()
         self._schedule.run_due(self._clock.ns())
-        for attendant in self._attendants:
+        return self._ask(self._attendants) or self._end.take() or self._time_out()
+
+    def _ask(self, attendants: Sequence[Attendant]) -> Outcome | None:
+        """Each in turn; an Outcome ends the run."""
+        for attendant in attendants:
             made = attendant.attend()
             if made is not None and (outcome := self._actions.deal(made)) is not None:
                 return outcome
-        return self._end.take() or self._time_out()
+        return None
 
     def _idle(self) -> Outcome | None:
         """All CPUs wait: sleep until the next deadline, input or signal."""
