@@ -34,7 +34,8 @@ def check_outputs(options: Mapping[str, Any], traces: Iterable[str]) -> None:
 def _paths(option: Option, options: Mapping[str, Any]) -> Iterator[str]:
     given = options.get(option.name) or ()
     for path in given if option.is_several else (given,) if given else ():
-        yield option.file_of(path)[0]
+        if file := option.file_of(path)[1]:
+            yield file
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -27,8 +27,8 @@ class Budget:
 
     __slots__ = ("left",)
 
-    def __init__(self, left: int = SLICE) -> None:
-        self.left = left
+    def __init__(self) -> None:
+        self.left = SLICE
 
     def spend(self, units: int) -> None:
         """So much has been done."""

@@ -46,10 +46,16 @@ def _check_load_address(address: int) -> None:
         raise UsageError(f"{named('load_address')} {address:#x} is no multiple of 4, where instructions are")
 
 
-def _split_load(text: str) -> tuple[str, str]:
+def _split_load(text: str) -> tuple[str, str, str]:
     from armvcpu.machine.layout import split_load  # most machines load no further file
 
     return split_load(text)
+
+
+def _split_fw_cfg(text: str) -> tuple[str, str, str]:
+    from armvcpu.machine.fw_cfg_option import FwCfgOption  # few machines have any
+
+    return FwCfgOption.split(text)
 
 
 def _check_entry(place: int | str) -> None:
@@ -106,9 +112,10 @@ class MachineConfig(Row, metaclass=OptionsType):
         flag="--net", metavar="SPEC", is_several=True,
     )  # fmt: skip
     """machine/board/network.py has their options."""
-    fw_cfg: tuple[str, ...] = option(
-        (), TEXT, "An item that firmware reads by fw_cfg; may be repeated.",
-        metavar="NAME=FILE|NAME,string=TEXT", is_several=True, is_recorded=True,
+    fw_cfg: tuple[PathLike, ...] = option(
+        (), FILE, "An item that firmware reads by fw_cfg; may be repeated.",
+        metavar="NAME=FILE|NAME,string=TEXT", is_several=True, is_recorded=True, is_recorded_whole=True,
+        split=_split_fw_cfg,
     )  # fmt: skip
     """fw_cfg_option.py has its forms."""
     virtio_console: bool = option(

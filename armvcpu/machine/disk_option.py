@@ -44,10 +44,10 @@ class DiskOption(Row):
         return self.path + f",{READ_ONLY}" * self.read_only + (f",{SLOT}{self.slot}" if self.slot is not None else "")
 
 
-def split_disk(text: str) -> tuple[str, str]:
-    """The name of the file, and what stands behind it."""
+def split_disk(text: str) -> tuple[str, str, str]:
+    """As `Option.split` has it: nothing stands before the name."""
     path = DiskOption.parse(text).path
-    return path, text[len(path) :]
+    return "", path, text[len(path) :]
 
 
 def _slot(text: str, given: PathLike) -> int:

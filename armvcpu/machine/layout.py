@@ -48,15 +48,15 @@ class BoardDevice(Row):
     spi: int | None = None
 
 
-def split_load(text: str) -> tuple[str, str]:
-    """The name of the file, and what stands behind it, `@ADDRESS`."""
+def split_load(text: str) -> tuple[str, str, str]:
+    """As `Option.split` has it: `@ADDRESS` stands behind the name."""
     path, at, address = text.rpartition("@")
-    return (path, at + address) if at else (text, "")
+    return ("", path, at + address) if at else ("", text, "")
 
 
 def parse_load(text: str) -> Load:
     """UsageError where it is no file at an address."""
-    path, behind = split_load(text)
+    _, path, behind = split_load(text)
     if not path or not behind:
         raise UsageError(f"{named('loads')} {text}: give FILE@ADDRESS, kernel.bin@0x40200000 say")
     return Load(path, _address("loads", text, behind[1:]))

@@ -34,10 +34,10 @@ class Option(Row):
     smallest: int | None = None
     check: Callable[[Any], None] | None = None
     """UsageError for a value that can't be, whatever the other options are."""
-    split: Callable[[str], tuple[str, str]] | None = None
-    """Of files: the name, and what may stand behind it in a value."""
+    split: Callable[[str], tuple[str, str, str]] | None = None
+    """Of files: what stands before the name in a value, the name, empty where none is named, what stands behind it."""
     is_recorded_whole: bool = False
-    """Of files: must a recording and the machine agree in what stands behind the name, too?"""
+    """Of files: must a recording and the machine agree in what stands around the name, too?"""
     is_several: bool = False
     """Is its value a tuple? A command line has it any number of times."""
     is_recorded: bool = False
@@ -63,10 +63,10 @@ class Option(Row):
         flag = ("--no-" if self.default is True else "--") + name.replace("_", "-")
         return self.replace(name=name, flag=flag if self.flag is None else self.flag)
 
-    def file_of(self, value: Any) -> tuple[str, str]:
-        """The name of the file in a value, and what stands behind it."""
+    def file_of(self, value: Any) -> tuple[str, str, str]:
+        """What `split` gives of a value, which together is its text."""
         text = str(value)
-        return (text, "") if self.split is None else self.split(text)
+        return ("", text, "") if self.split is None else self.split(text)
 
     def accept(self, value: Any) -> Any:
         """The field's value for what Python or a suite says; UsageError for what it can't be."""

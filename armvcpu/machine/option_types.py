@@ -23,7 +23,7 @@ class TargetOptions(TypedDict, total=False):
     networks: tuple[str, ...] | list[str]
     virtio_console: bool
     rng: bool
-    fw_cfg: tuple[str, ...] | list[str]
+    fw_cfg: tuple[PathLike, ...] | list[PathLike]
     virtio_version: Literal[1, 2]
     memory: int | str
     cpu_model: str

@@ -171,7 +171,8 @@ def test_sizes_are_shown_as_they_are_read():
 def test_files_of_the_host_are_known_as_such():
     files = {known.name for known in MachineConfig.options.values() if known.kind is FILE}
     assert files == {
-        "image", "firmware", "vars", "initrd", "dtb", "loads", "symbols", "disks", "snapshot", "record", "replay"
+        "image", "firmware", "vars", "initrd", "dtb", "loads", "symbols", "disks", "snapshot", "record", "replay",
+        "fw_cfg",
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from pathlib import Path
 
@@ -11,7 +12,12 @@ from armvcpu import Machine
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.board.smbios import ANCHOR, TABLES, smbios_files
 from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.console.inputs import _header
 from armvcpu.machine.fw_cfg_option import FwCfgOption
+from armvcpu.testing.suite.files import check_files
+from armvcpu.testing.suite.host_files import HostFiles
+from armvcpu.testing.suite.suite import load_suite
+from armvcpu.testing.suite.worker_files import FileCache
 
 HELLO = Path(__file__).parents[2] / "guests" / "bin" / "hello.elf"
 
@@ -82,6 +88,45 @@ def test_what_cannot_be_had_is_said(tmp_path):
         Machine(HELLO, fw_cfg=("bootorder,string=a",))
     with pytest.raises(ImageError, match="missing"):
         Machine(HELLO, fw_cfg=(f"opt/x={tmp_path}/missing",))
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ("opt/x=a,b=c", ("opt/x=", "a,b=c", "")),
+        ("name=opt/x,file=data.bin", ("name=opt/x,file=", "data.bin", "")),
+        ("opt/x,string=text", ("opt/x,string=text", "", "")),
+        ("opt/x", ("opt/x", "", "")),
+    ],
+)
+def test_the_file_of_an_item_is_known(given, parts):
+    """To all that deal with a machine's files: recordings, suites, what a run may write."""
+    assert MachineConfig.options["fw_cfg"].file_of(given) == parts
+
+
+def test_a_recording_tells_items_apart_by_their_contents(tmp_path):
+    items = (f"opt/x={tmp_path}/data", "opt/y,string=text")
+    config = MachineConfig.of(HELLO, clock="instructions", fw_cfg=items)
+    (tmp_path / "data").write_bytes(b"one")
+    assert _header(config)["fw_cfg"] == [f"opt/x={hashlib.sha256(b'one').hexdigest()}", "opt/y,string=text"]
+
+
+def test_a_suites_items_are_files_beside_it(tmp_path):
+    """Looked for before anything runs, and sent to a cluster; a text stays as it is."""
+    suite = tmp_path / "suite.toml"
+    suite.write_text(f"[[test]]\nname='t'\nimage='{HELLO}'\nfw_cfg=['opt/x=data', 'opt/y,string=text']")
+    (case,) = load_suite(suite).cases
+    assert case.options["fw_cfg"] == (f"opt/x={tmp_path}/data", "opt/y,string=text")
+    with pytest.raises(UsageError, match=r"test t: fw_cfg: .*data: no such file"):
+        check_files(case, "s")
+    (tmp_path / "data").write_bytes(b"one")
+    check_files(case, "s")
+    sent, text = HostFiles(tmp_path).sent(case).options["fw_cfg"]
+    assert (sent.before, sent.path, text) == ("opt/x=", f"{tmp_path}/data", "opt/y,string=text")
+    worker = FileCache(tmp_path / "worker")
+    (worker.directory / sent.sum).write_bytes(b"one")
+    assert worker.place(sent, tmp_path / "here") == f"opt/x={tmp_path}/here"
+    assert (tmp_path / "here").read_bytes() == b"one"
 
 
 def test_the_anchor_is_an_entry_point_of_smbios_3():

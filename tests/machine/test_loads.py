@@ -148,7 +148,7 @@ def test_what_cannot_be_is_one_line(blob, tmp_path, options, words):
 def test_text_of_a_load():
     """The last @ is the address's; names may have others."""
     assert parse_load("a@b.bin@0x1000") == Load("a@b.bin", 0x1000)
-    assert split_load("a@b@0x1000") == ("a@b", "@0x1000")
+    assert split_load("a@b@0x1000") == ("", "a@b", "@0x1000")
 
 
 def test_a_recording_knows_contents_and_addresses(blob):

@@ -255,9 +255,9 @@ def _common(option: Option, value: Any) -> Any:
 
 
 def _digest_of_one(option: Option, value: PathLike) -> str | None:
-    path, behind = option.file_of(value)
-    digest = _digest(path)
-    return digest if digest is None or not option.is_recorded_whole else digest + behind
+    before, path, behind = option.file_of(value)
+    digest = _digest(path) if path else ""
+    return digest if digest is None or not option.is_recorded_whole else before + digest + behind
 
 
 def _digest(path: PathLike | None) -> str | None:

@@ -27,11 +27,13 @@ def real_files(options: dict[str, Any], directory: Path) -> dict[str, Any]:
     def real(option: str, value: Any) -> Any:
         if isinstance(value, dict):
             return real_file(value, directory)
-        name, behind = FILES[option].file_of(value)
-        file = real_file(name if behind else value, directory)
+        before, name, behind = FILES[option].file_of(value)
+        if not name:
+            return value
+        file = real_file(name if before or behind else value, directory)
         if name.startswith("@") and FILES[option].is_written:
             file = copyfile(str(file), _new(directory))
-        return f"{file}{behind}" if behind else file
+        return f"{before}{file}{behind}" if before or behind else file
 
     return map_files(options, real)
 
@@ -45,7 +47,8 @@ def check_files(case: Case, where: str) -> None:
                 directories_of(value)
         for name, file in value.items() if isinstance(value, dict) else [(option, value)]:
             with placed(f"{where}: test {case.name}: {name}"):
-                _check_file(FILES[option], FILES[option].file_of(file)[0])
+                if path := FILES[option].file_of(file)[1]:
+                    _check_file(FILES[option], path)
         return value
 
     map_files(case.options, check)

@@ -37,9 +37,11 @@ class HostFiles:
         """Where the contents of a file are."""
         return self._paths[file.sum]
 
-    def _sent(self, option: str, value: object) -> SentFile:
+    def _sent(self, option: str, value: object) -> object:
         is_disk = option == "disks"
-        plain, behind = FILES[option].file_of(value) if isinstance(value, str) else (value, "")
+        before, plain, behind = FILES[option].file_of(value) if isinstance(value, str) else ("", value, "")
+        if not plain:
+            return value
         disk = DiskOption.parse(value) if is_disk and isinstance(value, str) else DiskOption("")
         name = repr(plain)
         with self._lock:
@@ -49,7 +51,7 @@ class HostFiles:
         writable = FILES[option].is_written and (not is_disk or (not disk.read_only and os.access(path, os.W_OK)))
         if is_disk:
             behind = str(DiskOption("", bool(found) and not writable, disk.slot))
-        return SentFile(str(path), found, writable, behind)
+        return SentFile(str(path), found, writable, before, behind)
 
     def _sum(self, path: Path) -> tuple[str, Path]:
         if not path.exists():

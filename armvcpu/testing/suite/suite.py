@@ -29,6 +29,8 @@ from armvcpu.testing.suite.toml_file import read_toml
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from armvcpu.machine.option import Option
+
 VERDICTS = ("off", "running", "crashed")
 MOST_RETRIES = 100
 DISK = "@disk/"
@@ -185,7 +187,7 @@ def _option(key: str, value: Any, directory: Path, where: str) -> Any:
     option = _OPTIONS[key]
     if option.kind is FILE:
         several = value if option.is_several and isinstance(value, list) else [value]
-        files = tuple(_file(each, directory, where) for each in several)
+        files = tuple(_file(each, directory, where, option) for each in several)
         return files if option.is_several else files[0]
     if option.kind is DIRECTORY or key == "cpus":
         return value
@@ -222,8 +224,10 @@ def _disk(value: str, disks: dict[str, dict[str, str]], where: str) -> str | dic
     return disks[name]
 
 
-def _file(value: Any, directory: Path, where: str) -> str:
-    """A path beside the suite, or `@...`, which the runner fetches or makes."""
+def _file(value: Any, directory: Path, where: str, option: Option | None = None) -> str:
+    """A path beside the suite, or `@...`, which the runner fetches or makes; in a value of `option`, as it has it."""
     if not isinstance(value, str) or not value:
         raise UsageError(f"{where}: {value!r} is no file name")
-    return value if value.startswith("@") else str(directory / value)
+    with placed(where):
+        before, path, behind = ("", str(value), "") if option is None else option.file_of(value)
+    return value if not path or path.startswith("@") else f"{before}{directory / path}{behind}"

@@ -88,7 +88,9 @@ def _attempt(case: Case, cache: FileCache, is_unwanted: Callable[[], bool]) -> V
     with TemporaryDirectory(prefix="case-", dir=cache.directory, ignore_cleanup_errors=True) as temporary:
         place = Path(temporary)
 
-        def placed(_: str, file: SentFile) -> str:
+        def placed(_: str, file: SentFile | str) -> str:
+            if isinstance(file, str):  # a value that names no file
+                return file
             where = place / f"{len(names)}-{Path(file.path).name}"
             names[str(where)] = file.path
             try:

@@ -29,8 +29,9 @@ class SentFile:
     path: str
     sum: str
     writable: bool = False
+    before: str = ""
     behind: str = ""
-    """What stands behind the path in the option's value."""
+    """What stands before and behind the path in the option's value."""
 
 
 class FileCache:
@@ -72,7 +73,7 @@ class FileCache:
                 copy(kept, where)
             else:
                 os.link(kept, where)
-        return f"{where}{file.behind}"
+        return f"{file.before}{where}{file.behind}"
 
     def _make_room(self) -> None:
         files = sorted((path.stat().st_mtime, path) for path in self.directory.iterdir() if path.is_file())
