@@ -7,7 +7,7 @@ import os
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
 from armvcpu.errors import UsageError, named
-from armvcpu.machine.disk_option import SLOTS, DiskOption, split_disk
+from armvcpu.machine.disk_option import SLOTS, DiskOption, recorded_slot, split_disk
 from armvcpu.machine.kinds import ADDRESS, DIRECTORY, FILE, FLAG, MODEL, NUMBER, PLACE, SIZE, TEXT
 from armvcpu.machine.option import OptionsType, check_names, option
 
@@ -104,7 +104,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     disks: tuple[PathLike, ...] = option(
         (), FILE, "Raw image as a virtio block device; may be repeated.",
         flag="--disk", metavar="F[,ro][,slot=N]", is_several=True, is_recorded=True, is_of_board=True, is_written=True,
-        split=split_disk,
+        split=split_disk, recorded_part=recorded_slot,
     )  # fmt: skip
     """With `,ro` behind the name, and where it can't be written, read-only; disk_option.py reads it."""
     networks: tuple[str, ...] = option(

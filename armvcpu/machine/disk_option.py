@@ -50,6 +50,12 @@ def split_disk(text: str) -> tuple[str, str, str]:
     return "", path, text[len(path) :]
 
 
+def recorded_slot(behind: str) -> str:
+    """What a recording has of that: the slot. Read-only is a disk also where the host's file is."""
+    slot = DiskOption.parse(f"disk{behind}").slot
+    return "" if slot is None else f",{SLOT}{slot}"
+
+
 def _slot(text: str, given: PathLike) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 3 or int(text) >= SLOTS:
         raise UsageError(f"{named('disks')} {given}: slot={text}: give 0 to {SLOTS - 1}")

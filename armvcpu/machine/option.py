@@ -38,6 +38,8 @@ class Option(Row):
     """Of files: what stands before the name in a value, the name, empty where none is named, what stands behind it."""
     is_recorded_whole: bool = False
     """Of files: must a recording and the machine agree in what stands around the name, too?"""
+    recorded_part: Callable[[str], str] | None = None
+    """Of files: what of that they must agree in, by what stands behind the name, where it is not all."""
     is_several: bool = False
     """Is its value a tuple? A command line has it any number of times."""
     is_recorded: bool = False

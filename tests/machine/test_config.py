@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from armvcpu import Machine
 from armvcpu.cli.run_options import OPTIONS, spelled
-from armvcpu.errors import UsageError
+from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.inputs import _header
 from armvcpu.machine.disk_option import DiskOption
@@ -134,6 +135,43 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", header["image"])
     assert header["disks"] == [header["image"]]
     json.dumps(header)
+
+
+def test_a_recording_knows_what_stands_beside_a_file(tmp_path):
+    """A disk's slot, however it is written, the address of a load, the name of an item; of a text the text."""
+    data = tmp_path / "data"
+    data.write_bytes(b"some")
+    digest = hashlib.sha256(b"some").hexdigest()
+    header = _header(
+        MachineConfig.of(
+            HELLO, clock="instructions", disks=[f"{data},slot=3,ro", f"{data},ro,slot=5", f"{data}"],
+            loads=[f"{data}@0x48000000"], fw_cfg=[f"opt/a={data}", f"name=opt/b,file={data}", "opt/c,string=some"],
+        )
+    )  # fmt: skip
+    assert header["disks"] == [f"{digest},slot=3", f"{digest},slot=5", digest]
+    assert header["loads"] == [f"{digest}@0x48000000"]
+    assert header["fw_cfg"] == [f"opt/a={digest}", f"name=opt/b,file={digest}", "opt/c,string=some"]
+
+
+@pytest.mark.parametrize(
+    ("option", "other"),
+    [("fw_cfg", "opt/a={}"), ("loads", "{}@0x48000000"), ("disks", "{},slot=4")],
+    ids=["contents", "contents of a load", "slot"],
+)
+def test_a_recording_of_another_file_is_one_line(tmp_path, option, other):
+    """Also where the file has the same name: it is known by its contents."""
+    data, kept = tmp_path / "data", tmp_path / "kept"
+    data.write_bytes(bytes(512))
+    value = other.format(data)
+    with Machine(HELLO, clock="instructions", record=kept, **{option: (value,)}) as machine:
+        machine.run(max_instructions=10)
+    Machine(HELLO, clock="instructions", replay=kept, **{option: (value,)}).close()
+    if option == "disks":
+        value = value.replace("slot=4", "slot=5")
+    else:
+        data.write_bytes(b"\1" * 512)
+    with pytest.raises(ImageError, match=f"its {option} is not the same"):
+        Machine(HELLO, clock="instructions", replay=kept, **{option: (value,)})
 
 
 def test_a_snapshot_tells_machines_apart_by_these():

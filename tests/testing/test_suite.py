@@ -137,6 +137,8 @@ def test_what_is_wrong_is_one_line_with_its_place(write, text, words):
         ("firmware = 'suite.toml'\ndisks = 'y,ro'", "test a: disks: .*/y: no such file"),
         ("firmware = 'suite.toml'\ndisks = '@disk/d'\n[disk.d]\nf = 'z'", "test a: f: .*/z: no such file"),
         ("firmware = 'suite.toml'\nvars = 'made'\ninitrd = '@initramfs'", None),
+        ("image = 'suite.toml'\nfw_cfg = 'opt/a=nowhere'", "test a: fw_cfg: .*/nowhere: no such file"),
+        ("image = 'suite.toml'\nloads = 'nowhere@0x48000000'", "test a: loads: .*/nowhere: no such file"),
         ("image = '.'", "test a: image: .*: is a directory"),
         ("firmware = 'suite.toml'\nvars = 'suite.toml'", "test a: vars: .*/suite.toml: has .* bytes, not the 67108864"),
         (
@@ -229,6 +231,30 @@ def test_disks_of_the_suite_are_made_of_files_beside_it(write, tmp_path):
     for disk in (one, two):
         shown = subprocess.run([programs.path("mtype"), "-i", disk, "::etc/a.cfg"], check=True, capture_output=True)
         assert shown.stdout == b"configuration"
+
+
+def test_every_file_of_a_test_is_beside_its_suite(write, tmp_path, monkeypatch):
+    """With other words beside its name too; what is no file stays as it is."""
+    monkeypatch.chdir("/")
+    (tmp_path / "data").write_bytes(b"beside")
+    (tmp_path / "map").write_text("0000000040080000 T begin\n")
+    path = write(
+        f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\nsymbols='map'\nloads=['data@0x48000000']\n"
+        "fw_cfg=['opt/a=data', 'name=opt/b,file=data', 'opt/c,string=data', 'opt/d=@some/data']\n"
+    )
+    (case,) = load_suite(path).cases
+    data = tmp_path / "data"
+    wanted = (f"opt/a={data}", f"name=opt/b,file={data}", "opt/c,string=data", "opt/d=@some/data")
+    assert case.options["fw_cfg"] == wanted
+    assert case.options["loads"] == (f"{data}@0x48000000",)
+    monkeypatch.setattr(store, "fetch", lambda name: tmp_path)
+    monkeypatch.setattr(store, "path", lambda name, file: tmp_path / file)
+    options = real_files(case.options, tmp_path)
+    assert options["fw_cfg"] == (*wanted[:3], f"opt/d={data}")
+    with Machine(**options) as machine:
+        assert machine.read(0x4800_0000, 6) == b"beside"
+        assert list(machine.board.fw_cfg.items.values()).count(b"beside") == 3
+        assert machine.symbols.address("begin") == 0x4008_0000
 
 
 @pytest.mark.parametrize("key", ["vars", "disks"])

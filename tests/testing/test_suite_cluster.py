@@ -345,6 +345,35 @@ def test_a_disk_that_the_suite_describes_travels_as_an_image(tmp_path):
     assert (missing.path, missing.sum) == (f"{tmp_path}/none", "")
 
 
+def test_a_file_travels_with_the_words_beside_its_name(tmp_path):
+    """An item of fw_cfg, bytes at an address, symbols; a text stays."""
+    data = tmp_path / "data"
+    data.write_bytes(b"some")
+    given = {"fw_cfg": (f"opt/a={data}", "opt/b,string=text"), "loads": (f"{data}@0x48000000",), "symbols": str(data)}
+    sent = HostFiles(tmp_path).sent(Case("a", given)).options
+    cache = FileCache(tmp_path / "cache")
+    (cache.directory / sent["symbols"].sum).write_bytes(b"some")
+    item, text = sent["fw_cfg"]
+    here = [cache.place(file, tmp_path / str(n)) for n, file in enumerate((item, *sent["loads"], sent["symbols"]))]
+    assert here == [f"opt/a={tmp_path}/0", f"{tmp_path}/1@0x48000000", f"{tmp_path}/2"]
+    assert [(tmp_path / str(n)).read_bytes() for n in range(3)] == [b"some"] * 3
+    assert text == "opt/b,string=text"
+
+
+def test_a_workers_machine_has_an_item_of_a_file(two, tmp_path):
+    """From the suite's file to the worker's guest, whose test passes only with it."""
+    (tmp_path / "data").write_bytes(b"item")
+    suite = tmp_path / "suite.toml"
+    suite.write_text(f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\nfw_cfg=['opt/a=data', 'opt/b,string=text']\n")
+    with cluster(two.address) as run:
+        (verdict,) = run(load_suite(suite))
+    assert verdict.problem == ""
+    (tmp_path / "data").unlink()
+    with cluster(two.address) as run:
+        (verdict,) = run(load_suite(suite))
+    assert f"{tmp_path}/data" in verdict.problem
+
+
 class TestFileCache:
     """What a worker keeps."""
 

@@ -257,6 +257,8 @@ def _common(option: Option, value: Any) -> Any:
 def _digest_of_one(option: Option, value: PathLike) -> str | None:
     before, path, behind = option.file_of(value)
     digest = _digest(path) if path else ""
+    if digest is not None and option.recorded_part is not None:
+        return digest + option.recorded_part(behind)
     return digest if digest is None or not option.is_recorded_whole else before + digest + behind
 
 
