@@ -6,11 +6,14 @@ import gzip
 import os
 import resource
 import struct
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from command import armvcpu
+
+if TYPE_CHECKING:
+    import subprocess
 
 from armvcpu.machine.board.devicetree import render
 from armvcpu.machine.board.devicetree_reader import MAX_NAME, MAX_TOKENS, parse
@@ -22,12 +25,12 @@ MEMORY, SECONDS = 3 << 30, 30
 MIB = 1 << 20
 
 
-def armvcpu(*words: object, stdin: str = os.devnull) -> subprocess.CompletedProcess[str]:
+def limited(*words: object, stdin: str = os.devnull) -> subprocess.CompletedProcess[str]:
     """A command within these limits; a traceback, as of a MemoryError, is never shown."""
     with open(stdin, "rb") as file:
-        done = subprocess.run(
-            [sys.executable, "-m", "armvcpu", *map(str, words)], stdin=file, capture_output=True, text=True,
-            timeout=SECONDS, check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+        done = armvcpu(
+            *words, stdin=file, timeout=SECONDS,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
         )  # fmt: skip
     assert "Traceback" not in done.stderr
     return done
@@ -35,7 +38,7 @@ def armvcpu(*words: object, stdin: str = os.devnull) -> subprocess.CompletedProc
 
 def refused(*words: object, stdin: str = os.devnull) -> str:
     """The one line."""
-    done = armvcpu(*words, stdin=stdin)
+    done = limited(*words, stdin=stdin)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     return done.stderr
 
@@ -164,10 +167,10 @@ def test_what_is_not_loaded_does_not_keep_an_image_from_running(tmp_path, data):
     """An image whose symbols can't be used has none."""
     path = tmp_path / "bomb.elf"
     path.write_bytes(data)
-    done = armvcpu("run", path, "--trace", "psci")
+    done = limited("run", path, "--trace", "psci")
     assert done.returncode == 0
     assert "SYSTEM_OFF" in done.stderr
-    assert armvcpu("inspect", path).returncode == 0
+    assert limited("inspect", path).returncode == 0
 
 
 # --- what has no end, or is larger than any host
@@ -176,7 +179,7 @@ def test_what_is_not_loaded_does_not_keep_an_image_from_running(tmp_path, data):
 def test_endless_input_is_not_read_to_its_end():
     """The instruction clock would have it all before the guest begins; by the host's clock it is read as needed."""
     assert "the input is more than 64 MiB" in refused("run", HELLO, "--clock", "instructions", stdin="/dev/zero")
-    assert armvcpu("run", HELLO, stdin="/dev/zero").returncode == 0
+    assert limited("run", HELLO, stdin="/dev/zero").returncode == 0
 
 
 FILES = (
@@ -216,7 +219,7 @@ def test_a_disk_may_be_as_large_as_any(tmp_path):
     path = tmp_path / "disk"
     path.touch()
     os.truncate(path, 1 << 43)
-    assert armvcpu("run", HELLO, "--disk", path).returncode == 0
+    assert limited("run", HELLO, "--disk", path).returncode == 0
 
 
 # --- suites

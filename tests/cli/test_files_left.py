@@ -11,18 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from command import armvcpu
 
 from armvcpu.machine.files import locked, write_whole
 
 HELLO = Path(__file__).parents[2] / "guests" / "bin" / "hello.elf"
 SNAPSHOT = ("run", HELLO, "--max-instructions", "1000", "--snapshot-save")
-
-
-def armvcpu(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "armvcpu", *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=60, check=False, **options,
-    )  # fmt: skip
 
 
 def test_a_snapshot_is_its_owners_alone(tmp_path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import armvcpu
 
 from armvcpu.cli.run_options import read_plainly, with_ours
 from armvcpu.errors import UsageError
@@ -108,10 +109,7 @@ def test_what_cannot_be_had_is_one_line(words, problem):
 
 def test_a_command_line_of_qemus_boots():
     words = f"-M virt,gic-version=3 -cpu cortex-a57 -smp 2 -m 128 -nographic -no-reboot -kernel {HELLO}"
-    done = subprocess.run(
-        [sys.executable, "-m", "armvcpu", "run", *words.split()],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = armvcpu("run", *words.split())
     assert done.returncode == 0
     assert "Cortex-A57" in done.stdout
     assert "128 MiB" in done.stdout

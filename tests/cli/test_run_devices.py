@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command import armvcpu
 
 HELLO = str(Path(__file__).parents[2] / "guests" / "bin" / "hello.elf")
 MIB = 1 << 20
@@ -16,10 +16,7 @@ MIB = 1 << 20
 
 def refused(*words: object, **environment: str) -> str:
     """The one line of `armvcpu run hello.elf ...`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "armvcpu", "run", HELLO, *map(str, words)], stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False, timeout=30, env=os.environ | environment,
-    )  # fmt: skip
+    done = armvcpu("run", HELLO, *words, env=os.environ | environment)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert done.stderr.startswith("armvcpu: ")
     assert done.stderr.count("\n") == 1

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
+from command import armvcpu
 
 from armvcpu import Machine
 from armvcpu.errors import ImageError
@@ -131,21 +130,16 @@ def test_a_file_that_is_there_survives_a_save_that_fails(saved, tmp_path):
 
 
 def test_another_machine_is_told_with_the_file(saved):
-    done = armvcpu(IMAGE, "--cpus", 2, "--memory", MEMORY, "--snapshot-load", saved)
+    done = armvcpu("run", IMAGE, "--cpus", 2, "--memory", MEMORY, "--snapshot-load", saved)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"{saved}: the snapshot is one of another machine: its cpus is 4, here it is 2" in done.stderr
-
-
-def armvcpu(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "armvcpu", "run", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
 
 
 def test_the_command_saves_at_a_text_and_goes_on_from_it(tmp_path):
     """Status 0 both times, and what was printed before is not printed again."""
     path = tmp_path / "smp.snap"
-    first = armvcpu(IMAGE, "--cpus", 2, "--snapshot-save", path, "--snapshot-at", "PASS ticket lock")
-    second = armvcpu(IMAGE, "--cpus", 2, "--snapshot-load", path)
+    first = armvcpu("run", IMAGE, "--cpus", 2, "--snapshot-save", path, "--snapshot-at", "PASS ticket lock")
+    second = armvcpu("run", IMAGE, "--cpus", 2, "--snapshot-load", path)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert "0 failed" not in first.stdout
     assert "0 failed" in second.stdout
@@ -166,7 +160,7 @@ def test_the_command_saves_at_a_text_and_goes_on_from_it(tmp_path):
 def test_what_cannot_be_is_one_line_and_status_2(options, words, tmp_path):
     """Nothing is written."""
     options = tuple(str(tmp_path / word) if word == "x.snap" else word for word in options)
-    done = armvcpu("guests/bin/hello.elf", *options)
+    done = armvcpu("run", "guests/bin/hello.elf", *options)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
     assert not list(tmp_path.iterdir())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
 import raw_guest as raw
+from command import armvcpu
 from elf_symbols import make_elf, symbol
 
 from armvcpu import Machine
@@ -137,10 +136,9 @@ def test_named_symbols_come_before_the_image_s_own(tmp_path):
     assert (symbols.format(BASE), symbols.format(BASE + 4), symbols.format(BASE + 8)) == ("mine", "own+0x4", "other")
 
 
-def run(*arguments) -> subprocess.CompletedProcess:
+def run(*arguments):
     """`armvcpu run`."""
-    command = [sys.executable, "-m", "armvcpu", "run", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    return armvcpu("run", *arguments, text=False)
 
 
 def test_command_line_has_it_for_reports_and_traces(guest, tmp_path):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from command import armvcpu
 
 from armvcpu.errors import UsageError
 from armvcpu.machine.programs import find_program
@@ -141,15 +141,14 @@ def test_the_command_fetches_and_lists_them(tmp_path):
     (tmp_path / "bin" / "passt").chmod(0o755)
     environment = {**os.environ, "PATH": str(tmp_path / "bin"), "ARMVCPU_CACHE": str(tmp_path / "cache")}
 
-    def armvcpu(*words):
-        command = [sys.executable, "-m", "armvcpu", "firmware", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    def firmware(*words):
+        return armvcpu("firmware", *words, env=environment)
 
-    assert armvcpu("fetch", "passt").stdout == f"passt: the host's own, {tmp_path}/bin/passt\n"
-    assert armvcpu("path", "passt").stdout == f"{tmp_path}/bin/passt\n"
-    assert "mtools            mtools, not fetched\n" in armvcpu("list").stdout
-    done = armvcpu("path", "mtools")
+    assert firmware("fetch", "passt").stdout == f"passt: the host's own, {tmp_path}/bin/passt\n"
+    assert firmware("path", "passt").stdout == f"{tmp_path}/bin/passt\n"
+    assert "mtools            mtools, not fetched\n" in firmware("list").stdout
+    done = firmware("path", "mtools")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "run `armvcpu firmware fetch mtools`" in done.stderr
-    done = armvcpu("fetch", "mtools")
+    done = firmware("fetch", "mtools")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

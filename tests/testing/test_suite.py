@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from command import armvcpu
 
 from armvcpu import Machine
 from armvcpu.errors import UsageError
@@ -163,7 +164,7 @@ def test_a_test_goes_on_from_a_snapshot(write, tmp_path):
     test = f"[[test]]\nname='NAME'\nimage='{GUESTS}/echo.elf'\nsnapshot='echo.snap'\n"
     test += "script=[{sendline='on'},{expect='echo: on'},{sendline='quit'}]\n"
     path = write(test.replace("NAME", "a") + test.replace("NAME", "b") + "gic=2\n")
-    done = armvcpu(path)
+    done = armvcpu("test", path)
     assert done.returncode == 1
     assert "1 passed, 1 failed" in done.stdout
     assert "echo.snap: the snapshot is one of another machine: its gic is 3, here it is 2" in done.stdout
@@ -207,9 +208,9 @@ def test_the_pool_ends_with_the_command(write, tmp_path):
 def test_a_report_goes_where_it_can_or_is_one_line(write, tmp_path):
     """A device stays a device."""
     path = write(f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\n")
-    done = armvcpu(path, "--junit-xml", "/dev/stdout")
+    done = armvcpu("test", path, "--junit-xml", "/dev/stdout")
     assert "<testsuites>" in done.stdout
-    done = armvcpu(path, "--junit-xml", tmp_path)
+    done = armvcpu("test", path, "--junit-xml", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
@@ -434,15 +435,10 @@ def test_a_test_that_always_loses_its_process_fails(monkeypatch):
     assert "lost" in verdicts["dies"].problem
 
 
-def armvcpu(*arguments: object, timeout: float = 100) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "armvcpu", "test", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout)
-
-
 def test_the_command_runs_it_and_writes_junit_xml(write, tmp_path):
     """Plain lines where there is no terminal; status 0."""
     report = tmp_path / "out.xml"
-    done = armvcpu(write(GOOD), "--junit-xml", report, "-j", 2)
+    done = armvcpu("test", write(GOOD), "--junit-xml", report, "-j", 2)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "guests: 4 passed, 0 failed"
     cases = ET.parse(report).getroot().findall(".//testcase")
@@ -452,18 +448,18 @@ def test_the_command_runs_it_and_writes_junit_xml(write, tmp_path):
 def test_a_failure_is_status_1_with_the_consoles_end(write):
     """As text and as JSON."""
     suite = write(f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\nscript=[{{expect='Good bye'}}]")
-    done = armvcpu(suite)
+    done = armvcpu("test", suite)
     assert done.returncode == 1
     assert "FAIL a" in done.stdout
     assert "| PASS hello" in done.stdout
-    facts = json.loads(armvcpu(suite, "--json").stdout)
+    facts = json.loads(armvcpu("test", suite, "--json").stdout)
     assert facts["tests"][0]["problem"].startswith("step 1, expect 'Good bye'")
 
 
 def test_a_failure_is_annotated_at_its_line_and_kept(write, tmp_path):
     """With --json the annotations go to the other stream; a suite's second test begins at its own line."""
     suite = write(f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\n[[test]]\nname='b'\nimage='{GUESTS}/crash.elf'")
-    done = armvcpu(suite, "--annotate", "github", "--json", "--keep", tmp_path / "kept")
+    done = armvcpu("test", suite, "--annotate", "github", "--json", "--keep", tmp_path / "kept")
     assert done.returncode == 1
     assert re.match(r"::error file=.*suite.toml,line=4,title=suite%3A b failed::it ended with status 3", done.stderr)
     verdicts = {each["name"]: each for each in json.loads(done.stdout)["tests"]}
@@ -473,7 +469,7 @@ def test_a_failure_is_annotated_at_its_line_and_kept(write, tmp_path):
     assert {each.name for each in place.iterdir()} == {"console.txt", "report.txt", "core"}
     assert "going wild" in (place / "console.txt").read_text()
     assert "backtrace" in (place / "report.txt").read_text()
-    done = armvcpu(suite, "--annotate", f"gitlab:{tmp_path}/quality.json")
+    done = armvcpu("test", suite, "--annotate", f"gitlab:{tmp_path}/quality.json")
     assert [each["location"]["lines"]["begin"] for each in json.loads((tmp_path / "quality.json").read_text())] == [4]
     assert "::error" not in done.stdout
 
@@ -491,7 +487,7 @@ def test_a_failure_is_annotated_at_its_line_and_kept(write, tmp_path):
 )
 def test_wrong_usage_is_status_2(write, options, words):
     """One line."""
-    done = armvcpu(write(GOOD), *options)
+    done = armvcpu("test", write(GOOD), *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
 
@@ -499,5 +495,5 @@ def test_wrong_usage_is_status_2(write, options, words):
 @pytest.mark.firmware
 def test_the_projects_own_suite_passes():
     """U-Boot, EDK2 and Linux from Debian's packages."""
-    done = armvcpu("firmware/boot.toml", "-j", 2, timeout=300)
+    done = armvcpu("test", "firmware/boot.toml", "-j", 2, timeout=300)
     assert done.returncode == 0, done.stdout
