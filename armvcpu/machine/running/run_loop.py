@@ -166,8 +166,10 @@ class RunLoop:
 
     def _act(self, reason: Exit) -> Outcome | None:
         """On an exit, or on a stop without one; an Outcome ends the run."""
+        if isinstance(reason, ExternalInterrupt) and self._was_alarm():
+            return self._ask(self._watching)  # the guest may have wanted the same stop
         if isinstance(reason, ExternalInterrupt | Nothing):
-            return self._ask(self._watching) if self._was_alarm() else self._attend()  # the guest may want a stop, too
+            return self._attend()
         outcome = self._actions.deal(reason)
         if outcome is None and isinstance(reason, NestedPageFault):
             return self._attend()  # a step of a device's instruction takes a stop that was meant for the run
