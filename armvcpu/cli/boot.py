@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.cli.interruptions import Interrupted, Interruptions
@@ -18,6 +19,9 @@ from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.outcome import QUIT, SIGNALLED, TIME_OUT, Ending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.machine.console.output_file import OutputFile
     from armvcpu.machine.console.stdio import StdioConsole
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
@@ -40,11 +44,11 @@ def boot(options: dict[str, Any]) -> int:
     with Interruptions(config.timeout, PATIENCE) as interruptions:
         try:
             with ExitStack() as stack:
-                traces = stack.enter_context(ExitStack())
+                traces: list[OutputFile] = []
                 machine, outcome = _run(stack, traces, config, described, interruptions)
                 _log(INFO, "%s; status %d", outcome.reason, outcome.status)
-                problem = _last_problem(machine, outcome, traces, config)
-                status = _report(machine, outcome, problem, as_json=config.as_json)
+                problems = _last_problems(machine, outcome, traces, config)
+                status = _report(machine, outcome, problems, as_json=config.as_json)
         except Interrupted as interrupted:
             return _report_no_run(interrupted.outcome, as_json=config.as_json)
         except ArmvcpuError as error:
@@ -76,7 +80,11 @@ def _log(level: int, message: str, *values: object) -> None:
 
 
 def _run(
-    stack: ExitStack, traces: ExitStack, config: RunConfig, described: dict[str, Any], interruptions: Interruptions
+    stack: ExitStack,
+    traces: list[OutputFile],
+    config: RunConfig,
+    described: dict[str, Any],
+    interruptions: Interruptions,
 ) -> tuple[Machine, Outcome]:
     from armvcpu.machine.console.stdio import StdioConsole  # usage errors come first
     from armvcpu.machine.machine import Machine
@@ -92,7 +100,8 @@ def _run(
     if config.trace:
         from armvcpu.cli.tracing import open_traces  # most runs have none
 
-        tracing = open_traces(traces, config.trace, PATIENCE)
+        tracing = open_traces(stack, config.trace, PATIENCE)
+        traces += tracing.files
         described["exact_mmio"] = tracing.needs_exact_mmio(MachineConfig.of(**described).gic)
     console = StdioConsole(patience=PATIENCE)
     _tell_keys()
@@ -142,23 +151,27 @@ def _no_stdout(error: OSError) -> str:
     return f"stdout can't be written: {error.strerror}"
 
 
-def _last_problem(machine: Machine, outcome: Outcome, traces: ExitStack, config: RunConfig) -> ArmvcpuError | None:
-    """Write the snapshot and the rest of the traces; what that, or the guest's last output, came to grief on."""
+def _last_problems(
+    machine: Machine, outcome: Outcome, traces: list[OutputFile], config: RunConfig
+) -> list[ArmvcpuError]:
+    """Write the snapshot and the rest of traces and recording; what each, and the guest's output, came to grief on."""
     from armvcpu.machine.console.stdio import StdioConsole
 
-    try:
-        SnapshotFiles(config.snapshot_save, config.snapshot_at).save_from(machine, outcome)
-        traces.close()
-    except ArmvcpuError as error:
-        return error
+    snapshots, problems = SnapshotFiles(config.snapshot_save, config.snapshot_at), list[ArmvcpuError]()
+    save: Callable[[], None] = partial(snapshots.save_from, machine, outcome)
+    for finish in (save, *(file.close for file in traces), machine.end_recording):
+        try:
+            finish()
+        except ArmvcpuError as error:
+            problems.append(error)
     console = machine.console
     assert isinstance(console, StdioConsole)
-    if console.output_error is None or _is_unread(console):
-        return None
-    return UsageError(_no_stdout(console.output_error))
+    if console.output_error is not None and not _is_unread(console):
+        problems.append(UsageError(_no_stdout(console.output_error)))
+    return problems
 
 
-def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *, as_json: bool) -> int:
+def _report(machine: Machine, outcome: Outcome, problems: list[ArmvcpuError], *, as_json: bool) -> int:
     """Say how it ended, where that is not plain, and what could not be written; returns the exit status."""
     from armvcpu.machine.console.output import BufferedOutput
 
@@ -172,7 +185,9 @@ def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *,
             sys.stderr.writelines(f"{line}\n" for line in lines[1:])
     elif outcome.ending is Ending.LIMIT:
         _say_where(machine, outcome)
-    status = outcome.status if problem is None else _status_with(problem, outcome.status)
+    status = outcome.status
+    for problem in problems:
+        status = _status_with(problem, status)
     if as_json:
         facts = {
             "status": status,
@@ -184,8 +199,11 @@ def _report(machine: Machine, outcome: Outcome, problem: ArmvcpuError | None, *,
             "crash": details.as_dict() if details is not None and crashed else None,
             "hang": details.as_dict() if details is not None and not crashed else None,
         }
-        assert isinstance(machine.console, BufferedOutput)
-        status = _print_json(facts, status, starts_line=machine.console.is_at_line_start)
+        console = machine.console
+        assert isinstance(console, BufferedOutput)
+        status = _print_json(
+            facts, status, starts_line=console.is_at_line_start, is_told=console.output_error is not None
+        )
     return status
 
 
@@ -209,12 +227,12 @@ def _say_where(machine: Machine, outcome: Outcome) -> None:
     say(f"{outcome.reason}; PC {pc:#x}" + (f" {name}" if name else ""))
 
 
-def _print_json(facts: dict[str, Any], status: int, *, starts_line: bool = True) -> int:
-    """The last line of stdout; the status, which is another where that can't be written."""
+def _print_json(facts: dict[str, Any], status: int, *, starts_line: bool = True, is_told: bool = False) -> int:
+    """The last line of stdout; the status, which is another where that can't be written. `is_told`: it can't be."""
     import json
 
     try:
         write_stdout(("" if starts_line else "\n") + json.dumps(facts) + "\n")
     except OSError as error:
-        return _status_with(UsageError(_no_stdout(error)), status)
+        return status if is_told else _status_with(UsageError(_no_stdout(error)), status)
     return status

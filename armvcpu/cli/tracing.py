@@ -24,6 +24,8 @@ class Traces:
     """Where each kind of event goes."""
 
     sinks: list[tuple[frozenset[str], Callable[[str], object]]] = field(default_factory=list)
+    files: list[OutputFile] = field(default_factory=list)
+    """Those of them that are files; closing one tells what could not be written."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -65,5 +67,7 @@ def open_traces(stack: ExitStack, texts: tuple[str, ...], patience: Patience) ->
         if path is None:
             traces.sinks.append((kinds, _to_stderr))
             continue
-        traces.sinks.append((kinds, stack.enter_context(OutputFile(path, patience, partial(_unwritable, path))).write))
+        file = stack.enter_context(OutputFile(path, patience, partial(_unwritable, path)))
+        traces.files.append(file)
+        traces.sinks.append((kinds, file.write))
     return traces

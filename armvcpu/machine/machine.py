@@ -137,8 +137,19 @@ class Machine:
         report = None if self._report is None else self._report()
         if report is not None:
             report.settle()
+        try:
+            self.end_recording()
+        finally:
+            self.parts.held.close()
+
+    def end_recording(self) -> None:
+        """Between two runs: nothing more is recorded, and the file is complete. Closing the machine does it, too.
+
+        Raises:
+            ImageError: the host can't write it, or could not write some of it.
+        """
+        self._loop.forbid_running("a recording can't be ended")
         self.parts.inputs.close(self.parts.end.last if self.can_go_on else None)
-        self.parts.held.close()
 
     def __enter__(self) -> Self:
         return self

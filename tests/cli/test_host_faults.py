@@ -97,7 +97,32 @@ def test_what_stdout_does_not_take_is_said(names, words, status):
     """One line, and status 2 unless the guest's end says more."""
     found, _, stderr = run(("run", *words), names, '"$@" >/dev/full')
     assert found == status
-    assert "armvcpu: stdout can't be written: No space left on device" in stderr.splitlines()
+    told = [line for line in stderr.splitlines() if "can't be written" in line]
+    assert told == ["armvcpu: stdout can't be written: No space left on device"]
+
+
+def test_each_mishap_is_said_once(names):
+    """Two traces and stdout: a line each, and one status."""
+    full = Path(names["FILE"]).with_name("FULL")
+    full.symlink_to("/dev/full")
+    words = ("run", "OFF", "--json", "--trace", "exits:/dev/full", "--trace", f"psci:{full}")
+    status, _, stderr = run(words, names, '"$@" >/dev/full')
+    assert status == 2
+    assert sorted(line.split(":")[1].strip() for line in stderr.splitlines()) == [
+        "--trace file /dev/full", f"--trace file {full}", "stdout can't be written",
+    ]  # fmt: skip
+
+
+def test_json_knows_of_a_recording_that_broke_off(names):
+    """Its reader goes while the guest runs: said before the line of JSON, whose status is the command's."""
+    pipe = Path(names["FILE"]).with_name("READ")
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    shell = f'head -n 1 {pipe} >/dev/null & (sleep 0.5; echo x) | "$@"'
+    words = ("run", str(GUESTS / "echo.elf"), "--record", str(pipe), "--timeout", "1.5", "--json")
+    status, stdout, stderr = run(words, names, f"set -o pipefail; {shell}")
+    assert (status, json.loads(stdout.splitlines()[-1])["status"]) == (2, 2)
+    assert f"armvcpu: {pipe}: cannot be written: Broken pipe; choose another place" in stderr.splitlines()
 
 
 @pytest.mark.parametrize("option", ["--trace", "--record"])
