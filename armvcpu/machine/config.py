@@ -114,7 +114,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     """machine/board/network.py has their options."""
     fw_cfg: tuple[PathLike, ...] = option(
         (), FILE, "An item that firmware reads by fw_cfg; may be repeated.",
-        metavar="NAME=FILE|NAME,string=TEXT", is_several=True, is_recorded=True, is_recorded_whole=True,
+        metavar="NAME=FILE|NAME,string=TEXT", is_several=True, is_recorded=True,
         split=_split_fw_cfg,
     )  # fmt: skip
     """fw_cfg_option.py has its forms."""
@@ -157,7 +157,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     loads: tuple[PathLike, ...] = option(
         (), FILE, "Put a file's bytes at an address of RAM or flash; may be repeated.",
-        flag="--load", metavar="FILE@ADDRESS", is_several=True, is_recorded=True, is_recorded_whole=True,
+        flag="--load", metavar="FILE@ADDRESS", is_several=True, is_recorded=True,
         split=_split_load,
     )  # fmt: skip
     """Beside an image or firmware, or, with `entry`, in place of one."""

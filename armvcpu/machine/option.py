@@ -36,10 +36,8 @@ class Option(Row):
     """UsageError for a value that can't be, whatever the other options are."""
     split: Callable[[str], tuple[str, str, str]] | None = None
     """Of files: what stands before the name in a value, the name, empty where none is named, what stands behind it."""
-    is_recorded_whole: bool = False
-    """Of files: must a recording and the machine agree in what stands around the name, too?"""
-    recorded_part: Callable[[str], str] | None = None
-    """Of files: what of that they must agree in, by what stands behind the name, where it is not all."""
+    recorded_part: Callable[[str], str] = str
+    """Of files: what of the words behind the name a recording and the machine must agree in."""
     is_several: bool = False
     """Is its value a tuple? A command line has it any number of times."""
     is_recorded: bool = False

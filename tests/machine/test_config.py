@@ -13,7 +13,7 @@ from armvcpu import Machine
 from armvcpu.cli.run_options import OPTIONS, spelled
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.config import MachineConfig
-from armvcpu.machine.console.inputs import _header
+from armvcpu.machine.console.recording import header_of
 from armvcpu.machine.disk_option import DiskOption
 from armvcpu.machine.kinds import FILE, FLAG, NUMBER, format_size, parse_size
 from armvcpu.machine.option import option
@@ -125,7 +125,7 @@ def test_a_new_option_is_one_field():
 
 def test_a_recording_tells_machines_apart_by_these(tmp_path):
     """The names that recordings have had since they are kept; files by their sums."""
-    header = _header(MachineConfig.of(HELLO, clock="instructions", disks=[f"{HELLO},ro"]))
+    header = header_of(MachineConfig.of(HELLO, clock="instructions", disks=[f"{HELLO},ro"]))
     assert header.keys() == {
         "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console", "rng",
         "fw_cfg",
@@ -142,7 +142,7 @@ def test_a_recording_knows_what_stands_beside_a_file(tmp_path):
     data = tmp_path / "data"
     data.write_bytes(b"some")
     digest = hashlib.sha256(b"some").hexdigest()
-    header = _header(
+    header = header_of(
         MachineConfig.of(
             HELLO, clock="instructions", disks=[f"{data},slot=3,ro", f"{data},ro,slot=5", f"{data}"],
             loads=[f"{data}@0x48000000"], fw_cfg=[f"opt/a={data}", f"name=opt/b,file={data}", "opt/c,string=some"],

@@ -12,7 +12,7 @@ from armvcpu import Machine
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.board.smbios import ANCHOR, TABLES, smbios_files
 from armvcpu.machine.config import MachineConfig
-from armvcpu.machine.console.inputs import _header
+from armvcpu.machine.console.recording import header_of
 from armvcpu.machine.fw_cfg_option import FwCfgOption
 from armvcpu.testing.suite.files import check_files
 from armvcpu.testing.suite.host_files import HostFiles
@@ -108,7 +108,7 @@ def test_a_recording_tells_items_apart_by_their_contents(tmp_path):
     items = (f"opt/x={tmp_path}/data", "opt/y,string=text")
     config = MachineConfig.of(HELLO, clock="instructions", fw_cfg=items)
     (tmp_path / "data").write_bytes(b"one")
-    assert _header(config)["fw_cfg"] == [f"opt/x={hashlib.sha256(b'one').hexdigest()}", "opt/y,string=text"]
+    assert header_of(config)["fw_cfg"] == [f"opt/x={hashlib.sha256(b'one').hexdigest()}", "opt/y,string=text"]
 
 
 def test_a_suites_items_are_files_beside_it(tmp_path):

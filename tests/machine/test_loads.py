@@ -11,7 +11,7 @@ from image_bytes import RAM, load, make_elf, make_linux
 from armvcpu.cli.inspect import gather
 from armvcpu.errors import UsageError
 from armvcpu.machine.config import MachineConfig
-from armvcpu.machine.console.inputs import _header
+from armvcpu.machine.console.recording import header_of
 from armvcpu.machine.layout import Load, parse_load, split_load
 from armvcpu.machine.machine import Machine
 from armvcpu.testing.suite.run import run_case
@@ -155,7 +155,7 @@ def test_a_recording_knows_contents_and_addresses(blob):
     """Two files with the same bytes are one, at two addresses they are not."""
 
     def header(at: str) -> list[str]:
-        return _header(MachineConfig.of(entry=RAM, loads=[f"{blob}@{at}"], clock="instructions"))["loads"]
+        return header_of(MachineConfig.of(entry=RAM, loads=[f"{blob}@{at}"], clock="instructions"))["loads"]
 
     (first,) = header("0x40000000")
     assert first.endswith("@0x40000000")

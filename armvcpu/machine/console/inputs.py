@@ -2,37 +2,25 @@
 
 By the instruction clock what a console has is admitted only where the run loop looks, between two blocks of the guest,
 and the guest's devices take from what has been admitted. So a recording of (moment, bytes) is all that a repetition
-needs.
-
-A recording is a text file: a line of JSON that names the machine and the files it started from, one for each
-input, and one for how the run ended. Moments are ns of the machine's clock.
+needs (`recording.py`).
 """
 
 from __future__ import annotations
 
-import os
-
 from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.deadline import NEVER
-from armvcpu.errors import ImageError, UsageError, described, named
-from armvcpu.machine.config import MachineConfig
-from armvcpu.machine.files import sha256
-from armvcpu.machine.kinds import FILE
-from armvcpu.machine.outcome import Ending, Outcome
+from armvcpu.errors import ImageError, UsageError, described
+from armvcpu.machine.outcome import Outcome
 
 if TYPE_CHECKING:
     from armvcpu.machine.board.clock import Clock
+    from armvcpu.machine.config import MachineConfig
     from armvcpu.machine.console.output_file import OutputFile
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.kinds import PathLike
-    from armvcpu.machine.option import Option
 
-VERSION = 1
-_KIND = "armvcpu recording"
 _ADMITTED_AT_ONCE = 1 << 20
-_LARGEST_RECORDING = 256 << 20
-"""Bytes: of somebody's typing all that a life has, of a program's input a few hundred MiB."""
 
 
 class Input(Protocol):
@@ -202,7 +190,9 @@ class ReplayedInput(AdmittedInput):
         self, console: Console, clock: Clock, patience: Patience, path: PathLike, header: dict[str, Any]
     ) -> None:
         super().__init__(console, clock, patience)
-        self._events = _read(path, header)
+        from armvcpu.machine.console.recording import read_recording
+
+        self._events = read_recording(path, header)
 
     @property
     def comes_in_host_time(self) -> bool:
@@ -235,77 +225,10 @@ def open_input(config: MachineConfig, console: Console, clock: Clock, patience: 
     """The input that a machine is configured to have; ImageError where a recording can't be used."""
     if config.clock == "host":
         return HostInput(console)
+    if config.replay is None and config.record is None:
+        return AdmittedInput(console, clock, patience)
+    from armvcpu.machine.console.recording import header_of  # most machines keep and repeat nothing
+
     if config.replay is not None:
-        return ReplayedInput(console, clock, patience, config.replay, _header(config))
-    header = None if config.record is None else _header(config)
-    return AdmittedInput(console, clock, patience, config.record, header)
-
-
-def _header(config: MachineConfig) -> dict[str, Any]:
-    """What a recording and a machine must have in common."""
-    recorded = [option for option in MachineConfig.options.values() if option.is_recorded]
-    return {_KIND: VERSION, **{option.name: _common(option, getattr(config, option.name)) for option in recorded}}
-
-
-def _common(option: Option, value: Any) -> Any:
-    """A value, of files the sums of their contents."""
-    if option.kind is not FILE:
-        return list(value) if option.is_several else value
-    return [_digest_of_one(option, each) for each in value] if option.is_several else _digest(value)
-
-
-def _digest_of_one(option: Option, value: PathLike) -> str | None:
-    before, path, behind = option.file_of(value)
-    digest = _digest(path) if path else ""
-    if digest is not None and option.recorded_part is not None:
-        return digest + option.recorded_part(behind)
-    return digest if digest is None or not option.is_recorded_whole else before + digest + behind
-
-
-def _digest(path: PathLike | None) -> str | None:
-    if path is None or not os.path.isfile(path):
-        return None
-    return sha256(path)
-
-
-def _read(path: PathLike, wanted: dict[str, Any]) -> list[tuple[int, bytes | Outcome]]:
-    import json
-    from io import BytesIO
-
-    from armvcpu.machine.boot.image_file import read_file
-
-    remedy = f"record it anew with {named('record')}"
-    lines = BytesIO(read_file(path, _LARGEST_RECORDING, "a recording may be", may_be_empty=True))
-    events: list[tuple[int, bytes | Outcome]] = []
-    number = 1
-    try:
-        header = json.loads(next(lines).decode("ascii"))
-        if header[_KIND] != VERSION:
-            raise ImageError(path, f"is a recording of version {header[_KIND]}, not {VERSION}", remedy)
-        for number, line in enumerate(lines, 2):  # noqa: B007  the handler tells it
-            events.append(_event(json.loads(line.decode("ascii")), events[-1][0] if events else 0))
-    except (AttributeError, KeyError, StopIteration, RecursionError, TypeError, ValueError) as error:
-        what = "is no recording" if number == 1 else f"line {number}: is damaged"
-        raise ImageError(path, what, remedy) from error
-    files = {option.name for option in MachineConfig.options.values() if option.kind is FILE}
-    for name, here in wanted.items():
-        there = header.get(name)
-        if there != here:
-            differs = "is not the same" if name in files else f"is {there}, here it is {here}"
-            raise ImageError(
-                path, f"is a recording of another machine: its {name} {differs}",
-                "start with the same options and unchanged files",
-            )  # fmt: skip
-    return events
-
-
-def _event(row: dict[str, Any], earliest: int) -> tuple[int, bytes | Outcome]:
-    moment = row["at"]
-    if type(moment) is not int or moment < earliest:
-        raise ValueError(moment)
-    if "end" in row:
-        ending, reason, status = row["end"]
-        if type(status) is not int or not 0 <= status < 256:
-            raise ValueError(status)
-        return moment, Outcome(Ending[ending], str(reason), status)
-    return moment, row["input"].encode("latin-1")
+        return ReplayedInput(console, clock, patience, config.replay, header_of(config))
+    return AdmittedInput(console, clock, patience, config.record, header_of(config))
