@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 HOSTILE = Path(__file__).parent / "hostile"
-KINDS = ("elf", "symbols", "linux-image", "raw", "device-tree", "snapshot", "recording", "suite", "option", "words",
-         "devices", "command-line", "limits")  # fmt: skip
+KINDS = ("elf", "symbols", "linux-image", "raw", "device-tree", "snapshot", "recording", "suite", "option", "layout",
+         "maps", "words", "devices", "command-line", "limits")  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,6 +19,7 @@ from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.suite.suite import load_suite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
 GUESTS = Path(__file__).parents[2] / "guests" / "bin"
@@ -204,6 +205,47 @@ def suite(rng: Random, directory: Path) -> str:
     path.write_bytes(text)
     load_suite(path)
     return "read"
+
+
+def layout(rng: Random, directory: Path) -> str:
+    """Files, RAM and devices at addresses of the user's: overlapping, beyond the end, on the board's own."""
+    blob = directory / "blob"
+    blob.write_bytes(rng.randbytes(rng.choice((1, 4096, 70_000))))
+
+    def address() -> str:
+        return rng.choice(
+            (f"{number(rng):#x}", f"{0x4000_0000 + rng.getrandbits(27):#x}", f"{rng.getrandbits(31) & -4096:#x}")
+        )
+
+    def some(make: Callable[[], str]) -> tuple[str, ...]:
+        return tuple(make() for _ in range(rng.choice((0, 1, 1, 2, 4))))
+
+    given: dict[str, Any] = {
+        "loads": some(lambda: f"{blob}@{address()}"),
+        "ram": some(lambda: f"{address()}:{rng.choice(('4K', '1M', '64M', '3', '1T', '0'))}"),
+        "board_devices": some(
+            lambda: (
+                f"{rng.choice(('pl011', 'pl031', 'pl061', 'x'))}@{address()}{rng.choice(('', ',spi=40', ',spi=-1'))}"
+            )
+        ),
+        "fw_cfg": some(
+            lambda: f"{rng.choice(('opt/x', 'etc/smbios/x', 'y' * 60))}{rng.choice(('=' + str(blob), ',string=z', ''))}"
+        ),
+        "entry": rng.choice((address(), "main", "none")),
+    }
+    chosen = {name: given[name] for name in rng.sample(list(given), rng.choice((1, 1, 2, 3, 5)))}
+    image = rng.choice((GUESTS / "hello.elf", blob, None))
+    return _boot(image, memory="16M", clock=rng.choice(("host", "instructions")), **chosen)
+
+
+def maps(rng: Random, directory: Path) -> str:
+    """Lists of symbols as nm and System.map have them, and ELF files, damaged; a crash asks for names."""
+    lines = [f"{0x4008_0000 + 16 * n:016x} {rng.choice('TtWDb')} name_{n}" for n in range(200)]
+    data = rng.choice(("\n".join(lines).encode(), _guest("hello")))
+    path = directory / "map"
+    path.write_bytes(damaged(rng, data))
+    with Machine(GUESTS / "crash.elf", symbols=path) as machine:
+        return _ended(machine, machine.run(timeout=10))
 
 
 def option(rng: Random, directory: Path) -> str:
