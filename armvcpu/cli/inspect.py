@@ -1,7 +1,7 @@
 """`armvcpu inspect F`: what an image is, and how it would be loaded.
 
-Facts are gathered as one dictionary; text and `--json` are two ways to print it. The memory map used for "how
-it would be loaded" is the board's with the most RAM it can have.
+Facts are gathered as one dictionary; text and `--json` are two ways to print it. How it would be loaded is told by what
+`run` does, on the board that the options describe.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtValue
     from armvcpu.machine.boot.loader import BootPlan
 
-LAYOUT = ("memory", "load_address", "entry", "loads", "ram", "board_devices")
-"""The options of a machine that say what goes where."""
-
 # What firmware and kernels say of themselves, as a string in the image.
 _BANNERS = (
     rb"Linux version \d[^\0\n]{0,200}",
@@ -45,7 +42,7 @@ _SEARCHED = 128 << 20
 
 @click.command(params=[
     click.Argument(["file"], metavar="F", type=click.Path()),
-    *(parameter(MachineConfig.options[name]) for name in LAYOUT),
+    *(parameter(option) for option in MachineConfig.options.values() if option.is_of_layout),
     click.Option(["--json", "as_json"], is_flag=True, help="Print the facts for machines."),
 ])  # fmt: skip
 def inspect(file: str, as_json: bool, **layout: Any) -> None:

@@ -132,7 +132,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     """Legacy is that of QEMU's board."""
     memory: int = option(
         256 * MIB, SIZE, "RAM.", metavar="SIZE", check=check_ram_size,
-        is_recorded=True, is_snapshotted=True, is_of_board=True, is_in_pytest=True,
+        is_recorded=True, is_snapshotted=True, is_of_board=True, is_of_layout=True, is_in_pytest=True,
     )  # fmt: skip
     cpu_model: str = option(
         "a72", MODEL, "CPU model.", metavar="NAME", words=cpu_models,
@@ -149,15 +149,15 @@ class MachineConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     load_address: int | None = option(
         None, ADDRESS, "Where a raw image goes. [default: RAM + 0x80000]",
-        metavar="ADDRESS", smallest=0, check=_check_load_address, is_recorded=True,
+        metavar="ADDRESS", smallest=0, check=_check_load_address, is_recorded=True, is_of_layout=True,
     )  # fmt: skip
     entry: int | str | None = option(
         None, PLACE, "Where the first CPU starts: an address, or a symbol of IMAGE.",
-        metavar="A", check=_check_entry, is_recorded=True,
+        metavar="A", check=_check_entry, is_recorded=True, is_of_layout=True,
     )  # fmt: skip
     loads: tuple[PathLike, ...] = option(
         (), FILE, "Put a file's bytes at an address of RAM or flash; may be repeated.",
-        flag="--load", metavar="FILE@ADDRESS", is_several=True, is_recorded=True,
+        flag="--load", metavar="FILE@ADDRESS", is_several=True, is_recorded=True, is_of_layout=True,
         split=_split_load,
     )  # fmt: skip
     """Beside an image or firmware, or, with `entry`, in place of one."""
@@ -167,12 +167,14 @@ class MachineConfig(Row, metaclass=OptionsType):
     """Asked before the image's own, for reports, traces, `on_symbol` and backtraces."""
     ram: tuple[str, ...] = option(
         (), TEXT, "RAM at another place, too; may be repeated.",
-        metavar="BASE:SIZE", is_several=True, is_recorded=True, is_snapshotted=True, is_of_board=True,
+        metavar="BASE:SIZE", is_several=True,
+        is_recorded=True, is_snapshotted=True, is_of_board=True, is_of_layout=True,
     )  # fmt: skip
     """Where it covers flash or devices of the board, those are not there."""
     board_devices: tuple[str, ...] = option(
         (), TEXT, "A pl011, pl031 or pl061 at another place, too; may be repeated.",
-        flag="--device", metavar="NAME@ADDRESS[,spi=N]", is_several=True, is_recorded=True, is_of_board=True,
+        flag="--device", metavar="NAME@ADDRESS[,spi=N]", is_several=True,
+        is_recorded=True, is_of_board=True, is_of_layout=True,
     )  # fmt: skip
     """A pl011 among them has the console, in place of the board's own."""
     clock: Literal["host", "instructions"] = option(

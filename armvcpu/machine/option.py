@@ -46,6 +46,8 @@ class Option(Row):
     """Must a snapshot and the machine that goes on from it agree in it?"""
     is_of_board: bool = False
     """Does it say what is on the board, so that `armvcpu machine`, which shows that, has it too?"""
+    is_of_layout: bool = False
+    """Does it say what goes where in memory, so that `armvcpu inspect`, which shows that, has it too?"""
     is_in_suites: bool = True
     is_in_pytest: bool = False
     """Has pytest's command line it too, for all machines that say nothing else?"""
