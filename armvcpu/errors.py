@@ -64,6 +64,11 @@ def did_you_mean(name: object, known: Iterable[str], most: int = 1) -> str:
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 
+def words_of(error: OSError | ValueError) -> str:
+    """Why the host refuses a file: its own words, or Python's where the name has a NUL character (ValueError)."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def no_number(who: str, value: object, function: object = None) -> UsageError:
     """The error of a caller's function that gives the guest something else than a number; `function` names it."""
     named_so = "" if function is None else f", {described(function)},"

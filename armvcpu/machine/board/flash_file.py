@@ -13,7 +13,7 @@ import os
 from contextlib import suppress
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import ImageError
+from armvcpu.errors import ImageError, words_of
 from armvcpu.machine.board.virt import FLASH_SIZE, MIB
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ class FlashFile:
             raise ImageError(path, "is in use by another machine", "stop that one, or use a copy") from error
         except (OSError, ValueError) as error:
             self.close()
-            said = error.strerror if isinstance(error, OSError) else str(error)
-            raise ImageError(path, f"cannot be used as flash: {said}", _REMEDY) from error
+            raise ImageError(path, f"cannot be used as flash: {words_of(error)}", _REMEDY) from error
         except BaseException:
             self.close()
             raise

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GUEST, GATEWAY, PREFIX = "10.0.2.15", "10.0.2.2", "24"
 """What QEMU's user network has too. The gateway is the host's own loopback to the guest."""
 PATIENCE = 0.05
-"""Seconds that passt has to end by itself."""
+"""Seconds that passt has to end by itself: where it can't run, and when it is told to."""
 _FORMS = "user[,tcp=PORTS][,udp=PORTS], unix:PATH or HOST:PORT, each with [,mac=ADDRESS]"
 
 
@@ -95,7 +95,7 @@ class Network:
         if self._passt is None:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
-            _, words = self._passt.communicate(timeout=0.05)
+            _, words = self._passt.communicate(timeout=PATIENCE)
             said = [line for line in words.decode(errors="replace").splitlines() if "syslog" not in line and line]
             raise UsageError(f"passt ended with status {self._passt.returncode}: {said[-1] if said else 'no message'}")
 

@@ -10,14 +10,13 @@ import os
 import stat
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import ImageError, UsageError, named
+from armvcpu.errors import ImageError, UsageError, named, words_of
 from armvcpu.machine.boot.image import GIB, LINUX_KINDS, MIB, REMEDIES, ImageKind, LoadedImage, Segment, identify
 from armvcpu.machine.boot.image_elf import load_elf
 
 if TYPE_CHECKING:
     from armvcpu.machine.board.memory_map import MemoryMap
-
-Path = str | os.PathLike[str]
+    from armvcpu.machine.kinds import PathLike
 
 GUESTS_RAM, LOADED = "the guest's RAM", "what is loaded at all"
 """What sets a limit that more memory raises."""
@@ -25,7 +24,7 @@ RAW_OFFSET = 0x80000
 """Where in RAM a raw image goes, in bytes."""
 
 
-def load_image(path: Path, memory: MemoryMap, load_address: int | None = None) -> LoadedImage:
+def load_image(path: PathLike, memory: MemoryMap, load_address: int | None = None) -> LoadedImage:
     """Read the image file `path` and decode it for `memory`.
 
     Raises:
@@ -60,7 +59,7 @@ def decode_image(path: object, data: bytes, memory: MemoryMap, load_address: int
     return LoadedImage(kind, addr, (Segment(addr, data, len(data)),))
 
 
-def load_firmware(path: Path, memory: MemoryMap) -> Segment:
+def load_firmware(path: PathLike, memory: MemoryMap) -> Segment:
     """Read a flash image for the first bank.
 
     Raises:
@@ -77,7 +76,7 @@ def load_firmware(path: Path, memory: MemoryMap) -> Segment:
     return Segment(bank.base, data, len(data))
 
 
-def read_file(path: Path, limit: int, limit_is: str, *, may_be_empty: bool = False) -> bytes:
+def read_file(path: PathLike, limit: int, limit_is: str, *, may_be_empty: bool = False) -> bytes:
     """The contents of a regular file of 1 to `limit` bytes; `limit_is` says what sets the limit.
 
     Raises:
@@ -94,8 +93,7 @@ def read_file(path: Path, limit: int, limit_is: str, *, may_be_empty: bool = Fal
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise ImageError(path, (reason or str(error)).lower(), "check the path and its permissions") from None
+        raise ImageError(path, words_of(error).lower(), "check the path and its permissions") from None
     except MemoryError:
         raise ImageError(path, "does not fit into the host's memory", "use a smaller file") from None
     if not data and not may_be_empty:
@@ -103,7 +101,7 @@ def read_file(path: Path, limit: int, limit_is: str, *, may_be_empty: bool = Fal
     return data
 
 
-def _check_status(path: Path, status: os.stat_result, limit: int, limit_is: str) -> None:
+def _check_status(path: PathLike, status: os.stat_result, limit: int, limit_is: str) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(path, "is a directory", "name a file in it")
     if not stat.S_ISREG(status.st_mode):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.dtnode import DtValue
     from armvcpu.machine.board.memory_map import MemoryMap
-    from armvcpu.machine.boot.image_file import Path
     from armvcpu.machine.boot.symbols import Symbols
+    from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.layout import Load
 
 DTB_ALIGNMENT = 2 * MIB
@@ -43,10 +43,10 @@ class BootRequest(Row):
     memory: MemoryMap
     device_tree: DeviceTree
     """The board's own tree; `dtb` replaces it."""
-    image: Path | None = None
-    firmware: Path | None = None
-    initrd: Path | None = None
-    dtb: Path | None = None
+    image: PathLike | None = None
+    firmware: PathLike | None = None
+    initrd: PathLike | None = None
+    dtb: PathLike | None = None
     append: str | None = None
     load_address: int | None = None
     entry: int | str | None = None
@@ -171,7 +171,7 @@ def _entry(request: BootRequest, image: LoadedImage | None, segments: list[Segme
     return place
 
 
-def _check_entry(path: Path, image: LoadedImage, segments: list[Segment]) -> None:
+def _check_entry(path: PathLike, image: LoadedImage, segments: list[Segment]) -> None:
     if not any(segment.addr <= image.entry < segment.end for segment in segments):
         problem = f"its entry point {image.entry:#x} lies in no segment"
         raise ImageError(path, problem, f"set ENTRY() in its linker script, or give {named('entry')}")
@@ -189,7 +189,7 @@ def _cut(request: BootRequest, segments: list[Segment]) -> tuple[Segment, ...]:
     return tuple(cut)
 
 
-def _plan_firmware(request: BootRequest, firmware: Path) -> BootPlan:
+def _plan_firmware(request: BootRequest, firmware: PathLike) -> BootPlan:
     bank = request.memory.flash[0]
     segments = [load_firmware(firmware, request.memory)]
     segments += _load_files(request, segments)

@@ -12,7 +12,7 @@ import stat
 from contextlib import contextmanager, suppress
 
 from armvcpu.arch.static import IO, TYPE_CHECKING, Self
-from armvcpu.errors import ArmvcpuError
+from armvcpu.errors import ArmvcpuError, words_of
 from armvcpu.machine.console.host_writer import HostFile
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class OutputFile:
         try:
             yield
         except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-            said = error.strerror if isinstance(error, OSError) else str(error)
-            raise self._explain(str(said)) from error
+            raise self._explain(words_of(error)) from error
 
     def write(self, text: str, *, at_once: bool = False) -> None:
         """Write it; `at_once`, so that it is not lost with the process."""

@@ -19,7 +19,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.errors import ImageError, UsageError
+from armvcpu.errors import ImageError, UsageError, words_of
 from armvcpu.machine.files import appearing, private
 from armvcpu.machine.snapshots.contents import DESCRIPTION, cpu_fields
 from armvcpu.machine.snapshots.copy_on_write import MIB, Image
@@ -64,8 +64,7 @@ def load(path: PathLike) -> Snapshot:
         # O_NONBLOCK: to open a named pipe must not wait for a writer
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise ImageError(path, f"cannot be opened: {said}", "check the path") from error
+        raise ImageError(path, f"cannot be opened: {words_of(error)}", "check the path") from error
     ram = Image(fd)
     try:
         return _load(ram, path)
