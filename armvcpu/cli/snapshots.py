@@ -7,6 +7,7 @@ import os
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
+from armvcpu.machine.files import LONGEST_NAME, LONGEST_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
 
-LONGEST_NAME = 200
-"""Bytes, with room for what the file is called until it is whole (NAME_MAX is 255)."""
 REACHED = "the guest has printed what --snapshot-at waits for"
 
 
@@ -70,14 +69,15 @@ def _check_place(path: str) -> None:
     """UsageError where no file can appear under the name, before the run and not behind it."""
     directory = os.path.dirname(os.path.abspath(path))
     problem = ""
-    if not path or os.path.isdir(path):
+    name = os.path.basename(path)
+    if len(os.fsencode(path)) > LONGEST_PATH or len(os.fsencode(name)) > LONGEST_NAME:
+        problem = "its name is too long"
+    elif not path or os.path.isdir(path):
         problem = "is no name of a file"
     elif os.path.exists(path) and not os.path.isfile(path):
         problem = "is no regular file"
     elif not os.path.isdir(directory):
         problem = "there is no such directory"
-    elif len(os.fsencode(os.path.basename(path))) > LONGEST_NAME:
-        problem = "its name is too long"
     elif not os.access(directory, os.W_OK | os.X_OK):
         problem = "its directory can't be written"
     if problem:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LONGEST_NAME, LONGEST_PATH = 255, 4095
+"""Bytes of a file's name, and of a path (limits.h: NAME_MAX, and PATH_MAX without its NUL)."""
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 sum of a file, in hexadecimal."""
     import hashlib  # most runs take no sum
@@ -23,13 +27,19 @@ def sha256(path: str | os.PathLike[str]) -> str:
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it takes that place at the end, or is removed where that is an exception."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(_temporary_name(path.name))
     try:
         yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _temporary_name(name: str) -> str:
+    """Hidden, and not longer than a name may be: so a file can have any name that the host allows."""
+    behind = f".{os.getpid()}.part"
+    return f".{os.fsdecode(os.fsencode(name)[: LONGEST_NAME - len(behind) - 1])}{behind}"
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from raw_guest import FOREVER, SYSTEM_OFF, UDF, image, print_text, psci
 
+from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.kinds import DIRECTORY, FILE
+
 GUESTS = Path(__file__).parents[2] / "guests" / "bin"
 COMMANDS = {
     "run": ("run", "OFF", "--json"),
@@ -90,6 +93,74 @@ def test_the_host_refuses(names, command, fault):
         assert 1 <= stderr.count("armvcpu: ") <= 2 or fault == "all closed", stderr
     if (command, fault) in UNTOUCHED or (command == "crash" and "full" in fault):
         assert status == 3
+
+
+TOO_LONG = {"name": "n" * 256, "path": "d/" * 2100 + "f"}
+AROUND = {"loads": "{}@0x48000000", "fw_cfg": "opt/a={}"}
+"""What options have around the name of a file."""
+WRITES = {
+    "trace": ("run", "OFF", "--trace", "exits:LONG"),
+    "snapshot_save": ("run", "OFF", "--snapshot-save", "LONG"),
+    "junit_xml": ("test", "SUITE", "--junit-xml", "LONG"),
+    "gitlab": ("test", "SUITE", "--annotate", "gitlab:LONG"),
+    "keep": ("test", "SUITE", "--keep", "LONG"),
+    "inspect": ("inspect", "LONG"),
+    "suite": ("test", "LONG"),
+}
+NAMING = [option for option in MachineConfig.options.values() if option.kind in {FILE, DIRECTORY}]
+
+
+def with_long(option, long: str) -> tuple[str, ...]:
+    """A run with an option whose file has this name."""
+    value = AROUND.get(option.name, "{}").format(long)
+    words = ("run", value) if option.flag == "IMAGE" else ("run", "OFF", option.flag, value)
+    return (*words, "--semihosting") if option.kind is DIRECTORY else words
+
+
+@pytest.mark.parametrize("long", TOO_LONG)
+@pytest.mark.parametrize("option", [option.name for option in NAMING] + list(WRITES))
+def test_a_name_that_is_too_long(names, option, long):
+    """One line, status 2, and nothing has run."""
+    name = TOO_LONG[long]
+    known = MachineConfig.options.get(option)
+    words = with_long(known, name) if known else [word.replace("LONG", name) for word in WRITES[option]]
+    status, stdout, stderr = run(words, names, '"$@"')
+    assert (status, stdout, stderr.count("\n")) == (2, "", 1)
+    assert stderr.startswith("armvcpu: ")
+    if option != "semihosting_directory":  # which is no directory
+        assert "too long" in stderr.replace(name, "").lower()
+
+
+@pytest.mark.parametrize("long", TOO_LONG)
+@pytest.mark.parametrize("option", [each.name for each in NAMING if each.is_in_suites and each.kind is FILE])
+def test_a_name_that_is_too_long_in_a_suite(names, tmp_path, option, long):
+    """Told with its test, before anything runs."""
+    known, value = MachineConfig.options[option], AROUND.get(option, "{}").format(TOO_LONG[long])
+    more = {"image": "", "replay": f"image = '{names['OFF']}'\nclock = 'instructions'\n"}
+    given = more.get(option, f"image = '{names['OFF']}'\n")
+    shown = [value] if known.is_several else value
+    (tmp_path / "suite.toml").write_text(f"[[test]]\nname = 't'\n{given}{option} = {shown!r}\n")
+    status, stdout, stderr = run(("test", str(tmp_path / "suite.toml")), names, '"$@"')
+    assert (status, stdout, stderr.count("\n")) == (2, "", 1)
+    assert stderr.startswith(f"armvcpu: {tmp_path}/suite.toml: test t: {option}: ")
+    assert "File name too long" in stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "FOREVER", "--clock", "instructions", "--max-instructions", "9", "--snapshot-save", "LONG"),
+        ("run", "OFF", "--vars", "LONG"),
+        WRITES["junit_xml"],
+    ],
+    ids=["snapshot", "vars", "report"],
+)
+def test_the_longest_name_of_a_file_can_be_used(names, tmp_path, words):
+    """Also where the file is built under another name."""
+    file = tmp_path / ("n" * 255)
+    status, _, stderr = run([word.replace("LONG", str(file)) for word in words], names, '"$@"')
+    assert status == (4 if "FOREVER" in words else 0), stderr
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize(("words", "status"), [(("OFF", "--json"), 2), (("CRASH", "--json"), 3)])

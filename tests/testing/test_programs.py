@@ -109,6 +109,17 @@ def test_a_package_that_cannot_be_had_leaves_nothing(monkeypatch, cache):
     assert sorted(each.name for each in (cache / "programs").iterdir()) == ["bin", "lock"]
 
 
+def test_the_lock_is_opened_through_no_link(monkeypatch, cache, tmp_path):
+    """What others have laid in a shared cache neither appears nor changes anywhere else."""
+    without_path(monkeypatch)
+    monkeypatch.setattr(debian, "download_program", lambda *_: pytest.fail("it went on without its lock"))
+    (cache / "programs").mkdir(parents=True)
+    (cache / "programs/lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=r"mcopy is missing: .*/programs/lock: Too many levels of symbolic links"):
+        programs.path("mcopy")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 @pytest.mark.parametrize("failing", [False, True])
 def test_apt_is_asked_by_the_hosts_lists_or_private_ones(tmp_path, monkeypatch, failing):
     """By the host's status in both cases: so what the host has is not fetched again. Nothing is installed."""

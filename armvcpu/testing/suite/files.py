@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 from tempfile import mkdtemp
@@ -15,6 +16,8 @@ from armvcpu.testing.firmware.initramfs import busybox_initramfs
 from armvcpu.testing.suite.suite import FILES, map_files, placed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from armvcpu.machine.option import Option
     from armvcpu.testing.suite.suite import Case
 
@@ -46,12 +49,21 @@ def check_files(case: Case, where: str) -> None:
             with placed(f"{where}: test {case.name}: {option}"):
                 directories_of(value)
         for name, file in value.items() if isinstance(value, dict) else [(option, value)]:
-            with placed(f"{where}: test {case.name}: {name}"):
+            with placed(f"{where}: test {case.name}: {name}"), _readable(file):
                 if path := FILES[option].file_of(file)[1]:
                     _check_file(FILES[option], path)
         return value
 
     map_files(case.options, check)
+
+
+@contextmanager
+def _readable(file: object) -> Iterator[None]:
+    """Where the host does not even say whether it is there: a name that is too long, a loop of links."""
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(file, f"can't be looked at: {error.strerror}", "check the path") from error
 
 
 def _check_file(option: Option, file: str) -> None:
