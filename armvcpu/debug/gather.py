@@ -66,26 +66,19 @@ def build_report(
     name = Namer(symbols)
     system_registers = {row: read_sysreg(by_name[row].encoding) for row in SYSTEM_REGISTERS}
     registers = {**{f"x{n}": state.gpr(n) for n in range(31)}, "sp": state.frame[FRAME_SP]}
-    at = 0 if fault is None else _instruction_of(fault)
-    word = None if fault is None else _word(at, read)
     code_at, address = _where_code_is(state, fault, system_registers["ELR_EL1"], read, symbols)
     # x29 and x30 are those of the code the exception came from, so the walk starts there.
     start, x29, x30 = (address if code_at == "ELR_EL1" else state.pc), state.gpr(29), state.gpr(30)
     if fault is not None:
-        start, x29, x30 = at, fault.x29, fault.x30
-    case = None
-    if fault is not None:
-        case = Case(fault, word, system_registers, surroundings, is_empty=_is_empty(at, read))
-    elif last is not None:
-        before = Fault(last[0], last[1] or 0, last[2], 0, state.frame[FRAME_SP], 0, 0)
-        case = Case(before, _word(last[2], read), system_registers, surroundings, is_over=True)
+        start, x29, x30 = _instruction_of(fault), fault.x29, fault.x30
+    case = _case(fault, last, registers["sp"], system_registers, surroundings, read)
     walked = _walk(state.pc, start, backtrace(start, x29, x30, read, symbols), is_lost=code_at == "ELR_EL1")
     return CrashReport(
         reason=reason,
         vcpu_id=vcpu_id,
         pc=state.pc,
         pstate=state.pstate,
-        fault=None if fault is None else _fault(fault, at, word, name, is_empty=_is_empty(at, read)),
+        fault=None if fault is None else _fault(fault, name, read),
         is_endless=is_endless and fault is not None,
         esr=None if last is None else last[0],
         far=None if last is None else last[1],
@@ -142,7 +135,23 @@ def _instruction_of(fault: Fault) -> int:
     return fault.elr - 4 & _U64 if ESR(fault.esr).EC == ExceptionClass.SVC64 else fault.elr
 
 
-def _fault(fault: Fault, at: int, word: int | None, name: Namer, *, is_empty: bool) -> FaultReport:
+def _case(
+    fault: Fault | None, last: tuple[int, int | None, int] | None, sp: int, system_registers: dict[str, int],
+    surroundings: Surroundings, read: Read,
+) -> Case | None:  # fmt: skip
+    """The exception that the hint is about: the first that the guest is in, else the last one, which is over."""
+    if fault is not None:
+        at = _instruction_of(fault)
+        return Case(fault, _word(at, read), system_registers, surroundings, is_empty=_is_empty(at, read))
+    if last is None:
+        return None
+    esr, far, elr = last
+    return Case(Fault(esr, far or 0, elr, 0, sp, 0, 0), _word(elr, read), system_registers, surroundings, is_over=True)
+
+
+def _fault(fault: Fault, name: Namer, read: Read) -> FaultReport:
+    at = _instruction_of(fault)
+    word, is_empty = _word(at, read), _is_empty(at, read)
     place, caller = name(at), name(fault.x30, is_return=True) if fault.x30 else None
     return FaultReport(
         fault.esr, fault.far if has_far(fault.esr) else None, fault.elr, fault.pstate, fault.sp, word,

@@ -1,4 +1,4 @@
-/* Emitting operations of the translator's: what blocks.c and edges.c put at the start of a block. */
+/* Emitting operations of the translator's: what blocks.c, calls.c, compares.c and edges.c put into a block. */
 #ifndef ARMVCPU_EMIT_H
 #define ARMVCPU_EMIT_H
 
