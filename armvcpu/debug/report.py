@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _FRAMES, _EXITS = 8, 4  # as many are printed
 _WIDTH = 10
+LOOP = "it is in an endless exception loop"
+"""What became of a guest whose handler takes an exception itself, again and again."""
 
 
 class CodeLine(NamedTuple):
@@ -115,6 +117,18 @@ class CrashReport(Row):
     last_exits: list[str]
     hint: str  # what to do next, one line; empty where nothing is obvious
     instructions: int | None = None  # executed since the start, where they are counted
+
+    @property
+    def cause(self) -> str:
+        """What happened, in one line: where it has become a loop of exceptions, the one that it began with."""
+        return (
+            f"{self.fault.headline}; since then {LOOP}" if self.fault is not None and self.is_endless else self.reason
+        )
+
+    @property
+    def cause_at(self) -> Place:
+        """Where that was: of a loop of exceptions not PC, which is somewhere in the loop."""
+        return self.fault.place if self.fault is not None and self.is_endless else self.place
 
     @property
     def headlines(self) -> tuple[str, str]:

@@ -14,8 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class CausePlace(Protocol):
+    """An address of the guest's, with its names."""
+
+    @property
+    def pc(self) -> int:
+        """The address, 64 bits."""
+
+    @property
+    def symbol(self) -> str:
+        """As `main+0x1c`; empty where none is known."""
+
+
 class Details(Protocol):
     """What there is to tell, as `debug.report.CrashReport` has it, which is above this layer."""
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, in one line; empty where nothing is obvious."""
+
+    @property
+    def cause(self) -> str:
+        """What happened, in one line."""
+
+    @property
+    def cause_at(self) -> CausePlace:
+        """Where that was."""
 
     def render(self) -> str:
         """As text, with a newline at its end."""

@@ -168,9 +168,9 @@ class Machine:
         if not is_crash and not (outcome.may_hang and not (outcome.reason == QUIT and self.current_cpu.waiting)):
             return outcome
         report = EndReport(partial(self.crash_report, outcome.reason))
-        if is_crash:
-            report.settle()
         self._report = ref(report)
+        if is_crash and (details := report.details) is not None:
+            outcome = outcome.replace(reason=details.cause)
         return outcome.replace(told=report)
 
     def _goes_on(self) -> None:

@@ -31,7 +31,9 @@ class Failure(NamedTuple):
     """Of the report: how the guest ended, or where it is."""
     report: str
     place: str
-    """PC and symbol; empty of a machine that is closed."""
+    """PC and symbol, of a loop of exceptions where it began; empty of a machine that is closed."""
+    hint: str = ""
+    """Of a crash, what to do about it; empty where nothing is obvious."""
 
 
 def look_at(target: Target) -> Failure:
@@ -42,8 +44,9 @@ def look_at(target: Target) -> Failure:
     pc = target.vcpu.state.pc
     place = f"PC {pc:#x} {target.symbols.format(pc)}".rstrip()
     title = "where it is" if outcome is None else "how the guest ended"
-    if outcome is not None and outcome.ending is Ending.CRASHED and outcome.report:
-        return Failure(console, title, outcome.report, place)
+    if outcome is not None and outcome.ending is Ending.CRASHED and (details := outcome.details) is not None:
+        at = details.cause_at
+        return Failure(console, title, details.render(), f"PC {at.pc:#x} {at.symbol}".rstrip(), details.hint)
     if outcome is not None and outcome.ending in {Ending.POWERED_OFF, Ending.REPORTED_FAILURE}:
         lines = [f"{outcome.reason}, status {outcome.status}", place, *_exits(target)]
         return Failure(console, title, "\n".join(lines), place)

@@ -322,6 +322,8 @@ def test_json_has_the_crash_report():
     done = armvcpu("run", GUESTS / "crash.elf", "--json")
     facts = json.loads(done.stdout.splitlines()[-1])
     assert (facts["status"], facts["ending"], facts["instructions"]) == (3, "crashed", None)
+    assert facts["reason"].startswith("undefined instruction or unknown reason at 0x0, called from ")
+    assert (facts["pc"], facts["crash"]["pc"]) == ("0x0", "0xb000200")  # not the vector's, which leads nowhere
     assert [frame["symbol"].split("+")[0] for frame in facts["crash"]["backtrace"]][1:3] == [
         "call_probe",
         "start_driver",

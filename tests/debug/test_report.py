@@ -90,6 +90,15 @@ def test_without_an_exception_the_reason_comes_first():
     ]  # fmt: skip
 
 
+def test_a_loop_of_exceptions_has_its_cause_where_it_began():
+    """One line for verdicts and JSON; without a loop it is the reason, and PC."""
+    loop, other = aborted(), report(pc=CODE + 0x50, fault=fault(0x5600_0007))
+    assert loop.cause.startswith(f"{WORDS}: str w1, [x0], at 0x40080030 in call_probe+0x30, FAR 0x0000000000000010; ")
+    assert loop.cause.endswith("endless exception loop")
+    assert (loop.cause_at.pc, loop.cause_at.symbol) == (CODE + 0x30, "call_probe+0x30")
+    assert (other.cause, other.cause_at.pc) == ("no handler", CODE + 0x50)
+
+
 def test_what_a_guest_handles_is_told_where_nothing_better_is():
     """It waits in the handler of an exception, which is no loop."""
     first, second = report(pc=CODE + 0x50, fault=fault(0x5600_0007)).render().splitlines()[:2]

@@ -317,6 +317,13 @@ def test_a_guest_that_hangs_is_reported_where_it_is():
     assert re.search(r"backtrace #0 .*\n.* main", verdict.report)
 
 
+def test_what_went_wrong_each_time_is_told_once():
+    """In full of the last attempt."""
+    verdict = Verdict("a", "the end of it", 1.0, earlier=("too slow", "the end of it"))
+    assert verdict.attempts == ["attempt 1: too slow", "attempt 2: the same"]
+    assert line(verdict).count("the end of it") == 1
+
+
 def failing(times: int):
     """What fails so often, and then passes."""
     problems = iter(["too slow", "too slow again", "still too slow"][:times])
@@ -461,9 +468,14 @@ def test_a_failure_is_annotated_at_its_line_and_kept(write, tmp_path):
     suite = write(f"[[test]]\nname='a'\nimage='{GUESTS}/hello.elf'\n[[test]]\nname='b'\nimage='{GUESTS}/crash.elf'")
     done = armvcpu("test", suite, "--annotate", "github", "--json", "--keep", tmp_path / "kept")
     assert done.returncode == 1
-    assert re.match(r"::error file=.*suite.toml,line=4,title=suite%3A b failed::it ended with status 3", done.stderr)
+    place_and_title = r"::error file=.*suite.toml,line=4,title=suite%3A b failed::"
+    what, hint, pc = re.fullmatch(place_and_title + "(.*)", done.stderr.splitlines()[0])[1].split("%0A")[:3]
+    assert what.startswith("it ended with status 3, not 0: undefined instruction or unknown reason at 0x0, called from")
+    assert "in call_probe+0x1c" in what
+    assert hint.startswith("a call through a null pointer")
+    assert pc == "PC 0x0"
     verdicts = {each["name"]: each for each in json.loads(done.stdout)["tests"]}
-    assert verdicts["b"]["place"] == "PC 0xb000200"
+    assert verdicts["b"]["place"] == "PC 0x0"
     assert verdicts["a"]["kept"] == ""
     place = tmp_path / "kept" / "suite-b"
     assert {each.name for each in place.iterdir()} == {"console.txt", "report.txt", "core"}

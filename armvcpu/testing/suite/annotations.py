@@ -71,9 +71,8 @@ def _annotations(told: Told) -> Iterator[tuple[str, str, int, str, str]]:
     for verdict in verdicts:
         if not verdict.passed or verdict.flaky:
             level, problems = ("error", [verdict.problem]) if not verdict.passed else ("warning", [])
-            attempts = [f"attempt {number}: {each}" for number, each in enumerate(verdict.earlier, 1)]
             console = [] if verdict.passed or not verdict.console.strip() else ["console:", tail(verdict)]
-            message = "\n".join(filter(None, [*problems, *attempts, verdict.place, *console]))
+            message = "\n".join(filter(None, [*problems, verdict.hint, *verdict.attempts, verdict.place, *console]))
             word = "failed" if not verdict.passed else "is flaky"
             yield level, file, lines.get(verdict.name, 1), f"{suite.name}: {verdict.name} {word}", message
 

@@ -36,10 +36,20 @@ class Verdict:
     """How the guest ended or where it is, with its registers; empty where it passed."""
     place: str = ""
     """PC and symbol, where it failed."""
+    hint: str = ""
+    """Of a crash, what to do about it."""
     kept: str = ""
     """Where what is left of it was kept, and how to load that, a line for each."""
     earlier: tuple[str, ...] = ()
     """The problems of its earlier attempts, where it was run again."""
+
+    @property
+    def attempts(self) -> list[str]:
+        """A line for each earlier attempt; what went wrong as at the last one is not told again."""
+        return [
+            f"attempt {number}: {'the same' if each == self.problem else each}"
+            for number, each in enumerate(self.earlier, 1)
+        ]
 
     @property
     def passed(self) -> bool:
@@ -95,8 +105,10 @@ def _run(case: Case, made: Path) -> Verdict:
         except (EOF, TIMEOUT, NotReachedError, ArmvcpuError, _Wrong) as error:
             seconds, failure = time.monotonic() - start, look_at(target)
             kept = _keep(case, target, failure) if case.keep else ""
-            problem = str(error).splitlines()[0]
-            return Verdict(case.name, problem, seconds, target.output, failure.report, failure.place, kept)
+            return Verdict(
+                case.name, str(error).splitlines()[0], seconds, target.output, failure.report, failure.place,
+                failure.hint, kept,
+            )  # fmt: skip
         return Verdict(case.name, "", time.monotonic() - start, target.output)
 
 

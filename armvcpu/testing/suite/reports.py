@@ -25,7 +25,7 @@ def line(verdict: Verdict) -> str:
     """A verdict for people: one line; of a failure PC, report, console's end and what is kept besides."""
     word = "FLAKY" if verdict.flaky else "PASS" if verdict.passed else "FAIL"
     first = f"{word} {verdict.name} ({verdict.seconds:.2f} s)"
-    attempts = [f"    attempt {number}: {problem}" for number, problem in enumerate(verdict.earlier, 1)]
+    attempts = [f"    {attempt}" for attempt in verdict.attempts]
     if verdict.passed:
         return "\n".join([first, *attempts, *_indented("", verdict.kept)])
     place = verdict.place if verdict.place not in verdict.report else ""
