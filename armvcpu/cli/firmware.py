@@ -24,10 +24,11 @@ LARGEST_SCRIPT = 1 << 20
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names that begin so, each with what it shows, but those given already."""
     from armvcpu.testing.firmware import store
-    from armvcpu.testing.firmware.programs import SHOWS
+    from armvcpu.testing.firmware.programs import PROGRAMS
 
     taken = ctx.params.get(param.name or "") or ()
-    shown = {name: entry.shows for name, entry in store.manifest().items()} | SHOWS
+    shown = {name: entry.shows for name, entry in store.manifest().items()}
+    shown |= {name: package.shows for name, package in PROGRAMS.items()}
     return [
         CompletionItem(name, help=shows)
         for name, shows in shown.items()
@@ -58,9 +59,9 @@ def list_() -> None:
         state = f"{record['package']} {record['version']}" if record else f"{entry.package}, not fetched"
         click.echo(f"{name:<18}{state}\n{'':<18}{entry.shows}")
         click.echo(f"{'':<18}files: {', '.join(entry.files)}; licence: {entry.licence}")
-    for name, shows in programs.SHOWS.items():
+    for name, package in programs.PROGRAMS.items():
         state = programs.of_host(name) or programs.version(name) or f"{name}, not fetched"
-        click.echo(f"{name:<18}{state}\n{'':<18}{shows}: a program of the host's own architecture")
+        click.echo(f"{name:<18}{state}\n{'':<18}{package.shows}: a program of the host's own architecture")
 
 
 @firmware.command()
@@ -111,7 +112,7 @@ def _fetch_program(package: str, *, force: bool) -> str:
     if not force and (there := programs.of_host(package)) is not None:
         return f"{package}: the host's own, {there}"
     programs.fetch(package, force=force)
-    return f"{package}: {programs.version(package)}, {programs.path(programs.PROGRAMS[package][0])}"
+    return f"{package}: {programs.version(package)}, {programs.path(programs.PROGRAMS[package].programs[0])}"
 
 
 @firmware.command()
@@ -123,7 +124,7 @@ def path(name: str, file: str | None) -> None:
     from armvcpu.testing.firmware import programs, store
 
     if file is None and name in programs.PROGRAMS:
-        found = find_program(programs.PROGRAMS[name][0])
+        found = find_program(programs.PROGRAMS[name].programs[0])
         if found is None:
             raise UsageError(f"{name} is not fetched yet; run `armvcpu firmware fetch {name}`")
         click.echo(found)

@@ -12,7 +12,7 @@ import os
 import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from armvcpu.errors import UsageError
 from armvcpu.machine.files import appearing, locked
@@ -23,17 +23,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGES = "programs"
+
+
+class Package(NamedTuple):
+    """A package of Debian's: the programs that are wanted of it, and what they are for."""
+
+    programs: tuple[str, ...]
+    shows: str
+
+
 PROGRAMS = {
-    "mtools": ("mcopy", "mformat", "mmd", "mtype"),
-    "passt": ("passt",),
-    "qemu-system-arm": ("qemu-system-aarch64",),
+    "mtools": Package(("mcopy", "mformat", "mmd", "mtype"), "makes the disks of suites and tests"),
+    "passt": Package(("passt",), "the network of --net user"),
+    "qemu-system-arm": Package(("qemu-system-aarch64",), "the board that tests compare with"),
 }
-"""By the package that has them."""
-SHOWS = {
-    "mtools": "makes the disks of suites and tests",
-    "passt": "the network of --net user",
-    "qemu-system-arm": "the board that tests compare with",
-}
+"""By the package's name."""
 VERSIONS = "packages"
 """The file with what was unpacked: a name and a version for each line."""
 
@@ -46,7 +50,7 @@ def path(program: str) -> str:
     """
     if (found := find_program(program)) is not None:
         return found
-    (package,) = (name for name, programs in PROGRAMS.items() if program in programs)
+    (package,) = (name for name, known in PROGRAMS.items() if program in known.programs)
     try:
         fetch(package)
     except UsageError as error:
@@ -57,7 +61,7 @@ def path(program: str) -> str:
 def of_host(package: str) -> str | None:
     """Where the host itself has the package's programs; None where it lacks one."""
     unpacked = str(store.cache_directory() / PLACE)
-    found = [find_program(program) for program in PROGRAMS[package]]
+    found = [find_program(program) for program in PROGRAMS[package].programs]
     return None if any(each is None or each.startswith(unpacked) for each in found) else found[0]
 
 
@@ -82,7 +86,7 @@ def fetch(package: str, *, force: bool = False) -> None:
         with locked(cache / PACKAGES / "lock"):
             if force or version(package) is None:
                 _fetch(package, cache)
-            for program in PROGRAMS[package]:
+            for program in PROGRAMS[package].programs:
                 _write_script(program, _directory(package), cache / PLACE / program)
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}; choose a cache with ARMVCPU_CACHE") from error
