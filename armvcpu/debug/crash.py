@@ -9,7 +9,7 @@ from armvcpu.debug.gather import build_report
 from armvcpu.debug.surroundings import Surroundings
 from armvcpu.debug.words import describe_exit
 from armvcpu.devices.pcie_ecam import Space
-from armvcpu.machine.board.virt import PCIE_WINDOWS, RAM_BASE
+from armvcpu.machine.board.virt import PCIE_WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,7 +53,7 @@ def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int
         physical=physical,
         name_of=board.name_of,
         is_flash=is_flash,
-        ram_end=RAM_BASE + config.memory,
+        ram_ends=tuple(piece.end for piece in parts.memory.layout.pieces),
         gic=config.gic,
         semihosting=config.semihosting,
         runs_from_flash=is_flash(parts.boot.plan.entry),

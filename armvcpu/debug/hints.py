@@ -30,6 +30,8 @@ _FETCH_ABORTS = {ExceptionClass.IABT_CURRENT, ExceptionClass.IABT_LOWER}
 _ERASED, _ZEROES = 0xFFFF_FFFF, 0
 _NEAR = 0x1000
 """Bytes: so far from zero a null pointer may lead."""
+_BEHIND, _AMONG_DEVICES = 1 << 32, 1 << 20
+"""Bytes: so far behind RAM an access may have been meant for it; where devices are, less far."""
 _UART = f"this board's UART is a PL011 at {UART_BASE:#010x}"
 
 
@@ -147,11 +149,13 @@ def _uart(case: Case) -> str:
 def _nothing_there(case: Case) -> str:
     if case.status != _EXTERNAL_ABORT:
         return ""
-    address, end = case.surroundings.physical(case.fault.far), case.surroundings.ram_end
+    address, ends = case.surroundings.physical(case.fault.far), case.surroundings.ram_ends
     if case.surroundings.name_of(address) or case.surroundings.is_memory(case.fault.far):
         return ""
-    if end <= address < end + (1 << 32):
-        return f"RAM ends at {end - 1:#x}: give more by --memory, or take its size from the device tree"
+    nearest = max((end for end in ends if end <= address), default=None)
+    if nearest is not None and address - nearest < (_BEHIND if address >= RAM_BASE else _AMONG_DEVICES):
+        more = "--memory" if nearest == ends[0] else "--ram"
+        return f"RAM ends at {nearest - 1:#x}: give more by {more}, or take its size from the device tree"
     return f"nothing is at {address:#010x}: {_UART}, RAM begins at {RAM_BASE:#x}, and `armvcpu machine` prints the map"
 
 

@@ -24,8 +24,8 @@ class Surroundings(Row):
     name_of: Callable[[int], str] = lambda _address: ""
     """The device at a physical address; empty where there is none."""
     is_flash: Callable[[int], bool] = lambda _address: False
-    ram_end: int = 0x5000_0000
-    """Behind the last byte of RAM."""
+    ram_ends: tuple[int, ...] = (0x5000_0000,)
+    """Behind the last byte of each piece of RAM, the board's own first."""
     gic: int = 3
     semihosting: bool = False
     runs_from_flash: bool = False

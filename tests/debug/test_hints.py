@@ -85,6 +85,24 @@ MISTAKES = {
     },
     "nothing there": ((mov(0, 0x0C00_0000), store(1, 0, 1)), {}, "strb w1, [x0]", f"nothing is at 0x0c000000: {PL011}"),
     "behind RAM": ((mov(0, 0x4400_0000), load(1, 0)), {"memory": "64M"}, "ldr x1, [x0]", "RAM ends at 0x43ffffff"),
+    "behind RAM elsewhere": (
+        (mov(0, 0x8100_0000), load(1, 0)), {"ram": ("0x80000000:16M",)}, "ldr x1, [x0]",
+        "RAM ends at 0x80ffffff: give more by --ram",
+    ),
+    "behind RAM that is continued": (
+        (mov(0, 0x5100_0008), load(1, 0)), {"ram": ("0x50000000:16M",)}, "ldr x1, [x0]",
+        "RAM ends at 0x50ffffff: give more by --memory",
+    ),
+    "between RAM and RAM": (
+        (mov(0, 0x7000_0000), store(1, 0, 8)), {"ram": ("0x80000000:16M",), "memory": "32M"}, "str x1, [x0]",
+        "RAM ends at 0x41ffffff: give more by --memory",
+    ),
+    "behind RAM among devices": (
+        (mov(0, 0x0C10_0000), load(1, 0)), {"ram": ("0x0c000000:1M",)}, "ldr x1, [x0]", "RAM ends at 0xc0fffff",
+    ),
+    "far behind RAM among devices": (
+        (mov(0, 0x0E00_0000), load(1, 0)), {"ram": ("0x0c000000:1M",)}, "ldr x1, [x0]", "nothing is at 0x0e000000",
+    ),
     "exclusive access unaligned": ((mov(2, BASE + 4), LDAXR), {}, "ldaxr x1, [x2]", "-mstrict-align"),
     "zeroes": ((branch(0x1000),), {}, "", "memory that is all zeroes was executed"),
     "nowhere": ((mov(0, 0x0C00_0000), br(0)), {}, "", "PC is not in memory"),
