@@ -59,6 +59,22 @@ def test_output(bench: Bench) -> None:
     assert (bench.sent, bench.queues[TRANSMITQ].used()) == (b"hello", [(0, 0)])
 
 
+def test_a_modern_console_shows_before_driver_ok_and_takes_input_after_it() -> None:
+    """As on QEMU's board, where VIRTIO 3.1.1 is kept for input only."""
+    bench = Bench(2)
+    bench.set_up(RECEIVEQ, 8)
+    bench.set_up(TRANSMITQ, 8)
+    bench.ram.view(DATA, 5)[:] = b"hello"
+    bench.queues[TRANSMITQ].add((DATA, 5, 0))
+    bench.notify(TRANSMITQ)
+    assert (bench.sent, bench.queues[TRANSMITQ].used(), bench[0x60]) == (b"hello", [(0, 0)], 1)
+    bench.offer(8)
+    bench.type(b"typed")
+    assert bench.taken() == []
+    bench[0x70] = 15
+    assert bench.taken() == [b"typed"]
+
+
 def test_the_size_is_offered_once_it_is_known() -> None:
     """VIRTIO_CONSOLE_F_SIZE, and cols and rows (5.3.3, 5.3.4); without it they are zero."""
     console = VirtioConsole(Stream(int))

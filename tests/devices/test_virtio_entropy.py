@@ -24,6 +24,18 @@ def test_buffers_are_filled_from_the_source(version: Version) -> None:
     assert driver.ram.read(DATA, 41) == again(33) + again(7) + b"\0"
 
 
+def test_a_modern_source_waits_for_driver_ok() -> None:
+    """As on QEMU's board, which has no such rule for FEATURES_OK."""
+    driver = Driver(VirtioEntropy(), 2)
+    driver[0x70] = 3
+    queue = driver.set_up(0, 8)
+    queue.add((DATA, 8, WRITE))
+    driver.notify()
+    assert queue.used() == []
+    driver[0x70] = 7
+    assert queue.used() == [(0, 8)]
+
+
 def test_the_host_is_the_source_unless_told_otherwise() -> None:
     """Two fillings differ."""
     driver = Driver(VirtioEntropy()).start()

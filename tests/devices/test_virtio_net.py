@@ -42,11 +42,12 @@ class Cable:
 class Bench(Driver):
     """A network interface with eight buffers in each queue."""
 
-    def __init__(self, version: Version = 2) -> None:
+    def __init__(self, version: Version = 2, *, starts: bool = True) -> None:
         self.cable = Cable()
         self.net = VirtioNet(self.cable, bytes.fromhex("020000000001"))
         super().__init__(self.net, version)
-        self.start(F_MAC | F_STATUS | F_MTU, (8, 8))
+        if starts:
+            self.start(F_MAC | F_STATUS | F_MTU, (8, 8))
         self.header = HEADER[version]
 
     def offer(self, size: int = 1526) -> None:
@@ -79,6 +80,18 @@ def test_a_frame_is_sent_without_its_header(bench: Bench) -> None:
     bench.send(bytes(size) + FRAME)
     assert bench.cable.sent == [FRAME, FRAME]
     assert bench.queues[TRANSMITQ].used() == [(0, 0), (3, 0)]
+
+
+def test_a_modern_interface_waits_for_driver_ok() -> None:
+    """As on QEMU's board."""
+    bench = Bench(2, starts=False)
+    bench.start_to_features(F_MAC)
+    bench.set_up(RECEIVEQ, 8)
+    bench.set_up(TRANSMITQ, 8)
+    bench.send(bytes(len(bench.header)) + FRAME)
+    assert bench.cable.sent == []
+    bench[0x70] = 15
+    assert bench.cable.sent == [FRAME]
 
 
 @pytest.mark.parametrize("size", [0, 13, 0x1_0012])

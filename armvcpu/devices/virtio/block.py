@@ -78,6 +78,7 @@ class VirtioBlock(VirtioDevice):
 
     DEVICE_ID = 2
     QUEUE_SIZES = (256,)
+    SERVED_EARLY = frozenset({0})
 
     def __init__(self, disk: Disk, serial: str = "") -> None:
         super().__init__()

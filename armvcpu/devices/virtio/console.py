@@ -30,6 +30,7 @@ class VirtioConsole(VirtioDevice):
 
     DEVICE_ID = 3
     QUEUE_SIZES = (128, 128)
+    SERVED_EARLY = frozenset({TRANSMITQ})
     features = F_EMERG_WRITE
 
     def __init__(self, stream: Stream) -> None:

@@ -48,6 +48,11 @@ class VirtioDevice:
     QUEUE_SIZES: ClassVar[tuple[int, ...]]
     """The size of each queue, a power of two, until the driver chooses another one."""
 
+    SERVED_EARLY: ClassVar[frozenset[int]] = frozenset()
+    """The queues that are served as soon as they are ready, whatever the driver has said of itself: without DRIVER_OK
+    and FEATURES_OK a device must not work (3.1.1), but on QEMU's board these do, and software made for it relies on it.
+    """
+
     features: int = 0
     """Device-specific feature bits that are offered."""
 

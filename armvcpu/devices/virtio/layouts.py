@@ -31,7 +31,8 @@ class ModernVirtioMmio(VirtioTransport):
     """Version 2 (4.2.2). QueueReset and shared memory regions are not offered.
 
     A driver that does not accept VIRTIO_F_VERSION_1 goes on all the same, where 6.2 allows a device to refuse: so it
-    does on QEMU's board, where small drivers accept nothing at all. Their requests have the legacy formats.
+    does on QEMU's board, where small drivers accept nothing at all. Their requests have the legacy formats. Nor does a
+    queue wait for FEATURES_OK there.
     """
 
     QueueReady = Register(0x044, mask=0x1)
@@ -52,7 +53,7 @@ class ModernVirtioMmio(VirtioTransport):
     VERSION = 2
     TRANSPORT_FEATURES = RING_FEATURES | VIRTIO_F_VERSION_1
     STATUS_BITS = DRIVER_STATUS | STATUS.FEATURES_OK
-    SERVED = STATUS.FEATURES_OK | STATUS.DRIVER_OK
+    WAITS_FOR_DRIVER = True
 
     def read_QueueReady(self) -> int:
         """Is the selected queue in use?"""
@@ -117,7 +118,7 @@ class LegacyVirtioMmio(VirtioTransport):
     VERSION = 1
     TRANSPORT_FEATURES = RING_FEATURES | VIRTIO_F_ANY_LAYOUT
     STATUS_BITS = DRIVER_STATUS
-    SERVED = 0
+    WAITS_FOR_DRIVER = False
 
     def driver_reset(self) -> None:
         """Reset all but GuestPageSize, which drivers write once, before the reset with which they begin (4.2.4)."""

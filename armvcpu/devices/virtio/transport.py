@@ -3,7 +3,7 @@
     Status written 0          reset, of the device too
     ACKNOWLEDGE, DRIVER       remembered
     FEATURES_OK               stays clear when the driver asks for what is not offered (2.2.1, 3.1.1)
-    DRIVER_OK                 from now on queues are served
+    DRIVER_OK                 from now on queues are served, some even before (`VirtioDevice.SERVED_EARLY`)
     FAILED                    the driver gave up: nothing is served
     DEVICE_NEEDS_RESET        set by the device when a queue breaks a rule: nothing is served, and the driver is
                               interrupted with "configuration change" (2.1.2)
@@ -72,8 +72,8 @@ class VirtioTransport(VirtioMmio):
     """Feature bits offered for every device."""
     STATUS_BITS: ClassVar[int]
     """Status bits that the driver can set."""
-    SERVED: ClassVar[int]
-    """Status bits that must be set before queues are served."""
+    WAITS_FOR_DRIVER: ClassVar[bool]
+    """Must DRIVER_OK be set before queues are served, but for those that the device serves early?"""
 
     def __init__(self, device: VirtioDevice, wires: Wires | None = None) -> None:
         self.device = device
@@ -199,7 +199,8 @@ class VirtioTransport(VirtioMmio):
     def _serve(self, index: int, budget: Budget) -> None:
         stopped = STATUS.FAILED | STATUS.DEVICE_NEEDS_RESET
         queue = self.queues[index]
-        if not queue.ready or self.Status & (self.SERVED | stopped) != self.SERVED:
+        waits = self.WAITS_FOR_DRIVER and index not in self.device.SERVED_EARLY
+        if not queue.ready or self.Status & stopped or (waits and not self.Status & STATUS.DRIVER_OK):
             return
         try:
             self.device.serve(index, queue, budget)
