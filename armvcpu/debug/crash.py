@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.esr import ESR, ExceptionClass
 from armvcpu.debug.gather import build_report
-from armvcpu.debug.surroundings import Surroundings
+from armvcpu.debug.surroundings import Descriptor, Surroundings
 from armvcpu.debug.words import describe_exit
 from armvcpu.devices.pcie_ecam import Space
 from armvcpu.machine.board.virt import PCIE_WINDOWS
+from armvcpu.machine.watching.stage1 import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +52,8 @@ def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int
     return Surroundings(
         is_memory=lambda address: read(address & ~3, 4) is not None,
         physical=physical,
+        descriptor=lambda address: _descriptor(parts, address),
+        loaded=lambda address: _loaded(parts, address),
         name_of=board.name_of,
         is_flash=is_flash,
         ram_ends=tuple(piece.end for piece in parts.memory.layout.pieces),
@@ -60,3 +63,20 @@ def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int
         refused_smc=vcpu.refused_smc,
         pcie_touched=is_told and parts.space.translate(window.cpu_addr) is not None,
     )
+
+
+def _descriptor(parts: Parts, address: int) -> Descriptor | None:
+    doubleword = parts.memory.doubleword
+    seen = walk(address, parts.engine.registers.read, doubleword).descriptors
+    return Descriptor(seen[-1], doubleword(seen[-1]) or 0) if seen else None
+
+
+def _loaded(parts: Parts, address: int) -> int | None:
+    """Linux patches itself as it starts, so of it nothing is said."""
+    plan = parts.boot.plan
+    if plan.is_linux:
+        return None
+    for addr, data in plan.writes:
+        if 0 <= address - addr <= len(data) - 4:
+            return int.from_bytes(data[address - addr : address - addr + 4], "little")
+    return None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from armvcpu.arch.esr import ESR, ExceptionClass, has_far
 from armvcpu.arch.registers import by_name
 from armvcpu.debug.backtrace import backtrace
+from armvcpu.debug.case import Case
 from armvcpu.debug.disasm import disassemble
-from armvcpu.debug.hints import Case, hint
+from armvcpu.debug.hints import hint
 from armvcpu.debug.report import CodeLine, CrashReport, FaultReport, Frame, Place
 from armvcpu.debug.source import SourceLines
 from armvcpu.engine.api import Fault
@@ -78,7 +79,7 @@ def build_report(
         vcpu_id=vcpu_id,
         pc=state.pc,
         pstate=state.pstate,
-        fault=None if fault is None else _fault(fault, name, read),
+        fault=None if case is None or case.is_over else _fault(case, name),
         is_endless=is_endless and fault is not None,
         esr=None if last is None else last[0],
         far=None if last is None else last[1],
@@ -142,20 +143,22 @@ def _case(
     """The exception that the hint is about: the first that the guest is in, else the last one, which is over."""
     if fault is not None:
         at = _instruction_of(fault)
-        return Case(fault, _word(at, read), system_registers, surroundings, is_empty=_is_empty(at, read))
+        word, loaded = _word(at, read), surroundings.loaded(surroundings.physical(at))
+        is_empty = _is_empty(at, read) and loaded in _EMPTY
+        return Case(fault, word, system_registers, surroundings, is_empty=is_empty, loaded=loaded)
     if last is None:
         return None
     esr, far, elr = last
     return Case(Fault(esr, far or 0, elr, 0, sp, 0, 0), _word(elr, read), system_registers, surroundings, is_over=True)
 
 
-def _fault(fault: Fault, name: Namer, read: Read) -> FaultReport:
-    at = _instruction_of(fault)
-    word, is_empty = _word(at, read), _is_empty(at, read)
+def _fault(case: Case, name: Namer) -> FaultReport:
+    fault, word, at = case.fault, case.word, _instruction_of(case.fault)
     place, caller = name(at), name(fault.x30, is_return=True) if fault.x30 else None
     return FaultReport(
         fault.esr, fault.far if has_far(fault.esr) else None, fault.elr, fault.pstate, fault.sp, word,
-        "" if word is None or (is_empty and not place.symbol) else disassemble(word, at), place,
+        "" if word is None or (case.is_empty and not place.symbol) else disassemble(word, at),
+        disassemble(case.loaded, at) if case.is_overwritten and case.loaded is not None else "", place,
         caller if caller is not None and caller.symbol and not place.symbol else None,
     )  # fmt: skip
 

@@ -8,64 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.esr import ESR, DataAbortIss, ExceptionClass
-from armvcpu.arch.instructions import uses_sp
-from armvcpu.arch.registers import access_from_instruction, lowest_el, register_name
-from armvcpu.arch.rows import Row
+from armvcpu.arch.esr import ESR, ExceptionClass
+from armvcpu.arch.registers import lowest_el, register_name
 from armvcpu.arch.vectors import VECTOR_TABLE_SIZE
+from armvcpu.debug.case import ALIGNMENT_FAULT, EXTERNAL_ABORT, FETCH_ABORTS, Case
+from armvcpu.debug.hints_stack import overwritten, stack, stack_alignment
+from armvcpu.debug.hints_tables import translation_tables
 from armvcpu.debug.surroundings import Surroundings, uart_elsewhere
 from armvcpu.machine.board.virt import GICC_BASE, GICR_BASE, GICR_LIMIT, RAM_BASE, UART_BASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from armvcpu.engine.api import Fault
-
 HLT_SEMIHOSTING = 0xD45E_0000
-_EXTERNAL_ABORT, _ALIGNMENT_FAULT = 0x10, 0x21
-_SCTLR_M = 1
 _PSTATE_IL = 1 << 20
-_DATA_ABORTS = {ExceptionClass.DABT_CURRENT, ExceptionClass.DABT_LOWER}
-_FETCH_ABORTS = {ExceptionClass.IABT_CURRENT, ExceptionClass.IABT_LOWER}
 _ERASED, _ZEROES = 0xFFFF_FFFF, 0
 _NEAR = 0x1000
 """Bytes: so far from zero a null pointer may lead."""
 _BEHIND, _AMONG_DEVICES = 1 << 32, 1 << 20
 """Bytes: so far behind RAM an access may have been meant for it; where devices are, less far."""
 _UART = f"this board's UART is a PL011 at {UART_BASE:#010x}"
-
-
-class Case(Row):
-    """An exception, the instruction word it is about (None: unreadable), and where it happened."""
-
-    fault: Fault
-    word: int | None
-    system_registers: Mapping[str, int]
-    surroundings: Surroundings
-    is_empty: bool = False
-    """Is the memory there as where nothing has been loaded?"""
-    is_over: bool = False
-    """Has the guest returned from it?"""
-
-    @property
-    def ec(self) -> ExceptionClass:
-        """ESR.EC."""
-        return ESR(self.fault.esr).EC
-
-    @property
-    def status(self) -> int | None:
-        """DFSC of a data abort, else None."""
-        return DataAbortIss(ESR(self.fault.esr).ISS).DFSC if self.ec in _DATA_ABORTS else None
-
-    @property
-    def register(self) -> int | None:
-        """The packed encoding of the system register that MSR or MRS accesses."""
-        access = None if self.word is None else access_from_instruction(self.word)
-        return (
-            None
-            if access is None or self.ec not in {ExceptionClass.UNKNOWN, ExceptionClass.MSR_MRS}
-            else access.encoding
-        )
 
 
 def _semihosting(case: Case) -> str:
@@ -93,7 +55,7 @@ def _cpu_interface(case: Case) -> str:
 
 
 def _gic(case: Case) -> str:
-    if case.status != _EXTERNAL_ABORT:
+    if case.status != EXTERNAL_ABORT:
         return ""
     address, gic = case.surroundings.physical(case.fault.far), case.surroundings.gic
     if gic == 3 and GICC_BASE <= address < GICR_BASE:
@@ -121,19 +83,6 @@ def _null_call(case: Case) -> str:
     return "a call through a null pointer, or a return with x30 lost: x30 says where the last call was"
 
 
-def _stack(case: Case) -> str:
-    sp = case.fault.sp
-    if case.ec == ExceptionClass.SP_ALIGNMENT:
-        return "SP must be a multiple of 16 when memory is accessed through it"
-    if case.status is None or case.word is None or not uses_sp(case.word):
-        return ""
-    if sp < _NEAR or sp >= (1 << 64) - _NEAR:
-        return f"the guest has no stack, SP is {sp:#x}: set SP before the first function is called"
-    if case.surroundings.is_memory(sp) and case.surroundings.is_memory(case.fault.far):
-        return ""
-    return f"SP is {sp:#x}, which leads to no memory: the stack has overflowed, or SP was never set"
-
-
 def _null_data(case: Case) -> str:
     if case.status is None or case.fault.far >= _NEAR:
         return ""
@@ -147,7 +96,7 @@ def _uart(case: Case) -> str:
 
 
 def _nothing_there(case: Case) -> str:
-    if case.status != _EXTERNAL_ABORT:
+    if case.status != EXTERNAL_ABORT:
         return ""
     address, ends = case.surroundings.physical(case.fault.far), case.surroundings.ram_ends
     if case.surroundings.name_of(address) or case.surroundings.is_memory(case.fault.far):
@@ -160,9 +109,9 @@ def _nothing_there(case: Case) -> str:
 
 
 def _alignment(case: Case) -> str:
-    if case.status != _ALIGNMENT_FAULT:
+    if case.status != ALIGNMENT_FAULT:
         return ""
-    if not case.system_registers["SCTLR_EL1"] & _SCTLR_M:
+    if not case.is_translated:
         return "with the MMU off all memory is Device, where accesses must be aligned: build with -mstrict-align"
     if case.surroundings.name_of(case.surroundings.physical(case.fault.far)):
         return "a device is accessed by aligned addresses only: one access for each of its registers"
@@ -171,7 +120,7 @@ def _alignment(case: Case) -> str:
 
 def _flash(case: Case) -> str:
     address = case.surroundings.physical(case.fault.elr)
-    if case.ec not in _FETCH_ABORTS or not case.surroundings.is_flash(address):
+    if case.fetch_status != EXTERNAL_ABORT or not case.surroundings.is_flash(address):
         return ""
     if address < _NEAR and not case.surroundings.runs_from_flash:
         return ""
@@ -179,7 +128,7 @@ def _flash(case: Case) -> str:
 
 
 def _no_code(case: Case) -> str:
-    if case.ec in _FETCH_ABORTS and case.word is None:
+    if case.ec in FETCH_ABORTS and case.word is None:
         return "PC is not in memory: a jump through a bad pointer, or a return with a damaged stack"
     if case.ec == ExceptionClass.UNKNOWN and case.is_empty and case.word == _ZEROES:
         return "memory that is all zeroes was executed: code that was not loaded, or a jump that went astray"
@@ -197,8 +146,9 @@ def _compiler_trap(case: Case) -> str:
 WANTS_ANOTHER_MACHINE: tuple[Callable[[Case], str], ...] = (_semihosting, _higher_level, _cpu_interface, _gic, _uart)
 """What is wrong also where the guest's handler has passed over it."""
 RULES = (
-    _semihosting, _higher_level, _cpu_interface, _floating_point, _flash, _null_call, _stack, _gic, _uart, _null_data,
-    _alignment, _nothing_there, _no_code, _compiler_trap, _illegal_return,
+    _semihosting, _higher_level, _cpu_interface, overwritten, _floating_point, _flash, _null_call, stack_alignment,
+    stack, _gic, _uart, _null_data, translation_tables, _alignment, _nothing_there, _no_code, _compiler_trap,
+    _illegal_return,
 )  # fmt: skip
 
 

@@ -65,6 +65,8 @@ class FaultReport(Row):
     sp: int
     word: int | None
     instruction: str
+    loaded: str
+    """The instruction that was loaded there, where memory has another one by now, else empty."""
     place: Place
     caller: Place | None
     """Where the last call was, for one at a place that has no code."""
@@ -75,7 +77,9 @@ class FaultReport(Row):
         at = f"at {self.place.pc:#x}" + _named(self.place)
         called = "" if self.caller is None else f", called from {self.caller.pc:#x}{_named(self.caller)}"
         far = "" if self.far is None else f", FAR {self.far:#018x}"
-        return f"{describe_esr(self.esr)}{f': {self.instruction},' if self.instruction else ''} {at}{called}{far}"
+        loaded = f" (loaded as {self.loaded})" if self.loaded else ""
+        instruction = f": {self.instruction}{loaded}," if self.instruction else ""
+        return f"{describe_esr(self.esr)}{instruction} {at}{called}{far}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -88,6 +92,7 @@ class FaultReport(Row):
             "elr": f"{self.elr:#x}",
             "sp": f"{self.sp:#x}",
             "instruction": self.instruction or None,
+            "loaded": self.loaded or None,
             "symbol": self.place.symbol,
             "source": self.place.source,
             "called_from": None if self.caller is None else _as_dict(self.caller),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from armvcpu.arch.rows import Row
 
@@ -14,13 +14,29 @@ def _itself(address: int) -> int:
     return address
 
 
+class Descriptor(NamedTuple):
+    """The last one that a walk of the guest's tables has read, or wanted to."""
+
+    address: int
+    """Physical."""
+    value: int
+    """Zero where no memory is."""
+
+    def __str__(self) -> str:
+        return f"descriptor {self.value:#x} at {self.address:#x}"
+
+
 class Surroundings(Row):
-    """One machine. `is_memory` and `physical` get virtual addresses, the others physical ones."""
+    """One machine. `is_memory`, `physical` and `descriptor` get virtual addresses, the others physical ones."""
 
     is_memory: Callable[[int], bool]
     """Can an instruction word be read there?"""
     physical: Callable[[int], int] = _itself
     """The physical address behind a virtual one."""
+    descriptor: Callable[[int], Descriptor | None] = lambda _address: None
+    """Where a walk for an address ended; None where TCR_EL1 has no table for it, and with the MMU off."""
+    loaded: Callable[[int], int | None] = lambda _address: None
+    """The word that the image had at an address when it was loaded; None where it had none."""
     name_of: Callable[[int], str] = lambda _address: ""
     """The device at a physical address; empty where there is none."""
     is_flash: Callable[[int], bool] = lambda _address: False

@@ -9,6 +9,7 @@ from raw_guest import (
     FOREVER,
     HLT_SEMIHOSTING,
     HVC,
+    ISB,
     NOP,
     STP_PUSH,
     SVC,
@@ -34,6 +35,8 @@ FADD, SMC, BRK_1000, RET, LDAXR = 0x1E61_2800, 0xD400_0003, 0xD420_7D00, 0xD65F_
 """fadd d0, d0, d1; smc #0; brk #1000; ret; ldaxr x1, [x2]"""
 STP_LOW = 0xA9BF_07E0
 """stp x0, x1, [sp, #-16]!"""
+STP_X29_LOW, MOV_X29_SP = 0xA9BF_07A0, 0x9100_03FD
+"""stp x0, x1, [x29, #-16]!; mov x29, sp"""
 
 
 @pytest.fixture
@@ -75,6 +78,10 @@ MISTAKES = {
     "no stack": ((STP_PUSH,), {}, "stp x29, x30, [sp, #-0x10]!", "the guest has no stack, SP is 0x0"),
     "stack below RAM": (
         (mov(0, 0x4000_0000), mov_sp(0), STP_LOW), {}, "stp x0, x1, [sp, #-0x10]!", "the stack has overflowed",
+    ),
+    "stack below RAM, by a frame pointer": (
+        (mov(0, 0x4000_0000), mov_sp(0), MOV_X29_SP, STP_X29_LOW), {}, "stp x0, x1, [x29, #-0x10]!",
+        "the stack has overflowed: SP is 0x40000000, and no memory is at 0x3ffffff0",
     ),
     **{
         f"UART of {whose}": (
@@ -120,6 +127,34 @@ def test_first_exception_says_what_to_try(crashed, mistake, clock):
     assert (report.fault.instruction, report.is_endless) == (instruction, True)
     assert advice in report.hint
     assert report.render().splitlines()[1] == report.render().splitlines()[-1] == f"armvcpu: {report.hint}"
+
+
+RUNS_DOWN = [*mov(0, BASE + 0x1000), mov_sp(0), STP_LOW, branch(-1)]
+"""A stack that grows from above the program down to where RAM ends, unless its own loop is translated afresh before."""
+
+
+def test_stack_that_has_run_over_the_code(crashed):
+    """The loop goes on by its translation."""
+    report = crashed(*RUNS_DOWN, clock="instructions")
+    assert report.fault.loaded == "stp x0, x1, [sp, #-0x10]!"
+    assert report.hint.startswith("the stack has overflowed, through the program's own code: SP is 0x40000000")
+    assert f"{report.fault.instruction} (loaded as {report.fault.loaded})" in report.headlines[0]
+
+
+def test_stack_that_has_run_over_the_code_at_the_hosts_pace(crashed):
+    """What ends it is up to when the run was interrupted; what is told is not."""
+    report = crashed(*RUNS_DOWN)
+    assert report.fault.loaded == "stp x0, x1, [sp, #-0x10]!"
+    assert "no longer as it was loaded" in report.hint
+    assert "stack" in report.hint
+
+
+def test_code_that_was_written_over(crashed):
+    """A store to the instruction behind it, and that one is fetched."""
+    over = [*mov(0, BASE + 4 * 12), *mov(1, 0x0000_0123), store(1, 0, 4), 0xD508_751F, 0xD503_3F9F, ISB, NOP]
+    report = crashed(*over)
+    assert (report.fault.instruction, report.fault.loaded) == ("udf #0x123", "nop")
+    assert report.hint.startswith("memory at 0x40080030 is no longer as it was loaded")
 
 
 def test_null_pointer_with_the_mmu_on(crashed):

@@ -216,7 +216,7 @@ def test_report_for_machines_keeps_every_bit():
     assert (data["pc"], data["symbol"], data["esr"]) == ("0x40080050", "main+0x10", "0x96000046")
     assert data["fault"] == {
         "kind": "DABT_CURRENT", "el": 1, "esr": "0x96000046", "words": WORDS, "far": "0x10", "elr": "0x40080030",
-        "sp": "0x41000000", "instruction": "str w1, [x0]", "symbol": "call_probe+0x30", "source": "",
+        "sp": "0x41000000", "instruction": "str w1, [x0]", "loaded": None, "symbol": "call_probe+0x30", "source": "",
         "called_from": None,
     }  # fmt: skip
     assert data["why"] == data["hint"] == "a null pointer: 0x10 is the offset from it"
