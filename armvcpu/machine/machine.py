@@ -14,14 +14,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from weakref import ref
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
 from armvcpu.devices.device import Device
 from armvcpu.errors import UsageError, kind_in, number_in
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
-from armvcpu.machine.end_report import EndReport
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.kinds import check_limits
 from armvcpu.machine.outcome import QUIT, Ending, Outcome
@@ -36,6 +34,7 @@ from armvcpu.vcpu.pcpu import unicorn_engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Unpack
+    from weakref import ref
 
     from armvcpu.debug.report import CrashReport, Frame
     from armvcpu.engine.api import IoRead, IoWrite
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.console.window import Window
+    from armvcpu.machine.end_report import EndReport
     from armvcpu.machine.handlers import F
     from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option_types import MachineOptions
@@ -167,6 +167,10 @@ class Machine:
         is_crash = outcome.ending is Ending.CRASHED
         if not is_crash and not (outcome.may_hang and not (outcome.reason == QUIT and self.current_cpu.waiting)):
             return outcome
+        from weakref import ref
+
+        from armvcpu.machine.end_report import EndReport  # most runs end well
+
         report = EndReport(partial(self.crash_report, outcome.reason))
         self._report = ref(report)
         if is_crash and (details := report.details) is not None:

@@ -20,15 +20,15 @@ from armvcpu.machine.config import MachineConfig
 ABSENT = {
     "argparse", "asyncio", "capstone", "click", "elftools", "fcntl", "fdt", "hashlib", "importlib.metadata", "json",
     "logging", "platform", "random", "shutil", "socket", "subprocess", "tempfile", "termios", "traceback", "unicorn",
-    "uuid", "zlib", "armvcpu.arch.accesses", "armvcpu.cli.group", "armvcpu.cli.options", "armvcpu.cli.outputs",
-    "armvcpu.cli.run", "armvcpu.cli.tracing", "armvcpu.debug", "armvcpu.devices.gic.gicv2",
+    "uuid", "weakref", "zlib", "armvcpu.arch.accesses", "armvcpu.cli.group", "armvcpu.cli.options",
+    "armvcpu.cli.outputs", "armvcpu.cli.run", "armvcpu.cli.tracing", "armvcpu.debug", "armvcpu.devices.gic.gicv2",
     "armvcpu.devices.virtio.block", "armvcpu.engine.fake", "armvcpu.engine.selftest",
     "armvcpu.machine.board.devicetree_reader", "armvcpu.machine.board.flash_file", "armvcpu.machine.board.network",
     "armvcpu.machine.boot.image_linux", "armvcpu.machine.boot.symbols", "armvcpu.machine.console.output_file",
-    "armvcpu.machine.console.recording", "armvcpu.machine.console.terminal", "armvcpu.machine.files",
-    "armvcpu.machine.semihosting", "armvcpu.machine.snapshots.snapshot", "armvcpu.machine.watching.stage1",
-    "armvcpu.machine.watching.watchpoint", "armvcpu.testing", "armvcpu.vcpu.alarms", "armvcpu.vcpu.icv",
-    "armvcpu.vcpu.lines", "armvcpu.vcpu.registers", "armvcpu.vcpu.vcpu_timers", "armvcpu.vcpu.vm",
+    "armvcpu.machine.console.recording", "armvcpu.machine.console.terminal", "armvcpu.machine.end_report",
+    "armvcpu.machine.files", "armvcpu.machine.semihosting", "armvcpu.machine.snapshots.snapshot",
+    "armvcpu.machine.watching.stage1", "armvcpu.machine.watching.watchpoint", "armvcpu.testing", "armvcpu.vcpu.alarms",
+    "armvcpu.vcpu.icv", "armvcpu.vcpu.lines", "armvcpu.vcpu.registers", "armvcpu.vcpu.vcpu_timers", "armvcpu.vcpu.vm",
 }  # fmt: skip
 """What a run of a plain ELF file does not import. Each costs between a fifth of a millisecond and twenty."""
 SPARED = {"dataclasses", "inspect", "pathlib", "re", "typing"}
