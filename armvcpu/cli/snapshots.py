@@ -7,7 +7,6 @@ import os
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
-from armvcpu.machine.files import LONGEST_NAME, LONGEST_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +66,8 @@ class SnapshotFiles(Row):
 
 def _check_place(path: str) -> None:
     """UsageError where no file can appear under the name, before the run and not behind it."""
+    from armvcpu.machine.files import LONGEST_NAME, LONGEST_PATH  # most runs save none
+
     directory = os.path.dirname(os.path.abspath(path))
     problem = ""
     name = os.path.basename(path)
