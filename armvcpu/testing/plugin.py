@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 from argparse import ArgumentTypeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from traceback import walk_tb
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pytest
 
@@ -35,10 +37,12 @@ class Boot(Protocol):
         """Make a machine."""
 
 
+_T = TypeVar("_T")
 _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
 """Of a test or module: its machines that are open."""
 _SEEN: pytest.StashKey[dict[int, int]] = pytest.StashKey()
 """Of a test: how active each machine that was open before it had been, by the machine's id."""
+_OURS = Path(__file__).parents[1]
 _PROPERTIES = "console", "pc"
 """Of JUnit XML. The report is in the failure's text."""
 _COMMAND_LINE = [option for option in MachineConfig.options.values() if option.is_in_pytest]
@@ -87,23 +91,23 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"{flag} {directory}: {error.strerror}; choose another place") from error
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What can't be an option of a machine is found before anything runs."""
-    for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        machine = parameters.get("machine")
-        if any(len(mark.args) > 1 for mark in item.iter_markers("armvcpu")):
-            raise pytest.UsageError(f"{item.nodeid}: the marker armvcpu has one image; what else there is has a name")
-        for options in (*(mark.kwargs for mark in item.iter_markers("armvcpu")), machine):
-            if isinstance(options, dict):
-                _check(options, item.nodeid)
+def _check_marker(item: pytest.Item) -> None:
+    """UsageError for what can't be an option of a machine, whether the test has one or not."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if any(len(mark.args) > 1 for mark in item.iter_markers("armvcpu")):
+        raise UsageError("the marker armvcpu has one image; what else there is has a name")
+    for options in (*(mark.kwargs for mark in item.iter_markers("armvcpu")), parameters.get("machine")):
+        if isinstance(options, dict):
+            check_names(options, {*MachineConfig.options, "timeout"}, " of a machine")
 
 
-def _check(options: dict[str, Any], where: str) -> None:
+def _in_one_line(call: Callable[[], _T]) -> _T:
+    """What `call` returns; a mistake in a marker is told without the code that finds it."""
     try:
-        check_names(options, {*MachineConfig.options, "timeout"}, " of a machine")
+        return call()
     except UsageError as error:
-        raise pytest.UsageError(f"{where}: {error}") from error
+        words = str(error)
+    pytest.fail(words, pytrace=False)  # and not while that is handled, which would be told too
 
 
 # --- fixtures -------------------------------------------------------------------------------------------------
@@ -143,6 +147,11 @@ def _factory(request: pytest.FixtureRequest) -> Iterator[Boot]:
 @pytest.fixture
 def machine(request: pytest.FixtureRequest, boot: Boot) -> Target:
     """The machine of the marker `armvcpu`, of an indirect parameter (a path, or a dict of options), or both."""
+    return _in_one_line(lambda: boot(**_marked(request)))
+
+
+def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What marker and parameter say; UsageError where that, and the command line, have no program."""
     options: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers("armvcpu"))):
         options.update(mark.kwargs)
@@ -153,11 +162,13 @@ def machine(request: pytest.FixtureRequest, boot: Boot) -> Target:
         options.update(parameter)
     elif parameter is not None:
         options["image"] = parameter
-    image = options.pop("image", None)
+    image = options.get("image")
     if isinstance(image, str | os.PathLike):
         beside = request.path.parent / image
-        image = beside if beside.exists() else image
-    return boot(image, **options)
+        options["image"] = beside if beside.exists() else image
+    if not {"image", "firmware", "snapshot"} & {*options, *_defaults(request.config)}:
+        raise UsageError("the fixture machine has no program: say @pytest.mark.armvcpu(IMAGE), or give --armvcpu-image")
+    return options
 
 
 def _defaults(config: pytest.Config) -> dict[str, Any]:
@@ -174,13 +185,16 @@ def _defaults(config: pytest.Config) -> dict[str, Any]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Note what others have done with machines that this test may share."""
+    """Note what others have done with machines that this test may share; a marker that is wrong fails its test."""
+    _in_one_line(lambda: _check_marker(item))
     item.stash[_SEEN] = {id(target): target.activity for target in _open_targets(item)}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Put the console's tail and the crash report with a failure, and keep what is asked for."""
+    if call.excinfo is not None and call.excinfo.errisinstance(UsageError) and not item.config.getoption("fulltrace"):
+        _leave_the_users_lines(call.excinfo)
     report: pytest.TestReport = yield
     if call.when == "teardown" or not (targets := _used_targets(item)):
         return report
@@ -193,6 +207,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             _tell(report, item, target, suffix)
     report.user_properties = item.user_properties
     return report
+
+
+def _leave_the_users_lines(error: pytest.ExceptionInfo[BaseException]) -> None:
+    """Of a traceback: which code finds a user's mistake does not matter, but where the user made it."""
+    theirs = None
+    for frame, line in reversed(list(walk_tb(error.tb))):
+        if not Path(frame.f_code.co_filename).is_relative_to(_OURS):
+            theirs = TracebackType(theirs, frame, frame.f_lasti, line)
+    if theirs is not None:
+        error.traceback = type(error.traceback)(theirs)
+        error.value.__cause__, error.value.__suppress_context__ = None, True
 
 
 def _open_targets(item: pytest.Item) -> list[Target]:

@@ -72,22 +72,51 @@ def test_options_on_the_command_line_are_defaults(project):
 
 
 @pytest.mark.parametrize(
-    "decorator",
-    ['armvcpu("hello.elf", cpu=2)', 'parametrize("machine", [{"image": "hello.elf", "cpu": 2}], indirect=True)'],
+    ("decorator", "words"),
+    [
+        ('armvcpu("hello.elf", cpu=2)', "no option 'cpu' of a machine; there are *cpus*"),
+        ('parametrize("machine", [{"image": "hello.elf", "cpu": 2}], indirect=True)', "no option 'cpu' of a machine*"),
+        ("armvcpu('hello.elf', 'two')", "the marker armvcpu has one image; what else there is has a name"),
+        ("armvcpu('hello.elf', memory='64Q')", "*'64Q' is no size*"),
+        ("armvcpu('hullo.elf')", "hullo.elf: *"),
+        ("armvcpu(cpus=2)", "the fixture machine has no program: say @pytest.mark.armvcpu(IMAGE)*"),
+        ("slow", "the fixture machine has no program: say @pytest.mark.armvcpu(IMAGE)*"),
+    ],
 )
-def test_an_unknown_option_fails_at_collection(project, decorator):
-    """One line with the options that there are; nothing runs."""
-    project.makepyfile(f"import pytest\n@pytest.mark.{decorator}\ndef test_it(machine):\n    pass\n")
-    result = project.runpytest_inprocess("-q")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*no option 'cpu' of a machine; there are *cpus*"])
+def test_a_wrong_marker_is_one_line_on_its_test(project, decorator, words):
+    """And the other tests run."""
+    project.makepyfile(
+        f"""
+        import pytest
+        @pytest.mark.{decorator}
+        def test_it(machine):
+            pass
+        @pytest.mark.armvcpu("hello.elf")
+        def test_other(machine):
+            machine.expect_exact("PASS hello")
+        """
+    )
+    result = project.runpytest_inprocess("-q", "-W", "ignore")
+    result.assert_outcomes(errors=1, passed=1)
+    lines = result.stdout.lines
+    at = next(number for number, each in enumerate(lines) if "ERROR at setup of test_it" in each)
+    result.stdout.fnmatch_lines(["*ERROR at setup of test_it*", words], consecutive=True)
+    assert lines[at + 2].startswith("=")
 
 
-def test_a_second_image_fails_at_collection(project):
-    project.makepyfile("import pytest\n@pytest.mark.armvcpu('hello.elf', 'two')\ndef test_it(machine):\n    pass\n")
+def test_a_mistake_in_a_test_is_shown_where_it_is(project):
+    """The user's line and the words; `--full-trace` has all of it."""
+    project.makepyfile(
+        """
+        def test_it(boot):
+            boot("hello.elf", memory="64Q")
+        """
+    )
     result = project.runpytest_inprocess("-q")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*the marker armvcpu has one image*"])
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(['>*boot("hello.elf", memory="64Q")', "E*UsageError: *'64Q' is no size*"])
+    result.stdout.no_fnmatch_line("*option.py*")
+    project.runpytest_inprocess("-q", "--full-trace").stdout.fnmatch_lines(["*option.py*"])
 
 
 @pytest.mark.parametrize(
@@ -267,7 +296,7 @@ def test_a_crash_is_in_junit_xml(project):
     (pc,) = [
         each.get("value") for each in ET.parse(project.path / "out.xml").iter("property") if each.get("name") == "pc"
     ]
-    assert pc == "PC 0xb000200"
+    assert pc == "PC 0x0"
 
 
 def test_a_crash_that_nobody_waited_for_is_reported_as_one(project):
