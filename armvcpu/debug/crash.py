@@ -56,8 +56,12 @@ def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int
         loaded=lambda address: _loaded(parts, address),
         name_of=board.name_of,
         is_flash=is_flash,
+        had_commands=lambda address: any(
+            bank.had_commands and 0 <= address - bank.base < len(bank) for bank in parts.memory.flash
+        ),
         ram_ends=tuple(piece.end for piece in parts.memory.layout.pieces),
         gic=config.gic,
+        cpu_model=config.cpu_model,
         semihosting=config.semihosting,
         runs_from_flash=is_flash(parts.boot.plan.entry),
         refused_smc=vcpu.refused_smc,

@@ -12,6 +12,7 @@ from armvcpu.arch.esr import ESR, ExceptionClass
 from armvcpu.arch.registers import lowest_el, register_name
 from armvcpu.arch.vectors import VECTOR_TABLE_SIZE
 from armvcpu.debug.case import ALIGNMENT_FAULT, EXTERNAL_ABORT, FETCH_ABORTS, Case
+from armvcpu.debug.hints_instructions import misaligned_branch, missing_feature, no_instruction, refused_register
 from armvcpu.debug.hints_stack import overwritten, stack, stack_alignment
 from armvcpu.debug.hints_tables import translation_tables
 from armvcpu.debug.surroundings import Surroundings, uart_elsewhere
@@ -128,11 +129,14 @@ def _flash(case: Case) -> str:
 
 
 def _no_code(case: Case) -> str:
+    address = case.surroundings.physical(case.fault.elr)
     if case.ec in FETCH_ABORTS and case.word is None:
         return "PC is not in memory: a jump through a bad pointer, or a return with a damaged stack"
     if case.ec == ExceptionClass.UNKNOWN and case.is_empty and case.word == _ZEROES:
         return "memory that is all zeroes was executed: code that was not loaded, or a jump that went astray"
-    if case.ec == ExceptionClass.UNKNOWN and case.word == _ERASED and case.surroundings.is_flash(case.fault.elr):
+    if case.ec == ExceptionClass.UNKNOWN and case.word == _ERASED and case.surroundings.is_flash(address):
+        if case.surroundings.had_commands(address):
+            return "erased flash was executed: a store to flash is a command to it and changes no code; use RAM for it"
         return "erased flash was executed: a jump that went astray"
     return ""
 
@@ -146,9 +150,9 @@ def _compiler_trap(case: Case) -> str:
 WANTS_ANOTHER_MACHINE: tuple[Callable[[Case], str], ...] = (_semihosting, _higher_level, _cpu_interface, _gic, _uart)
 """What is wrong also where the guest's handler has passed over it."""
 RULES = (
-    _semihosting, _higher_level, _cpu_interface, overwritten, _floating_point, _flash, _null_call, stack_alignment,
-    stack, _gic, _uart, _null_data, translation_tables, _alignment, _nothing_there, _no_code, _compiler_trap,
-    _illegal_return,
+    _semihosting, _higher_level, _cpu_interface, overwritten, _floating_point, _flash, _null_call, misaligned_branch,
+    stack_alignment, stack, _gic, _uart, _null_data, translation_tables, _alignment, _nothing_there, _no_code,
+    _compiler_trap, _illegal_return, missing_feature, refused_register, no_instruction,
 )  # fmt: skip
 
 

@@ -40,9 +40,12 @@ class Surroundings(Row):
     name_of: Callable[[int], str] = lambda _address: ""
     """The device at a physical address; empty where there is none."""
     is_flash: Callable[[int], bool] = lambda _address: False
+    had_commands: Callable[[int], bool] = lambda _address: False
+    """Has the guest stored to the flash bank at an address?"""
     ram_ends: tuple[int, ...] = (0x5000_0000,)
     """Behind the last byte of each piece of RAM, the board's own first."""
     gic: int = 3
+    cpu_model: str = "a72"
     semihosting: bool = False
     runs_from_flash: bool = False
     refused_smc: tuple[int, int] | None = None

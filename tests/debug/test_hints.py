@@ -33,6 +33,9 @@ from armvcpu.machine.outcome import Ending
 
 FADD, SMC, BRK_1000, RET, LDAXR = 0x1E61_2800, 0xD400_0003, 0xD420_7D00, 0xD65F_03C0, 0xC85F_FC41
 """fadd d0, d0, d1; smc #0; brk #1000; ret; ldaxr x1, [x2]"""
+LDADD = 0xF820_0041
+"""ldadd x0, x1, [x2]"""
+FP_ON = [*mov(9, 3 << 20), msr("CPACR_EL1", 9), ISB]
 STP_LOW = 0xA9BF_07E0
 """stp x0, x1, [sp, #-16]!"""
 STP_X29_LOW, MOV_X29_SP = 0xA9BF_07A0, 0x9100_03FD
@@ -114,6 +117,27 @@ MISTAKES = {
     "zeroes": ((branch(0x1000),), {}, "", "memory that is all zeroes was executed"),
     "nowhere": ((mov(0, 0x0C00_0000), br(0)), {}, "", "PC is not in memory"),
     "compiler's trap": ((BRK_1000,), {}, "brk #0x3e8", "the compiler's own trap"),
+    "atomic of LSE": ((LDADD,), {}, "ldadd x0, x1, [x2]", "FEAT_LSE, which a72 lacks: run it with --cpu-model max"),
+    "swap of LSE": ((0xF820_8041,), {"cpu_model": "a53"}, "swp x0, x1, [x2]", "FEAT_LSE, which a53 lacks"),
+    "compare and swap": ((0xC8A0_7C41,), {}, "cas x0, x1, [x2]", "FEAT_LSE"),
+    "LDAPR": ((0xF8BF_C041,), {}, "ldapr x1, [x2]", "FEAT_LRCPC, which a72 lacks"),
+    "half precision": ((FP_ON, 0x1EE1_2800), {}, "fadd h0, h0, h1", "FEAT_FP16, which a72 lacks"),
+    "dot product": ((FP_ON, 0x4E81_9400), {}, "sdot v0.4s, v0.16b, v1.16b", "FEAT_DotProd, which a72 lacks"),
+    "flag manipulation": ((0xD500_401F,), {}, "cfinv", "FEAT_FlagM, which a72 lacks"),
+    "SVE": ((FP_ON, 0x0420_E3E0), {"cpu_model": "max"}, "cntb x0", "FEAT_SVE, which no CPU model here has"),
+    "pointer authentication": ((0xDAC1_0020,), {"cpu_model": "max"}, "pacia x0, x1", "FEAT_PAuth, which no CPU model"),
+    "return that authenticates": ((0xD65F_0BFF,), {"cpu_model": "max"}, "retaa", "FEAT_PAuth"),
+    "branch between instructions": ((mov(0, BASE + 2), br(0)), {}, "", "no multiple of 4: a damaged function pointer"),
+    "no instruction": ((0x0333_3333,), {}, ".inst 0x03333333", "0x03333333 is no instruction: data was executed"),
+    "UDF": ((0x0000_C11F, NOP), {}, "udf #0xc11f", "UDF is undefined forever"),
+    "EL1 register at EL0": ((at_el0(mrs(0, "SCTLR_EL1")),), {}, "mrs x0, sctlr_el1", "and this ran at EL0"),
+    "no such register": ((mrs(0, "APIAKeyLo_EL1"),), {}, "mrs x0, apiakeylo_el1", "APIAKeyLo_EL1 is not there"),
+    "read-only register": ((msr("MIDR_EL1", 0),), {}, "msr midr_el1, x0", "MIDR_EL1 is read-only"),
+    "stored to flash, and called": (
+        (mov(0, 0x1000), mov(1, 65), store(1, 0, 4), br(0)), {}, "",
+        "erased flash was executed: a store to flash is a command to it",
+    ),
+    "called flash": ((mov(0, 0x1000), br(0)), {}, "", "erased flash was executed: a jump that went astray"),
     "anything else": ((SVC,), {}, "svc #0", "the guest has no exception vectors: VBAR_EL1 is 0"),
 }  # fmt: skip
 
@@ -129,21 +153,19 @@ def test_first_exception_says_what_to_try(crashed, mistake, clock):
     assert report.render().splitlines()[1] == report.render().splitlines()[-1] == f"armvcpu: {report.hint}"
 
 
-RUNS_DOWN = [*mov(0, BASE + 0x1000), mov_sp(0), STP_LOW, branch(-1)]
-"""A stack that grows from above the program down to where RAM ends, unless its own loop is translated afresh before."""
-
-
-def test_stack_that_has_run_over_the_code(crashed):
-    """The loop goes on by its translation."""
-    report = crashed(*RUNS_DOWN, clock="instructions")
-    assert report.fault.loaded == "stp x0, x1, [sp, #-0x10]!"
+def test_store_to_the_stack_whose_instruction_was_written_over(crashed):
+    """It is executed by its translation, which begins before the store to it."""
+    over = [*mov(0, BASE + 4 * 14), *mov(1, 0x123), *mov(2, 0x4000_0000), mov_sp(2), store(1, 0, 4), STP_LOW]
+    report = crashed(over, FOREVER)
+    assert (report.fault.instruction, report.fault.loaded) == ("udf #0x123", "stp x0, x1, [sp, #-0x10]!")
     assert report.hint.startswith("the stack has overflowed, through the program's own code: SP is 0x40000000")
     assert f"{report.fault.instruction} (loaded as {report.fault.loaded})" in report.headlines[0]
 
 
-def test_stack_that_has_run_over_the_code_at_the_hosts_pace(crashed):
-    """What ends it is up to when the run was interrupted; what is told is not."""
-    report = crashed(*RUNS_DOWN)
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_stack_that_runs_down_over_the_code(crashed, clock):
+    """What ends it is up to whether its loop is translated afresh before RAM ends; that it is the stack, is not."""
+    report = crashed(mov(0, BASE + 0x1000), mov_sp(0), STP_LOW, branch(-1), clock=clock)
     assert report.fault.loaded == "stp x0, x1, [sp, #-0x10]!"
     assert "no longer as it was loaded" in report.hint
     assert "stack" in report.hint

@@ -48,6 +48,8 @@ class FlashBank:
         self._engine: Engine | None = None
         self._space: AddressSpace | None = None
         self._is_shown = self.shows_device = False
+        self.had_commands = False
+        """Has the guest stored to it since power-on? That is what takes its contents away."""
         self._populated: set[int] = set()
         self.is_executed = bank == 0
         """May there be translated code of it? Of the firmware's bank from the start, of the other one when it asks."""
@@ -174,6 +176,7 @@ class FlashBank:
         if space is None or shown == self._is_shown:
             return
         self._is_shown = shown
+        self.had_commands |= not shown
         space.unmap(self.base, FLASH_SIZE)
         if not shown:
             if self.shows_device:
