@@ -64,6 +64,8 @@ class _File:
 
     @cached_property
     def _dwarf(self) -> Any:
+        if b"debug_line" not in self._data:  # no section is called so, and its reader takes 50 ms to load
+            return None
         from elftools.elf.elffile import ELFFile
 
         elf: Any = ELFFile(BytesIO(self._data))

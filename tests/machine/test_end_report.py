@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -77,6 +79,18 @@ def test_nobody_pays_for_a_report_that_nobody_reads(monkeypatch):
         for _ in range(3):
             outcome = machine.run(max_instructions=1000)
         del outcome
+
+
+def test_what_a_report_does_not_show_is_not_loaded():
+    """No disassembler for a hang in some lines, no reader of DWARF for an image that has none: the end is prompt."""
+    program = (
+        "import sys; from armvcpu import Machine\n"
+        f"with Machine({LOOPS!r}) as machine: print(machine.run(max_instructions=9).details.render_short())\n"
+        "print(sorted({'capstone', 'elftools'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "backtrace #0" in done.stdout
 
 
 def test_a_crash_keeps_its_report_whatever_comes():
