@@ -22,7 +22,7 @@ ORDER = (
     "debug",
     "machine.machine",  # the façade, which has the reports of debug/
     "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings",
-    "testing.core_file", "testing.failure", "testing.fuzz", "testing.suite", "testing.plugin",
+    "testing.core_file", "testing.failure", "testing.fuzz", "testing.suite", "testing.annotating", "testing.plugin",
     "cli",
 )  # fmt: skip
 """From the bottom up. A module belongs to the longest of these names that it begins with, and imports that and those

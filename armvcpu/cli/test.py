@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from armvcpu.errors import UsageError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from armvcpu.testing.suite.annotations import Told
+    from armvcpu.testing.suite.annotations import Annotations
     from armvcpu.testing.suite.case import Verdict
     from armvcpu.testing.suite.run import Runner
     from armvcpu.testing.suite.suite import Suite
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 @click.option("-k", "word", metavar="TEXT", default="", help="Only tests with TEXT in their names.")
 @click.option("--junit-xml", metavar="F", type=click.Path(path_type=Path), help="Write JUnit XML to F.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON, a line for each suite.")
-@click.option("--annotate", metavar="KIND", help="Show failures on github, or in gitlab:F, a Code Quality report.")
+@click.option(
+    "--annotate", metavar="KIND", multiple=True,
+    help="Show failures on github, or in gitlab:F, a Code Quality report. Repeatable.",
+    shell_complete=lambda _ctx, _param, begun: [kind for kind in ("github", "gitlab:") if kind.startswith(begun)],
+)  # fmt: skip
 @click.option(
     "--keep", metavar="DIR", type=click.Path(path_type=Path), help="Keep what is left of failed tests in DIR."
 )
@@ -42,7 +46,7 @@ def test(
     word: str,
     junit_xml: Path | None,
     as_json: bool,
-    annotate: str | None,
+    annotate: tuple[str, ...],
     keep: Path | None,
 ) -> None:
     """Run suites of firmware tests: TOML files, which docs/testing.md describes.
@@ -52,9 +56,9 @@ def test(
     from armvcpu.testing.suite import reports
 
     loaded = _load(suites, word)
-    if junit_xml is not None and (len(loaded) > 1 or not _can_be_written(junit_xml)):
+    if junit_xml is not None and (len(loaded) > 1 or not reports.can_be_written(junit_xml)):
         raise UsageError(f"--junit-xml {junit_xml}: give one suite, and a file in a directory that can be written")
-    annotations = Annotations(annotate, is_json=as_json)
+    annotations = _annotations(annotate, is_json=as_json)
     if keep is not None:
         loaded = _kept(loaded, keep, is_here=scheduler is None)
     failed = 0
@@ -66,7 +70,10 @@ def test(
                 click.echo(reports.as_json(suite, verdicts))
             if junit_xml is not None:
                 reports.write_report(junit_xml, reports.junit_xml(suite, path, verdicts))
-            annotations.add(suite, path, verdicts)
+            if annotations is not None:
+                from armvcpu.testing.suite.annotations import of_suite
+
+                annotations.add(of_suite(suite, path, verdicts))
             if problem is not None:
                 raise problem
     ctx.exit(1 if failed else 0)
@@ -113,37 +120,13 @@ def _place(directory: Path, suite: Suite, name: str) -> Path:
     return directory / file_name(f"{suite.name}-{name}")
 
 
-class Annotations:
-    """Failures as `--annotate` wants them; nothing without it. UsageError where that is none, or has no place."""
+def _annotations(kinds: tuple[str, ...], *, is_json: bool) -> Annotations | None:
+    """None where they are not wanted; what is for the output goes beside JSON where that is there."""
+    if not kinds:
+        return None
+    from armvcpu.testing.suite.annotations import Annotations
 
-    def __init__(self, text: str | None, *, is_json: bool) -> None:
-        self._kind, self._path, self._is_json = "", None, is_json
-        self._told: list[Told] = []
-        if text is not None:
-            from armvcpu.testing.suite.annotations import parse
-
-            self._kind, self._path = parse(text)
-            if self._path is not None and not _can_be_written(self._path):
-                raise UsageError(f"--annotate {text}: give a file in a directory that can be written")
-
-    def add(self, suite: Suite, path: Path, verdicts: list[Verdict]) -> None:
-        """Tell of a suite that has run; what is for the output goes beside JSON where that is there."""
-        if not self._kind:
-            return
-        from armvcpu.testing.suite import annotations, reports
-
-        self._told.append((suite, path, verdicts))
-        if self._path is not None:
-            reports.write_report(self._path, annotations.gitlab(self._told))
-            return
-        for line in annotations.github(self._told[-1]):
-            click.echo(line, err=self._is_json)
-
-
-def _can_be_written(path: Path) -> bool:
-    if path.exists() and not path.is_file():
-        return not path.is_dir()  # /dev/stdout
-    return os.access(path.absolute().parent, os.W_OK | os.X_OK)
+    return Annotations(kinds, partial(click.echo, err=is_json))
 
 
 def _where(scheduler: str | None, jobs: int | None) -> AbstractContextManager[Runner]:

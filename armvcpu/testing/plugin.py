@@ -62,6 +62,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--armvcpu-log-dir", metavar="DIR", type=Path, help="write every test's console there")
     group.addoption(
+        "--armvcpu-annotate", metavar="KIND", action="append", default=[],
+        help="show failures on github, or in gitlab:F, a Code Quality report; repeatable",
+    )  # fmt: skip
+    group.addoption(
         "--armvcpu-keep", metavar="DIR", type=Path,
         help="keep of every failed test its console, report, an ELF core and, where the guest still runs, a snapshot",
     )  # fmt: skip
@@ -89,6 +93,14 @@ def pytest_configure(config: pytest.Config) -> None:
                 directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise pytest.UsageError(f"{flag} {directory}: {error.strerror}; choose another place") from error
+    if config.getoption("armvcpu_annotate"):
+        from armvcpu.testing.annotating import Annotating
+
+        try:
+            annotating = Annotating(config.getoption("armvcpu_annotate"), _used_targets)
+            config.pluginmanager.register(annotating, "armvcpu-annotate")
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
 
 
 def _check_marker(item: pytest.Item) -> None:

@@ -28,6 +28,8 @@ CASES = {
     "armvcpu run --clock ": {"host", "instructions"},
     "armvcpu run --virtio ": {"legacy", "modern"},
     "armvcpu run --cpu-": {"--cpu-model"},
+    "armvcpu test --annotate ": {"github", "gitlab:"},
+    "armvcpu test --annotate gitl": {"gitlab:"},
     "armvcpu firmware ": {"list", "fetch", "path", "initramfs"},
     "armvcpu firmware fetch u-boot li": {"linux", "linux-cloud"},
     "armvcpu firmware path edk2 ": set(store.manifest()["edk2"].files),

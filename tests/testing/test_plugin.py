@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -409,6 +410,56 @@ def test_what_is_left_of_a_failed_test_is_kept(project):
         input="alive\rquit\r", capture_output=True, text=True, timeout=60, check=False, cwd=project.path,
     )  # fmt: skip
     assert (done.returncode, done.stdout.count("echo: type a line"), "echo: alive" in done.stdout) == (0, 0, True)
+
+
+ANNOTATED = """
+import os, pytest
+@pytest.mark.armvcpu("crash.elf")
+def test_crashes(machine):
+    outcome = machine.finish()
+    assert outcome.ok
+@pytest.mark.armvcpu(memroy=1)
+def test_wrong(machine):
+    pass
+@pytest.mark.flaky(reruns=1)
+def test_flaky(tmp_path_factory):
+    mark = tmp_path_factory.getbasetemp().parent / ("flaky-" + os.environ["MARK"])
+    first = not mark.exists()
+    mark.touch()
+    assert not first
+def test_passes():
+    pass
+@pytest.mark.xfail
+def test_expected():
+    assert False
+"""
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_failures_are_annotated_at_their_lines(project, monkeypatch, processes):
+    """On GitHub and in GitLab at once, with what the machine has to say, from whichever process; as suites' are."""
+    monkeypatch.setenv("MARK", f"{project.path.name}-{processes}")
+    project.makepyfile(test_it=ANNOTATED)
+    kinds = "--armvcpu-annotate=github", "--armvcpu-annotate=gitlab:quality.json"
+    result = project.runpytest_subprocess("-q", f"-n{processes}", *kinds)
+    lines = sorted(each for each in result.stdout.lines if each.startswith("::"))
+    assert len(lines) == 3
+    crashed, wrong, flaky = lines
+    assert crashed.startswith("::error file=test_it.py,line=5,title=test_crashes failed::")
+    assert "%0Aa call through a null pointer" in crashed
+    assert "%0APC 0x0%0Aconsole:%0A" in crashed
+    assert wrong.startswith("::error file=test_it.py,line=6,title=test_wrong failed::")
+    assert "no option 'memroy'" in wrong
+    assert flaky.startswith("::warning file=test_it.py,line=14,title=test_flaky is flaky::attempt 1: ")
+    issues = json.loads((project.path / "quality.json").read_text())
+    assert sorted(each["location"]["lines"]["begin"] for each in issues) == [5, 6, 14]
+
+
+@pytest.mark.parametrize("kind", ["jenkins", "gitlab", "gitlab:/nowhere/f"])
+def test_a_wrong_kind_of_annotation_is_one_line(project, kind):
+    result = project.runpytest_inprocess("-q", f"--armvcpu-annotate={kind}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--armvcpu-annotate {kind}: give *"])
 
 
 def test_a_place_that_cannot_be_written_is_one_line(project):

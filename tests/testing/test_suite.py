@@ -373,7 +373,7 @@ def test_a_flaky_pass_is_marked_everywhere():
     root = ET.fromstring(junit_xml(suite, Path("s.toml"), verdicts))
     assert [each.get("message") for each in root.iter("flakyFailure")] == ["too slow"]
     assert root.find("testsuite").get("failures") == "0"
-    assert list(annotations.github((suite, Path("s.toml"), verdicts))) == [
+    assert [annotations.github(each) for each in annotations.of_suite(suite, Path("s.toml"), verdicts)] == [
         "::warning file=s.toml,line=3,title=s%3A a is flaky::attempt 1: too slow"
     ]
 
@@ -382,7 +382,7 @@ def test_github_is_told_in_one_line_with_its_escapes():
     """% and ends of lines in what is said, colons and commas in what it is called besides."""
     suite = Suite("a: b, c", (Case("50%", HELLO, line=7),))
     verdict = Verdict("50%", "100% wrong", 1.0, "one\r\ntwo: 2\r\n", "registers", "PC 0x0 main")
-    assert list(annotations.github((suite, Path("s,1.toml"), [verdict]))) == [
+    assert [annotations.github(each) for each in annotations.of_suite(suite, Path("s,1.toml"), [verdict])] == [
         "::error file=s%2C1.toml,line=7,title=a%3A b%2C c%3A 50%25 failed"
         "::100%25 wrong%0APC 0x0 main%0Aconsole:%0Aone%0Atwo: 2"
     ]
@@ -391,8 +391,8 @@ def test_github_is_told_in_one_line_with_its_escapes():
 def test_gitlab_has_a_code_quality_report():
     """With all that it asks for: description, check_name, fingerprint, severity, path and line."""
     suite = Suite("s", (Case("a", HELLO, line=7), Case("b", HELLO)))
-    told = (suite, Path("s.toml"), [Verdict("a", "wrong", 1.0), Verdict("b", "", 1.0)])
-    (issue,) = json.loads(annotations.gitlab([told]))
+    told = annotations.of_suite(suite, Path("s.toml"), [Verdict("a", "wrong", 1.0), Verdict("b", "", 1.0)])
+    (issue,) = json.loads(annotations.gitlab(list(told)))
     assert issue["location"] == {"path": "s.toml", "lines": {"begin": 7}}
     assert (issue["severity"], issue["check_name"]) == ("major", "armvcpu-test")
     assert issue["description"] == "s: a failed: wrong"
@@ -402,9 +402,9 @@ def test_gitlab_has_a_code_quality_report():
 def test_names_of_files_begin_at_the_repositorys_root(monkeypatch, tmp_path):
     """As a runner says where that is."""
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
-    told = (Suite("s", (Case("a", HELLO),)), tmp_path / "tests" / "s.toml", [Verdict("a", "wrong", 1.0)])
-    (command,) = annotations.github(told)
-    assert "file=tests/s.toml,line=1," in command
+    suite = Suite("s", (Case("a", HELLO),))
+    (told,) = annotations.of_suite(suite, tmp_path / "tests" / "s.toml", [Verdict("a", "wrong", 1.0)])
+    assert "file=tests/s.toml,line=1," in annotations.github(told)
 
 
 def die_once(case: Case) -> Verdict:
@@ -481,9 +481,12 @@ def test_a_failure_is_annotated_at_its_line_and_kept(write, tmp_path):
     assert {each.name for each in place.iterdir()} == {"console.txt", "report.txt", "core"}
     assert "going wild" in (place / "console.txt").read_text()
     assert "backtrace" in (place / "report.txt").read_text()
-    done = armvcpu("test", suite, "--annotate", f"gitlab:{tmp_path}/quality.json")
-    assert [each["location"]["lines"]["begin"] for each in json.loads((tmp_path / "quality.json").read_text())] == [4]
-    assert "::error" not in done.stdout
+    for others in ([], ["--annotate", "github"]):  # in either order, and both are done
+        done = armvcpu("test", suite, "--annotate", f"gitlab:{tmp_path}/quality.json", *others)
+        (told,) = json.loads((tmp_path / "quality.json").read_text())
+        assert told["location"]["lines"]["begin"] == 4
+        assert ("::error" in done.stdout) == bool(others)
+        (tmp_path / "quality.json").unlink()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import xml.etree.ElementTree as ET
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -32,14 +33,14 @@ def line(verdict: Verdict) -> str:
     return "\n".join(
         [
             f"{first}: {verdict.problem}", *attempts, *_indented("", place), *_indented("", verdict.report),
-            *_indented("| ", tail(verdict)), *_indented("", verdict.kept),
+            *_indented("| ", last_lines(verdict.console)), *_indented("", verdict.kept),
         ]
     )  # fmt: skip
 
 
-def tail(verdict: Verdict) -> str:
-    """The console's last lines."""
-    return "\n".join(verdict.console.replace("\r", "").splitlines()[-TAIL:])
+def last_lines(console: str) -> str:
+    """The console's."""
+    return "\n".join(console.replace("\r", "").splitlines()[-TAIL:])
 
 
 def _indented(mark: str, text: str) -> list[str]:
@@ -97,3 +98,10 @@ def write_report(path: Path, text: str) -> None:
         write_whole(path, text.encode())
     except OSError as error:
         raise UsageError(f"{path}: the report cannot be written: {error.strerror}; choose another place") from error
+
+
+def can_be_written(path: Path) -> bool:
+    """May a report have this name?"""
+    if path.exists() and not path.is_file():
+        return not path.is_dir()  # /dev/stdout
+    return os.access(path.absolute().parent, os.W_OK | os.X_OK)
