@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armvcpu.cli.options import parameter
+from armvcpu.cli.options import given, parameter
 from armvcpu.errors import UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.kinds import format_size
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     click.Option(["--dts"], is_flag=True, help="Print the device tree as source."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print the slots for machines."),
 ])  # fmt: skip
-def machine(dts: bool, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def machine(ctx: click.Context, /, dts: bool, as_json: bool, **options: Any) -> None:
     """Show the memory map and the interrupts of the board that `run` has with the same options."""
     from armvcpu.machine.board.devicetree import render, to_dts, with_boot
 
     if dts and as_json:
         raise UsageError("--dts and --json contradict each other: leave one out")
-    with _board(MachineConfig.of_board(**options)) as board:
+    with _board(MachineConfig.of_board(**given(ctx, options, MachineConfig.options))) as board:
         where = board.memory_map()
         ram, *more = ((region.base, region.size) for region in (where.ram, *where.more))
         if dts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from armvcpu.cli.run_options import with_ours
@@ -12,6 +13,8 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.kinds import DIRECTORY, FILE, FLAG
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from armvcpu.machine.option import Option
 
 
@@ -71,3 +74,12 @@ def parameter(option: Option) -> click.Parameter:
         declared, type=Value(option), metavar=option.shown_metavar, multiple=option.is_several, help=option.sentence,
         default=option.shown_default, show_default=True,
     )  # fmt: skip
+
+
+def given(ctx: click.Context, options: dict[str, Any], known: Mapping[str, Option]) -> dict[str, Any]:
+    """Of a command's options those of `known` that are on its command line, with what they stand for."""
+    return {
+        name: known[name].value_of_flag if known[name].kind is FLAG else value
+        for name, value in options.items()
+        if name in known and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }

@@ -122,7 +122,7 @@ class MachineConfig(Row, metaclass=OptionsType):
         False, FLAG, "A virtio console (hvc0) beside the UART.", is_recorded=True, is_of_board=True
     )
     """It gets the input once the guest has used it."""
-    rng: bool = option(True, FLAG, "No virtio entropy source.", is_recorded=True)
+    rng: bool = option(True, FLAG, "No virtio entropy source.", is_recorded=True, is_of_board=True)
     """The help is that of the flag, `--no-rng`."""
     virtio_version: Literal[1, 2] = option(
         1, NUMBER, "Register layout of the virtio-mmio slots.",
@@ -162,7 +162,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     """Beside an image or firmware, or, with `entry`, in place of one."""
     symbols: PathLike | None = option(
-        None, FILE, "Names for addresses: an ELF file, System.map or what nm prints.", metavar="F"
+        None, FILE, "Names for addresses: an ELF file, System.map or what nm prints.", metavar="F", is_of_layout=True
     )
     """Asked before the image's own, for reports, traces, `on_symbol` and backtraces."""
     ram: tuple[str, ...] = option(

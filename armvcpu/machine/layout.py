@@ -98,4 +98,4 @@ def _address(option: str, text: str, digits: str) -> int:
     try:
         return parse_address(digits)
     except UsageError as error:
-        raise UsageError(f"{named(option)} {text}: {error}") from error
+        raise UsageError(f"{named(option)} {text}: {error.said(named)}") from error

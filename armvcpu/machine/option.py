@@ -97,7 +97,7 @@ class Option(Row):
         try:
             value = self.kind.parse(text)
         except UsageError as error:
-            raise UsageError(f"{named(self.name)}: {error}") from error
+            raise UsageError(f"{named(self.name)}: {error.said(named)}") from error
         return self._checked(value)
 
     def _checked(self, value: Any) -> Any:

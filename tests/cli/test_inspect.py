@@ -8,6 +8,7 @@ from struct import pack
 
 import pytest
 from click.testing import CliRunner
+from command import armvcpu
 
 from armvcpu.cli.inspect import gather, inspect
 from armvcpu.devices.device import DtNode
@@ -135,6 +136,19 @@ def test_layout_options_are_those_of_run(run):
         run(large)
     assert "entry    0x40200000" in run(large, "--memory", "2G")
     assert "entry    0x4000000\n" in run(IMAGES["raw"], "--load-address", "0x4000000")
+
+
+def test_symbols_are_those_of_run(tmp_path):
+    """A raw image is entered at a name of the file; without it the error has the option as it is written."""
+    image, names = tmp_path / "guest.bin", tmp_path / "names"
+    image.write_bytes(bytes.fromhex("1f2003d5") * 8)
+    names.write_text("0000000040080010 T main\n")
+    done = armvcpu("inspect", image, "--symbols", names, "--entry", "main")
+    assert "entry    0x40080010" in done.stdout
+    for command in ("inspect", "run"):
+        done = armvcpu(command, image, "--entry", "main")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.endswith("use an ELF file that is not stripped, or give --symbols\n")
 
 
 @pytest.mark.parametrize("contents", [b"", ELF[:-1], LINUX[:60], DTB[:60], gzip.compress(LINUX, mtime=0)[:-9]])

@@ -112,3 +112,9 @@ def test_what_cannot_be_is_refused(run, words):
     """As `run` refuses it."""
     with pytest.raises(UsageError):
         run(*words)
+
+
+def test_board_without_the_entropy_source_is_shown(run):
+    """`--no-rng`, which is a flag that is on unless it is said; the board is as large without it."""
+    assert run("--no-rng") == run()
+    assert run("--no-rng", "--dts").startswith("/dts-v1/")

@@ -90,6 +90,18 @@ def test_file_without_symbols_is_refused(tmp_path, kind):
         Machine(image, symbols=path)
 
 
+@pytest.mark.parametrize(("machine", "name"), [(62, "x86-64"), (243, "RISC-V"), (4711, "machine 4711")])
+def test_elf_file_of_another_architecture_is_refused(tmp_path, machine, name):
+    """Its names would be those of other code (gABI, e_machine)."""
+    elf, image = tmp_path / "symbols.elf", tmp_path / "guest.bin"
+    image.write_bytes(raw.image(raw.FOREVER))
+    data = bytearray(make_elf(symbol("main", raw.BASE, 4)))
+    data[18:20] = machine.to_bytes(2, "little")
+    elf.write_bytes(data)
+    with pytest.raises(ImageError, match=f"symbols.elf: its symbols are those of a program for {name}; give"):
+        Machine(image, symbols=elf)
+
+
 @pytest.fixture
 def guest(tmp_path):
     """A raw image that jumps from `_start` to `spin`, and a file with these names."""

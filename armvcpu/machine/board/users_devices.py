@@ -33,7 +33,7 @@ def add_devices(board: Board, config: MachineConfig) -> None:
         try:
             board.add(device, given.base, given.spi, f"{given.kind}-{given.base:x}")
         except UsageError as error:
-            raise UsageError(f"{option}: {error}") from error
+            raise UsageError(f"{option}: {error.said(named)}") from error
 
 
 def _make(kind: str, stream: Stream) -> Device:

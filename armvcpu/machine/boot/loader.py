@@ -160,7 +160,7 @@ def _entry(request: BootRequest, image: LoadedImage | None, segments: list[Segme
         try:
             wanted = (request.symbols or Symbols()).and_of(elf).address(wanted)
         except UsageError as error:
-            raise UsageError(f"{named('entry')}: {error}") from error
+            raise UsageError(f"{named('entry')}: {error.said(named)}") from error
     place = wanted
     if elf is not None and (isinstance(request.entry, str) or request.memory.holding(wanted) is None):
         from armvcpu.machine.boot.image_elf import physical

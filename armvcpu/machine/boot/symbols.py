@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.errors import ImageError, UsageError, did_you_mean, kind_in, named
 from armvcpu.machine.boot.image import GIB
+from armvcpu.machine.boot.image_elf import EM_AARCH64, MACHINES
 from armvcpu.machine.boot.symbol_table import HIGHEST, Symbol, Table
 from armvcpu.machine.boot.symbols_elf import read_elf
 from armvcpu.machine.boot.symbols_text import is_listing, read_listing
@@ -106,7 +107,7 @@ class Symbols:
     def _unknown(self, name: str) -> str:
         names = [known for image in self._images for known in image.by_name]
         if not names:
-            remedy = f"use an ELF file that is not stripped, or {named('symbols')}"
+            remedy = f"use an ELF file that is not stripped, or give {named('symbols')}"
             return f"no symbol {name!r}: the guest's image has no symbol table; {remedy}"
         return f"no symbol {name!r} in the guest's image{did_you_mean(name, names, 3)}"
 
@@ -205,4 +206,7 @@ def _open(path: PathLike) -> bytes:
         raise ImageError(
             path, "has no symbols", "give an ELF file for AArch64 that is not stripped, a System.map, or what nm prints"
         )
+    if data.startswith(_ELF) and (machine := int.from_bytes(data[18:20], "little")) != EM_AARCH64:
+        name = MACHINES.get(machine, f"machine {machine}")
+        raise ImageError(path, f"its symbols are those of a program for {name}", "give the AArch64 guest's own file")
     return data
