@@ -6,7 +6,7 @@ DDI 0487 D17.2 (general), D17.5 (Performance Monitors), D17.11 (Generic Timer).
 from __future__ import annotations
 
 from armvcpu.arch.pstate import DAIF, PState
-from armvcpu.arch.sysreg import ABSENT, NATIVE, RO, RW, TRAPPED, WO, Access, Home, SysReg, op
+from armvcpu.arch.sysreg import ABSENT, NATIVE, RAZ, RO, RW, TRAPPED, WO, Access, Home, SysReg, op
 
 
 def _el1(name: str, crn: int, crm: int, op2: int, access: Access = RW, *, reset: int | None = None) -> SysReg:
@@ -56,6 +56,7 @@ _EL1 = (
     _el1("LORC_EL1", 10, 4, 3),
     _el1("LORID_EL1", 10, 4, 7, RO),
     _el1("VBAR_EL1", 12, 0, 0),
+    SysReg("RVBAR_EL1", op(3, 0, 12, 0, 1), RO, RAZ),  # EL1 is the highest level guests see; flash, at 0, is for reset
     _el1("ISR_EL1", 12, 1, 0, RO),
     _el1("CONTEXTIDR_EL1", 13, 0, 1),
     _el1("TPIDR_EL1", 13, 0, 4),
@@ -92,7 +93,6 @@ _ABSENT = (
     _absent("APDBKeyHi_EL1", 2, 2, 3),
     _absent("APGAKeyLo_EL1", 2, 3, 0),
     _absent("APGAKeyHi_EL1", 2, 3, 1),
-    _absent("RVBAR_EL1", 12, 0, 1),
     _absent("RMR_EL1", 12, 0, 2),
     _el0("DIT", 4, 2, 5, home=ABSENT),
     _el0("SSBS", 4, 2, 6, home=ABSENT),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from armvcpu.machine.option import Option
 
+_NO_DEBUGGER = "there is no debugger here yet; --trace and the report of a crash or a time-out say where a guest is"
 OURS = {
     "kernel": "IMAGE is given by itself, without an option: `armvcpu run F`",
     "bios": "it is --firmware",
@@ -43,11 +44,19 @@ OURS = {
     "semihosting-config": "it is --semihosting",
     "enable-kvm": "everything is emulated here: leave it out",
     "accel": "everything is emulated here: leave it out",
+    "gdb": _NO_DEBUGGER,
+    "s": _NO_DEBUGGER,
+    "S": _NO_DEBUGGER,
+    "el": "guests start at EL1, and at no other level yet",
 }
 """What QEMU's options are called here, or why they are not there; without their dashes."""
 
 _UNITS = {"B": 1, "K": 1 << 10, "": 1 << 20, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 """Of `-m`, where a number alone is in MiB."""
+
+
+_GLUED = re.compile(r"(-(?:m|smp))([0-9].*)")
+"""A value without a space before it, which QEMU does not take either."""
 
 
 def hint(flag: str) -> str | None:
@@ -69,6 +78,8 @@ def translated(words: Sequence[str], known: Mapping[str, Option]) -> list[str]:
             if value is None:
                 raise UsageError(f"{word}: a value belongs to it")
             _VALUED[word](there, value)
+        elif (glued := _GLUED.fullmatch(word)) is not None:
+            raise UsageError(f"no option {word}: write {glued[1]} {glued[2]}")
         elif word.startswith("-") and not word.startswith("--") and hint(word):
             raise UsageError(f"no option {word}: {hint(word)}")
         else:

@@ -37,6 +37,10 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except NoSuchCommand as error:
+            if "." in args[0] or "/" in args[0]:
+                raise click.UsageError(
+                    f"{args[0]} is no command; did you mean `armvcpu run {args[0]}`?", ctx
+                ) from error
             raise NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -22,6 +22,10 @@ _PATHS = {FILE: "file", DIRECTORY: "dir"}
 """What click calls the kinds of names of the host."""
 
 
+NEARLY = 0.75
+"""How alike a name must be to be the one that was meant, of 1: --memroy is, and --gdb is no --dtb."""
+
+
 class WithQemusOptions(click.Command):
     """A command that takes QEMU's options too, and tells what is in the place of those that it hasn't."""
 
@@ -30,10 +34,13 @@ class WithQemusOptions(click.Command):
         try:
             return super().parse_args(ctx, args if ctx.resilient_parsing else list(with_ours(args)))
         except click.NoSuchOption as error:
-            from armvcpu.cli.from_qemu import hint  # mistakes only
+            from difflib import get_close_matches  # mistakes only
+
+            from armvcpu.cli.from_qemu import hint
 
             if (ours := hint(error.option_name)) is None:  # and of options nearly called so the nearest is enough
-                nearest = error.possibilities[:1] if error.possibilities else None
+                known = [flag for each in self.get_params(ctx) for flag in each.opts]
+                nearest = get_close_matches(error.option_name, known, 1, NEARLY)
                 raise click.NoSuchOption(error.option_name, possibilities=nearest, ctx=ctx) from error
             raise UsageError(f"no option {error.option_name}: {ours}") from error
 

@@ -60,14 +60,14 @@ class Handlers:
         callable_in("on_mmio's write", write, 3)
         self._bus.add(base, size, read, write, is_users=True)
 
-    def on_address(self, address: int) -> Callable[[F], F]:
-        """Code at an address."""
+    def on_address(self, address: int, what: str = "on_address") -> Callable[[F], F]:
+        """Code at an address; `what` is what the caller has called."""
         number_in("an instruction's address", address, 64)
         if address % 4:
-            raise UsageError(f"{address:#x} is no address of an instruction: a multiple of 4")
+            raise UsageError(f"{what}: {address:#x} is no address of an instruction, which is a multiple of 4")
 
         def add(function: F) -> F:
-            callable_in("on_address", function, 1)
+            callable_in(what, function, 1)
             self._engine.listen.on_code(address, address, lambda _pc: function(self._turns.cpu.vcpu))
             return function
 
@@ -75,7 +75,7 @@ class Handlers:
 
     def on_symbol(self, name: str) -> Callable[[F], F]:
         """Code at a symbol."""
-        return self.on_address(self.symbols.address(name))
+        return self.on_address(self.symbols.address(name), f"on_symbol({name!r})")
 
     @property
     def symbols(self) -> Symbols:

@@ -76,15 +76,17 @@ class Option(Row):
             return None
         if self.is_several:
             if not isinstance(value, tuple | list) or not all(self.kind.includes(each) for each in value):
-                raise UsageError(f"{named(self.name)} = {value!r}: give a tuple, each of it {self.kind.words}")
+                such = f", as [{_shown(value)}]" if isinstance(value, str) else ""
+                problem = f"give a tuple, each of it {self.kind.words}{such}"
+                raise UsageError(f"{named(self.name)} = {_shown(value)}: {problem}")
             return tuple(value)
         if self.kind.is_read_in_python and isinstance(value, str):
             return self.read(value)
         if not self.kind.includes(value):
-            raise UsageError(f"{named(self.name)} = {value!r}: give {self.kind.words}")
+            raise UsageError(f"{named(self.name)} = {_shown(value)}: give {self.kind.words}")
         if self.choices and value not in [choice for _, choice in self.choices]:
             words = " or ".join(repr(choice) for _, choice in self.choices)
-            raise UsageError(f"{named(self.name)} = {value!r}: give {words}")
+            raise UsageError(f"{named(self.name)} = {_shown(value)}: give {words}")
         return self._checked(value)
 
     def read(self, text: str) -> Any:
@@ -133,6 +135,15 @@ class Option(Row):
     def shown_metavar(self) -> str | None:
         """What `--help` has in the place of a value."""
         return "|".join(word for word, _ in self.choices) if self.choices else self.metavar
+
+
+_LONGEST = 80
+"""Characters of a wrong value that a message shows."""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def option(default: Any, kind: Kind, help: str, **more: Any) -> Any:

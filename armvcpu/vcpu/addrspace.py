@@ -198,9 +198,8 @@ class AddressSpace:
         """UsageError unless the whole range is in the address space and nothing is mapped there."""
         self._check_range(gpa, size)
         for other in self._regions[self._touching(gpa, gpa + size)]:
-            raise UsageError(
-                f"guest range {gpa:#x} to {gpa + size:#x} overlaps the mapping at {other.gpa:#x}; unmap that first"
-            )
+            there = f"the mapping at {other.gpa:#x}, which is memory or another device's"
+            raise UsageError(f"guest range {gpa:#x} to {gpa + size:#x} overlaps {there}")
 
     def _check_new(self, region: Region) -> None:
         kind_in("what a guest may do with memory", region.flags, MappingFlags)

@@ -126,3 +126,30 @@ def test_models_have_their_full_names_in_python_too():
 def test_memory_without_a_unit_is_bytes_and_the_line_says_what_is_meant():
     with pytest.raises(UsageError, match=r"memory of 512 bytes: .*; 512M\?"):
         MachineConfig.of("x", memory="512")
+
+
+NOT_HERE = {
+    "-m512": "no option -m512: write -m 512",
+    "-smp2": "no option -smp2: write -smp 2",
+    "-s": "no option -s: there is no debugger here yet",
+    "-S": "no option -S: there is no debugger here yet",
+    "-gdb tcp::1234": "no option -gdb: there is no debugger here yet",
+    "--gdb 1234": "no option --gdb: there is no debugger here yet",
+    "--el 2": "no option --el: guests start at EL1, and at no other level yet",
+    "--memroy 64M": "No such option '--memroy'. Did you mean '--memory'?",
+    "--gbd 1": "No such option '--gbd'; see",
+}
+
+
+@pytest.mark.parametrize(("words", "line"), NOT_HERE.items())
+def test_what_is_not_here_is_one_line_that_says_so(words, line):
+    done = armvcpu("run", HELLO, *words.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"armvcpu: {line}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_image_without_its_command_is_told_the_command():
+    done = armvcpu(HELLO)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"did you mean `armvcpu run {HELLO}`?" in done.stderr

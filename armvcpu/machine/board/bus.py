@@ -118,8 +118,10 @@ class Bus:
         if base % PAGE:
             raise UsageError(f"device at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE}")
         size = -(-size // PAGE) * PAGE
-        if any(base < w.base + w.size and w.base < base + size for w in self.windows):
-            raise UsageError(f"device at {base:#x} of {size:#x} bytes overlaps another one")
+        other = next((w for w in self.windows if base < w.base + w.size and w.base < base + size), None)
+        if other is not None:
+            there = f"{other.base:#x} to {other.base + other.size - 1:#x}"
+            raise UsageError(f"device at {base:#x} of {size:#x} bytes overlaps another one, at {there}")
         if io and not self._is_opened(base, size):
             self._space.check_free(base, size)
 

@@ -55,6 +55,9 @@ def parse(path: object, blob: bytes) -> DeviceTree:
     """
     if blob[:4] != MAGIC.to_bytes(4, "big"):
         raise ImageError(path, "not a device tree blob", "compile the source with `dtc -O dtb`")
+    if len(blob) < HEADER.size:
+        problem = f"a damaged device tree blob: a header has {HEADER.size} bytes, and this file {len(blob)}"
+        raise ImageError(path, problem, "compile it again with `dtc -O dtb`")
     try:
         return _Reader(blob).read()
     except (ValueError, IndexError, struct.error) as error:

@@ -9,6 +9,8 @@ from armvcpu.errors import ImageError, named
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MIB = 1 << 20
+
 
 class Region(Row):
     """`size` bytes of guest physical address space from `base`."""
@@ -82,5 +84,8 @@ class MemoryMap(Row):
                 f"link its segments into {self.ram}; of a Linux kernel, use arch/arm64/boot/Image",
             )
         more = f" or raise {named('memory')}" if self.ram.base <= base else ""
+        if self.ram.end <= base and not remedy:
+            start = base & -_MIB
+            more += f", or give RAM there: {named('ram')} {start:#x}:{(base + size - start + _MIB - 1) // _MIB}M"
         nothing = "" if hole == base else f": nothing lies from {hole:#x} on"
         raise ImageError(path, f"{spot} is outside {self.ram}{nothing}", f"{remedy or 'link it into RAM'}{more}")

@@ -166,8 +166,13 @@ def _entry(request: BootRequest, image: LoadedImage | None, segments: list[Segme
         from armvcpu.machine.boot.image_elf import physical
 
         place = physical(elf, wanted)
-    if place % 4 or request.memory.holding(place) is None:
-        raise UsageError(f"{named('entry')} {wanted:#x}: no instruction is there; {request.memory.ram} is RAM")
+    if place % 4:
+        raise UsageError(f"{named('entry')} {wanted:#x}: instructions are at multiples of 4")
+    if request.memory.holding(place) is None:
+        there = next((str(each) for each in request.memory.devices if each.overlaps(place, 4)), "nothing")
+        raise UsageError(
+            f"{named('entry')} {wanted:#x}: {there} is there, and no memory: give an address of {request.memory.ram}"
+        )
     return place
 
 
