@@ -3,7 +3,8 @@
 The one that the user's shell has started waits, and its child runs the machine. However that ends, by a signal that
 nobody handles (SIGQUIT, SIGUSR1, SIGXCPU), by SIGKILL or by a fault in the engine's native code, the keeper puts the
 terminal back as it was and ends in the same way. Both are in the shell's job, so keys and the foreground are as with
-one process: what the terminal sends goes to both, and what is sent to the keeper is handed on.
+one process: what the terminal sends goes to both, and what is sent to the keeper is handed on. So is the terminal's
+hanging up: the leader of its session alone is told that, which the keeper is where no shell has started it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class _Keeper:
             info = signal.sigwaitinfo(signal.valid_signals())
             if info.si_signo == signal.SIGCHLD:
                 self._look()
-            elif info.si_code != _SI_KERNEL:
+            elif info.si_code != _SI_KERNEL or info.si_signo == signal.SIGHUP:
                 with suppress(ProcessLookupError):
                     os.kill(self._child, info.si_signo)
 

@@ -101,6 +101,15 @@ def run(terminal, ready):
     return started, cooked, child_of(started.pid)
 
 
+def test_a_terminal_that_hangs_up_ends_both(run):
+    """SIGHUP comes to the leader of the session alone, here the keeper, as where a program of a test has started it."""
+    started, _, child = run
+    os.close(started.master)
+    started.wait_until(lambda: not Path(f"/proc/{child}").exists())
+    assert started.status() == 128 + signal.SIGHUP
+    started.master = os.open(os.devnull, os.O_RDWR)  # for its end
+
+
 def child_of(pid: int) -> int:
     """The one child of a process."""
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
