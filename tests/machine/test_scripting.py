@@ -202,7 +202,8 @@ def test_the_outcome_of_a_crash_has_its_report():
         assert outcome.report.startswith(
             "armvcpu: cpu0 stopped: undefined instruction or unknown reason at 0x0, called"
         )
-        assert f"reason    {outcome.reason}" in outcome.report
+        assert outcome.reason.startswith("undefined instruction or unknown reason at 0x0, called")
+        assert "reason    endless exception loop: the vector at" in outcome.report
     with Machine(HELLO) as machine:
         assert machine.run(timeout=10).report == ""
 
