@@ -10,7 +10,6 @@ import errno
 import gc
 import os
 import sys
-from contextlib import suppress
 
 from armvcpu.arch.static import TYPE_CHECKING, Any, NoReturn
 from armvcpu.errors import ArmvcpuError, InternalError
@@ -49,7 +48,7 @@ def __getattr__(name: str) -> Any:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: runs a command and turns errors into one line and a status."""
-    from armvcpu.cli.standard import close_stdout, open_streams
+    from armvcpu.cli.standard import drop_stdout, open_streams
 
     open_streams()
     words = sys.argv[1:] if arguments is None else arguments
@@ -60,11 +59,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         status: Any = _status(words, arguments)
-        close_stdout()
+        sys.stdout.flush()
     except SystemExit as end:
         status = end.code
-        with suppress(OSError, KeyboardInterrupt):
-            close_stdout()
+        try:
+            sys.stdout.flush()
+        except (OSError, KeyboardInterrupt):
+            drop_stdout()
     except BaseException as error:
         status = _status_of(error)
         if status is None:
@@ -133,14 +134,18 @@ def _our_bug(error: Exception, what: str) -> str:
 
 
 def _refusal(error: OSError | MemoryError) -> str:
-    """The host's words, and where they are about."""
+    """The host's words, and what they are about."""
+    from armvcpu.cli.standard import StdoutError
+
     if isinstance(error, MemoryError):
         return "the host's memory does not suffice; use a smaller memory, or raise its limits, see `ulimit -a`"
+    if isinstance(error, StdoutError):
+        return str(error)
     words = error.strerror or str(error)
     if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
         words += "; raise the host's limits, see `ulimit -a`"
     elif error.filename is None and error.errno in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}:
-        return f"what was to be written, to stdout or a file, can't be: {words}"
+        return f"a file can't be written: {words}"
     return f"{error.filename}: {words}" if error.filename else words
 
 

@@ -13,7 +13,7 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.cli.interruptions import Interrupted, Interruptions
 from armvcpu.cli.run_options import RunConfig, spelled
 from armvcpu.cli.snapshots import SnapshotFiles
-from armvcpu.cli.standard import PATIENCE, say, write_stdout
+from armvcpu.cli.standard import PATIENCE, no_stdout, say, write_stdout
 from armvcpu.errors import ArmvcpuError, UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.outcome import QUIT, SIGNALLED, TIME_OUT, Ending
@@ -147,10 +147,6 @@ def _is_unread(console: StdioConsole) -> bool:
     return error is not None and error.errno == errno.EPIPE
 
 
-def _no_stdout(error: OSError) -> str:
-    return f"stdout can't be written: {error.strerror}"
-
-
 def _last_problems(
     machine: Machine, outcome: Outcome, traces: list[OutputFile], config: RunConfig
 ) -> list[ArmvcpuError]:
@@ -167,7 +163,7 @@ def _last_problems(
     console = machine.console
     assert isinstance(console, StdioConsole)
     if console.output_error is not None and not _is_unread(console):
-        problems.append(UsageError(_no_stdout(console.output_error)))
+        problems.append(UsageError(no_stdout(console.output_error)))
     return problems
 
 
@@ -234,5 +230,5 @@ def _print_json(facts: dict[str, Any], status: int, *, starts_line: bool = True,
     try:
         write_stdout(("" if starts_line else "\n") + json.dumps(facts) + "\n")
     except OSError as error:
-        return status if is_told else _status_with(UsageError(_no_stdout(error)), status)
+        return status if is_told else _status_with(UsageError(no_stdout(error)), status)
     return status

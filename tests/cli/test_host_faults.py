@@ -172,6 +172,39 @@ def test_what_stdout_does_not_take_is_said(names, words, status):
     assert told == ["armvcpu: stdout can't be written: No space left on device"]
 
 
+PRINTING = (
+    ("run", "OFF"), ("run", "OFF", "--json"), ("run", "--help"), ("--version",), ("probe",), ("machine",),
+    ("machine", "--json"), ("machine", "--dts"), ("inspect", str(GUESTS / "hello.elf")), ("firmware", "list"),
+    ("test", "SUITE"), ("test", "SUITE", "--json"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shell", "why"),
+    [
+        ('"$@" >&-', "it is closed"),
+        ('"$@" 1</dev/null', "it is closed"),
+        ('"$@" >/dev/full', "No space left on device"),
+    ],
+    ids=["closed", "only for reading", "full"],
+)
+@pytest.mark.parametrize("words", PRINTING, ids=" ".join)
+def test_every_command_says_that_stdout_does_not_take_its_words(names, words, shell, why):
+    """In one line, the same for all; what was asked for has not been done."""
+    assert run(words, names, shell) == (2, "", f"armvcpu: stdout can't be written: {why}\n")
+
+
+def test_a_guest_that_prints_nothing_needs_no_stdout(names, tmp_path):
+    (tmp_path / "silent").write_bytes(image(psci(SYSTEM_OFF)))
+    assert run(("run", str(tmp_path / "silent")), names, '"$@" >&-') == (0, "", "")
+
+
+def test_a_crash_with_a_closed_stdout_is_a_crash(names):
+    status, _, stderr = run(("run", "CRASH"), names, '"$@" >&-')
+    assert status == 3
+    assert stderr.splitlines()[-1] == "armvcpu: stdout can't be written: it is closed"
+
+
 def test_each_mishap_is_said_once(names):
     """Two traces and stdout: a line each, and one status."""
     full = Path(names["FILE"]).with_name("FULL")
