@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.kinds import PathLike
 
 READ_ONLY, SLOT = "ro", "slot="
+WORDS = "ro and slot=N"
+"""What there is behind a file's name, for messages."""
 SLOTS = 32
 """The virtio slots of the board."""
 
@@ -42,6 +44,18 @@ class DiskOption(Row):
     def __str__(self) -> str:
         """What `parse` reads."""
         return self.path + f",{READ_ONLY}" * self.read_only + (f",{SLOT}{self.slot}" if self.slot is not None else "")
+
+
+def unknown_word(path: str) -> str | None:
+    """The first word behind a file that is there, where `path` itself is none: `foo` of F,foo."""
+    word, head = None, path
+    while not os.path.exists(head):
+        head, _, behind = head.rpartition(",")
+        if not head:
+            return None
+        if behind != READ_ONLY and not behind.startswith(SLOT):
+            word = behind
+    return word
 
 
 def split_disk(text: str) -> tuple[str, str, str]:

@@ -6,9 +6,9 @@ docs/scripting.md has a program for each.
 
 from __future__ import annotations
 
-from armvcpu.arch.registers import encoding_of, lowest_el
+from armvcpu.arch.registers import by_name, encoding_of, lowest_el
 from armvcpu.arch.static import TYPE_CHECKING, Any, TypeVar
-from armvcpu.errors import UsageError, callable_in, number_in
+from armvcpu.errors import UsageError, callable_in, did_you_mean, kind_in, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +43,11 @@ class Handlers:
         self, name: str, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None
     ) -> None:
         """MRS and MSR of a system register."""
+        kind_in("a system register's name", name, str)
         encoding = encoding_of(name)
         if encoding is None:
-            raise UsageError(f"no system register {name!r}: a name as VBAR_EL1, or S<op0>_<op1>_C<n>_C<m>_<op2>")
+            near = did_you_mean(name.upper(), by_name, 3)
+            raise UsageError(f"no system register {name!r}: a name as VBAR_EL1, or S<op0>_<op1>_C<n>_C<m>_<op2>{near}")
         if lowest_el(encoding) > 1:
             raise UsageError(f"{name} is a register of EL{lowest_el(encoding)}: the guest runs at EL1 and EL0")
         for what, function in (("read", read), ("write", write)):

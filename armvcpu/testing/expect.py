@@ -12,6 +12,7 @@ instructions as that takes, so that the guest is found at the same place in ever
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -187,6 +188,16 @@ class Conversation(SpawnBase):  # type: ignore[misc]
         last = {pattern.encode()[-1] for pattern in patterns if isinstance(pattern, str) and pattern}
         self._console.stop_at = bytes(last | {ord("\n")})
         return self._waiting(super().expect_exact, pattern_list, timeout, searchwindowsize, kw)
+
+    def compile_pattern_list(self, patterns: Any) -> list[Any]:
+        """pexpect's; UsageError for what is no regular expression."""
+        __tracebackhide__ = True
+        try:
+            compiled: list[Any] = super().compile_pattern_list(patterns)
+        except (re.error, RecursionError, OverflowError) as error:
+            shown = getattr(error, "pattern", patterns)
+            raise UsageError(f"expect: {shown!r:.60} is no regular expression: {error}") from error
+        return compiled
 
     def expect(self, pattern: Any, timeout: Any = -1, searchwindowsize: int = -1, **kw: Any) -> int:
         """pexpect's: one regular expression or several, TIMEOUT and EOF among them; the index of what was found."""

@@ -54,6 +54,19 @@ def test_a_file_that_may_not_grow_leaves_nothing_half_written(tmp_path, before):
     assert before is None or path.read_bytes() == before
 
 
+@pytest.mark.parametrize("before", [None, b"an old one"])
+def test_a_refused_recording_leaves_no_new_file(tmp_path, before):
+    """An empty one would be no recording. One that was there stays, as a file."""
+    path = tmp_path / "r"
+    if before is not None:
+        path.write_bytes(before)
+    command = ["bash", "-c", 'ulimit -f 0; "$@"', "bash", sys.executable, "-m", "armvcpu"]
+    done = subprocess.run([*command, "run", HELLO, "--record", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"armvcpu: {path}: cannot be written: File too large; choose another place\n"
+    assert path.exists() == (before is not None)
+
+
 FETCH = """
 import sys, time
 from pathlib import Path

@@ -234,6 +234,19 @@ def test_a_disk_is_a_file_and_how_it_is_plugged_in(given, read):
     assert DiskOption.parse(str(read)) == read
 
 
+@pytest.mark.parametrize(
+    ("behind", "word"), [("foo", "foo"), ("rw,slot=3", "rw"), ("ro,foo", "foo"), ("foo,bar", "foo"), ("", "")]
+)
+def test_a_word_that_no_disk_has_is_told(tmp_path, behind, word):
+    """Where the file before the comma is there, and none has the whole name."""
+    (tmp_path / "d").write_bytes(bytes(512))
+    with pytest.raises(UsageError, match=f"{word!r} is no word for a disk; there are ro and slot=N"):
+        Machine(HELLO, disks=(f"{tmp_path}/d,{behind}",))
+    (tmp_path / f"d,{word}").write_bytes(bytes(512))
+    with Machine(HELLO, disks=(f"{tmp_path}/d,{word}",)) as machine:
+        assert machine.config.disks
+
+
 @pytest.mark.parametrize("slot", ["32", "-1", "", "x", "0x1", "\u0663", "9" * 5000])
 def test_a_slot_is_a_number_from_0_to_31(slot):
     """Before a file is opened."""

@@ -136,6 +136,12 @@ def test_a_register_that_would_never_be_asked_for_is_refused(guest, name):
         guest(raw.NOP).on_sysreg(name, read=lambda: 0)
 
 
+@pytest.mark.parametrize(("name", "meant"), [("MIDR_EL", "MIDR_EL1"), ("vbar_ell", "VBAR_EL1")])
+def test_a_register_that_is_nearly_one_is_told(guest, name, meant):
+    with pytest.raises(UsageError, match=f"^no system register '{name}': .*; did you mean .*{meant}"):
+        guest(raw.NOP).on_sysreg(name, read=lambda: 0)
+
+
 def test_a_register_handler_that_ends_the_run_stops_before_the_next_instruction(guest):
     """With the value in its register."""
     machine = guest(instruction_from_access(encoding_of("S3_1_C15_C2_1"), 20, is_read=True), raw.mov(21, 1))

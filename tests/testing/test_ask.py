@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from armvcpu.errors import UsageError
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.expect import Conversation, ExpectConsole
 
@@ -37,3 +38,14 @@ def test_an_answer_has_nothing_of_the_echo_in_it(command):
     console = ExpectConsole()
     talk = Conversation(EchoingShell(console), console)
     assert talk.ask(command, "# ") == "yes"
+
+
+@pytest.mark.parametrize("pattern", ["good(", ["fine", "*"], "a{99999999999999999999}"])
+def test_what_is_no_regular_expression_is_refused_in_one_line(pattern):
+    """Before the guest runs."""
+    console = ExpectConsole()
+    talk = Conversation(EchoingShell(console), console)
+    with pytest.raises(UsageError, match=r"^expect: .* is no regular expression: .*$"):
+        talk.expect(pattern)
+    assert talk.outcome is None
+    assert not console.output

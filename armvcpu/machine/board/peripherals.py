@@ -6,7 +6,8 @@ import os
 from contextlib import nullcontext
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.disk_option import SLOTS, DiskOption
+from armvcpu.errors import UsageError, named
+from armvcpu.machine.disk_option import SLOTS, WORDS, DiskOption, unknown_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,7 +98,7 @@ class Peripherals:
 
 
 def open_disks(options: Sequence[DiskOption]) -> list[DiskImage]:
-    """Open every image; ImageError, with none left open, where one cannot be used."""
+    """Open every image; UsageError, with none left open, where one cannot be used."""
     if not options:
         return []
     from armvcpu.devices.virtio.disk import DiskImage  # most machines have none
@@ -106,6 +107,8 @@ def open_disks(options: Sequence[DiskOption]) -> list[DiskImage]:
     try:
         for option in options:
             path = option.path
+            if (word := unknown_word(path)) is not None:
+                raise UsageError(f"{named('disks')} {option}: {word!r} is no word for a disk; there are {WORDS}")
             writable = not option.read_only and (not os.path.exists(path) or os.access(path, os.W_OK))
             disks.append(DiskImage(path, read_only=not writable))
     except BaseException:

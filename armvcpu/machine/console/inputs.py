@@ -7,6 +7,9 @@ needs (`recording.py`).
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.deadline import NEVER
 from armvcpu.errors import ImageError, UsageError, described
@@ -112,16 +115,24 @@ class AdmittedInput:
         self.end: Outcome | None = None
 
     def begin(self) -> None:
-        """Start the recording, where there is to be one; ImageError where the host can't."""
+        """Start the recording, where there is to be one; ImageError, with no new file left, where the host can't."""
         if self._path is None:
             return
         import json
 
         from armvcpu.machine.console.output_file import OutputFile
 
-        self._record = OutputFile(self._path, self._patience, self._unwritable, "ascii")
-        self._record.write(json.dumps(self._header) + "\n", at_once=True)
-        self._record.check()
+        is_new = not os.path.lexists(self._path)
+        record = OutputFile(self._path, self._patience, self._unwritable, "ascii")
+        record.write(json.dumps(self._header) + "\n", at_once=True)
+        try:
+            record.check()
+        except ImageError:
+            if is_new:
+                with suppress(OSError):
+                    os.unlink(self._path)
+            raise
+        self._record = record
 
     def _unwritable(self, said: str) -> ImageError:
         return ImageError(self._path, f"cannot be written: {said}", "choose another place")
