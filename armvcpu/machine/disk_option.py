@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from armvcpu.machine.kinds import PathLike
 
 READ_ONLY, SLOT = "ro", "slot="
-WORDS = "ro and slot=N"
-"""What there is behind a file's name, for messages."""
 SLOTS = 32
 """The virtio slots of the board."""
 
@@ -46,16 +44,17 @@ class DiskOption(Row):
         return self.path + f",{READ_ONLY}" * self.read_only + (f",{SLOT}{self.slot}" if self.slot is not None else "")
 
 
-def unknown_word(path: str) -> str | None:
-    """The first word behind a file that is there, where `path` itself is none: `foo` of F,foo."""
+def check_words(path: str) -> None:
+    """UsageError, with the first wrong word, where `path` is no file, but one is before a comma of it: F of F,foo."""
     word, head = None, path
     while not os.path.exists(head):
         head, _, behind = head.rpartition(",")
         if not head:
-            return None
+            return
         if behind != READ_ONLY and not behind.startswith(SLOT):
             word = behind
-    return word
+    if word is not None:
+        raise UsageError(f"{named('disks')} {path}: {word!r} is no word for a disk; there are {READ_ONLY} and {SLOT}N")
 
 
 def split_disk(text: str) -> tuple[str, str, str]:

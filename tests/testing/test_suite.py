@@ -136,6 +136,7 @@ def test_what_is_wrong_is_one_line_with_its_place(write, text, words):
         ("firmware = '@nothing/x'", "test a: firmware: no firmware called 'nothing'"),
         ("firmware = '@u-boot/x'", "test a: firmware: u-boot has no file 'x'"),
         ("firmware = 'suite.toml'\ndisks = 'y,ro'", "test a: disks: .*/y: no such file"),
+        ("firmware = 'suite.toml'\ndisks = 'suite.toml,rw'", "test a: disks: .*'rw' is no word for a disk"),
         ("firmware = 'suite.toml'\ndisks = '@disk/d'\n[disk.d]\nf = 'z'", "test a: f: .*/z: no such file"),
         ("firmware = 'suite.toml'\nvars = 'made'\ninitrd = '@initramfs'", None),
         ("image = 'suite.toml'\nfw_cfg = 'opt/a=nowhere'", "test a: fw_cfg: .*/nowhere: no such file"),

@@ -6,8 +6,7 @@ import os
 from contextlib import nullcontext
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.errors import UsageError, named
-from armvcpu.machine.disk_option import SLOTS, WORDS, DiskOption, unknown_word
+from armvcpu.machine.disk_option import SLOTS, DiskOption, check_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,8 +106,7 @@ def open_disks(options: Sequence[DiskOption]) -> list[DiskImage]:
     try:
         for option in options:
             path = option.path
-            if (word := unknown_word(path)) is not None:
-                raise UsageError(f"{named('disks')} {option}: {word!r} is no word for a disk; there are {WORDS}")
+            check_words(path)
             writable = not option.read_only and (not os.path.exists(path) or os.access(path, os.W_OK))
             disks.append(DiskImage(path, read_only=not writable))
     except BaseException:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError, UsageError
 from armvcpu.machine.board.flash_file import check_flash_file
+from armvcpu.machine.disk_option import check_words
 from armvcpu.testing.firmware import store
 from armvcpu.testing.firmware.disk import directories_of, fat_image
 from armvcpu.testing.firmware.initramfs import busybox_initramfs
@@ -72,6 +73,8 @@ def _check_file(option: Option, file: str) -> None:
         if file != INITRAMFS and wanted not in {"", *(files := store.entry(name).files)}:
             raise UsageError(f"{name} has no file {wanted!r}; it has {', '.join(files)}")
     elif "\0" in file or (not option.is_created and not Path(file).exists()):
+        if option.name == "disks":
+            check_words(file)
         raise ImageError(file, "no such file", "check the path, which begins beside the suite")
     elif Path(file).is_dir():
         raise ImageError(file, "is a directory", "name a file in it")
