@@ -51,6 +51,7 @@ docs/api/errors
 :caption: For developers
 docs/architecture
 docs/engine
+docs/reliability
 CONTRIBUTING
 BENCHMARKS
 {others}

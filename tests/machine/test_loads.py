@@ -121,7 +121,7 @@ def test_initrd_and_device_tree_make_room(tmp_path):
         ({"loads": ["{blob}@0x40000000", "{blob}@0x40000010"]}, r"blob \(0x4.*\) and .*blob \(.* overlap"),
         ({"image": "{blob}", "loads": ["{blob}@0x40080010"]}, "overlap; load one of them elsewhere"),
         ({"image": "{blob}", "entry": 0x4000_0002}, "entry 0x40000002 is no multiple of 4"),
-        ({"image": "{blob}", "entry": 0x0900_0000}, "entry 0x9000000: no instruction is there"),
+        ({"image": "{blob}", "entry": 0x0900_0000}, "entry 0x9000000: pl011 .* is there, and no memory"),
         ({"image": "{blob}", "entry": "start"}, "entry: no symbol 'start': the guest's image has no symbol table"),
         ({"image": "{blob}", "entry": ""}, "entry: give an address, or a symbol"),
         ({"image": "{blob}", "entry": "12x"}, "entry: '12x' is no address"),
