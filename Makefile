@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 DEV    := $(VENV)/.dev
 SHIM   := armvcpu/engine/shim
 NATIVE := $(SHIM)/libarmvcpu.so
-JOBS   ?= 3
+JOBS   ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-hostile check format guests docs wheels firmware bench clean
 

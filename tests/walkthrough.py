@@ -63,9 +63,15 @@ def steps(page: str, set_up: bool = False) -> list[Step]:
 
 def environment(home: Path) -> dict[str, str]:
     """This process's, with this Python's commands before all others, and caches in `home`."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GIT_", "COV_", "XDG_"))
-    }
+    others = (
+        "PYTEST_",
+        "GIT_",
+        "COV_",
+        "XDG_",
+        "MAKE",
+        "MFLAGS",
+    )  # a make that runs the tests changes what make prints
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
