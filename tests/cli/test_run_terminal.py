@@ -161,7 +161,6 @@ def test_ctrl_a_x_has_status_0(run):
     assert started.mode == cooked
 
 
-@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="a shell with job control is needed")
 def test_a_shells_job_control(terminal, ready):
     """Suspended by SIGTSTP the shell has the terminal; `fg` takes the guest on, raw again; Ctrl-Z is the guest's."""
     shell = terminal("/bin/bash", "--norc", "--noprofile", "--noediting", "-i")
