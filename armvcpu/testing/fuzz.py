@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 INSTALL = "fuzzing needs the package atheris: pip install 'armvcpu[fuzz]'"
 _ROUND = 5.0
 """Seconds of libFuzzer's between two looks at what is compared."""
-FOUND = "crash-found"
-_FOUND = 77
+_FILE_FOUND = "crash-found"
+"""The input that has failed, beside libFuzzer's own artifacts."""
+_STATUS_FOUND = 77
 """The status with which libFuzzer ends where an input has failed."""
 _held: list[object] = []
 """What libFuzzer has the addresses of, as long as its process lives."""
@@ -94,8 +95,8 @@ def fuzz(
         with tempfile.TemporaryDirectory(prefix="armvcpu-fuzz-") as directory:
             inputs = Path(directory, "seeds") if corpus is None else Path(corpus)
             inputs.mkdir(parents=True, exist_ok=True)
-            for number, seed in enumerate(seeds):
-                (inputs / f"seed-{number}").write_bytes(seed)
+            for seed in seeds:
+                _keep(inputs, seed)
             trial, end, turn = _Trial(machine, test, snapshot, write), time.monotonic() + seconds, _ROUND
             while (left := end - time.monotonic()) > 0:
                 failing = _solve_compares(trial, inputs, end)
@@ -153,14 +154,14 @@ def _fuzz_apart(trial: _Trial, words: list[str], directory: Path, log: PathLike 
     with said.open("wb") as output:
         child = os.fork()
         if child == 0:
-            _fuzz_here(trial, words, directory / FOUND, output.fileno())
+            _fuzz_here(trial, words, directory / _FILE_FOUND, output.fileno())
     _, status = os.waitpid(child, 0)
     for artifact in sorted(directory.glob("*-*")):  # libFuzzer's own, of tests that take too long, have such names too
         finding = trial.finding(artifact.read_bytes())
         artifact.unlink()
         if finding is not None:
             return finding
-    if os.waitstatus_to_exitcode(status) not in {0, _FOUND}:
+    if os.waitstatus_to_exitcode(status) not in {0, _STATUS_FOUND}:
         last = said.read_text(errors="replace").splitlines()[-12:]
         raise UsageError("libFuzzer ended: " + " | ".join(last))
     return None
@@ -189,7 +190,7 @@ def _tried(trial: _Trial, edges: EdgeMap, found: Path) -> Callable[[bytes], None
             trial.run(data)
         except GuestCrash:
             found.write_bytes(data)
-            os._exit(_FOUND)
+            os._exit(_STATUS_FOUND)
 
     return one
 
@@ -215,13 +216,18 @@ def _solve_compares(trial: _Trial, inputs: Path, end: float) -> bytes | None:
             reached |= new
             if not new and len(known) > len(waiting) + 1:
                 continue
-            if not (path := inputs / hashlib.sha1(data, usedforsecurity=False).hexdigest()).exists():
-                path.write_bytes(data)
+            _keep(inputs, data)
             for changed in _changes(data, edges.compared()):
                 if changed not in known:
                     known.add(changed)
                     waiting.append(changed)
     return None
+
+
+def _keep(inputs: Path, data: bytes) -> None:
+    """Have a file with it, named as libFuzzer does, so that none of the user's is written over."""
+    if not (path := inputs / hashlib.sha1(data, usedforsecurity=False).hexdigest()).exists():
+        path.write_bytes(data)
 
 
 def _changes(data: bytes, pairs: Sequence[tuple[int, int]]) -> Iterator[bytes]:
