@@ -12,7 +12,7 @@ from armvcpu.arch.esr import (
     WatchpointIss,
     WfxIss,
 )
-from armvcpu.arch.registers import register_name
+from armvcpu.arch.registers import general_register_name, register_name
 from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -124,15 +124,11 @@ def _fault(status: int) -> str:
     return FAULT_STATUS.get(status, f"reserved fault status {status:#04x}")
 
 
-def _register(number: int) -> str:
-    return "xzr" if number == 31 else f"x{number}"
-
-
 def _data_abort(where: str) -> Callable[[int], str]:
     def words(value: int) -> str:
         iss = DataAbortIss(value)
         kind = "cache maintenance or address translation" if iss.CM else "write" if iss.WnR else "read"
-        size = f" of {8 << iss.SAS} bits, {_register(iss.SRT)}" if iss.ISV else ""
+        size = f" of {8 << iss.SAS} bits, {general_register_name(iss.SRT)}" if iss.ISV else ""
         walk = ", on the stage 2 of a stage 1 walk" if iss.S1PTW else ""
         return f"data abort from {where}, {_fault(iss.DFSC)}, on a {kind}{size}{walk}"
 
@@ -155,7 +151,7 @@ def _watchpoint(where: str) -> Callable[[int], str]:
 def _msr_mrs(value: int) -> str:
     access = SysRegIss(value).access
     verb, link = ("read", "into") if access.is_read else ("write", "from")
-    return f"trapped {verb} of {register_name(access.encoding)} {link} {_register(access.Rt)}"
+    return f"trapped {verb} of {register_name(access.encoding)} {link} {general_register_name(access.Rt)}"
 
 
 def _call(mnemonic: str) -> Callable[[int], str]:

@@ -98,6 +98,11 @@ def encoding_of(name: str) -> int | None:
     return generic_encoding(upper) if known is None else known
 
 
+def general_register_name(number: int) -> str:
+    """Of X0 to X30 in lower case, 31 being XZR (DDI 0487 C1.2.5)."""
+    return "xzr" if number == 31 else f"x{number}"
+
+
 def register_name(encoding: int) -> str:
     """The register's name, or its generic one (`S3_0_C15_C2_1`) where no row knows it."""
     row = by_encoding.get(encoding)

@@ -45,9 +45,10 @@ def boot(options: dict[str, Any]) -> int:
         try:
             with ExitStack() as stack:
                 traces: list[OutputFile] = []
-                machine, outcome = _run(stack, traces, config, described, interruptions)
+                snapshots = SnapshotFiles(config.snapshot_save, config.snapshot_at)
+                machine, outcome = _run(stack, traces, snapshots, config, described, interruptions)
                 _log(INFO, "%s; status %d", outcome.reason, outcome.status)
-                problems = _last_problems(machine, outcome, traces, config)
+                problems = _last_problems(machine, outcome, traces, snapshots)
                 status = _report(machine, outcome, problems, as_json=config.as_json)
         except Interrupted as interrupted:
             return _report_no_run(interrupted.outcome, as_json=config.as_json)
@@ -82,6 +83,7 @@ def _log(level: int, message: str, *values: object) -> None:
 def _run(
     stack: ExitStack,
     traces: list[OutputFile],
+    snapshots: SnapshotFiles,
     config: RunConfig,
     described: dict[str, Any],
     interruptions: Interruptions,
@@ -94,7 +96,6 @@ def _run(
 
         traced = [path for _, _, path in (text.partition(":") for text in config.trace) if path]
         check_outputs({**described, "snapshot_save": config.snapshot_save}, traced)
-    snapshots = SnapshotFiles(config.snapshot_save, config.snapshot_at)
     snapshots.check()
     tracing = None
     if config.trace:
@@ -148,12 +149,12 @@ def _is_unread(console: StdioConsole) -> bool:
 
 
 def _last_problems(
-    machine: Machine, outcome: Outcome, traces: list[OutputFile], config: RunConfig
+    machine: Machine, outcome: Outcome, traces: list[OutputFile], snapshots: SnapshotFiles
 ) -> list[ArmvcpuError]:
     """Write the snapshot and the rest of traces and recording; what each, and the guest's output, came to grief on."""
     from armvcpu.machine.console.stdio import StdioConsole
 
-    snapshots, problems = SnapshotFiles(config.snapshot_save, config.snapshot_at), list[ArmvcpuError]()
+    problems: list[ArmvcpuError] = []
     save: Callable[[], None] = partial(snapshots.save_from, machine, outcome)
     for finish in (save, *(file.close for file in traces), machine.end_recording):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Flag
 from typing import TYPE_CHECKING
 
-from armvcpu.arch.registers import Encoding, encoding_from_iss, register_name
+from armvcpu.arch.registers import Encoding, encoding_from_iss, general_register_name, register_name
 from armvcpu.vcpu.exits import SysRegRead, SysRegWrite
 
 if TYPE_CHECKING:
@@ -36,16 +36,13 @@ def _value(name: str, value: object) -> str:
         case Flag():
             return (value.name or "0").replace(" ", "")
         case int():
-            return register(value) if name == "reg" else str(value) if name in _IN_DECIMAL else f"{value:#x}"
+            return (
+                general_register_name(value) if name == "reg" else str(value) if name in _IN_DECIMAL else f"{value:#x}"
+            )
         case tuple():
             return ",".join(f"{item:#x}" for item in value)
         case _:
             return str(value)
-
-
-def register(number: int) -> str:
-    """A general register by its number, 31 being XZR."""
-    return "xzr" if number == 31 else f"x{number}"
 
 
 def row_to_add(encoding: int) -> str:
