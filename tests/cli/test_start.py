@@ -126,7 +126,8 @@ def test_all_else_is_left_to_click(words):
 def test_a_recording_is_by_instructions_unless_told_otherwise(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "armvcpu.cli.boot._run", lambda _stack, _traces, _run, given, _host: seen.append(given.get("clock")) or 1 / 0
+        "armvcpu.cli.boot._run",
+        lambda _stack, _traces, _files, _run, given, _host: seen.append(given.get("clock")) or 1 / 0,
     )
     for options in ({}, {"record": "r"}, {"replay": "r"}, {"record": "r", "clock": "host"}):
         with pytest.raises(ZeroDivisionError):
