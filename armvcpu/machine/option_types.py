@@ -19,6 +19,7 @@ class TargetOptions(TypedDict, total=False):
     vars: PathLike | None
     cpus: int
     gic: Literal[2, 3]
+    el: Literal[1, 2, 3]
     disks: tuple[PathLike, ...] | list[PathLike]
     networks: tuple[str, ...] | list[str]
     virtio_console: bool

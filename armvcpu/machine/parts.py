@@ -120,7 +120,7 @@ def _assemble(
     peripherals = Peripherals(config, stream, clock.random, patience.waiting)
     held.callback(peripherals.close)
     wiring = Wiring(
-        stream, banks, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic
+        stream, banks, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic, config.el
     )
     board = _board(config, wiring, more)
     boot = Boot(config, board, clock.random(32))
@@ -207,7 +207,7 @@ def _bus(
 
 def _new_vcpu(index: int, mpidr: int, x0: int, config: MachineConfig, hal: Any) -> Aarch64VCpu:
     create = Aarch64VCpuCreateConfig(
-        mpidr_el1=mpidr, dtb_addr=x0, cpu_model=config.cpu_model, gicv3=config.gic == 3, pmu=True
+        mpidr_el1=mpidr, dtb_addr=x0, cpu_model=config.cpu_model, el=config.el, gicv3=config.gic == 3, pmu=True
     )
     vcpu = Aarch64VCpu(0, index, create, hal=hal)
     vcpu.setup(Aarch64VCpuSetupConfig(passthrough_interrupt=True))  # by the board's own interrupt controller

@@ -22,6 +22,8 @@ class Aarch64VCpuCreateConfig(Row):
     mpidr_el1: int = 0
     dtb_addr: int = 0
     cpu_model: str = "a72"
+    el: int = 1
+    """The highest Exception level that the guest has and starts at, 1 to 3; 3 has EL2 too."""
     gicv3: bool = True
     """Does the CPU have the GICv3 system register interface (ID_AA64PFR0_EL1.GIC)?"""
     pmu: bool = False
@@ -36,6 +38,8 @@ class Aarch64VCpuCreateConfig(Row):
             raise UsageError(f"MPIDR_EL1 {self.mpidr_el1:#x} has bits besides its affinity, {AFFINITY_BITS:#x}")
         number_in("the address of the device tree", self.dtb_addr, 64)
         kind_in("cpu_model", self.cpu_model, str)
+        if number_in("el", self.el, 8) not in (1, 2, 3):
+            raise UsageError(f"el {self.el}: a guest starts at Exception level 1, 2 or 3")
         kind_in("gicv3", self.gicv3, bool)
         kind_in("pmu", self.pmu, bool)
         number_in("psci_version", self.psci_version, 32)

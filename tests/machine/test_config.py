@@ -127,7 +127,7 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
     """The names that recordings have had since they are kept; files by their sums."""
     header = header_of(MachineConfig.of(HELLO, clock="instructions", disks=[f"{HELLO},ro"]))
     assert header.keys() == {
-        "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "virtio_console", "rng",
+        "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "el", "virtio_console", "rng",
         "fw_cfg",
         "virtio_version", "reboot", "semihosting", "exact_mmio", "image", "firmware", "vars", "initrd", "dtb",
         "snapshot", "disks", "entry", "loads", "ram", "board_devices",
@@ -178,7 +178,8 @@ def test_a_snapshot_tells_machines_apart_by_these():
     with Machine(HELLO, memory="32M") as machine:
         facts = machine.snapshot().machine
     options = {
-        "memory": 32 << 20, "cpus": 1, "cpu-model": "a72", "gic": 3, "virtio-version": 1, "clock": "host", "ram": [],
+        "memory": 32 << 20, "cpus": 1, "cpu-model": "a72", "gic": 3, "el": 1, "virtio-version": 1, "clock": "host",
+        "ram": [],
     }  # fmt: skip
     assert facts == {**facts, **options}
     assert facts.keys() - options.keys() == {"virtio", "disks", "devices"}
