@@ -127,8 +127,8 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
     """The names that recordings have had since they are kept; files by their sums."""
     header = header_of(MachineConfig.of(HELLO, clock="instructions", disks=[f"{HELLO},ro"]))
     assert header.keys() == {
-        "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "el", "virtio_console", "rng",
-        "fw_cfg",
+        "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "el", "rng",
+        "fw_cfg", "virtio_console",
         "virtio_version", "reboot", "semihosting", "exact_mmio", "image", "firmware", "vars", "initrd", "dtb",
         "snapshot", "disks", "entry", "loads", "ram", "board_devices",
     }  # fmt: skip
@@ -211,7 +211,7 @@ def test_files_of_the_host_are_known_as_such():
     files = {known.name for known in MachineConfig.options.values() if known.kind is FILE}
     assert files == {
         "image", "firmware", "vars", "initrd", "dtb", "loads", "symbols", "disks", "snapshot", "record", "replay",
-        "fw_cfg",
+        "fw_cfg", "virtio_console",
     }  # fmt: skip
 
 
