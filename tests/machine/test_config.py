@@ -211,7 +211,7 @@ def test_files_of_the_host_are_known_as_such():
     files = {known.name for known in MachineConfig.options.values() if known.kind is FILE}
     assert files == {
         "image", "firmware", "vars", "initrd", "dtb", "loads", "symbols", "disks", "snapshot", "record", "replay",
-        "fw_cfg", "virtio_console",
+            "fw_cfg",
     }  # fmt: skip
 
 
