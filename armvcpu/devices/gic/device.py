@@ -14,9 +14,12 @@ from armvcpu.devices.device import Device, Register
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from armvcpu.devices.gic.security import Security
     from armvcpu.devices.gic.state import InterruptBank
 
 MAX_INTIDS = 1024
+NEVER = 4
+"""More than any value of GICD_NSACR."""
 
 
 class Fields(Row):
@@ -24,11 +27,16 @@ class Fields(Row):
 
     `read(bank, first, count)` gives the fields of `count` interrupts from INTID `first` on, the first one lowest;
     `write(bank, first, count, value)` sets them.
+
+    `opened` has the values of GICD_NSACR from which on a Non-secure read, and a write, reaches the field of a Secure
+    interrupt; None where it reaches none at all.
     """
 
     bits: int
     read: Callable[[InterruptBank, int, int], int]
     write: Callable[[InterruptBank, int, int, int], None]
+    opened: tuple[int, int] | None = (NEVER, NEVER)
+    is_priority: bool = False
 
 
 class InterruptRegisters(Register[list[int]]):
@@ -46,6 +54,11 @@ class InterruptRegisters(Register[list[int]]):
 class GicDevice(Device):
     """A device with `InterruptRegisters`; subclasses say whose interrupts they show."""
 
+    def __init__(self, security: Security | None = None) -> None:
+        """`security` is that of a GIC with two Security states."""
+        self.security = security
+        super().__init__()
+
     def bank(self, intid: int) -> InterruptBank:
         """The bank that holds an interrupt, for who is accessing now."""
         raise NotImplementedError
@@ -57,19 +70,43 @@ class GicDevice(Device):
     def _bind_reader(self, register: Register[Any], index: int, shift: int, width: int) -> Callable[[], int]:
         if not isinstance(register, InterruptRegisters):
             return super()._bind_reader(register, index, shift, width)
-        read, (first, count) = register.fields.read, _covered(register, index, shift, width)
-        return lambda: read(self.bank(first), first, count)
+        fields, security = register.fields, self.security
+        read, (first, count) = fields.read, _covered(register, index, shift, width)
+        if security is None:
+            return lambda: read(self.bank(first), first, count)
+        from armvcpu.devices.gic.security import nonsecure_read  # most machines have one Security state
+
+        def reader() -> int:
+            return (nonsecure_read if security.restricts() else _as_it_is)(fields, self.bank(first), first, count)
+
+        return reader
 
     def _bind_writer(self, register: Register[Any], index: int, shift: int, width: int) -> Callable[[int], None]:
         if not isinstance(register, InterruptRegisters):
             return super()._bind_writer(register, index, shift, width)
-        write, (first, count) = register.fields.write, _covered(register, index, shift, width)
+        fields, security = register.fields, self.security
+        write, (first, count) = fields.write, _covered(register, index, shift, width)
+        if security is None:
 
-        def writer(value: int) -> None:
-            write(self.bank(first), first, count, value)
+            def writer(value: int) -> None:
+                write(self.bank(first), first, count, value)
+                self.changed()
+
+            return writer
+        from armvcpu.devices.gic.security import nonsecure_write  # as above
+
+        def writer_of_two_states(value: int) -> None:
+            if security.restricts():
+                nonsecure_write(fields, self.bank(first), first, count, value)
+            else:
+                write(self.bank(first), first, count, value)
             self.changed()
 
-        return writer
+        return writer_of_two_states
+
+
+def _as_it_is(fields: Fields, bank: InterruptBank, first: int, count: int) -> int:
+    return fields.read(bank, first, count)
 
 
 def _covered(register: InterruptRegisters, index: int, shift: int, width: int) -> tuple[int, int]:
@@ -78,7 +115,11 @@ def _covered(register: InterruptRegisters, index: int, shift: int, width: int) -
     return (32 * index + shift) // bits, 8 * width // bits
 
 
-def _bitmap(attribute: str, put: Callable[[InterruptBank, int, int], None]) -> Fields:
+def bitmap_fields(
+    attribute: str,
+    put: Callable[[InterruptBank, int, int], None],
+    opened: tuple[int, int] | None = (NEVER, NEVER),
+) -> Fields:
     """One bit per interrupt: reads show a bitmap of the bank; `put(bank, interrupts covered, those written one)`."""
 
     def read(bank: InterruptBank, first: int, count: int) -> int:
@@ -89,7 +130,7 @@ def _bitmap(attribute: str, put: Callable[[InterruptBank, int, int], None]) -> F
         put(bank, covered, value << first & covered)
         bank.settle()
 
-    return Fields(1, read, write)
+    return Fields(1, read, write, opened)
 
 
 def _set_group(bank: InterruptBank, covered: int, ones: int) -> None:
@@ -141,12 +182,12 @@ def _write_configuration(bank: InterruptBank, first: int, count: int, value: int
     bank.settle()
 
 
-IGROUPR = _bitmap("group1", _set_group)
-ISENABLER = _bitmap("enabled", _enable)
-ICENABLER = _bitmap("enabled", _disable)
-ISPENDR = _bitmap("pending", _set_pending)
-ICPENDR = _bitmap("pending", _clear_pending)
-ISACTIVER = _bitmap("active", _activate)
-ICACTIVER = _bitmap("active", _deactivate)
-IPRIORITYR = Fields(8, _read_priorities, _write_priorities)
+IGROUPR = bitmap_fields("group1", _set_group, None)
+ISENABLER = bitmap_fields("enabled", _enable)
+ICENABLER = bitmap_fields("enabled", _disable)
+ISPENDR = bitmap_fields("pending", _set_pending, (1, 1))
+ICPENDR = bitmap_fields("pending", _clear_pending, (2, 2))
+ISACTIVER = bitmap_fields("active", _activate, (2, NEVER))
+ICACTIVER = bitmap_fields("active", _deactivate, (2, NEVER))
+IPRIORITYR = Fields(8, _read_priorities, _write_priorities, is_priority=True)
 ICFGR = Fields(2, _read_configuration, _write_configuration)

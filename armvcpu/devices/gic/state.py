@@ -56,6 +56,11 @@ class InterruptBank:
         """Bitmap of the pending interrupts."""
         return self.latched | self.line & ~self.edge
 
+    def opened_to_nonsecure(self, access: int) -> int:
+        """Bitmap of the Secure interrupts that GICD_NSACR opens to Non-secure software this far, or farther: none."""
+        del access
+        return 0
+
     # --- events
 
     def set_level(self, intid: int, level: bool) -> bool:
