@@ -41,7 +41,7 @@ LDFLAGS = [
     *["-z", "noexecstack", "-z", "max-page-size=4096"],
 ]
 LINUX = "linux/"
-"""Programs for Linux, without a libc: one file each, and none of the guests' library."""
+"""Programs for Linux, without a libc: a file each and the directory of its name, and none of the guests' library."""
 
 
 class BuildError(Exception):
@@ -57,7 +57,7 @@ def guests() -> list[str]:
 def sources(name: str) -> list[str]:
     """What a guest is linked from, relative to `guests/`: its own files and the library."""
     if name.startswith(LINUX):
-        return [f"{name}.c"]
+        return [f"{name}.c", *sources_in(name)]
     own = [GUESTS / f"{name}.c", *sorted(GUESTS.glob(f"{name}.S"))]
     return [str(path.relative_to(GUESTS)) for path in own] + sources_in("lib")
 
