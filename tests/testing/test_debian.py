@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from armvcpu.errors import UsageError
-from armvcpu.testing.firmware import debian
+from armvcpu.testing.firmware import debian, sources
 
 
 class FakeApt:
@@ -21,6 +21,8 @@ class FakeApt:
     def run(self, *command: str, cwd: Path | None = None) -> str:
         if command[0] == "dpkg":
             return "amd64\n"
+        if command[0] == "apt-config":
+            return "FILE='/none'\nPARTS='/none/'\n"
         private = next((Path(word).parent for word in command if word.endswith("apt.conf")), None)
         where = private.name if private else "host"
         if "update" in command:
@@ -145,3 +147,73 @@ def test_a_file_that_a_source_package_lacks_is_named(tmp_path):
     (tmp_path / "x_1.dsc").write_text("Source: x\n")
     with pytest.raises(UsageError, match=r"x_1.dsc: has no x_\*.orig.tar.xz; the manifest"):
         debian.pick(tmp_path / "x_1.dsc", {"x": "x_*.orig.tar.xz"}, tmp_path)
+
+
+ETC = {
+    "sources.list": (
+        "# deb http://off bookworm main\ndeb [arch=amd64 signed-by=/k] http://a bookworm main\n"
+        "deb http://a bookworm-updates main\ndeb http://third nodistro main\ndeb-src http://a bookworm main\n"
+        "deb [arch=amd64] http://a stable/updates main\n"
+    ),
+    "debian.sources": (
+        "# bookworm\nTypes: deb\n# why\nURIs: http://a\nSuites: bookworm\n bookworm-updates\nArchitectures: amd64\n"
+        "Components: main\nSigned-By: /k\n\nTypes: deb\nURIs: http://third\nSuites: nodistro\n\n"
+        "Enabled: no\nTypes: deb\nURIs: http://off\nSuites: bookworm\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["deb", "deb-src"])
+def test_sources_of_another_suite_are_the_hosts_own_rewritten(tmp_path, monkeypatch, kind):
+    """Places, keys and components are kept; a third party's repositories, what is off and architectures are not."""
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: {"VERSION_CODENAME": "bookworm"})
+    files = [tmp_path / name for name in ETC]
+    for file in files:
+        file.write_text(ETC[file.name])
+    sources.write(files, tmp_path / "into", kind, "trixie")
+    assert {file.name: file.read_text() for file in (tmp_path / "into").iterdir()} == {
+        "sources.list": (
+            f"{kind} [signed-by=/k] http://a trixie main\n{kind} http://a trixie-updates main\n"
+            f"{kind} http://a trixie main\n{kind} http://a trixie/updates main\n"
+        ),
+        "debian.sources": (
+            f"Types: {kind}\nURIs: http://a\nSuites: trixie trixie-updates\nComponents: main\nSigned-By: /k\n"
+        ),
+    }
+
+
+def test_a_package_of_another_suite_comes_through_a_directory_of_that(tmp_path, monkeypatch):
+    """Also where the host has one of that name; lists are fetched once, and again where the mirror is newer."""
+    apt = FakeApt({3})
+    monkeypatch.setattr(debian, "run", apt.run)
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        debian.download("x", "all", tmp_path / "apt", tmp_path / name, "trixie")
+    assert apt.asked == [
+        "update trixie-arm64", "download trixie-arm64", "download trixie-arm64",
+        "download trixie-arm64", "update trixie-arm64", "download trixie-arm64",
+    ]  # fmt: skip
+
+
+def test_a_suite_that_is_not_there_is_named(tmp_path, monkeypatch):
+    """In one line with what apt says of its lists, not of the package."""
+
+    def run(*command, cwd=None):
+        if "update" in command:
+            raise UsageError("apt-get: E: The repository 'x nosuch Release' does not have a Release file.")
+        if "download" in command:
+            raise UsageError("apt-get: E: Unable to locate package x")
+        return "FILE='/none'\nPARTS='/none/'\n"
+
+    monkeypatch.setattr(debian, "run", run)
+    with pytest.raises(UsageError, match=r"^suite nosuch: apt-get: E: The repository 'x nosuch Release' does not"):
+        debian.download("x", "arm64", tmp_path / "apt", tmp_path, "nosuch")
+
+
+def test_no_wish_of_the_hosts_holds_for_another_suite(tmp_path):
+    """Its default release, and its preferences among releases (apt_preferences(5))."""
+    options = debian._prepare(tmp_path / "trixie-arm64", "arm64", debian._SUITE_CONFIGURATION)
+    command = ["apt-config", "-o", "APT::Default-Release=bookworm", *options, "dump"]
+    dump = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert 'APT::Default-Release "";' in dump
+    assert 'Dir::Etc::preferences "/dev/null";' in dump

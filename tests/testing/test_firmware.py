@@ -13,7 +13,7 @@ import pytest
 
 from armvcpu.errors import UsageError
 from armvcpu.machine.files import sha256
-from armvcpu.testing.firmware import debian, store
+from armvcpu.testing.firmware import debian, store, trusted_firmware
 
 WANTED = store.Entry("toy", "toy-package", "all", "MIT", "a toy", {"toy.bin": "usr/lib/toy-*.bin"})
 
@@ -38,7 +38,7 @@ def downloads(tmp_path, monkeypatch):
     """A cache in `tmp_path` with one entry "toy", whose package is made instead of downloaded; the calls made."""
     calls: list[str] = []
 
-    def download(package: str, architecture: str, root: Path, into: Path) -> Path:
+    def download(package: str, architecture: str, root: Path, into: Path, suite: str) -> Path:
         calls.append(package)
         return make_deb(into, FILES)
 
@@ -68,7 +68,7 @@ def test_fetch_unpacks_the_wanted_files(downloads):
 def test_what_can_be_executed_stays_so(downloads, tmp_path, monkeypatch):
     """A program that is fetched can be run where it is; what only the group or nobody may execute can't."""
 
-    def download(_package: str, _architecture: str, _root: Path, into: Path) -> Path:
+    def download(_package: str, _architecture: str, _root: Path, into: Path, _suite: str) -> Path:
         deb = make_deb(into, FILES)
         (into / "tree" / "usr/lib/toy-7.bin").chmod(0o755)
         subprocess.run(
@@ -123,10 +123,49 @@ def test_parallel_workers_fetch_once(downloads):
 
 def test_failed_fetch_leaves_nothing(downloads, monkeypatch):
     """What cannot be fetched is not there, not half there."""
-    monkeypatch.setattr(debian, "download", lambda *args: make_deb(args[-1], {"other": b""}))
+    monkeypatch.setattr(debian, "download", lambda *args: make_deb(args[3], {"other": b""}))
     with pytest.raises(UsageError, match=r"toy.deb: has no .*copyright"):
         store.fetch("toy")
     assert list(store.directory("toy").parent.iterdir()) == []
+
+
+def test_an_entry_of_another_suite_is_asked_for_there(downloads, monkeypatch):
+    """Every other one in the host's own."""
+    asked = []
+
+    def download(package: str, architecture: str, root: Path, into: Path, suite: str) -> Path:
+        asked.append((package, suite))
+        return make_deb(into, FILES, "Depends: toy-7\n")
+
+    monkeypatch.setattr(debian, "download", download)
+    for suite in ("", "trixie"):
+        wanted = store.Entry("toy", "toy", "all", "MIT", "a toy", WANTED.files, follow="toy-", suite=suite)
+        monkeypatch.setattr(store, "manifest", lambda wanted=wanted: {"toy": wanted})
+        store.fetch("toy", force=True)
+    assert asked == [("toy", ""), ("toy-7", ""), ("toy", "trixie"), ("toy-7", "trixie")]
+
+
+def test_what_is_built_has_its_parts_fetched_first(downloads, tmp_path, monkeypatch):
+    """An entry with `build` is made of its source package and of files of other entries; all under its own name."""
+
+    def download_source(package: str, root: Path, into: Path, suite: str) -> Path:
+        (into / "x.dsc").write_text("Source: x\nVersion: 5\n")
+        return into / "x.dsc"
+
+    def build(description, options, images, workplace, into):
+        (into / "flash.bin").write_bytes(options[0].encode() + images["bl33"].read_bytes())
+        return {"flash.bin": "flash.bin"}
+
+    steps = {"options": ["PLAT=x "], "images": {"bl33": "@toy/toy.bin"}}
+    built = store.Entry("built", "x", "source", "MIT", "a toy", {"flash.bin": "flash.bin"}, build=steps)
+    monkeypatch.setattr(store, "manifest", lambda: {"toy": WANTED, "built": built})
+    monkeypatch.setattr(debian, "download_source", download_source)
+    monkeypatch.setattr(trusted_firmware, "build", build)
+    for _ in range(2):
+        store.fetch("built")
+    assert store.path("built").read_bytes() == b"PLAT=x firmware"
+    assert store.fetched("built")["version"] == "5"
+    assert downloads == ["toy-package"]
 
 
 def test_meta_packages_are_followed(downloads, tmp_path):
@@ -140,7 +179,7 @@ def test_meta_packages_are_followed(downloads, tmp_path):
 def test_a_source_package_gives_its_own_files(downloads, monkeypatch):
     """As they are, under the manifest's names; the .dsc has the version."""
 
-    def download_source(package: str, root: Path, into: Path) -> Path:
+    def download_source(package: str, root: Path, into: Path, suite: str) -> Path:
         (into / "toy_1.2.orig.tar.xz").write_bytes(b"archive")
         (into / "toy_1.2-3.dsc").write_text("Source: toy-source\nVersion: 1.2-3\n")
         return into / "toy_1.2-3.dsc"

@@ -3,7 +3,8 @@
 A package for the host's architecture comes through the host's package lists. Where those are missing or out
 of date, and for any other architecture, apt works in a private directory: with lists, status and cache of its
 own, but the host's sources and keys (apt.conf(5): Dir::State, Dir::Cache, APT::Architecture). Source packages
-come through such a directory too, from where the host's binary packages come from.
+come through such a directory too, from where the host's binary packages come from, and so does what is of another
+suite than the host's: a directory for each suite (`sources`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import re
 import shlex
 import subprocess
 import tarfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from shutil import copyfile, copyfileobj, which
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import UsageError
+from armvcpu.testing.firmware import sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _CONFIGURATION = """\
 #clear APT::Architectures;
@@ -40,6 +42,15 @@ _SOURCES_CONFIGURATION = """\
 Dir::Etc::SourceList "/dev/null";
 Dir::Etc::SourceParts "{root}/sources/";
 """
+_SUITE_CONFIGURATION = (
+    _SOURCES_CONFIGURATION
+    + """\
+#clear APT::Default-Release;
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "{root}/preferences/";
+"""
+)
+"""No wish of the host's for its own release (apt_preferences(5)) holds for another one."""
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
@@ -67,12 +78,14 @@ def run(*command: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def download(package: str, architecture: str, private_root: Path, into: Path) -> Path:
-    """Download the .deb file of `package` into the empty directory `into`.
+def download(package: str, architecture: str, private_root: Path, into: Path, suite: str = "") -> Path:
+    """Download the .deb file of `package` into the empty directory `into`: that of the host's suite, or of `suite`.
 
     Raises:
         UsageError: apt is missing, or cannot get it.
     """
+    if suite:
+        return _download_of_suite(package, architecture, private_root, into, suite)
     if architecture in ("all", run("dpkg", "--print-architecture").strip()):
         try:
             return _apt_download((), package, into)
@@ -87,6 +100,36 @@ def download(package: str, architecture: str, private_root: Path, into: Path) ->
     except UsageError:
         run("apt-get", *configuration, "update")
         return _apt_download(configuration, package, into)
+
+
+def _download_of_suite(package: str, architecture: str, private_root: Path, into: Path, suite: str) -> Path:
+    if architecture == "all":
+        architecture = "arm64"  # whose lists have it as any other's, and are there for other packages
+    root = private_root / f"{suite}-{architecture}"
+    configuration = _prepare(root, architecture, _SUITE_CONFIGURATION)
+    _write_sources(root / "sources", "deb", suite)
+    if any((root / "lists").glob("*_Packages*")):
+        with suppress(UsageError):  # older than the mirror
+            return _apt_download(configuration, package, into)
+    with _updated(configuration, suite):
+        return _apt_download(configuration, package, into)
+
+
+@contextmanager
+def _updated(configuration: tuple[str, ...], suite: str) -> Iterator[None]:
+    """Fetch lists, and download by them; where that fails, what was wrong with the lists says why.
+
+    By itself it is no error: a third party's repository may have no sources, or nothing for a suite.
+    """
+    failure = None
+    try:
+        run("apt-get", *configuration, "update")
+    except UsageError as error:
+        failure = error
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"suite {suite}: {failure or error}" if suite else str(error)) from error
 
 
 def download_program(package: str, private_root: Path, into: Path) -> list[Path]:
@@ -118,41 +161,30 @@ def _host_status() -> str:
     return f'Dir::State::Status "{dict(word.split("=", 1) for word in shlex.split(words))["STATUS"]}";\n'
 
 
-def download_source(package: str, private_root: Path, into: Path) -> Path:
+def download_source(package: str, private_root: Path, into: Path, suite: str = "") -> Path:
     """Download the files of the source package `package` into the empty directory `into`; its .dsc file.
 
     Raises:
         UsageError: apt is missing, or cannot get it.
     """
-    root = private_root / "source"
-    configuration = _prepare(root, run("dpkg", "--print-architecture").strip(), _SOURCES_CONFIGURATION)
-    _write_sources(root / "sources")
+    root = private_root / (f"{suite}-source" if suite else "source")
+    more = _SUITE_CONFIGURATION if suite else _SOURCES_CONFIGURATION
+    configuration = _prepare(root, run("dpkg", "--print-architecture").strip(), more)
+    _write_sources(root / "sources", "deb-src", suite)
     command = ("apt-get", *configuration, *_unsandboxed(), "source", "--download-only", "--only-source", package)
     try:
         run(*command, cwd=into)
     except UsageError:  # no lists yet, or older than the mirror
-        with suppress(UsageError):  # a third party's repository may have no sources; the download says what matters
-            run("apt-get", *configuration, "update")
-        run(*command, cwd=into)
+        with _updated(configuration, suite):
+            run(*command, cwd=into)
     (description,) = into.glob("*.dsc")
     return description
 
 
-def _write_sources(directory: Path) -> None:
-    """The host's package sources (sources.list(5)) with `deb-src` for `deb`: same places, same keys."""
+def _write_sources(directory: Path, kind: str, suite: str) -> None:
     words = run("apt-config", "shell", "FILE", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d")
     places = dict(word.split("=", 1) for word in shlex.split(words))
-    directory.mkdir(exist_ok=True)
-    for old in directory.iterdir():
-        old.unlink()
-    for file in (Path(places["FILE"]), *sorted(Path(places["PARTS"]).glob("*"))):
-        if file.suffix == ".sources" and file.is_file():
-            text = re.sub(r"(?im)^Types:.*$", "Types: deb-src", file.read_text())
-        elif file.suffix == ".list" and file.is_file():
-            text = re.sub(r"(?m)^\s*deb(-src)?(?=[\s\[])", "deb-src", file.read_text())
-        else:
-            continue
-        (directory / file.name).write_text(text)
+    sources.write((Path(places["FILE"]), *sorted(Path(places["PARTS"]).glob("*"))), directory, kind, suite)
 
 
 def _prepare(root: Path, architecture: str, more: str = "") -> tuple[str, ...]:

@@ -33,6 +33,11 @@ class Package(NamedTuple):
 
 
 PROGRAMS = {
+    "gcc-aarch64-linux-gnu": Package(
+        tuple(f"aarch64-linux-gnu-{each}" for each in ("gcc", "ar", "as", "cpp", "ld", "nm", "objcopy", "objdump")),
+        "builds Trusted Firmware-A",
+    ),
+    "make": Package(("make",), "builds Trusted Firmware-A"),
     "mtools": Package(("mcopy", "mformat", "mmd", "mtype"), "makes the disks of suites and tests"),
     "passt": Package(("passt",), "the network of --net user"),
     "qemu-system-arm": Package(("qemu-system-aarch64",), "the board that tests compare with"),

@@ -50,6 +50,10 @@ class Entry:
     first is the default of `path`."""
     follow: str = ""
     """For a meta package: what the name of the dependency with the files starts with."""
+    suite: str = ""
+    """Of the distribution; empty for the host's own."""
+    build: Mapping[str, Any] | None = None
+    """For a source package of Trusted Firmware-A: what `trusted_firmware` builds of it, in place of its files."""
 
 
 def manifest() -> dict[str, Entry]:
@@ -165,7 +169,9 @@ def _fetch(wanted: Entry) -> None:
         downloads, unpacked = Path(temporary, "download"), Path(temporary, "unpacked")
         unpacked.mkdir()
         package = _download(wanted, downloads)
-        if wanted.architecture == SOURCE:
+        if wanted.build is not None:
+            found = _build(wanted, package, Path(temporary), unpacked)
+        elif wanted.architecture == SOURCE:
             found = debian.pick(package, wanted.files, unpacked)
         else:
             found = debian.extract(package, {**wanted.files, "copyright": "usr/share/doc/*/copyright"}, unpacked)
@@ -181,13 +187,28 @@ def _download(wanted: Entry, downloads: Path) -> Path:
     apt = cache_directory() / "apt"
     downloads.mkdir()
     if wanted.architecture == SOURCE:
-        return debian.download_source(wanted.package, apt, downloads)
-    deb = debian.download(wanted.package, wanted.architecture, apt, downloads)
+        return debian.download_source(wanted.package, apt, downloads, wanted.suite)
+    deb = debian.download(wanted.package, wanted.architecture, apt, downloads, wanted.suite)
     if not wanted.follow:
         return deb
     followed = downloads / "followed"
     followed.mkdir()
-    return debian.download(debian.dependency(deb, wanted.follow), wanted.architecture, apt, followed)
+    package = debian.dependency(deb, wanted.follow)
+    return debian.download(package, wanted.architecture, apt, followed, wanted.suite)
+
+
+def _build(wanted: Entry, description: Path, workplace: Path, into: Path) -> dict[str, str]:
+    """Build the flash image of `wanted`, with images of other entries in it, which are fetched where they lack."""
+    from armvcpu.testing.firmware import trusted_firmware  # most entries are fetched only
+
+    assert wanted.build is not None
+    images = {}
+    for name, reference in wanted.build["images"].items():
+        other, _, file = reference.removeprefix("@").partition("/")
+        if not _is_intact(entry(other)):
+            _fetch(entry(other))
+        images[name] = path(other, file)
+    return trusted_firmware.build(description, wanted.build["options"], images, workplace, into)
 
 
 def _record(wanted: Entry, package: Path, found: Mapping[str, str], unpacked: Path) -> dict[str, Any]:
