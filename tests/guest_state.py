@@ -19,6 +19,8 @@ _LAYOUT = Layout(
     sp_el=328,
     hpfar_el2=424,
     exclusive=432,
+    hcr_el2=456,
+    scr_el3=464,
     vectors=512,
 )
 

@@ -46,6 +46,8 @@ TABLES_OFFSET = 0x1000
 """Where in it the stage-2 tables may lie."""
 PRIVATE_SIZE = 0x200_0000
 
+TARGET_WAIT = 0x21
+"""Where the guest waits for an interrupt, WFI that no level of its own traps: PC is behind it."""
 TARGET_AARCH32 = 0x20
 """A trap's target level where the guest has left AArch64 state, which no presented CPU lets it."""
 STORM_LIMIT = 64
@@ -64,15 +66,16 @@ class RunEnd(Enum):
 
 
 class LastException(NamedTuple):
-    """What was entered at EL1 last: FAR is 0 where the class has none."""
+    """What was entered last, at which level: FAR is 0 where the class has none."""
 
     esr: int
     far: int
     elr: int
+    el: int = 1
 
 
 class Fault(NamedTuple):
-    """An exception that was entered at EL1, and what the CPU was at: PSTATE without NZCV and DAIF, SP, X29 and X30."""
+    """An exception that was entered at `el`, and what the CPU was at: PSTATE without NZCV and DAIF, SP, X29 and X30."""
 
     esr: int
     far: int
@@ -81,6 +84,7 @@ class Fault(NamedTuple):
     sp: int
     x29: int
     x30: int
+    el: int = 1
 
 
 LOGGED_COMPARES = 256
@@ -126,6 +130,17 @@ class Memory(Protocol):
 
     def unmap(self, address: int, size: int) -> None:
         """Take a region away; not while running."""
+        ...
+
+    def set_secure(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Have Non-secure accesses to these physical ranges, (base, size) in bytes, end in an External abort: 16."""
+        ...
+
+    def read_elsewhere(self, base: int, size: int, where: int | None) -> None:
+        """Have loads and fetches of a physical range find what is at `where`; None: what is there. 4 ranges at most.
+
+        Stores go to what is mapped at the range itself. In a callback of a device as outside.
+        """
         ...
 
     def flush_tlb(self) -> None:
@@ -219,8 +234,8 @@ class Listen(Protocol):
         """Call `handler` on each access of the guest: is a read, virtual address, width, the value of a write."""
         ...
 
-    def hear_exceptions(self, classes: int) -> None:
-        """Which exceptions to EL1 the trap handler gets before they are entered: a bit for each exception class."""
+    def hear_exceptions(self, classes: int, el: int = 1) -> None:
+        """Which exceptions to a level the trap handler gets before they are entered: a bit for each exception class."""
         ...
 
     def hear_semihosting(self, wanted: bool) -> None:
@@ -228,7 +243,7 @@ class Listen(Protocol):
         ...
 
     def observe_exceptions(self, wanted: bool) -> None:
-        """Does the entry handler hear of each exception that has been entered at EL1?"""
+        """Does the entry handler hear of each exception that has been entered?"""
         ...
 
 
@@ -264,18 +279,25 @@ class Engine(Protocol):
         """Install the one trap handler, and who hears of exceptions that have been entered."""
         ...
 
-    def take_exception(self, esr: int, far: int = 0, *, serror: bool = False) -> None:
-        """Enter an exception at EL1, a synchronous one or an SError interrupt; in a trap handler or outside a run."""
+    highest: int
+    """The highest level that is the guest's own, 1 to 3: exceptions to it and below never reach the trap handler."""
+
+    def take_exception(self, esr: int, far: int = 0, *, el: int = 1, serror: bool = False) -> None:
+        """Enter an exception, a synchronous one or an SError interrupt; in a trap handler or outside a run."""
+        ...
+
+    def take_external_abort(self, esr: int, far: int) -> None:
+        """Enter a synchronous External abort at the level that it is routed to, which its class follows."""
         ...
 
     @property
     def took_exception(self) -> bool:
-        """Has one been entered at EL1 since the state was loaded?"""
+        """Has one been entered since the state was loaded?"""
         ...
 
     @property
     def last_exception(self) -> LastException:
-        """The last exception that was entered at EL1."""
+        """The last exception that was entered."""
         ...
 
     @property
@@ -361,6 +383,15 @@ class Engine(Protocol):
         """The levels of the CPU's IRQ and FIQ inputs; on the thread that runs the engine."""
         ...
 
+    def set_virtual_lines(self, *, irq: bool, fiq: bool) -> None:
+        """The levels of the virtual IRQ and FIQ, beside HCR_EL2.VI and VF; likewise."""
+        ...
+
+    @property
+    def access_is_secure(self) -> bool:
+        """In a callback of a device: is the access a Secure one?"""
+        ...
+
     def look(self) -> bool:
         """In a callback of a device: bring `state` up to date; False where the access has no instruction."""
         ...
@@ -381,12 +412,12 @@ class Engine(Protocol):
         """Have runs end with STOPPED at the first block after the count, always the same one; None: not."""
         ...
 
-    def new_state(self) -> CpuState:
-        """A state for another vCPU, as after reset; any engine of the process can load it."""
+    def new_state(self, el: int = 1) -> CpuState:
+        """A state for another vCPU, as after reset at this level; any engine of the process can load it."""
         ...
 
-    def reset_state(self, state: CpuState) -> None:
-        """Put a state back to what it is after reset."""
+    def reset_state(self, state: CpuState, el: int = 1) -> None:
+        """Put a state back to what it is after reset at this level."""
         ...
 
     def copy_state(self, state: CpuState, but: Sequence[int]) -> StateCopy | None:

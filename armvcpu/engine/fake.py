@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import deque
 
 from armvcpu.arch.esr import has_far
-from armvcpu.arch.pstate import DAIF, EL1h, el, uses_spx
+from armvcpu.arch.pstate import DAIF, EL1h, uses_spx
+from armvcpu.arch.pstate import el as level_of
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.vectors import VectorKind, vector_offset
@@ -59,8 +60,11 @@ class ScriptedEngine:
         self.call: tuple[int, int] | None = None
         """Where the run is to be over, and with which SP."""
         self.edges: memoryview | None = None
-        self.lines = (False, False)
+        self.lines = self.virtual_lines = (False, False)
         """The levels of IRQ and FIQ."""
+        self.highest = 1
+        self.access_is_secure = False
+        """As a test sets it."""
         self.instructions = 0
         self.stops: list[int | None] = []
         """The argument of each `stop_at`."""
@@ -146,33 +150,38 @@ class ScriptedEngine:
             self._states.write_sysreg(self.state, by_name["HPFAR_EL2"].encoding, trap.hpfar)
         self._handler(trap.target_el, trap.esr, trap.far)
 
-    def take_exception(self, esr: int, far: int = 0, *, serror: bool = False) -> None:
-        """Enter it at EL1, and note it in `entered`."""
+    def take_external_abort(self, esr: int, far: int) -> None:
+        """At EL1, or the level above that executes."""
+        level = level_of(self.state.pstate)
+        self.take_exception(esr & ~(1 << 26) | bool(level) << 26, far, el=max(1, level))
+
+    def take_exception(self, esr: int, far: int = 0, *, el: int = 1, serror: bool = False) -> None:
+        """Enter it, and note it in `entered`."""
         state = self.state
         pstate, elr = state.pstate, state.pc
         offset = vector_offset(
             VectorKind.SERROR if serror else VectorKind.SYNCHRONOUS,
-            source_el=el(pstate), target_el=1, spx=uses_spx(pstate), aarch32=False,
+            source_el=level_of(pstate), target_el=el, spx=uses_spx(pstate), aarch32=False,
         )  # fmt: skip
-        vector = self.registers.of("VBAR_EL1") + int(offset)
+        vector = self.registers.of(f"VBAR_EL{el}") + int(offset)
         self.entered.append(ExceptionEntry(elr, pstate, esr, far, vector))
         written = [("ELR", elr), ("SPSR", pstate), ("ESR", esr)]
         for name, value in [*written, ("FAR", far)] if has_far(esr) else written:
-            self._states.write_sysreg(state, by_name[f"{name}_EL1"].encoding, value)
-        self._states.set_sp_el(state, el(pstate) if uses_spx(pstate) else 0, state.frame[FRAME_SP])
-        state.frame[FRAME_SP] = state.sp_el(1)
+            self._states.write_sysreg(state, by_name[f"{name}_EL{el}"].encoding, value)
+        self._states.set_sp_el(state, level_of(pstate) if uses_spx(pstate) else 0, state.frame[FRAME_SP])
+        state.frame[FRAME_SP] = state.sp_el(el)
         state.frame[FRAME_PC] = vector
-        self._states.set_pstate(state, pstate & 0xF000_0000 | DAIF | EL1h)
-        self._note_exception(esr, far if has_far(esr) else 0, elr, vector)
+        self._states.set_pstate(state, pstate & 0xF000_0000 | DAIF | el << 2 | 1)
+        self._note_exception(esr, far if has_far(esr) else 0, elr, vector, el)
 
-    def _note_exception(self, esr: int, far: int, elr: int, vector: int) -> None:
+    def _note_exception(self, esr: int, far: int, elr: int, vector: int, el: int) -> None:
         """No ERET is seen here: what does not come from a vector begins anew."""
-        self.last_exception = LastException(esr, far, elr)
+        self.last_exception = LastException(esr, far, elr, el)
         if vector <= elr < vector + _VECTOR_SIZE:
             self._storm += 1
         else:
             frame = self.state.frame
-            self._storm, self.first_fault = 0, Fault(esr, far, elr, EL1h, frame[FRAME_SP], frame[29], frame[30])
+            self._storm, self.first_fault = 0, Fault(esr, far, elr, EL1h, frame[FRAME_SP], frame[29], frame[30], el)
         if self.listen.observes_exceptions or self.is_endless:
             self._on_entry()
 
@@ -226,6 +235,10 @@ class ScriptedEngine:
         """Note them in `lines`."""
         self.lines = irq, fiq
 
+    def set_virtual_lines(self, *, irq: bool, fiq: bool) -> None:
+        """Note them in `virtual_lines`."""
+        self.virtual_lines = irq, fiq
+
     def look(self) -> bool:
         """States are always up to date here."""
         return True
@@ -239,13 +252,13 @@ class ScriptedEngine:
 
     # --- states -----------------------------------------------------------------------------------------------
 
-    def new_state(self) -> CpuState:
+    def new_state(self, el: int = 1) -> CpuState:
         """A state for another vCPU, as after reset."""
-        return self._states.new()
+        return self._states.new(el)
 
-    def reset_state(self, state: CpuState) -> None:
+    def reset_state(self, state: CpuState, el: int = 1) -> None:
         """Put a state back to what it is after reset."""
-        self._states.reset(state)
+        self._states.reset(state, el)
         if state is self.state:
             self._forget_exceptions()
 

@@ -9,6 +9,8 @@ from armvcpu.engine.api import PRIVATE_SIZE, TABLES_OFFSET
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from armvcpu.engine.api import IoRead, IoWrite
 
 PAGE = 4096
@@ -31,8 +33,18 @@ class FakeMemory:
         self.io: dict[int, IoRegion] = {}
         self.tables = memoryview(bytearray(PRIVATE_SIZE - TABLES_OFFSET))
         self.tlb_flushes = 0
+        self.secure: list[tuple[int, int]] = []
+        self.elsewhere: dict[int, tuple[int, int | None]] = {}
         self.tracked: tuple[int, int] | None = None
         self.dirty = 0
+
+    def set_secure(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Note them in `secure`."""
+        self.secure = list(ranges)
+
+    def read_elsewhere(self, base: int, size: int, where: int | None) -> None:
+        """Note it in `elsewhere`."""
+        self.elsewhere[base] = size, where
 
     def flush_tlb(self) -> None:
         """Count it."""

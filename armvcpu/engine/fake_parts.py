@@ -71,6 +71,8 @@ class FakeListen:
         self.code_handlers: list[tuple[int, int, Callable[[int], None]]] = []
         self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
         self.heard_exceptions = 0
+        self.heard_above: dict[int, int] = {}
+        """By level, of EL2 and EL3."""
         self.hears_semihosting = self.observes_exceptions = False
 
     def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
@@ -87,9 +89,12 @@ class FakeListen:
             if begin <= pc <= end or begin > end:
                 handler(pc)
 
-    def hear_exceptions(self, classes: int) -> None:
+    def hear_exceptions(self, classes: int, el: int = 1) -> None:
         """Note it; a script says which traps come."""
-        self.heard_exceptions = classes
+        if el == 1:
+            self.heard_exceptions = classes
+        else:
+            self.heard_above[el] = classes
 
     def hear_semihosting(self, wanted: bool) -> None:
         """Note it."""

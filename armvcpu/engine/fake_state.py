@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from armvcpu.arch.pstate import DAIF, EL1h
+from armvcpu.arch.pstate import DAIF
 from armvcpu.arch.registers import SYSREGS, by_name
 from armvcpu.engine.state import FRAME_SIZE, VECTOR_STRIDE, CpuState, Layout, Views
 
@@ -17,13 +17,17 @@ LAYOUT = Layout(
     sp_el=0x128,
     hpfar_el2=0x148,
     exclusive=0x150,
-    vectors=0x168,
-    size=0x168 + 32 * VECTOR_STRIDE,
+    hcr_el2=0x168,
+    scr_el3=0x170,
+    vectors=0x178,
+    size=0x178 + 32 * VECTOR_STRIDE,
 )
 """Any offsets would do that keep PSTATE's parts in the order in which `CpuState` reads them."""
 
 _IN_BUFFER = {
     by_name["HPFAR_EL2"].encoding: LAYOUT.hpfar_el2,
+    by_name["HCR_EL2"].encoding: LAYOUT.hcr_el2,
+    by_name["SCR_EL3"].encoding: LAYOUT.scr_el3,
     **{by_name[f"SP_EL{n}"].encoding: LAYOUT.sp_el + 8 * n for n in (0, 1, 2)},
 }
 """System registers that a state's buffer holds."""
@@ -45,19 +49,19 @@ class FakeState(CpuState):
 class FakeStates:
     """What the scripted engine does with states."""
 
-    def new(self) -> CpuState:
+    def new(self, el: int = 1) -> CpuState:
         """A state as after reset."""
         state = FakeState()
-        self.reset(state)
+        self.reset(state, el)
         return state
 
-    def reset(self, state: CpuState) -> None:
-        """Put a state to what it is after reset: EL1h, everything masked."""
+    def reset(self, state: CpuState, el: int = 1) -> None:
+        """Put a state to what it is after reset: EL1h or above, everything masked."""
         state.raw[:] = bytes(LAYOUT.size)
         _sysregs(state).clear()
         for encoding, value in _RESET.items():
             self.write_sysreg(state, encoding, value)
-        self.set_pstate(state, DAIF | EL1h)
+        self.set_pstate(state, DAIF | el << 2 | 1)
 
     def read_sysreg(self, state: CpuState, encoding: int) -> int:
         """The state's system register; 0 if it was never written."""

@@ -75,16 +75,16 @@ class Listen:
         address = access.address & ~(PAGE - 1) | physical & PAGE - 1
         return address if address >= access.address else address + PAGE & 0xFFFF_FFFF_FFFF_FFFF
 
-    def hear_exceptions(self, classes: int) -> None:
-        """Which exceptions to EL1 the trap handler gets before they are entered: a bit for each exception class."""
-        self._handle.shared[native.HEAR] = classes - (1 << 64) if classes >> 63 else classes
+    def hear_exceptions(self, classes: int, el: int = 1) -> None:
+        """Which exceptions to a level the trap handler gets before they are entered: a bit for each exception class."""
+        self._handle.shared[native.HEAR + el - 1] = classes - (1 << 64) if classes >> 63 else classes
 
     def hear_semihosting(self, wanted: bool) -> None:
         """Does the trap handler get HLT #0xF000?"""
         self._handle.shared[native.SEMIHOSTING] = wanted
 
     def observe_exceptions(self, wanted: bool) -> None:
-        """Does the entry handler hear of each exception that has been entered at EL1?"""
+        """Does the entry handler hear of each exception that has been entered?"""
         self._handle.shared[native.OBSERVE] = wanted
 
     def _reached(self, hook: int, pc: int) -> None:

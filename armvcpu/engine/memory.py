@@ -13,9 +13,11 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET
 from armvcpu.engine.library import PROT_ALL, PROT_EXEC, PROT_READ
 from armvcpu.engine.native import IO_READ, IO_WRITE
-from armvcpu.errors import InternalError
+from armvcpu.errors import InternalError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.engine.handle import Handle
 
@@ -31,6 +33,7 @@ class EngineMemory:
         self._ram: dict[int, memoryview] = {}
         self._devices: dict[int, tuple[IoRead, IoWrite]] = {}
         self._next_device = 1
+        self._elsewhere: dict[int, tuple[int, int]] = {}
         self._dirty: C.Array[C.c_uint64] | None = None
         self.io_read, self.io_write = IO_READ(self._on_read), IO_WRITE(self._on_write)
         self._found, self._word = C.c_uint64(), C.c_uint32()
@@ -121,6 +124,22 @@ class EngineMemory:
             self._handle.fail(failure)
 
     # --- by the guest's addresses -----------------------------------------------------------------------------
+
+    def set_secure(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Have Non-secure accesses to these physical ranges, (base, size) in bytes, end in an External abort."""
+        words = [word for base, size in ranges for word in (base, base + size)]
+        if not self._handle.shim.set_secure(self._handle.engine, (C.c_uint64 * len(words))(*words), len(ranges)):
+            raise UsageError(f"{len(ranges)} ranges of Secure memory: 16 at most")
+
+    def read_elsewhere(self, base: int, size: int, where: int | None) -> None:
+        """Have loads and fetches of a physical range find what is at `where`; stores go where they say."""
+        self._elsewhere.pop(base, None)
+        if where is not None:
+            self._elsewhere[base] = size, where
+        words = [word for base, (size, where) in self._elsewhere.items() for word in (base, base + size, where)]
+        count = len(self._elsewhere)
+        if not self._handle.shim.set_aliases(self._handle.engine, (C.c_uint64 * len(words))(*words), count):
+            raise UsageError(f"{count} ranges that are read elsewhere: 4 at most")
 
     def flush_tlb(self) -> None:
         """Forget where addresses lead, after stage-2 tables changed; in a trap handler as outside."""

@@ -13,15 +13,15 @@ from armvcpu.engine.library import library
 from armvcpu.engine.shim_library import load
 from armvcpu.errors import EngineUnsupported
 
-(LEFT, COUNTING, COUNTDOWN, STOP_AT, BLOCK, POSITION, EXACT, HEAR, OBSERVE, SEMIHOSTING, YIELDS, YIELDED, LAST_ESR,
- LAST_FAR, LAST_ELR, RETURN_PC, RETURN_SP, RETURNS, EDGE, TRANSLATIONS, STORM, LOOP, IS_PAIR, INTERRUPTS, FAULTED,
- FAULTS) = range(26)  # fmt: skip
+(LEFT, COUNTING, COUNTDOWN, STOP_AT, BLOCK, POSITION, EXACT, HEAR, HEAR_EL2, HEAR_EL3, HIGHEST, SECURE, OBSERVE,
+ SEMIHOSTING, YIELDS, YIELDED, LAST_ESR, LAST_FAR, LAST_ELR, LAST_EL, RETURN_PC, RETURN_SP, RETURNS, EDGE, TRANSLATIONS,
+ STORM, LOOP, IS_PAIR, INTERRUPTS, FAULTED, FAULTS) = range(31)  # fmt: skip
 """Indices of `struct shared` (shim/shim.h): 64 bits each. From STORM on it is what faults.c keeps."""
-FAULT_WORDS, KEPT_FAULTS = 7, 4
+FAULT_WORDS, KEPT_FAULTS = 8, 4
 SHARED_WORDS = FAULTS + KEPT_FAULTS * FAULT_WORDS
 FAILED = 2
 """In LEFT: a callback has failed."""
-LAYOUT_WORDS = 10
+LAYOUT_WORDS = 12
 """Of `shim_layout` (shim/engines.c), as `state.Layout` has fields."""
 LONGEST_BLOCK = 512
 """Instructions: TCG_MAX_INSNS of the translator."""
@@ -51,6 +51,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_update_breakpoints": (None, _ENGINE),
     "shim_present": (None, _ENGINE, C.c_void_p),
     "shim_take_exception": (None, _ENGINE, _U32, _U32, _U64, _INT),
+    "shim_take_abort": (None, _ENGINE, _U32, _U64),
     "shim_set_row": (_INT, _ENGINE, _U32, _INT, _INT, _U64),
     "shim_set_word": (None, _ENGINE, _U32, C.c_void_p),
     "shim_forget_row": (None, _ENGINE, _U32),
@@ -59,6 +60,9 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_stop_at": (None, _ENGINE, _I64),
     "shim_next_block": (None, _ENGINE, _U32),
     "shim_set_lines": (None, _ENGINE, _U32),
+    "shim_set_virtual_lines": (None, _ENGINE, _U32),
+    "shim_set_secure": (_INT, _ENGINE, C.c_void_p, C.c_uint),
+    "shim_set_aliases": (_INT, _ENGINE, C.c_void_p, C.c_uint),
     "shim_request_stop": (None, _ENGINE),
     "shim_end_run": (None, _ENGINE),
     "shim_take_stop": (_INT, _ENGINE),

@@ -34,6 +34,8 @@ class Layout(NamedTuple):
     hpfar_el2: int
     vectors: int  # V0 to V31, VECTOR_STRIDE bytes each
     exclusive: int  # three u64
+    hcr_el2: int
+    scr_el3: int
 
 
 class Views:
@@ -50,7 +52,7 @@ class CpuState:
     """One CPU. `frame` is a window of 33 u64: x0 to x30, SP, PC; the guest goes on with what is written there."""
 
     __slots__ = (
-        "_aarch64", "_cv", "_daif", "_exclusive", "_hpfar", "_nz", "_pstate", "_sp", "_vectors",
+        "_aarch64", "_cv", "_daif", "_exclusive", "_hcr", "_hpfar", "_nz", "_pstate", "_scr", "_sp", "_vectors",
         "frame", "give_up", "own", "raw", "words",
     )  # fmt: skip
 
@@ -62,6 +64,7 @@ class CpuState:
         self._pstate, self._daif, self._hpfar = layout.pstate // 8, layout.daif // 8, layout.hpfar_el2 // 8
         self._cv, self._nz, self._sp = layout.flags // 8, layout.flags // 8 + 1, layout.sp_el // 8
         self._aarch64 = layout.aarch64
+        self._hcr, self._scr = layout.hcr_el2 // 8, layout.scr_el3 // 8
         self._vectors, self._exclusive = layout.vectors // 8, layout.exclusive // 8
 
     def look_at(self, views: Views, give_up: Callable[[], None] | None = None) -> None:
@@ -165,6 +168,21 @@ class CpuState:
         """Write Vn, 128 bits."""
         at = self._vectors + VECTOR_STRIDE // 8 * index
         self.words[at], self.words[at + 1] = value & 0xFFFF_FFFF_FFFF_FFFF, value >> 64
+
+    @property
+    def el(self) -> int:
+        """The Exception level that executes."""
+        return self.words[self._pstate] >> 2 & 3
+
+    @property
+    def hcr_el2(self) -> int:
+        """HCR_EL2."""
+        return self.words[self._hcr]
+
+    @property
+    def scr_el3(self) -> int:
+        """SCR_EL3."""
+        return self.words[self._scr]
 
     def save_general(self) -> tuple[int, bytes, bytes]:
         """PSTATE, X0 to X30 with SP and PC, and V0 to V31: what a function that is called may change."""

@@ -33,13 +33,15 @@ if TYPE_CHECKING:
 
     from armvcpu.engine.api import EntryHandler, TrapHandler
 
-_SCR_EL3, _HCR_EL2, _SCTLR_EL1 = op(3, 6, 1, 1, 0), op(3, 4, 1, 1, 0), op(3, 0, 1, 0, 0)
+_SCR_EL3, _HCR_EL2 = op(3, 6, 1, 1, 0), op(3, 4, 1, 1, 0)
+_SCTLR_EL1 = op(3, 0, 1, 0, 0)
 _SCR_NON_SECURE = 0x531  # NS, RES1, HCE, RW; SMD stays clear, or HVC and SMC are UNDEFINED (DDI 0487 D17.2.117)
 _HCR_RW = 1 << 31
 _SCTLR_RESET = 0x30D0_0800
-_PSTATE_EL1H_MASKED = 0x3C5
+_PSTATE_AT_RESET = {1: 0x3C5, 2: 0x3C9, 3: 0x3CD}
+"""By the level: its own stack pointer, all exceptions masked (DDI 0487 D1.4)."""
 _EXTERNAL_ABORT = 1 << 25 | 0x10  # IL, IFSC
-_IRQ, _FIQ = 2, 0x10
+_IRQ, _FIQ, _VIRQ, _VFIQ = 2, 0x10, 0x40, 0x200
 _NO_FAULTS = bytes(8 * (native.SHARED_WORDS - native.STORM))
 ENDS = (RunEnd.LEFT, RunEnd.YIELDED, RunEnd.LIMIT, RunEnd.STOPPED)
 """`enum end` of shim/run.c; behind them come Unicorn's errors."""
@@ -74,19 +76,34 @@ class UnicornEngine:
         self._unicorn.add_hook(handle.uc, HOOK_INTR, self._shim.trap, data=self._engine)
         self._layout = Layout(*self._shim.layout)
         self._env = self._views(handle.env)
-        self._set_up_el2()
-        self._reset = bytes(self._env.raw)
+        self._power_on = bytes(self._env.raw)
+        self.highest = 1
+        self._begin_at(1)
+        self._resets = {1: bytes(self._env.raw)}
         self._stop = self._bound = native.NEVER
         self._set_stop()
         self.state = self._own_state = self.new_state()
         self.state.look_at(self._env, self._give_up)
 
-    def _set_up_el2(self) -> None:
-        """Leave Secure EL1, where Unicorn starts, for Non-secure EL1 with AArch64 below EL2."""
-        self.registers.write(_SCR_EL3, _SCR_NON_SECURE)
-        self.registers.write(_HCR_EL2, _HCR_RW)
+    def _begin_at(self, el: int) -> None:
+        """Leave Secure EL1, where Unicorn starts, for a level: Non-secure ones with AArch64 below, EL3 as it comes."""
+        if el < 3:
+            self.registers.write(_SCR_EL3, _SCR_NON_SECURE)
+        if el < 2:
+            self.registers.write(_HCR_EL2, _HCR_RW)
         self.registers.write(_SCTLR_EL1, _SCTLR_RESET)
-        self.registers.write_pstate(_PSTATE_EL1H_MASKED)
+        self.registers.write_pstate(_PSTATE_AT_RESET[el])
+
+    def _reset(self, el: int) -> bytes:
+        """The registers as after reset at a level."""
+        found = self._resets.get(el)
+        if found is None:
+            before = bytes(self._env.raw)
+            self._switch(None, self._power_on)
+            self._begin_at(el)
+            found = self._resets[el] = bytes(self._env.raw)
+            self._switch(None, before)
+        return found
 
     def _views(self, address: int) -> Views:
         memory = (C.c_char * self._layout.size).from_address(address)
@@ -110,9 +127,22 @@ class UnicornEngine:
         except BaseException as failure:
             self._handle.fail(failure)
 
-    def take_exception(self, esr: int, far: int = 0, *, serror: bool = False) -> None:
-        """Enter an exception at EL1: AArch64.TakeException, by the engine's own code."""
-        self._shim.take_exception(self._engine, 1, esr, far, serror)
+    @property
+    def highest(self) -> int:
+        """The guest's highest level."""
+        return int(self._shared[native.HIGHEST])
+
+    @highest.setter
+    def highest(self, el: int) -> None:
+        self._shared[native.HIGHEST] = el
+
+    def take_exception(self, esr: int, far: int = 0, *, el: int = 1, serror: bool = False) -> None:
+        """Enter an exception: AArch64.TakeException, by the engine's own code."""
+        self._shim.take_exception(self._engine, el, esr, far, serror)
+
+    def take_external_abort(self, esr: int, far: int) -> None:
+        """Enter one where SCR_EL3.EA and HCR_EL2.TEA have it."""
+        self._shim.take_abort(self._engine, esr, far)
 
     @property
     def took_exception(self) -> bool:
@@ -121,9 +151,11 @@ class UnicornEngine:
 
     @property
     def last_exception(self) -> LastException:
-        """The last one that was entered at EL1, by whomever."""
+        """The last one that was entered, by whomever."""
         words, mask = self._shared, 0xFFFF_FFFF_FFFF_FFFF
-        return LastException(words[native.LAST_ESR], words[native.LAST_FAR] & mask, words[native.LAST_ELR] & mask)
+        return LastException(
+            words[native.LAST_ESR], words[native.LAST_FAR] & mask, words[native.LAST_ELR] & mask, words[native.LAST_EL]
+        )
 
     @property
     def is_endless(self) -> bool:
@@ -216,8 +248,7 @@ class UnicornEngine:
             )
         if error not in (ERR_FETCH_PROT, ERR_FETCH_UNMAPPED):
             self._unicorn.check(error, f"uc_emu_start at PC {self.state.pc:#x}")
-        ec = 0x21 if self.state.pstate & 0xC else 0x20
-        self.take_exception(ec << 26 | _EXTERNAL_ABORT, self.state.pc)
+        self.take_external_abort(0x20 << 26 | _EXTERNAL_ABORT, self.state.pc)
 
     def step(self) -> None:
         """Run one instruction, or take the exception that it causes; a stop is for the next run."""
@@ -252,6 +283,15 @@ class UnicornEngine:
     def set_lines(self, *, irq: bool, fiq: bool) -> None:
         """The levels of the CPU's IRQ and FIQ inputs."""
         self._shim.set_lines(self._engine, (_IRQ if irq else 0) | (_FIQ if fiq else 0))
+
+    def set_virtual_lines(self, *, irq: bool, fiq: bool) -> None:
+        """The levels of the virtual IRQ and FIQ."""
+        self._shim.set_virtual_lines(self._engine, (_VIRQ if irq else 0) | (_VFIQ if fiq else 0))
+
+    @property
+    def access_is_secure(self) -> bool:
+        """Is the access under way a Secure one?"""
+        return bool(self._shared[native.SECURE])
 
     def look(self) -> bool:
         """In a callback of a device: bring `state` up to date, PC included."""
@@ -328,18 +368,19 @@ class UnicornEngine:
 
     # --- states -----------------------------------------------------------------------------------------------
 
-    def new_state(self) -> CpuState:
+    def new_state(self, el: int = 1) -> CpuState:
         """A state as after reset."""
-        memory = C.create_string_buffer(self._reset, self._layout.size)
+        memory = C.create_string_buffer(self._reset(el), self._layout.size)
         views = Views(self._layout, memoryview(memory).cast("B"), C.addressof(memory))
         return CpuState(self._layout, views)
 
-    def reset_state(self, state: CpuState) -> None:
+    def reset_state(self, state: CpuState, el: int = 1) -> None:
         """Put a state back to what it is after reset."""
+        reset = self._reset(el)
         if state is self.state:
-            self._switch(None, self._reset)
+            self._switch(None, reset)
         else:
-            state.raw[:] = self._reset
+            state.raw[:] = reset
 
     def copy_state(self, state: CpuState, but: Sequence[int]) -> StateCopy | None:
         """All of it, with the places of those that are not meant."""

@@ -33,11 +33,25 @@ class Handlers:
 
     def on_hypercall(self, number: int) -> Callable[[CallHandler], CallHandler]:
         """HVC with x0 = `number`."""
-        return _register([cpu.vcpu.handlers.hypercalls for cpu in self._turns.cpus], number, "hypercall")
+        return self._register([cpu.vcpu.handlers.hypercalls for cpu in self._turns.cpus], number, "hypercall")
 
     def on_smc(self, number: int) -> Callable[[CallHandler], CallHandler]:
         """SMC with x0 = `number`."""
-        return _register([cpu.vcpu.handlers.smc for cpu in self._turns.cpus], number, "SMC")
+        return self._register([cpu.vcpu.handlers.smc for cpu in self._turns.cpus], number, "SMC")
+
+    def _register(
+        self, tables: list[CallTable[Aarch64VCpu]], number: int, kind: str
+    ) -> Callable[[CallHandler], CallHandler]:
+        def add(function: CallHandler) -> CallHandler:
+            for table in tables:
+                if number in table:
+                    raise UsageError(f"{kind} {number:#x} has a handler already")
+                table[number] = function
+            for cpu in self._turns.cpus:
+                cpu.vcpu.settle_listeners()
+            return function
+
+        return add
 
     def on_sysreg(
         self, name: str, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None
@@ -48,8 +62,11 @@ class Handlers:
         if encoding is None:
             near = did_you_mean(name.upper(), by_name, 3)
             raise UsageError(f"no system register {name!r}: a name as VBAR_EL1, or S<op0>_<op1>_C<n>_C<m>_<op2>{near}")
-        if lowest_el(encoding) > 1:
-            raise UsageError(f"{name} is a register of EL{lowest_el(encoding)}: the guest runs at EL1 and EL0")
+        highest = self._turns.cpu.vcpu.config.el
+        if lowest_el(encoding) > highest:
+            raise UsageError(
+                f"{name} is a register of EL{lowest_el(encoding)}: the guest has no level above EL{highest}"
+            )
         for what, function in (("read", read), ("write", write)):
             if function is not None:
                 callable_in(f"on_sysreg's {what}", function, 0 if what == "read" else 1)
@@ -85,14 +102,3 @@ class Handlers:
         if self._symbols is None:
             self._symbols = self._boot.symbols()
         return self._symbols
-
-
-def _register(tables: list[CallTable[Aarch64VCpu]], number: int, kind: str) -> Callable[[CallHandler], CallHandler]:
-    def add(function: CallHandler) -> CallHandler:
-        for table in tables:
-            if number in table:
-                raise UsageError(f"{kind} {number:#x} has a handler already")
-            table[number] = function
-        return function
-
-    return add

@@ -24,6 +24,7 @@ from armvcpu.machine.board.core_registers import core_registers
 from armvcpu.machine.board.flash_banks import FlashBank
 from armvcpu.machine.board.interrupts import Lines
 from armvcpu.machine.board.memory import GuestMemory, new_address_space
+from armvcpu.machine.board.nowhere import Nowhere
 from armvcpu.machine.board.peripherals import Peripherals
 from armvcpu.machine.board.ram import users_ram
 from armvcpu.machine.board.virt import FLASH_SIZE, GICD_BASE, INPUT_BITS, Board, Wiring, is_covered, virt_board
@@ -136,11 +137,13 @@ def _assemble(
     observation = Observation(engine, turns)
     space = new_address_space(engine, PRIVATE_BASE + TABLES_OFFSET)
     exact, is_lazy = config.exact_mmio, not clock.repeats  # a fault more would be another run
-    memory.attach(engine, space, exact_mmio=exact, is_lazy=is_lazy)
+    is_guests = config.el > 1
+    memory.attach(engine, space, exact_mmio=exact, is_lazy=is_lazy, has_stage2=not is_guests)
     bus = _bus(engine, space, board, memory, observation.on_device_access if exact else None, is_lazy=is_lazy)
-    stage2 = Stage2Switch(turns.cpus, always=not boot.plan.is_linux or exact)
+    stage2 = Stage2Switch(turns.cpus, always=not boot.plan.is_linux or exact, is_guests=is_guests)
     if not stage2.always:
-        bus.show_everything([(piece.base, piece.size) for piece in memory.layout.pieces], 1 << INPUT_BITS)
+        pieces = [(piece.base, piece.size) for piece in memory.layout.pieces]
+        bus.show_everything(pieces, 1 << INPUT_BITS, Nowhere(engine).abort if is_guests else None)
     bus.open_empty()
     guards = Guards(memory, space, pcpu, turns, stage2)
     self_debug = SelfDebug(config.cpus, engine, memory, guards, turns)
@@ -149,7 +152,8 @@ def _assemble(
     hal, psci = MachineHal(board.gic), Psci(MachinePower(turns.cpus, memory))
     for index, mpidr in enumerate(board.mpidrs):
         vcpu = _new_vcpu(index, mpidr, boot.plan.x0, config, hal)
-        vcpu.set_ept_root(space.root, space.vtcr, faults.handle)
+        if not is_guests:
+            vcpu.set_ept_root(space.root, space.vtcr, faults.handle)
         stage2.attach(vcpu)
         self_debug.attach(vcpu)
         psci.register(vcpu.services)

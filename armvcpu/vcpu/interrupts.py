@@ -17,7 +17,7 @@ from armvcpu.errors import UsageError, kind_in, number_in, seconds_in
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from armvcpu.engine.api import SystemRegisters
+    from armvcpu.engine.api import Engine
     from armvcpu.vcpu.hal import Hal
     from armvcpu.vcpu.icv import VirtualCpuInterface
     from armvcpu.vcpu.lines import InterruptLines
@@ -128,8 +128,13 @@ class VCpuInterrupts:
         """The registers are others now: write HCR_EL2 at the next `bind`."""
         self._shown = -1
 
-    def show(self, registers: SystemRegisters) -> None:
-        """Write HCR_EL2 where it differs."""
+    def show(self, engine: Engine) -> None:
+        """Write HCR_EL2 where it differs; that of a guest with EL2 is its own, and its lines are the CPU's."""
+        if engine.highest > 1:
+            engine.set_lines(irq=bool(self._wanted & _HCR_VI), fiq=bool(self._wanted & _HCR_VF))
+            self._shown = self._wanted
+            return
+        registers = engine.registers
         hcr = registers.read(_HCR)
         if hcr & (_HCR_VI | _HCR_VF) != self._wanted:
             registers.write(_HCR, hcr & ~(_HCR_VI | _HCR_VF) | self._wanted)

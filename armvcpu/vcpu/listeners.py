@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Listeners:
     """Those of one vCPU."""
 
-    def __init__(self, sysregs: SysRegTable) -> None:
-        self.sysregs = sysregs
+    def __init__(self, sysregs: SysRegTable, highest: int = 1) -> None:
+        self.sysregs, self._highest = sysregs, highest
         self.handlers: TrapHandlers[Aarch64VCpu] = TrapHandlers()
         self.observer: Observer | None = None
 
@@ -37,5 +37,10 @@ class Listeners:
         """Have the engine call whom it should."""
         engine.registers.use(self.sysregs.rows)
         engine.listen.hear_semihosting(self.handlers.semihosting is not None)
-        engine.listen.hear_exceptions(0 if self.handlers.breakpoint is None else 1 << ExceptionClass.BRK64)
+        breakpoints = 0 if self.handlers.breakpoint is None else 1 << ExceptionClass.BRK64
+        engine.listen.hear_exceptions(breakpoints)
+        if self._highest > 1:
+            hypercalls = 1 << ExceptionClass.HVC64 if self.handlers.hypercalls else 0
+            engine.listen.hear_exceptions(breakpoints | hypercalls, 2)
+            engine.listen.hear_exceptions(breakpoints | (1 << ExceptionClass.SMC64 if self.handlers.smc else 0), 3)
         engine.listen.observe_exceptions(self.observer is not None)

@@ -35,10 +35,10 @@ def no_state(vcpu_id: int) -> Any:
 
 
 class Place:
-    """That of one vCPU; `features` are the instructions that its model has (`Registers.present`)."""
+    """That of one vCPU: `features` are the instructions of its model (`Registers.present`), `el` is its first level."""
 
-    def __init__(self, vcpu_id: int, features: Sequence[int]) -> None:
-        self._vcpu_id, self._features = vcpu_id, features
+    def __init__(self, vcpu_id: int, features: Sequence[int], el: int = 1) -> None:
+        self._vcpu_id, self._features, self._el = vcpu_id, features, el
         self.trap_frame, self.system_registers = TrapFrame(), GuestSystemRegisters()
         self.pcpu: Aarch64PerCpu | None = None
         """The physical CPU that has them."""
@@ -63,13 +63,14 @@ class Place:
     def load(self, pcpu: Aarch64PerCpu, engine: Engine) -> CpuState:
         """Put them on a physical CPU, which has this engine: the state, always the same object."""
         if self._state is None:
-            self._state = engine.new_state()
+            self._state = engine.new_state(self._el)
         engine.load(self._state)
         engine.fault_history = self._fault_history
         if self._last_pcpu is not pcpu:
             self._last_pcpu = pcpu
             self.system_registers.attach(pcpu, self._state)
             self.trap_frame.attach(self._state)
+        engine.highest = self._el
         engine.registers.present(self._features)
         self.pcpu = pcpu
         return self._state
@@ -88,13 +89,15 @@ class Place:
         self.pcpu = None
 
     def reset(self) -> None:
-        """As after reset, the configuration kept."""
+        """As after reset, the configuration kept: of EL2 where that is not the guest's own."""
         assert self._state is not None
-        engine, configuration = self.engine, self.system_registers.configuration()
-        engine.reset_state(self._state)
+        engine, configuration = self.engine, [] if self._el > 1 else self.system_registers.configuration()
+        engine.reset_state(self._state, self._el)
         self.forget_exception()
         for encoding, value in configuration:
             engine.registers.write(encoding, value)
+        if self._el > 1:
+            self.system_registers.configure()
         self.trap_frame.configure()
 
     def forget_exception(self) -> None:

@@ -44,13 +44,13 @@ from armvcpu.vcpu.life import LifeCycle, VCpuState
 from armvcpu.vcpu.listeners import Listeners
 from armvcpu.vcpu.mailbox import Mailbox
 from armvcpu.vcpu.place import Place, no_state
+from armvcpu.vcpu.processor import Processor
 from armvcpu.vcpu.setup import set_up_traps
 from armvcpu.vcpu.smc import SmcServices
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 from armvcpu.vcpu.stage2.root import vttbr_el2
 from armvcpu.vcpu.sysreg import SysRegTable
 from armvcpu.vcpu.traps.exception import ExceptionLayer
-from armvcpu.vcpu.traps.registers import UNDEFINED_ESR
 
 if TYPE_CHECKING:
     from types import UnionType
@@ -101,13 +101,13 @@ class Aarch64VCpu:
         self.vm_id, self.vcpu_id, self.config, self.vm = vm_id, vcpu_id, config, vm
         self.hal: Hal = hal or BareHal()
         self.model = cpu_model(config.cpu_model)
-        self._life, self._place = LifeCycle(vcpu_id), Place(vcpu_id, translated_features(self.model))
+        self._life, self._place = LifeCycle(vcpu_id), Place(vcpu_id, translated_features(self.model), config.el)
         self.trap_frame, self.system_registers = self._place.trap_frame, self._place.system_registers
         self.state: CpuState = no_state(vcpu_id)
         """The saved CPU behind the trap frame, from the first `bind` on; before it, whatever is asked is StateError."""
         self.services = SmcServices(config.smccc_version)
         self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
-        self.listeners = Listeners(self.sysregs)
+        self.listeners = Listeners(self.sysregs, config.el)
         self.handlers = self.listeners.handlers
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False
         self.uses_stage2 = False
@@ -121,7 +121,8 @@ class Aarch64VCpu:
         self._mailbox = Mailbox(self._kick)
         self._interrupts = VCpuInterrupts(self._mailbox, self._show_virtual_interrupts)
         self._has_state = False
-        self._exceptions = ExceptionLayer(self)
+        self._exceptions = ExceptionLayer(self, config.el)
+        self.processor = Processor(self, config.el)
         self._exit: Exit | None = None
         self._can_enter = False
         self._start: tuple[int, int] | None = None
@@ -151,6 +152,7 @@ class Aarch64VCpu:
         UsageError for a root, VTCR_EL2 or VMID that can't be; `stage2/root.py` says which can.
         """
         self._life.forbid_running("set_ept_root")
+        self._require_stage2("set_ept_root")
         for what, value in (("the stage-2 root", root), ("VTCR_EL2", vtcr), ("a VMID", vmid)):
             number_in(what, value, 64, signed=True)
         if handle_page_fault is not None:
@@ -165,6 +167,10 @@ class Aarch64VCpu:
 
     def use_stage2(self, enabled: bool) -> None:
         """Switch stage 2 on or off (HCR_EL2.VM); off, IPAs are physical addresses and no hole is an exit."""
+        if enabled:
+            self._require_stage2("use_stage2")
+        elif self.config.el > 1:
+            return
         hcr = self.system_registers.read(_HCR)
         wanted = hcr | HCR_EL2.VM.mask if enabled else hcr & ~HCR_EL2.VM.mask
         self.uses_stage2 = enabled
@@ -504,7 +510,7 @@ class Aarch64VCpu:
         """Answer a SysRegRead or SysRegWrite exit: the register is UNDEFINED."""
         self._answer_exit("inject_undefined", SysRegRead | SysRegWrite)
         self.state.set_pc(self.last_trap[2])
-        self.engine.take_exception(UNDEFINED_ESR)
+        self.processor.undefined()
 
     def inject_external_abort(self) -> None:
         """Answer an MMIO or NestedPageFault exit: nothing is there."""
@@ -560,6 +566,11 @@ class Aarch64VCpu:
         self._can_enter = True
         return None
 
+    def _require_stage2(self, what: str) -> None:
+        """UsageError where stage 2 is the guest's own."""
+        if self.config.el > 1:
+            raise UsageError(f"{what}: the guest has EL2 to itself (el={self.config.el}), and stage 2 with it")
+
     def _kick(self) -> None:
         """From any thread: end the run, or the next one."""
         pcpu = self._place.pcpu
@@ -569,7 +580,7 @@ class Aarch64VCpu:
     def _show_virtual_interrupts(self) -> None:
         """HCR_EL2.VI and VF as they should be, once the vCPU is bound."""
         if self._place.pcpu is not None:
-            self._interrupts.show(self._place.pcpu.engine.registers)
+            self._interrupts.show(self._place.pcpu.engine)
 
     def _require_interface(self) -> VCpuInterrupts:
         if self._interrupts.interface is None:

@@ -34,7 +34,7 @@ def test_the_first_fault_is_kept_with_what_the_cpu_was_at(bench):
     bench.set_gpr(29, 0x1122)
     bench.set_gpr(30, (1 << 64) - 8)
     assert engine.run() is RunEnd.LEFT
-    assert engine.first_fault == (0x9600_0040, NOWHERE, CODE + 4, 5, NOWHERE, 0x1122, (1 << 64) - 8)
+    assert engine.first_fault == (0x9600_0040, NOWHERE, CODE + 4, 5, NOWHERE, 0x1122, (1 << 64) - 8, 1)
 
 
 def test_a_level_below_and_its_own_stack_are_told(bench):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from armvcpu.arch.controls import HCR_EL2
+from armvcpu.engine.api import TARGET_WAIT
 from armvcpu.engine.selftest_bench import CODE, DATA, ERET, NOWHERE, PAGE, RAM, VECTORS, WFI, hvc, svc
 from armvcpu.engine.selftest_checks import TRAPS, check_stage2, check_syndrome
 from armvcpu.errors import UsageError
@@ -83,9 +84,9 @@ def test_handler_that_returns_lets_the_guest_go_on(bench):
 
 
 def test_wfi_goes_on_when_it_is_not_trapped(bench):
-    """Without HCR_EL2.TWI the guest's WFI is a no-operation that the run survives."""
+    """Without HCR_EL2.TWI the handler hears of the guest's wait, with PC behind it, and the run survives that."""
     bench.start(WFI, hvc(1))
-    assert bench.run_to_trap().pc == CODE + 8
+    assert (bench.run_to_trap().target_el, bench.run_to_trap().pc) == (TARGET_WAIT, CODE + 8)
 
 
 def test_eret_to_el0_and_a_trap_from_there(bench):

@@ -9,10 +9,10 @@ import raw_guest as raw
 
 from armvcpu import Machine
 from armvcpu.devices.virtio.queue import Virtqueue
+from armvcpu.machine.board.copy_on_write import MIB
 from armvcpu.machine.board.dirty_pages import DirtyPages
 from armvcpu.machine.board.ram import RamLayout
 from armvcpu.machine.snapshots import snapshot_file
-from armvcpu.machine.snapshots.copy_on_write import MIB
 
 PAGE, RAM, MEMORY = 4096, 0x4000_0000, 64 * MIB
 DATA, COUNT = 0x4200_0000, 0xC600_0001

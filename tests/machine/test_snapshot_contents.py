@@ -13,9 +13,9 @@ import raw_guest as raw
 from armvcpu import Machine
 from armvcpu.devices.device import Device, Register
 from armvcpu.errors import ImageError, UsageError
+from armvcpu.machine.board.copy_on_write import MIB
 from armvcpu.machine.outcome import Ending
 from armvcpu.machine.snapshots import snapshot_file
-from armvcpu.machine.snapshots.copy_on_write import MIB
 
 MEMORY = 64 * MIB
 OPTIONS = {"cpus": 2, "memory": MEMORY, "virtio_console": True}

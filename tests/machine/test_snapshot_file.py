@@ -9,9 +9,9 @@ from command import armvcpu
 
 from armvcpu import Machine
 from armvcpu.errors import ImageError
+from armvcpu.machine.board.copy_on_write import MIB
 from armvcpu.machine.outcome import Ending
 from armvcpu.machine.snapshots import snapshot_file
-from armvcpu.machine.snapshots.copy_on_write import MIB
 
 IMAGE = "guests/bin/smp.elf"
 MEMORY = 64 * MIB

@@ -152,6 +152,8 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
         call_instead(tcg, function, (void *)helper_next_block, result, count, arguments);
     else if (e && function == real.helper_wfe)
         call_instead(tcg, function, (void *)helper_wait_for_event, result, count, arguments);
+    else if (e && function == (void *)real.helper_wfi)
+        call_instead(tcg, function, (void *)helper_wait_for_interrupt, result, count, arguments);
     else if (e && function == real.helper_yield)
         call_instead(tcg, function, (void *)helper_yield_turn, result, count, arguments);
     else if (e && function == (void *)real.helper_exception_return)

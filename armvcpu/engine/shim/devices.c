@@ -26,6 +26,9 @@ static const struct mmio *ours(const struct engine *e, void *region)
     return is_io && mmio->read == (void *)shim_device ? mmio : NULL;
 }
 
+/* MemTxAttrs. */
+static bool is_secure(uint32_t attributes) { return attributes >> 1 & 1; }
+
 static uint64_t swap(uint64_t value, uint32_t width) { return __builtin_bswap64(value) >> (64 - 8 * width); }
 
 /* In a callback of a device: bring the registers and PC up to date; 0 where none is under way. */
@@ -144,6 +147,7 @@ uint32_t shim_read_device(void *uc, void *region, uint64_t address, uint64_t *va
     if (answer) {
         *value = answer->value;
     } else {
+        e->shared.secure = is_secure(attributes);
         *value = e->python.io_read(mmio->read_data, address, width);
         if (memop & MO_BSWAP) *value = swap(*value, width);
         if (e->shared.left) stop_run(e);
@@ -160,6 +164,7 @@ uint32_t shim_write_device(void *uc, void *region, uint64_t address, uint64_t va
     uint32_t width = 1u << (memop & MO_SIZE);
     if (answer_of(e, true, address, width)) return 0;
     if (width < 8) value &= (1ull << 8 * width) - 1;
+    e->shared.secure = is_secure(attributes);
     e->python.io_write(mmio->read_data, address, width, memop & MO_BSWAP ? swap(value, width) : value);
     if (e->shared.left) stop_run(e);
     go_on(e, (struct answer){address, 0, width, true, false});

@@ -148,5 +148,5 @@ EXPORT void shim_present(struct engine *e, const uint64_t *id)
 /* Where registers lie in a state, in bytes; in the order of `Layout` (state.py), whose first field is the size. */
 EXPORT const uint32_t shim_layout[] = {
     ENV_END_OF_STATE, ENV_XREGS, ENV_PSTATE, ENV_AARCH64, ENV_CF, ENV_DAIF, ENV_SP_EL, ENV_HPFAR_EL2,
-    ENV_ZREGS, ENV_EXCLUSIVE,
+    ENV_ZREGS, ENV_EXCLUSIVE, ENV_HCR_EL2, ENV_SCR_EL3,
 };

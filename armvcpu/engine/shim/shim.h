@@ -19,15 +19,16 @@
 #define EXPORT __attribute__((visibility("default")))
 
 enum {
+    TARGET_WAIT = 0x21, /* told to Python as the target of an exception: the guest waits for an interrupt */
     STORM = 64,     /* so many exceptions in a row from inside the vector they go to: the guest can't get out of it */
     LOOP = 1 << 16, /* and so many from one or two addresses elsewhere, without a return */
     KEPT_FAULTS = 4,
     FAILED = 2,
 };
 
-/* An exception, and what the CPU was at: PSTATE without NZCV and DAIF. */
+/* An exception, and what the CPU was at: PSTATE without NZCV and DAIF; and the level that it was entered at. */
 struct fault {
-    int64_t esr, far, elr, pstate, sp, x29, x30;
+    int64_t esr, far, elr, pstate, sp, x29, x30, level;
 };
 
 /* The part of an engine that Python sees, word by word (native.py has the same names in the same order). */
@@ -39,12 +40,14 @@ struct shared {
     int64_t block;        /* the translation block that runs, 0 between blocks */
     int64_t position;     /* in a callback of an instruction: how many of its block have been executed */
     int64_t exact;        /* the next block has so many instructions at most, and ends the run; 0: as always */
-    int64_t hear;         /* by exception class: exceptions to EL1 that Python is asked about before they are entered */
+    int64_t hear[3];      /* by level from EL1 on, a bit for each exception class: what Python is asked about before */
+    int64_t highest;      /* the highest level that is the guest's own: exceptions to it and those below are entered here */
+    int64_t secure;       /* 1: the access of a device under way is a Secure one */
     int64_t observe;      /* 1: Python hears of each exception that has been entered */
     int64_t semihosting;  /* 1: HLT #0xF000 is Python's */
     int64_t yields;       /* 1: a wait (WFE, YIELD) ends the run */
     int64_t yielded;      /* 1: one has */
-    int64_t last[3];      /* ESR, FAR (0 where the class has none) and ELR of the last exception entered at EL1 */
+    int64_t last[4];      /* ESR, FAR (0 where the class has none), ELR and level of the last exception entered */
     int64_t return_pc;    /* where the run is over, and with which stack pointer: a function that Python has called returns */
     int64_t return_sp;
     int64_t returns;      /* 1: it is looked for; 2: it has been reached */
@@ -63,7 +66,7 @@ struct callbacks {
     void (*trap)(uint32_t target_el, uint32_t syndrome, uint64_t far);
     uint64_t (*read)(uint32_t encoding);
     uint64_t (*write)(uint32_t encoding, uint64_t value); /* gives what is written to a register of the engine's own */
-    void (*entered)(uint32_t syndrome);                   /* an exception has been entered at EL1; or a storm of them */
+    void (*entered)(uint32_t syndrome);                   /* an exception has been entered; or a storm of them */
     uint64_t (*io_read)(void *device, uint64_t offset, uint32_t width);
     void (*io_write)(void *device, uint64_t offset, uint32_t width, uint64_t value);
     void (*code)(uint32_t hook, uint64_t pc);
@@ -84,6 +87,16 @@ struct replay {
     struct answer answers[MOST_ANSWERS];
 };
 
+enum { SECURE_RANGES = 16, ALIASES = 4 };
+struct range {
+    uint64_t begin, end;
+};
+/* Physical addresses of which loads and fetches find what is at `to`; stores go where they say (walk.c). */
+struct alias {
+    struct range range;
+    uint64_t to;
+};
+
 struct engine {
     struct shared shared; /* first: Python has its address */
     void *uc, *cpu, *env, *tcg;
@@ -95,6 +108,9 @@ struct engine {
     uint64_t word_at;            /* the last instruction word that a translator has read */
     void *lengths;               /* the operation of the block under way that has its length */
     void *translated_block;
+    struct range secure[SECURE_RANGES]; /* what Non-secure accesses don't reach (walk.c) */
+    struct alias aliases[ALIASES];
+    unsigned secure_count, alias_count;
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
     struct compares *compares; /* the log of compares, where there is one (compares.c) */
@@ -163,6 +179,8 @@ struct originals {
     void (*tb_invalidate_phys_page_fast)(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc);
     void (*tlb_set_dirty)(void *cpu, uint64_t address);
     void (*tlb_reset_dirty)(void *cpu, uint64_t start, uint64_t length);
+    void (*tlb_set_page_with_attrs)(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int prot, int index,
+                                    uint64_t size);
     bool (*get_phys_addr)(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
                           uint64_t *size, struct fault_info *fi, void *cache);
     uint64_t (*address_space_ldq_le)(void *uc, void *space, uint64_t address, uint32_t attributes, uint32_t *result);
@@ -170,6 +188,7 @@ struct originals {
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
     void *(*helper_lookup_tb_ptr)(void *env);
     void (*helper_exception_return)(void *env, uint64_t pc);
+    void (*helper_wfi)(void *env, uint32_t length);
     void *helper_check_exit_request, *helper_wfe, *helper_yield;
 };
 extern struct originals real;
@@ -195,6 +214,9 @@ void free_rows(struct engine *);
 /* walk.c */
 bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
                         uint64_t *size, struct fault_info *fi, void *cache);
+
+void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int prot, int index,
+                                  uint64_t size);
 
 /* fp.c */
 int shim_fp_exception_el(void *env, int el);
@@ -223,6 +245,7 @@ void forget_alarm(struct engine *);
 
 /* waits.c */
 void helper_wait_for_event(void *env);
+void helper_wait_for_interrupt(void *env, uint32_t length);
 void helper_yield_turn(void *env);
 int shim_cpu_exec(void *uc, void *cpu);
 void shim_request_stop(struct engine *);

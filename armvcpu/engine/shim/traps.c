@@ -1,7 +1,8 @@
-/* Exceptions: those that the guest takes at its own EL1 are entered here, by the engine's own code; Python has the rest.
+/* Exceptions: those that the guest takes at a level of its own are entered here, by the engine's own code; Python has the
+ * rest.
  *
- * DDI 0487 D1.3 (exceptions), D17.2.37 (ESR_ELx). HVC, SMC, trapped registers and stage-2 aborts have EL2 as their target,
- * and Python is the software there.
+ * DDI 0487 D1.3 (exceptions), D17.2.37 (ESR_ELx). Python is the software at the level above the guest's highest one. Of a
+ * guest that starts at EL1 that has HVC, SMC, trapped registers and stage-2 aborts, of one that starts at EL2 SMC.
  */
 #include "shim.h"
 
@@ -11,6 +12,7 @@ enum {
     EC_IABT = 0x21, EC_PC_ALIGNMENT = 0x22, EC_DABT_LOWER = 0x24, EC_DABT = 0x25, EC_BREAKPOINT_LOWER = 0x30,
     EC_BREAKPOINT = 0x31, EC_STEP_LOWER = 0x32, EC_STEP = 0x33, EC_WATCHPOINT_LOWER = 0x34, EC_WATCHPOINT = 0x35,
     TARGET_AARCH32 = 0x20, /* told to Python as a target: the guest has left AArch64 state */
+    FSC_EXTERNAL = 0x10, FSC_EXTERNAL_ON_WALK = 0x14, /* and 0x15 to 0x17: synchronous External aborts */
     HLT_SEMIHOSTING = 0xD45E0000,
     VECTOR_SIZE = 0x80,
 };
@@ -70,13 +72,15 @@ static struct fault fault_of(const struct engine *e, uint32_t syndrome, uint64_t
     };
 }
 
-/* After the engine's own entry to EL1: what Python may want to know of it. */
-static void entered(struct engine *e, struct fault *fault)
+/* After the engine's own entry: what Python may want to know of it. */
+static void entered(struct engine *e, struct fault *fault, uint32_t target)
 {
-    fault->elr = AT(int64_t, e->env, ENV_ELR_EL + 8);
+    fault->elr = AT(int64_t, e->env, ENV_ELR_EL + 8 * target);
+    fault->level = target;
     e->shared.last[0] = fault->esr;
     e->shared.last[1] = fault->far;
     e->shared.last[2] = fault->elr;
+    e->shared.last[3] = target;
     bool never_ends = note_fault(e, fault, AT(uint64_t, e->env, ENV_PC));
     if (e->shared.observe || never_ends) e->python.entered((uint32_t)fault->esr);
 }
@@ -133,6 +137,33 @@ static bool is_python_s(struct engine *e)
     return (word & 0xFFD00000) == 0xD5100000 && is_unclaimed(e, word >> 5 & 0xFFFF); /* MSR, MRS: C5.1.2 */
 }
 
+/* Where a synchronous External abort goes that is none of stage 2's: SCR_EL3.EA and HCR_EL2.TEA, which the engine leaves
+ * out (D1.3.5).
+ */
+static uint32_t abort_target(const struct engine *e)
+{
+    static const uint64_t NS = 1, EA = 1 << 3, TEA = 1ull << 37, TGE = 1ull << 27;
+    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+    uint64_t scr = AT(uint64_t, e->env, ENV_SCR_EL3), hcr = scr & NS ? real.arm_hcr_el2_eff(e->env) : 0;
+    if (scr & EA) return 3;
+    if (el < 2 && hcr & TEA) return 2;
+    return el ? el : hcr & TGE ? 2 : 1;
+}
+
+static bool is_external_abort(uint32_t syndrome)
+{
+    uint32_t ec = syndrome >> 26, fsc = syndrome & 0x3F;
+    bool is_abort = ec == EC_IABT_LOWER || ec == EC_IABT || ec == EC_DABT_LOWER || ec == EC_DABT;
+    return is_abort && (fsc == FSC_EXTERNAL || (fsc & ~3u) == FSC_EXTERNAL_ON_WALK);
+}
+
+/* The syndrome of an abort, taken to `target` from the present level: its class says whether that is lower. */
+static uint32_t for_target(const struct engine *e, uint32_t syndrome, uint32_t target)
+{
+    bool is_same = (AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3) == target;
+    return (syndrome & ~(1u << 26)) | (uint32_t)is_same << 26;
+}
+
 /* Unicorn's hook on exceptions. */
 EXPORT void shim_trap(void *uc, uint32_t number, void *data)
 {
@@ -151,12 +182,17 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
         stop_run(e);
         return;
     }
+    if (is_external_abort(syndrome)) {
+        uint32_t routed = abort_target(e);
+        if (routed > target) AT(uint32_t, e->env, ENV_TARGET_EL) = target = routed, syndrome = for_target(e, syndrome, target);
+    }
     if (!AT(uint32_t, e->env, ENV_AARCH64)) target = TARGET_AARCH32;
-    if (target == 1 && !(e->shared.hear >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
+    bool is_own = target && target <= e->shared.highest;
+    if (is_own && !(e->shared.hear[target - 1] >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
         end_exact(e); /* a fetch that faults: its exception is what a step has done */
         struct fault fault = fault_of(e, syndrome, far);
         enter(e, number, syndrome, far);
-        entered(e, &fault);
+        entered(e, &fault, target);
     } else {
         e->python.trap(target, syndrome, far);
         ask_again(e);
@@ -182,5 +218,13 @@ EXPORT void shim_take_exception(struct engine *e, uint32_t target, uint32_t synd
         enter(e, HAS_FAR >> (syndrome >> 26) & 1 ? EXCP_DATA_ABORT : EXCP_UDEF, syndrome, far);
     }
     AT(int, e->cpu, CPU_EXCEPTION_INDEX) = -1;
-    if (target == 1) entered(e, &fault);
+    entered(e, &fault, target);
+}
+
+/* Enter a synchronous External abort, with the syndrome's ISS, at the level that it goes to. */
+EXPORT void shim_take_abort(struct engine *e, uint32_t syndrome, uint64_t far)
+{
+    uint32_t target = abort_target(e);
+    if (target > e->shared.highest) target = (uint32_t)e->shared.highest;
+    shim_take_exception(e, target, for_target(e, syndrome, target), far, 0);
 }

@@ -78,6 +78,7 @@ enum { /* from env */
     ENV_SYNDROME = 3024, /* u32 syndrome, u32 fsr, u64 vaddress, u32 target EL */
     ENV_VADDRESS = 3032,
     ENV_TARGET_EL = 3040,
+    ENV_LINES = 3064, /* u32: the virtual interrupt lines, as INTERRUPT_VIRQ and INTERRUPT_VFIQ */
     ENV_ZREGS = 3088, /* 256 bytes for each of V0 to V31 */
     ENV_EXCLUSIVE = 12032, /* u64 each: the address of the exclusive monitor, and the two doublewords that were there */
     ENV_END_OF_STATE = 12336, /* what lies below is all that a reset clears: registers, and no pointer */
@@ -127,6 +128,8 @@ enum {
     EXCP_FIQ = 6,
     INTERRUPT_HARD = 2,
     INTERRUPT_FIQ = 0x10,
+    INTERRUPT_VIRQ = 0x40,
+    INTERRUPT_VFIQ = 0x200,
     MO_SIZE = 3,
     MO_SIGN = 4,
     MO_BSWAP = 8,

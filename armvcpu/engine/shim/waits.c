@@ -1,7 +1,7 @@
 /* Interrupt lines, waiting (WFE, YIELD), and requests to stop.
  *
  * WFE: DDI 0487 D1.6.1 and the traps of nTWE and TWE (D17.2.118, D17.2.48); a wait that nothing traps is a hint, and may
- * end the turn of a CPU that others could use. WFI stays the engine's: with HCR_EL2.TWI set it is Python's.
+ * end the turn of a CPU that others could use. WFI likewise, but that its waits are Python's.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -11,16 +11,34 @@
 
 enum { PRIVATE_EXPEDITED = 8, REGISTER_PRIVATE_EXPEDITED = 16 }; /* membarrier(2) */
 
-static const uint64_t TGE = 1ull << 27, TWE_EL2 = 1ull << 14, TWE_EL3 = 1ull << 13, NTWE = 1ull << 18;
-enum { NS = 1, SYNDROME_WFE = 0x07E00001 }; /* EC 1, IL, CV, COND AL, TI: WFE */
+static const uint64_t TGE = 1ull << 27, E2H = 1ull << 34;
+enum { NS = 1, SYNDROME_WFI = 0x07E00000 }; /* EC 1, IL, CV, COND AL; TI is 1 of WFE */
 
-/* The level that a WFE at `el` traps to, or 0. */
-static uint32_t wfe_target(const struct engine *e, uint32_t el)
+/* The controls of WFI and of WFE: SCTLR_EL1.nTWx, HCR_EL2.TWx, SCR_EL3.TWx. */
+struct controls {
+    uint64_t not_sctlr, hcr, scr;
+    uint32_t ti;
+};
+static const struct controls OF_WFI = {1 << 16, 1 << 13, 1 << 12, 0}, OF_WFE = {1 << 18, 1 << 14, 1 << 13, 1};
+
+/* The level that a wait at the present level traps to, or 0 (D1.6.1, D1.6.2). */
+static uint32_t trap_target(const struct engine *e, const struct controls *of)
 {
+    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
     uint64_t scr = AT(uint64_t, e->env, ENV_SCR_EL3), hcr = scr & NS ? real.arm_hcr_el2_eff(e->env) : 0;
-    if (el == 0 && !(AT(uint64_t, e->env, ENV_SCTLR_EL + 8 * (hcr & TGE ? 2 : 1)) & NTWE)) return hcr & TGE ? 2 : 1;
-    if (el < 2 && hcr & TWE_EL2) return 2;
-    return el < 3 && scr & TWE_EL3 ? 3 : 0;
+    uint32_t of_el0 = (hcr & (E2H | TGE)) == (E2H | TGE) ? 2 : 1; /* whose SCTLR is EL0's */
+    if (el == 0 && !(AT(uint64_t, e->env, ENV_SCTLR_EL + 8 * of_el0) & of->not_sctlr)) return hcr & TGE ? 2 : 1;
+    if (el < 2 && hcr & of->hcr) return 2;
+    return el < 3 && scr & of->scr ? 3 : 0;
+}
+
+/* PC is behind the instruction. */
+static void trap_wait(struct engine *e, const struct controls *of)
+{
+    uint32_t target = trap_target(e, of);
+    if (!target) return;
+    AT(uint64_t, e->env, ENV_PC) -= 4;
+    real.raise_exception(e->env, EXCP_UDEF, SYNDROME_WFI | of->ti, target);
 }
 
 static void wait(struct engine *e)
@@ -33,19 +51,39 @@ static void wait(struct engine *e)
     leave_block(e);
 }
 
-/* In the place of helper_wfe: the block ends here, and PC is behind the instruction. */
+/* In the place of helper_wfe: the block ends here. */
 void helper_wait_for_event(void *env)
 {
     struct engine *e = engine_of_env(env);
-    uint32_t target = wfe_target(e, AT(uint32_t, env, ENV_PSTATE) >> 2 & 3);
-    if (target) {
-        AT(uint64_t, env, ENV_PC) -= 4;
-        real.raise_exception(env, EXCP_UDEF, SYNDROME_WFE, target);
-    }
+    trap_wait(e, &OF_WFE);
     wait(e);
 }
 
+/* In the place of helper_wfi: likewise. An interrupt that is pending, masked or not, leaves nothing to wait for. */
+void helper_wait_for_interrupt(void *env, uint32_t length)
+{
+    enum { ANY = INTERRUPT_HARD | INTERRUPT_FIQ | INTERRUPT_VIRQ | INTERRUPT_VFIQ };
+    struct engine *e = engine_of_env(env);
+    (void)length;
+    if (AT(uint32_t, e->cpu, CPU_INTERRUPT_REQUEST) & ANY) return;
+    trap_wait(e, &OF_WFI);
+    e->shared.block = 0;
+    e->python.trap(TARGET_WAIT, SYNDROME_WFI, 0);
+    if (e->shared.left) stop_run(e);
+    leave_block(e);
+}
+
 void helper_yield_turn(void *env) { wait(engine_of_env(env)); }
+
+/* The levels of the virtual interrupt lines, beside HCR_EL2.VI and VF (D1.3.6); likewise. */
+EXPORT void shim_set_virtual_lines(struct engine *e, uint32_t levels)
+{
+    AT(uint32_t, e->env, ENV_LINES) = levels;
+    real.arm_cpu_update_virq(e->cpu);
+    real.arm_cpu_update_vfiq(e->cpu);
+    e->replay.interrupts &= ~(uint32_t)(INTERRUPT_VIRQ | INTERRUPT_VFIQ);
+    if (levels) __atomic_store_n(&AT(int16_t, e->env, ENV_ICOUNT_DECR + 2), -1, __ATOMIC_RELEASE);
+}
 
 /* The levels of the physical interrupt lines, INTERRUPT_HARD (IRQ) and INTERRUPT_FIQ; on the engine's own thread. */
 EXPORT void shim_set_lines(struct engine *e, uint32_t levels)

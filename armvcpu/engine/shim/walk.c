@@ -10,8 +10,11 @@ enum {
     HELD = 48,         /* bits of an address in a descriptor */
     LARGEST_MAPPED = 40, /* bits of the addresses that stage 2 maps at most (vcpu/stage2): none beyond can have been reached */
     ADDRESS_SIZE = 7,  /* ARMFault_AddressSize */
+    EXTERNAL = 8,      /* ARMFault_SyncExternal */
+    SECURE = 2,        /* of an access's attributes (MemTxAttrs) */
     STAGE2_INDEX = 0x1B, /* ARMMMUIdx_Stage2 */
     ID_AA64MMFR0 = 0xC038,
+    STORE = 1, PAGE_WRITE = 2,
     SCTLR_M = 1, SCTLR_EE = 1 << 25,
     NONE = -1,
 };
@@ -96,13 +99,66 @@ static int oversized(struct engine *e, uint64_t address, unsigned bits)
     }
 }
 
+static bool is_secure_memory(const struct engine *e, uint64_t physical)
+{
+    for (unsigned i = 0; i < e->secure_count; i++)
+        if (physical >= e->secure[i].begin && physical < e->secure[i].end) return true;
+    return false;
+}
+
+/* What Non-secure accesses are to abort at, as pairs of first and last address + 1; 0 where those are too many. */
+EXPORT int shim_set_secure(struct engine *e, const uint64_t *ranges, unsigned count)
+{
+    if (count > SECURE_RANGES) return 0;
+    for (unsigned i = 0; i < count; i++) e->secure[i] = (struct range){ranges[2 * i], ranges[2 * i + 1]};
+    e->secure_count = count;
+    real.tlb_flush(e->cpu);
+    return 1;
+}
+
+static const struct alias *alias_of(const struct engine *e, uint64_t physical)
+{
+    for (unsigned i = 0; i < e->alias_count; i++)
+        if (physical >= e->aliases[i].range.begin && physical < e->aliases[i].range.end) return &e->aliases[i];
+    return NULL;
+}
+
+/* Which physical ranges are read elsewhere, three words each: first, last + 1, where; 0 where those are too many. */
+EXPORT int shim_set_aliases(struct engine *e, const uint64_t *aliases, unsigned count)
+{
+    if (count > ALIASES) return 0;
+    for (unsigned i = 0; i < count; i++, aliases += 3) e->aliases[i] = (struct alias){{aliases[0], aliases[1]}, aliases[2]};
+    e->alias_count = count;
+    real.tlb_flush(e->cpu);
+    return 1;
+}
+
+/* In the place of tlb_set_page_with_attrs: a page that get_phys_addr has found not to be for stores is one of those. */
+void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int prot, int index,
+                                  uint64_t size)
+{
+    struct engine *e = engine_of_uc(AT(void *, cpu, CPU_UC));
+    const struct alias *alias = e && e->alias_count && !(prot & PAGE_WRITE) ? alias_of(e, physical) : NULL;
+    if (alias) physical += alias->to - alias->range.begin;
+    real.tlb_set_page_with_attrs(cpu, address, physical, attributes, prot, index, size);
+}
+
 /* In the place of get_phys_addr, by which the TLB is filled and AT answered; is it a fault? */
 bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
                         uint64_t *size, struct fault_info *fi, void *cache)
 {
     bool fault = real.get_phys_addr(env, address, access, index, physical, attributes, prot, size, fi, cache);
-    struct engine *e = is_el1_regime(index) ? engine_of_env(env) : NULL;
+    struct engine *e = engine_of_env(env);
     if (!e) return fault;
+    if (!fault && e->secure_count && !(*(uint32_t *)attributes & SECURE) && is_secure_memory(e, *physical)) {
+        *fi = (struct fault_info){.type = EXTERNAL};
+        return true;
+    }
+    if (!fault && e->alias_count && alias_of(e, *physical)) {
+        *prot &= access == STORE ? PAGE_WRITE : ~PAGE_WRITE;
+        *size = 1 << PAGE_BITS;
+    }
+    if (!is_el1_regime(index)) return fault;
     int level = NONE;
     unsigned bits = physical_bits(e);
     if (!(AT(uint64_t, env, ENV_SCTLR_EL + 8) & SCTLR_M) || AT(uint64_t, env, ENV_HCR_EL2) & (HCR_DC | HCR_TGE)) {

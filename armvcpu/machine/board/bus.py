@@ -69,6 +69,7 @@ class Bus:
         """(start, end) of those pieces of empty windows that the guest reaches without an exit."""
         self._mapped: set[int] = set()
         self._is_full = False
+        self._abort: Callable[[bool], None] | None = None
 
     def attach(self, slots: Sequence[Slot], *, is_users: bool = False) -> None:
         """Put every slot on it; `is_users` as `add` has it."""
@@ -157,12 +158,16 @@ class Bus:
     def _is_opened(self, base: int, size: int) -> bool:
         return any(start <= base and base + size <= end for start, end in self._opened)
 
-    def show_everything(self, memory: Sequence[tuple[int, int]], limit: int) -> None:
+    def show_everything(
+        self, memory: Sequence[tuple[int, int]], limit: int, abort: Callable[[bool], None] | None = None
+    ) -> None:
         """Map all devices, and every other address below `limit` outside of `memory` (base, size) as RAZ/WI.
 
         For guests that run without stage 2, which then makes no exit of a hole; the engine must not meet an address
         with nothing behind it (docs/engine.md, "Stage 2"). A device that comes later is reached through its hole.
+        With `abort` an access where nothing is has the guest take an External abort: called with whether it is a read.
         """
+        self._abort = abort
         taken = sorted([*memory, *((w.base, w.size) for w in self.windows)])
         start = 0
         for base, size in [*taken, (limit, 0)]:
@@ -196,11 +201,18 @@ class Bus:
     def _hole(self, start: int) -> tuple[IoRead, IoWrite]:
         def read(offset: int, width: int) -> int:
             window = self.find(start + offset)
-            return 0 if window is None else window.read(start + offset - window.base, width)
+            if window is None:
+                if self._abort is not None:
+                    self._abort(True)
+                return 0
+            return window.read(start + offset - window.base, width)
 
         def write(offset: int, width: int, value: int) -> None:
             window = self.find(start + offset)
-            if window is not None:
+            if window is None:
+                if self._abort is not None:
+                    self._abort(False)
+            else:
                 window.write(start + offset - window.base, width, value)
 
         return read, write

@@ -18,6 +18,7 @@ from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
     from armvcpu.engine.api import Engine
+    from armvcpu.machine.board.copy_on_write import Image
     from armvcpu.machine.board.flash_file import FlashFile
     from armvcpu.machine.kinds import PathLike
     from armvcpu.vcpu.addrspace import AddressSpace
@@ -47,7 +48,7 @@ class FlashBank:
         """All of it, where there is a file; what of it has been read is `_populated`."""
         self._engine: Engine | None = None
         self._space: AddressSpace | None = None
-        self._is_shown = self.shows_device = False
+        self._is_shown = self._is_whole = self.shows_device = False
         self.had_commands = False
         """Has the guest stored to it since power-on? That is what takes its contents away."""
         self._populated: set[int] = set()
@@ -148,6 +149,26 @@ class FlashBank:
             self._populated.add(block)
         return memory
 
+    def attach_whole(self, engine: Engine) -> None:
+        """Show it to a guest whose stage 2 is its own: the chips are at its addresses, its contents are read elsewhere.
+
+        All of its memory is mapped, since no more can be while the guest accesses a device.
+        """
+        self._engine, self._is_whole = engine, True
+        if self._memory is None:
+            self._memory = memoryview(mmap.mmap(-1, FLASH_SIZE))
+            for block in range(0, FLASH_SIZE, BLOCK):
+                part = self._memory[block : block + BLOCK]
+                if block in self._blocks:
+                    part[:] = self._blocks[block]
+                else:
+                    _erased_image().map_over(part)
+                self._blocks[block] = part
+        else:
+            self._populate_all()
+        engine.memory.map_ram(self._host_base, self._memory)
+        self.show(True)
+
     def attach(self, engine: Engine, space: AddressSpace, *, shows_device: bool, is_lazy: bool) -> None:
         """Show it to the guest; with `is_lazy` blocks that are not loaded come at the first look.
 
@@ -173,10 +194,14 @@ class FlashBank:
     def show(self, shown: bool) -> None:
         """Have the guest read it as memory, or come to the device."""
         space = self._space
-        if space is None or shown == self._is_shown:
+        if (space is None and not self._is_whole) or shown == self._is_shown:
             return
         self._is_shown = shown
         self.had_commands |= not shown
+        if space is None:
+            assert self._engine is not None
+            self._engine.memory.read_elsewhere(self.base, FLASH_SIZE, self._host_base if shown else None)
+            return
         space.unmap(self.base, FLASH_SIZE)
         if not shown:
             if self.shows_device:
@@ -209,6 +234,14 @@ class FlashBank:
 def _erased() -> memoryview:
     """The contents of an erased block."""
     return memoryview(b"\xff" * BLOCK)
+
+
+@cache
+def _erased_image() -> Image:
+    """The same as a file that is mapped copy-on-write: filling a bank would take longer than booting."""
+    from armvcpu.machine.board.copy_on_write import Image  # few machines start above EL1
+
+    return Image.of(_erased(), [(0, BLOCK)])
 
 
 @cache

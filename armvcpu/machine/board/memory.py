@@ -80,10 +80,13 @@ class GuestMemory:
                 if address in held:
                     bank.load(address - bank.base, bytes(size))
 
-    def attach(self, engine: Engine, space: AddressSpace, *, exact_mmio: bool = False, is_lazy: bool = True) -> None:
+    def attach(
+        self, engine: Engine, space: AddressSpace, *, exact_mmio: bool = False, is_lazy: bool = True,
+        has_stage2: bool = True,
+    ) -> None:  # fmt: skip
         """Show all of it to the guest; with `exact_mmio` every access of a flash chip traps.
 
-        `is_lazy`: what costs time, and few guests look at, may come by a stage-2 fault.
+        `is_lazy`: what costs time, and few guests look at, may come by a stage-2 fault. `has_stage2`: is it ours?
         """
         self._forget_code = engine.code.invalidate
         for piece in self.layout.pieces:
@@ -91,6 +94,10 @@ class GuestMemory:
         self.dirty = DirtyPages(engine.memory, self.layout, self.noted)
         for piece in self.layout.pieces:
             space.map_linear(piece.base, piece.base, piece.size, RWX, lazy_execute=True)
+        if not has_stage2:
+            for bank in self.flash:
+                bank.attach_whole(engine)
+            return
         engine.memory.map_ram(HOST_BASE, erased_block())
         for bank in self.flash:
             bank.attach(engine, space, shows_device=not exact_mmio, is_lazy=is_lazy)

@@ -7,6 +7,7 @@ from functools import partial
 from armvcpu.arch.controls import SCTLR_EL1
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.errors import UsageError
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
@@ -27,27 +28,34 @@ class Stage2Switch:
     A Linux kernel that is entered directly has none while a CPU's own MMU is on, since it costs a boot a fifth
     (docs/engine.md, "Stage 2"): RAM and devices lie at the same addresses on both sides, and a kernel touches nothing
     else. While pages are guarded it has, since guards are stage 2's doing.
+
+    Of a guest that has EL2 to itself stage 2 is its own: for us there is none, and no guard.
     """
 
-    def __init__(self, cpus: Sequence[Cpu], *, always: bool) -> None:
+    def __init__(self, cpus: Sequence[Cpu], *, always: bool, is_guests: bool = False) -> None:
         self._cpus = cpus
-        self.always = always
+        self.is_guests = is_guests
+        self.always = always and not is_guests
         """Is it on whatever a guest does? So it is for all but Linux kernels."""
         self._is_held = False
 
     def attach(self, vcpu: Aarch64VCpu) -> None:
         """Hear of a vCPU's writes of SCTLR_EL1, where they switch its stage 2."""
-        if not self.always:
+        if not self.always and not self.is_guests:
             vcpu.sysregs.listen(_SCTLR, partial(self._on_sctlr_write, vcpu))
 
     def hold(self, wanted: bool) -> None:
-        """Have it on for every CPU, or for those only that need it."""
+        """Have it on for every CPU, or for those only that need it. UsageError where it is the guest's."""
+        if wanted and self.is_guests:
+            raise UsageError(
+                "pages can't be watched where the guest has EL2 to itself: stage 2 is its own (el=1 has it)"
+            )
         self._is_held = wanted
         self.settle()
 
     def settle(self) -> None:
         """Registers have changed by other than the guest's writes: have it on for every CPU that needs it."""
-        if self.always:
+        if self.always or self.is_guests:
             return
         for cpu in self._cpus:
             cpu.vcpu.use_stage2(self._is_needed(cpu.vcpu.system_registers.read(_SCTLR)))

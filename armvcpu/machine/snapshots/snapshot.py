@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.rows import Row
 from armvcpu.errors import ImageError, StateError, UsageError, kind_in
+from armvcpu.machine.board import copy_on_write
 from armvcpu.machine.config import MachineConfig
-from armvcpu.machine.snapshots import copy_on_write
 from armvcpu.machine.snapshots.again import Mark
 
 if TYPE_CHECKING:

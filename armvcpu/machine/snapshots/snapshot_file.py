@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.errors import ImageError, UsageError, words_of
+from armvcpu.machine.board.copy_on_write import MIB, Image
 from armvcpu.machine.files import appearing, private
 from armvcpu.machine.snapshots.contents import DESCRIPTION, cpu_fields
-from armvcpu.machine.snapshots.copy_on_write import MIB, Image
 from armvcpu.machine.snapshots.snapshot import REMEDY, CpuSnapshot, Snapshot, check
 
 if TYPE_CHECKING:

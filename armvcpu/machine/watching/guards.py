@@ -68,6 +68,11 @@ class Guards:
         """By page: what the guest may do; nothing at all where accesses fail."""
         self._faulted: int | None = None
 
+    @property
+    def are_possible(self) -> bool:
+        """Is stage 2 ours?"""
+        return not self._stage2.is_guests
+
     def __bool__(self) -> bool:
         return bool(self._guards)
 
@@ -75,6 +80,7 @@ class Guards:
         """Guard from now on; UsageError where one of the pages is not RAM."""
         for page in guard.pages:
             self._memory.check_page(page)
+        self._stage2.hold(True)
         self._guards.append(guard)
         self._settle(guard.pages)
 

@@ -58,8 +58,8 @@ class SelfDebug:
         """The CPU that is stepped up to where its software step begins."""
 
     def attach(self, vcpu: Aarch64VCpu) -> None:
-        """Hear of a vCPU's writes of the registers of debug."""
-        for register in (_MDSCR, *_VALUES, *_CONTROLS):
+        """Hear of a vCPU's writes of the registers of debug: where there are guards, of watchpoints too."""
+        for register in (_MDSCR, *_VALUES, *_CONTROLS) if self._all_guards.are_possible else (_MDSCR,):
             vcpu.sysregs.listen(register, partial(self._on_write, register))
 
     def reset(self) -> None:

@@ -64,8 +64,7 @@ class Stage2Aborts:
         if vcpu.state.pc != pc:
             vcpu.state.set_pc(pc)
         status = EXTERNAL_ABORT_ON_WALK | esr & 3 if esr & S1PTW else EXTERNAL_ABORT
-        current = 1 if vcpu.state.pstate & 0xC else 0
-        vcpu.engine.take_exception(esr & ~(0x1FF_FFFF & ~0x40) | current << 26 | status, far)  # keeps EC, IL and WnR
+        vcpu.engine.take_external_abort(esr & ~(0x1FF_FFFF & ~0x40) | status, far)  # keeps EC, IL and WnR
 
     def _page_fault(self, esr: int, far: int, access: MappingFlags) -> None:
         """A stage-2 fault that memory management may cure; otherwise an exit. PC stays on the instruction.

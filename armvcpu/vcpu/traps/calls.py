@@ -57,17 +57,37 @@ class CallTraps:
             else:
                 self._leave("hvc", esr)
 
-    def smc(self, esr: int, _far: int) -> None:
-        """SMC, trapped by HCR_EL2.TSC with PC on it.
-
-        What nobody claims is NOT_SUPPORTED (DEN 0028 5.1), or forwarded as an exit.
-        """
-        vcpu = self._vcpu
-        vcpu.state.set_pc(vcpu.state.pc + 4)
-        number = vcpu.state.frame[0]
-        handler = self._smcs.get(number & _W0)
+    def heard_hvc(self, _esr: int) -> bool:
+        """HVC to the guest's own EL2, PC behind it: has a handler of the user's answered it?"""
+        number = self._vcpu.state.frame[0]
+        handler = self._hypercalls.get(number)
         if handler is None and number & _FAST:
-            handler = _by_identity(self._smcs, number)
+            handler = _by_identity(self._hypercalls, number)
+        if handler is not None:
+            self._answer("hvc", handler)
+        return handler is not None
+
+    def heard_smc(self, _esr: int) -> bool:
+        """SMC to the guest's own EL3, PC behind it: likewise."""
+        handler = self._smc_handler(self._vcpu.state.frame[0])
+        if handler is not None:
+            self._answer("smc", handler)
+        return handler is not None
+
+    def _smc_handler(self, number: int) -> Handler | None:
+        handler = self._smcs.get(number & _W0)
+        return _by_identity(self._smcs, number) if handler is None and number & _FAST else handler
+
+    def smc(self, esr: int, _far: int) -> None:
+        """SMC, trapped by HCR_EL2.TSC with PC on it."""
+        self._vcpu.state.set_pc(self._vcpu.state.pc + 4)
+        self.smc_above(esr)
+
+    def smc_above(self, esr: int) -> None:
+        """SMC with PC behind it. What nobody claims is NOT_SUPPORTED (DEN 0028 5.1), or forwarded as an exit."""
+        vcpu = self._vcpu
+        number = vcpu.state.frame[0]
+        handler = self._smc_handler(number)
         if handler is not None:
             self._answer("smc", handler)
             return

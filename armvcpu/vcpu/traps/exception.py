@@ -1,9 +1,11 @@
-"""The exception layer: what EL2 does with a trap, by exception class.
+"""The exception layer: what the software above the guest does with a trap, by exception class.
 
-Exceptions that the guest takes itself, at EL1, are entered by the engine. What comes here is for EL2, or one that
-somebody has asked about: semihosting, a debugger's BRK, a register that nobody knows. A handler changes the vCPU's
-state and returns, and the guest goes on; or it makes an exit, and `Aarch64VCpu.run()` returns it. The guest never
-brings the host down: what no row knows becomes its own UNDEFINED exception. DDI 0487 D1.3, D17.2.37 (ESR_EL2).
+Exceptions that the guest takes itself, at its own levels, are entered by the engine. What comes here is for the level
+above them, or one that somebody has asked about: semihosting, a debugger's BRK, a register that nobody knows. A guest
+that starts at EL1 is trapped to EL2 by what `setup.py` configures; one that starts at EL2 comes by SMC alone; above one
+that starts at EL3 there is no level. A handler changes the vCPU's state and returns, and the guest goes on; or it makes
+an exit, and `Aarch64VCpu.run()` returns it. The guest never brings the host down: what no row knows becomes its own
+UNDEFINED exception. DDI 0487 D1.3, D17.2.37 (ESR_EL2).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from armvcpu.arch.esr import ExceptionClass as EC
 from armvcpu.arch.esr import has_far
 from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.engine.api import TARGET_AARCH32
+from armvcpu.engine.api import TARGET_AARCH32, TARGET_WAIT
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.vcpu.exits import Halt
 from armvcpu.vcpu.traps.aborts import Stage2Aborts
@@ -36,8 +38,8 @@ TrapRow = Callable[[int, int], None]
 class ExceptionLayer:
     """The trap handler of one vCPU."""
 
-    def __init__(self, vcpu: TrappedVCpu) -> None:
-        self._vcpu = vcpu
+    def __init__(self, vcpu: TrappedVCpu, highest: int = 1) -> None:
+        self._vcpu, self._highest = vcpu, highest
         self.aborts = Stage2Aborts(vcpu)
         self._registers = SysRegTraps(vcpu)
         calls = CallTraps(vcpu)
@@ -52,30 +54,42 @@ class ExceptionLayer:
                 EC.DABT_LOWER: self.aborts.data_abort,
             },
         )
-        self._to_el1 = _table(
-            self._take_exception, {EC.UNKNOWN: self._undefined_instruction, EC.BRK64: self._breakpoint}
-        )
+        self._asked: dict[int, Callable[[int], bool]] = {
+            EC.UNKNOWN: self._undefined_instruction,
+            EC.BRK64: self._breakpoint,
+            EC.HVC64: calls.heard_hvc,
+            EC.SMC64: calls.heard_smc,
+        }
+        self._smc = calls.smc_above
 
     def on_trap(self, target: int, esr: int, far: int) -> None:
-        """The engine's trap handler: one look into a table."""
-        if target == 2:
+        """The engine's trap handler."""
+        if target == 2 and self._highest == 1:
             self._to_el2[esr >> 26](esr, far)
+        elif target <= self._highest:
+            answer = self._asked.get(esr >> 26)
+            if answer is None or not answer(esr):
+                self._vcpu.engine.take_exception(esr, far, el=target)
+        elif target == TARGET_WAIT:
+            self._vcpu.leave(Halt())
         elif target == TARGET_AARCH32:
             raise Unmodelled(
                 f"the guest executes AArch32 code after an ERET to AArch32 state (ESR {esr:#010x}); no presented CPU"
                 " has AArch32 (ID_AA64PFR0_EL1.EL0 = 1)"
             )
+        elif esr >> 26 == EC.SMC64:
+            self._smc(esr)
         else:
-            self._to_el1[esr >> 26](esr, far)
+            self._vcpu.engine.take_exception(UNDEFINED_ESR, el=max(1, self._vcpu.state.el))
 
     def on_entry(self) -> None:
-        """The guest has taken an exception at EL1, and somebody asked; or it takes one in its own vector for ever."""
+        """The guest has taken an exception, and somebody asked; or it takes one in its own vector for ever."""
         vcpu = self._vcpu
         last = vcpu.engine.last_exception
         vector = vcpu.state.pc
         if (observer := vcpu.listeners.observer) is not None:
             far = last.far if has_far(last.esr) else None
-            observer.exception(vcpu.vcpu_id, last.elr, 1, last.esr, far, vector)
+            observer.exception(vcpu.vcpu_id, last.elr, last.el, last.esr, far, vector)
         if vcpu.engine.is_endless:
             raise GuestCrash(self._endless_loop(last.elr, vector), vcpu.dump())
 
@@ -100,25 +114,21 @@ class ExceptionLayer:
         if not esr & 1:
             self._vcpu.leave(Halt())
 
-    # --- rows of the table for EL1 ----------------------------------------------------------------------------
+    # --- exceptions to the guest's own levels that somebody has asked about: have they been answered? ---------
 
-    def _take_exception(self, esr: int, far: int) -> None:
-        self._vcpu.engine.take_exception(esr, far)
-
-    def _undefined_instruction(self, esr: int, far: int) -> None:
+    def _undefined_instruction(self, _esr: int) -> bool:
         """EC 0: semihosting, or an access to a register that the engine lacks."""
         vcpu = self._vcpu
         word = vcpu.fetch_word()
         if word == HLT_SEMIHOSTING and vcpu.handlers.semihosting is not None:
             vcpu.handlers.semihosting(vcpu)
-        elif word is None or not self._registers.emulate(word):
-            self._take_exception(esr, far)
+            return True
+        return word is not None and self._registers.emulate(word)
 
-    def _breakpoint(self, esr: int, far: int) -> None:
+    def _breakpoint(self, esr: int) -> bool:
         """BRK: a debugger's, where there is one that says so, else the guest's own."""
         handler = self._vcpu.handlers.breakpoint
-        if handler is None or not handler(self._vcpu, esr & 0xFFFF):
-            self._take_exception(esr, far)
+        return handler is not None and handler(self._vcpu, esr & 0xFFFF)
 
 
 def _table(default: TrapRow, rows: dict[EC, TrapRow]) -> list[TrapRow]:

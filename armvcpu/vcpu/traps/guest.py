@@ -77,6 +77,13 @@ class Heard(Protocol):
     observer: Observer | None
 
 
+class Undefining(Protocol):
+    """Who can take an UNDEFINED exception at the level that has it."""
+
+    def undefined(self) -> None:
+        """Take it."""
+
+
 class TrappedVCpu(Protocol):
     """The vCPU whose guest has trapped; `Aarch64VCpu` says what each of these is."""
 
@@ -102,6 +109,10 @@ class TrappedVCpu(Protocol):
     @property
     def handle_page_fault(self) -> Callable[[int, MappingFlags], bool]:
         """Asked on every stage-2 fault."""
+
+    @property
+    def processor(self) -> Undefining:
+        """How it takes exceptions."""
 
     def leave(self, reason: Exit) -> None:
         """Have `run()` return this."""

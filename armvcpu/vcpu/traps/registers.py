@@ -55,7 +55,7 @@ class SysRegTraps:
         vcpu = self._vcpu
         encoding, rt, is_read = access
         if vcpu.sysregs.is_undefined(encoding, is_read=is_read):
-            vcpu.engine.take_exception(UNDEFINED_ESR)
+            vcpu.processor.undefined()
             return
         vcpu.last_trap = (UNDEFINED_ESR, 0, vcpu.state.pc)
         vcpu.state.set_pc(vcpu.state.pc + 4)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from armvcpu.errors import InternalError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000  # Linux, all architectures that Python runs on
 _FAILED = C.c_void_p(-1).value
@@ -107,10 +107,10 @@ class Image:
         """Has it been freed?"""
         return self.fd < 0
 
-    def close(self) -> None:
-        """Free it; what is mapped stays."""
+    def close(self, close_file: Callable[[int], None] = os.close) -> None:
+        """Free it; what is mapped stays. `close_file` is there when a process ends, and modules no longer are."""
         if not self.is_closed:
-            os.close(self.fd)
+            close_file(self.fd)
             self.fd, self._contents = -1, None
 
     def __del__(self) -> None:
