@@ -14,6 +14,8 @@ from armvcpu.arch.sysreg import SysRegIss
 if TYPE_CHECKING:
     from armvcpu.vcpu.traps.guest import TrappedVCpu
 
+_IRQ_FIQ = SCR_EL3.IRQ.mask | SCR_EL3.FIQ.mask
+_IMO_FMO_TGE = HCR_EL2.IMO.mask | HCR_EL2.FMO.mask | HCR_EL2.TGE.mask
 _NS, _E2H, _TGE = SCR_EL3.NS.mask, HCR_EL2.E2H.mask, HCR_EL2.TGE.mask
 _TRAPPED = int(ESR.of(EC=ExceptionClass.MSR_MRS, IL=1))
 _UNDEFINED = int(ESR.of(EC=ExceptionClass.UNKNOWN, IL=1))
@@ -52,6 +54,13 @@ class Processor:
         """Do names of EL1's registers and timers mean EL2's: at EL2 with E2H, and at EL0 with TGE too (D8.10)?"""
         hcr, el = self.hcr_el2, self._vcpu.state.el
         return bool(hcr & _E2H) and (el == 2 or (el == 0 and bool(hcr & _TGE)))
+
+    @property
+    def interrupt_level(self) -> int:
+        """The highest level that physical IRQs or FIQs are routed to from below (D1.3.6): 1 where it is just EL1."""
+        if self.scr_el3 & _IRQ_FIQ:
+            return 3
+        return 2 if self.hcr_el2 & _IMO_FMO_TGE else 1
 
     def trap(self, el: int) -> None:
         """The register access under way becomes an exception to this level, EC 0x18 with its ISS."""

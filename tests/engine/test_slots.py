@@ -62,7 +62,7 @@ def test_another_library_is_refused_in_a_few_words(library, problem):
 
 
 def test_what_is_shared_lies_as_both_sides_say():
-    """The count of translated blocks is the last word before those of faults; all but the counts and the level begin as 0."""
+    """The count of translated blocks is the last word before those of faults; all but a few begin as 0."""
     engine = UnicornEngine()
     words = list(engine._shared)
     engine.close()

@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
 
 class CpuInputs:
-    """The IRQ and FIQ inputs of one CPU: levels, driven by the interrupt controller."""
+    """The IRQ and FIQ inputs of one CPU, physical and virtual: levels, driven by the interrupt controller."""
 
-    __slots__ = ("_changed", "fiq", "irq")
+    __slots__ = ("_changed", "_virtual_changed", "fiq", "irq", "vfiq", "virq")
 
     def __init__(self) -> None:
-        self.irq = self.fiq = False
+        self.irq = self.fiq = self.virq = self.vfiq = False
         self._changed: Callable[[], None] = _nobody
+        self._virtual_changed: Callable[[], None] = _nobody
 
-    def connect(self, changed: Callable[[], None]) -> None:
+    def connect(self, changed: Callable[[], None], virtual_changed: Callable[[], None]) -> None:
         """The CPU is there: it is told when a level has changed."""
-        self._changed = changed
+        self._changed, self._virtual_changed = changed, virtual_changed
 
     def set_irq(self, level: bool) -> None:
         """Drive the IRQ input."""
@@ -34,6 +35,16 @@ class CpuInputs:
         """Drive the FIQ input."""
         self.fiq = level
         self._changed()
+
+    def set_virq(self, level: bool) -> None:
+        """Drive the virtual IRQ input, which is that of a guest of the guest's."""
+        self.virq = level
+        self._virtual_changed()
+
+    def set_vfiq(self, level: bool) -> None:
+        """Drive the virtual FIQ input."""
+        self.vfiq = level
+        self._virtual_changed()
 
 
 class Lines:

@@ -43,13 +43,18 @@ class Cpu:
         self.index, self.vcpu, self.time = index, vcpu, time
         self._pcpu, self._lines, self._scheduler = pcpu, lines, scheduler
         self._inputs = lines.inputs[index]
-        self.power = AffinityState.ON if index == 0 else AffinityState.OFF
+        self.power = self._power_at_reset
         self.waiting = False
         self._reads_in: PState | None = None
         """Where it waits for a character: its PSTATE."""
         self.pending_start: tuple[int, int] | None = None
         """Entry point and argument of a CPU that is to start anew when it is bound."""
-        self._inputs.connect(self._interrupts_changed)
+        self._inputs.connect(self._interrupts_changed, self._virtual_interrupts_changed)
+
+    @property
+    def _power_at_reset(self) -> AffinityState:
+        """The first CPU is on, and the others are where no PSCI of ours could start them."""
+        return AffinityState.ON if self.index == 0 or self.vcpu.config.el == 3 else AffinityState.OFF
 
     @property
     def is_bound(self) -> bool:
@@ -78,14 +83,29 @@ class Cpu:
     @property
     def interrupted(self) -> bool:
         """Is an interrupt signalled? It ends WFI whether PSTATE masks it or not (DDI 0487 D1.6.2)."""
-        return self._inputs.irq or self._inputs.fiq
+        inputs = self._inputs
+        return inputs.irq or inputs.fiq or inputs.virq or inputs.vfiq
 
     @property
     def _wakes(self) -> bool:
         """Does an interrupt end its wait? Where it waits for a character, one that it takes."""
         if self._reads_in is None:
             return self.interrupted
-        return bool((self._inputs.irq and not self._reads_in.I) or (self._inputs.fiq and not self._reads_in.F))
+        return self._takes(self._reads_in)
+
+    def _takes(self, pstate: PState) -> bool:
+        """Is one signalled that the CPU takes in this state: to a level above it is not masked (D1.3.6)?"""
+        inputs, processor = self._inputs, self.vcpu.processor
+        if self.vcpu.config.el > 1 and self.vcpu.has_state and processor.interrupt_level > pstate.M >> 2:
+            return inputs.irq or inputs.fiq
+        return ((inputs.irq or inputs.virq) and not pstate.I) or ((inputs.fiq or inputs.vfiq) and not pstate.F)
+
+    def _virtual_interrupts_changed(self) -> None:
+        if self._pcpu.bound is self.vcpu:
+            self._pcpu.engine.set_virtual_lines(irq=self._inputs.virq, fiq=self._inputs.vfiq)
+        if self.waiting and self._wakes:
+            self.waiting, self._reads_in = False, None
+            self._scheduler.on_wake(self)
 
     def _interrupts_changed(self) -> None:
         inputs = self._inputs
@@ -104,8 +124,7 @@ class Cpu:
         """Is one signalled that the CPU, which is on and not loaded, will take once it is?"""
         if self.power is not AffinityState.ON or not self.vcpu.has_state:
             return False
-        pstate = PState(self.vcpu.state.pstate)
-        return bool((self._inputs.irq and not pstate.I) or (self._inputs.fiq and not pstate.F))
+        return self._takes(PState(self.vcpu.state.pstate))
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -154,8 +173,8 @@ class Cpu:
         return waits
 
     def reset(self) -> None:
-        """As after power-on: the first CPU on, the others off."""
-        self.power = AffinityState.ON if self.index == 0 else AffinityState.OFF
+        """As after power-on."""
+        self.power = self._power_at_reset
         self.waiting, self._reads_in = False, None
         self.pending_start = (0, 0)
         self.time.reset()
@@ -191,5 +210,8 @@ class Cpu:
 
     def _connect(self) -> None:
         engine = self._pcpu.engine
-        engine.set_lines(irq=self._inputs.irq, fiq=self._inputs.fiq)
+        inputs = self._inputs
+        engine.set_lines(irq=inputs.irq, fiq=inputs.fiq)
+        if self.vcpu.config.el > 1:
+            engine.set_virtual_lines(irq=inputs.virq, fiq=inputs.vfiq)
         self.time.bind(engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Power:
         vcpu = self._turns.cpu.vcpu
         vcpu.set_entry(plan.entry)
         vcpu.set_gpr(0, plan.x0)
+        for cpu in self._turns.cpus[1:]:  # all that are on start there
+            if cpu.power is AffinityState.ON:
+                cpu.start(plan.entry, plan.x0)
 
     def reset(self) -> None:
         """SYSTEM_RESET: devices and CPUs start anew, RAM keeps what the image does not overwrite."""
