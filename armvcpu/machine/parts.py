@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.layout import Ram
     from armvcpu.vcpu.addrspace import AddressSpace
     from armvcpu.vcpu.pcpu import EngineFactory
+    from armvcpu.vcpu.processor import Processor
 
 
 class Parts(Row):
@@ -114,7 +115,7 @@ def _assemble(
     config: MachineConfig, console: Console, engine_factory: EngineFactory, patience: Patience, held: ExitStack
 ) -> Parts:
     clock: Clock = InstructionClock() if config.clock == "instructions" else HostClock()
-    schedule, lines = Schedule(), Lines(config.cpus)
+    schedule, lines = Schedule(), Lines(config.cpus, config.el)
     more = users_ram(config)
     memory, banks = _memory(config, more, held)
     stream = Stream(console.write)
@@ -132,6 +133,7 @@ def _assemble(
     pcpu.hardware_enable()
     held.callback(pcpu.hardware_disable)
     engine = pcpu.engine
+    lines.connect(engine)
     clock.attach(engine)
     turns = Turns(engine, clock, schedule)
     observation = Observation(engine, turns)
@@ -151,7 +153,7 @@ def _assemble(
     faults = Stage2Faults(guards.claims, memory, bus, space)
     hal, psci = MachineHal(board.gic), Psci(MachinePower(turns.cpus, memory))
     for index, mpidr in enumerate(board.mpidrs):
-        vcpu = _new_vcpu(index, mpidr, boot.plan.x0, config, hal)
+        vcpu = _new_vcpu(index, mpidr, boot.plan.x0, config, hal, lines.processors[index])
         if not is_guests:
             vcpu.set_ept_root(space.root, space.vtcr, faults.handle)
         stage2.attach(vcpu)
@@ -209,11 +211,11 @@ def _bus(
     return bus
 
 
-def _new_vcpu(index: int, mpidr: int, x0: int, config: MachineConfig, hal: Any) -> Aarch64VCpu:
+def _new_vcpu(index: int, mpidr: int, x0: int, config: MachineConfig, hal: Any, processor: Processor) -> Aarch64VCpu:
     create = Aarch64VCpuCreateConfig(
         mpidr_el1=mpidr, dtb_addr=x0, cpu_model=config.cpu_model, el=config.el, gicv3=config.gic == 3, pmu=True
     )
-    vcpu = Aarch64VCpu(0, index, create, hal=hal)
+    vcpu = Aarch64VCpu(0, index, create, hal=hal, processor=processor)
     vcpu.setup(Aarch64VCpuSetupConfig(passthrough_interrupt=True))  # by the board's own interrupt controller
     vcpu.sysregs.add_all(core_registers(config.cpus, GICD_BASE))
     return vcpu

@@ -22,10 +22,16 @@ _UNDEFINED = int(ESR.of(EC=ExceptionClass.UNKNOWN, IL=1))
 
 
 class Processor:
-    """That of one vCPU, which the engine has loaded whenever it is asked."""
+    """That of one vCPU, which is there when it is asked, and loaded; `highest` is the guest's highest level."""
 
-    def __init__(self, vcpu: TrappedVCpu, highest: int) -> None:
-        self._vcpu, self._highest = vcpu, highest
+    _vcpu: TrappedVCpu
+
+    def __init__(self, highest: int) -> None:
+        self._highest = highest
+
+    def attach(self, vcpu: TrappedVCpu) -> None:
+        """Be this vCPU's."""
+        self._vcpu = vcpu
 
     @property
     def el(self) -> int:

@@ -96,7 +96,9 @@ class Aarch64VCpu:
         config: Aarch64VCpuCreateConfig,
         hal: Hal | None = None,
         vm: VirtualMachine | None = None,
+        processor: Processor | None = None,
     ) -> None:
+        """`processor` is what an interrupt controller that was there before has of it."""
         kind_in("what a vCPU is made with", config, Aarch64VCpuCreateConfig)
         self.vm_id, self.vcpu_id, self.config, self.vm = vm_id, vcpu_id, config, vm
         self.hal: Hal = hal or BareHal()
@@ -122,7 +124,8 @@ class Aarch64VCpu:
         self._interrupts = VCpuInterrupts(self._mailbox, self._show_virtual_interrupts)
         self._has_state = False
         self._exceptions = ExceptionLayer(self, config.el)
-        self.processor = Processor(self, config.el)
+        self.processor = Processor(config.el) if processor is None else processor
+        self.processor.attach(self)
         self._exit: Exit | None = None
         self._can_enter = False
         self._start: tuple[int, int] | None = None

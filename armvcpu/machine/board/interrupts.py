@@ -7,9 +7,12 @@ does, and the CPU's input tells the CPU.
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.vcpu.processor import Processor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from armvcpu.engine.api import Engine
 
 
 class CpuInputs:
@@ -48,12 +51,23 @@ class CpuInputs:
 
 
 class Lines:
-    """The inputs of all CPUs of a machine, and whose access is on the bus."""
+    """The inputs of all CPUs of a machine, what they tell of themselves, and whose access is on the bus."""
 
-    def __init__(self, count: int) -> None:
+    _engine: Engine
+
+    def __init__(self, count: int, el: int = 1) -> None:
         self.inputs = tuple(CpuInputs() for _ in range(count))
+        self.processors = tuple(Processor(el) for _ in range(count))
         self.master = 0
         """The index of the CPU that the engine has loaded, whose accesses devices see."""
+
+    def connect(self, engine: Engine) -> None:
+        """The engine is there."""
+        self._engine = engine
+
+    def access_is_secure(self) -> bool:
+        """Is the access that is being served a Secure one?"""
+        return self._engine.access_is_secure
 
     def current_cpu(self) -> int:
         """The index of the CPU whose access is being served."""
