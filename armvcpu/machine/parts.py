@@ -129,9 +129,7 @@ def _assemble(
     fill_fw_cfg(board.fw_cfg, config, boot.plan.fw_cfg)
     memory.load_flash(list(boot.plan.writes), list(boot.plan.zeroes))
 
-    (pcpu,) = Aarch64PerCpu.register(PerCpu(), engine_factory)
-    pcpu.hardware_enable()
-    held.callback(pcpu.hardware_disable)
+    pcpu = _physical_cpu(engine_factory, held)
     engine = pcpu.engine
     lines.connect(engine)
     clock.attach(engine)
@@ -176,6 +174,14 @@ def _assemble(
         guards, self_debug, observation, attention, EndRequest(attention, patience), Count(engine), inputs, feed,
         held.pop_all(),
     )  # fmt: skip
+
+
+def _physical_cpu(engine_factory: EngineFactory, held: ExitStack) -> Aarch64PerCpu:
+    """The one that there is, enabled."""
+    (pcpu,) = Aarch64PerCpu.register(PerCpu(), engine_factory)
+    pcpu.hardware_enable()
+    held.callback(pcpu.hardware_disable)
+    return pcpu
 
 
 def _memory(

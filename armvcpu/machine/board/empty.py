@@ -29,8 +29,8 @@ def empty_board(config: MachineConfig, virtio: Mapping[int, VirtioDevice] = _NOT
         UsageError: as a machine's.
     """
     wiring = Wiring(
-        Stream(discard), (_Erased(), _Erased()), Lines(config.cpus, config.el), Schedule(), StoppedClock(), None, virtio,
-        config.virtio_version, config.gic, config.el,
+        Stream(discard), (_Erased(), _Erased()), Lines(config.cpus, config.el), Schedule(), StoppedClock(), None,
+        virtio, config.virtio_version, config.gic, config.el,
     )  # fmt: skip
     board = virt_board(config.memory, wiring, config.cpu_model, users_ram(config))
     add_devices(board, config)
