@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
 LARGEST_SCRIPT = 1 << 20
+LARGEST_FILE = 1 << 30
 
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -135,8 +136,9 @@ def path(name: str, file: str | None) -> None:
 @firmware.command()
 @click.option("--script", metavar="F", type=click.Path(path_type=Path), help="Shell script to run before the prompt.")
 @click.option("--virtio", is_flag=True, help="Add linux-cloud's drivers for virtio disks, networks and consoles.")
+@click.option("--file", "files", metavar="PATH=F", multiple=True, help="Add a file, PATH in the RAM disk, executable.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), required=True, help="What to write.")
-def initramfs(script: Path | None, virtio: bool, output: Path) -> None:
+def initramfs(script: Path | None, virtio: bool, files: tuple[str, ...], output: Path) -> None:
     """Write an initial RAM disk for Linux: the fetched busybox, and a shell on the console."""
     from armvcpu.machine.boot.image_file import read_file
     from armvcpu.machine.files import write_whole
@@ -145,9 +147,22 @@ def initramfs(script: Path | None, virtio: bool, output: Path) -> None:
 
     commands = b"" if script is None else read_file(script, LARGEST_SCRIPT, "a script may be")
     modules = [store.path("linux-cloud", name) for name in ALL_VIRTIO_MODULES] if virtio else []
-    data = busybox_initramfs(store.path("busybox"), commands, modules=modules)
+    more = dict(_file_to_add(each) for each in files)
+    data = busybox_initramfs(store.path("busybox"), commands, modules=modules, files=more)
     try:
         with signals_interrupt():
             write_whole(output, data)
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}; choose another -o") from error
+
+
+def _file_to_add(given: str) -> tuple[str, bytes]:
+    """The path in the RAM disk and the contents; UsageError where it isn't PATH=F, or the path can't be."""
+    from armvcpu.machine.boot.image_file import read_file
+    from armvcpu.testing.firmware.initramfs import check_path
+
+    path, equals, host = given.partition("=")
+    problem = check_path(path) if equals and host else "give PATH=F, program=build/program say"
+    if problem:
+        raise UsageError(f"--file {given}: {problem}")
+    return path, read_file(host, LARGEST_FILE, "a RAM disk's file may be", may_be_empty=True)

@@ -1,11 +1,13 @@
 /* kvm: a user of /dev/kvm in one file, without a libc, for a Linux that itself runs at EL2.
  *
  *     kvm small                                     a guest of a few instructions; each exit is a line
+ *     kvm exits COUNT                               what each of so many exits costs, by kind
  *     kvm IMAGE INITRD ARGUMENTS [MIB [CPUS]]       Linux, its console on stdin and stdout; 256 MiB and one CPU
  *
  * The board is QEMU's virt, less everything but RAM, GIC, timers and a PL011. Status 0 when the guest powers off, 3
  * when it resets, 1 and a line on stderr when something can't be done.
  */
+#include "kvm/exits.h"
 #include "kvm/pl011.h"
 #include "kvm/small.h"
 #include "kvm/system.h"
@@ -112,10 +114,12 @@ __attribute__((noreturn, used)) void main(const long *stack) {
     const char *const *words = (const char *const *)(stack + 2);
     if (count == 1 && is_equal(words[0], "small"))
         run_small();
+    else if (count == 2 && is_equal(words[0], "exits"))
+        time_exits(number(words[1]));
     else if (count >= 3 && count <= 5)
         run_linux(words[0], words[1], words[2], count > 3 ? number(words[3]) : 256, count > 4 ? number(words[4]) : 1);
     else
-        fail("usage: kvm small, or kvm IMAGE INITRD ARGUMENTS [MIB [CPUS]]", 0);
+        fail("usage: kvm small, kvm exits COUNT, or kvm IMAGE INITRD ARGUMENTS [MIB [CPUS]]", 0);
     end(0);
 }
 

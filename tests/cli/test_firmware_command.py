@@ -89,9 +89,27 @@ def test_initramfs_holds_busybox_and_the_script(run, tmp_path):
     assert b"echo \xff from the script\n" in data
 
 
+def test_initramfs_takes_files_of_the_users(run, tmp_path):
+    """Their directories are made, and they are executable."""
+    run("fetch", "busybox")
+    (tmp_path / "F").write_bytes(b"the contents")
+    words = [word for path in ("program", "/opt/a/b") for word in ("--file", f"{path}={tmp_path / 'F'}")]
+    assert run("initramfs", *words, "-o", str(tmp_path / "out")).output == ""
+    data = (tmp_path / "out").read_bytes()
+    assert data.count(b"the contents") == 2
+    assert data.index(b"opt\0") < data.index(b"opt/a\0") < data.index(b"opt/a/b\0")
+    assert b"%08X" % 0o100755 in data[data.index(b"program\0") - 110 :][:32]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--file", "program", "-o", "OUT"), "--file program: give PATH=F"),
+        (("--file", "program=", "-o", "OUT"), "--file program=: give PATH=F"),
+        (("--file", "program=/nowhere", "-o", "OUT"), "/nowhere: no such file"),
+        (("--file", "../x=/etc/passwd", "-o", "OUT"), "--file ../x=/etc/passwd: give a path as bin/program"),
+        (("--file", "/bin=/etc/passwd", "-o", "OUT"), "there is a directory of this name"),
+        (("--file", f"{'a/' * 2000}b=/etc/passwd", "-o", "OUT"), "a path has up to 4000 bytes"),
         (("--script", "/nowhere", "-o", "OUT"), "/nowhere: no such file"),
         (("--script", "/dev/zero", "-o", "OUT"), "/dev/zero: "),
         (("-o", "/nowhere/out"), "/nowhere/out: No such file or directory; choose another -o"),

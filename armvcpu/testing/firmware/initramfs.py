@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 _DIRECTORY, _FILE, _LINK, _CHARACTER_DEVICE = 0o040000, 0o100000, 0o120000, 0o020000
@@ -56,7 +57,7 @@ def archive(entries: Iterable[Entry], *, compress: bool = False) -> bytes:
 
 
 def _record(inode: int, entry: Entry) -> bytes:
-    name = entry.name.encode() + b"\0"
+    name = entry.name.encode(errors="surrogateescape") + b"\0"
     fields = (inode, entry.mode, 0, 0, 1, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)
     header = b"070701" + b"".join(b"%08X" % field for field in fields)
     return _padded(header + name) + _padded(entry.data)
@@ -97,19 +98,29 @@ ALL_VIRTIO_MODULES = (*VIRTIO_MODULES, "failover.ko", "net_failover.ko", "virtio
 """And for disks, networks and consoles."""
 
 
+_DIRECTORIES = ("bin", "dev", "etc", "etc/udhcpc", "lib", "lib/modules", "proc", "sys", "tmp")
+_BUSYBOX = "bin/busybox"
+
+
 def busybox_initramfs(
-    busybox: Path, script: bytes = b"", *, modules: Sequence[Path] = (), compress: bool = False
+    busybox: Path,
+    script: bytes = b"",
+    *,
+    modules: Sequence[Path] = (),
+    files: Mapping[str, bytes] | None = None,
+    compress: bool = False,
 ) -> bytes:
     """A user space of one static busybox: mounts /proc, /sys and /dev, runs `script`, and gives a shell.
 
     The prompt is `armvcpu# `; leaving the shell powers off. `script` is for busybox's sh, and may end the machine
-    itself by `poweroff -f` or `reboot -f`. `modules` are kernel modules, inserted in their order before that.
+    itself by `poweroff -f` or `reboot -f`. `modules` are kernel modules, inserted in their order before that. `files`
+    are more files by path, all of them rwxr-xr-x, which `check_path` has to allow.
     """
     entries = [
-        *(directory(name) for name in ("bin", "dev", "etc", "etc/udhcpc", "lib", "lib/modules", "proc", "sys", "tmp")),
+        *(directory(name) for name in _DIRECTORIES),
         character_device("dev/console", 5, 1),
         character_device("dev/null", 1, 3),
-        file("bin/busybox", busybox.read_bytes(), executable=True),
+        file(_BUSYBOX, busybox.read_bytes(), executable=True),
         link("bin/sh", "busybox"),
         file("init", INIT, executable=True),
         file("etc/udhcpc/default.script", DHCP, executable=True),
@@ -118,4 +129,30 @@ def busybox_initramfs(
     ]
     if script:
         entries.append(file("etc/rc", script))
-    return archive(entries, compress=compress)
+    return archive([*entries, *_more(files or {})], compress=compress)
+
+
+def check_path(path: str) -> str | None:
+    """Why no file can be added at `path`, which may begin with a slash; None where one can."""
+    parts = path.removeprefix("/").split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "give a path as bin/program"
+    if "/".join(parts) in _DIRECTORIES:
+        return "there is a directory of this name"
+    if len(path.encode(errors="surrogateescape")) > LONGEST_PATH:
+        return f"a path has up to {LONGEST_PATH} bytes"
+    return None
+
+
+LONGEST_PATH = 4000
+"""Of an archive's record, in bytes: Linux takes no more than PATH_MAX, 4096."""
+
+
+def _more(files: Mapping[str, bytes]) -> list[Entry]:
+    """The files, and before them the directories that they are in."""
+    paths = {PurePosixPath(path.removeprefix("/")): data for path, data in files.items()}
+    parents = {parent for path in paths for parent in path.parents if str(parent) not in (".", *_DIRECTORIES)}
+    return [
+        *(directory(str(parent)) for parent in sorted(parents)),
+        *(file(str(path), data, executable=True) for path, data in paths.items()),
+    ]

@@ -75,6 +75,11 @@ void put_hex(u64 value) {
     say(STDOUT, digits(value, 16, room));
 }
 
+void put_decimal(u64 value) {
+    char room[21];
+    say(STDOUT, digits(value, 10, room));
+}
+
 void fail(const char *what, long error) {
     char room[21];
     say(STDERR, "kvm: ");

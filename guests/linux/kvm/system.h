@@ -38,9 +38,10 @@ long control(int file, u32 request, const void *argument, const char *what);
 u64 length(const char *text);
 u64 number(const char *text);
 
-/* A line of words and hexadecimal numbers on stdout. */
+/* Words and numbers on stdout. */
 void put(const char *text);
 void put_hex(u64 value);
+void put_decimal(u64 value);
 
 /* Fresh zeroed memory, which nobody gives back. */
 void *fresh(u64 bytes);
