@@ -110,7 +110,7 @@ class CpuInterface:
     def settle(self) -> None:
         """Derive what depends on BPR, CBPR and the active priorities; before `update`, where they have changed."""
         # "Priority grouping": Group 0 compares bits [7:BPR + 1], Group 1 bits [7:BPR].
-        self._group_mask = (-1 << self.bpr0 + 1, -1 << (self.bpr0 + 1 if self.cbpr else self.bpr1))
+        self._group_mask: tuple[int, ...] = (-1 << self.bpr0 + 1, -1 << (self.bpr0 + 1 if self.cbpr else self.bpr1))
         self._settle_running()
 
     def _settle_running(self) -> None:

@@ -29,6 +29,24 @@ class GICD_CTLR(RegisterView):
     DS = Field(6)
 
 
+class GICD_CTLR_SECURE(RegisterView):
+    """GICD_CTLR as Secure accesses see it with two Security states."""
+
+    EnableGrp0 = Field(0)
+    EnableGrp1NS = Field(1)
+    EnableGrp1S = Field(2)
+    ARE_S = Field(4)
+    ARE_NS = Field(5)
+    DS = Field(6)
+
+
+class GICD_CTLR_NONSECURE(RegisterView):
+    """GICD_CTLR as Non-secure accesses see it with two Security states."""
+
+    EnableGrp1A = Field(1)
+    ARE_NS = Field(4)
+
+
 class GICD_TYPER(RegisterView):
     """Interrupt Controller Type Register; CPUNumber and up to ITLinesNumber are those of GICv2, too."""
 
@@ -91,6 +109,24 @@ class ICC_CTLR(RegisterView):
     PRIbits = Field(10, 8)
     IDbits = Field(13, 11)
     A3V = Field(15)
+    RSS = Field(18)
+
+
+class ICC_CTLR_EL3(RegisterView):
+    """Interrupt Controller Control Register of EL3: the modes of each Security state, and its own."""
+
+    CBPR_EL1S = Field(0)
+    CBPR_EL1NS = Field(1)
+    EOImode_EL3 = Field(2)
+    EOImode_EL1S = Field(3)
+    EOImode_EL1NS = Field(4)
+    RM = Field(5)
+    PMHE = Field(6)
+    PRIbits = Field(10, 8)
+    IDbits = Field(13, 11)
+    SEIS = Field(14)
+    A3V = Field(15)
+    nDS = Field(17)
     RSS = Field(18)
 
 

@@ -22,15 +22,15 @@ Interface = TypeVar("Interface", bound=PhysicalCpuInterface)
 class Gic(Generic[Interface]):
     """Interrupts and interfaces; subclasses create the interfaces and the devices around them.
 
-    `spis` is a multiple of 32, up to 960, or 988. Every change finds its way to the CPUs' lines at once: nothing has
-    to be polled.
+    `spis` is a multiple of 32, up to 960, or 988; a `bank` holds them. Every change finds its way to the CPUs' lines at
+    once: nothing has to be polled.
     """
 
-    def __init__(self, spis: int) -> None:
+    def __init__(self, spis: int, bank: type[InterruptBank] = InterruptBank) -> None:
         if spis != MAX_SPIS and (spis % 32 or not 0 <= spis < MAX_SPIS):
             raise UsageError(f"{spis} SPIs: give a multiple of 32 up to 960, or 988")
         self.spis = spis
-        self.shared = InterruptBank(range(FIRST_SPI, FIRST_SPI + spis))
+        self.shared = bank(range(FIRST_SPI, FIRST_SPI + spis))
         self.interfaces: list[Interface] = []
         self._targets: list[tuple[Interface, ...]] = [()] * (FIRST_SPI + spis)
 

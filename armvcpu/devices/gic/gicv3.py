@@ -4,29 +4,35 @@
     PPI lines ---> private interrupts (Redistributor of each CPU) -----+--> CPU interface --> IRQ and FIQ of each CPU
     ICC_SGI1R ---> private interrupts of the targets ------------------+
 
-There is one Security state, as on a system without EL3 (GICD_CTLR.DS = 1). Group 1 interrupts are signalled as IRQ
-and those of Group 0 as FIQ (4.6, "Interrupt grouping").
+CPUs without EL3 have one Security state (GICD_CTLR.DS = 1): Group 1 interrupts are signalled as IRQ and those of
+Group 0 as FIQ (4.6, "Interrupt grouping"). What there is more with EL2 and EL3 stands in `gicv3_virtual.py` and
+`gicv3_secure*.py`.
 """
 
 from __future__ import annotations
 
-from armvcpu.arch.gic_registers import FIRST_SPI, SGIS
+from functools import partial
+
+from armvcpu.arch.gic_registers import FIRST_SPI
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import DtNode, reg_cells, unconnected
 from armvcpu.devices.gic.common import Gic
 from armvcpu.devices.gic.gicv3_distributor import Gicv3Distributor
 from armvcpu.devices.gic.gicv3_icc import SystemRegisterInterface
-from armvcpu.devices.gic.gicv3_redistributor import Redistributor
+from armvcpu.devices.gic.gicv3_redistributor import Redistributor, private_interrupts
 from armvcpu.devices.gic.state import InterruptBank
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from armvcpu.arch.gic_registers import GICD_IROUTER, ICC_SGIR
     from armvcpu.devices.device import Device, SignalLine
+    from armvcpu.devices.gic.gicv3_levels import HigherLevels
+    from armvcpu.devices.gic.processor import Processor
 
-_SGIS = (1 << SGIS) - 1
+_MAINTENANCE = (1, 9, 4)
+"""Of a hypervisor's list registers: PPI 9 (INTID 25), a level."""
 
 
 class Gicv3(Gic[SystemRegisterInterface]):
@@ -35,6 +41,10 @@ class Gicv3(Gic[SystemRegisterInterface]):
     `distributor` and `redistributors` are the devices to place, a Redistributor right after the one before; from
     `redistributor_base` on, `redistributor_size` bytes (room for all that a board may have) are said to be theirs in
     the device tree.
+
+    `el` is the highest Exception level of the CPUs. With 2 and 3 `processors` are they, and `virq` and `vfiq` their
+    inputs for virtual interrupts; with 3 `access_is_secure` says of the memory access under way to one of the devices
+    whether it is Secure.
     """
 
     def __init__(
@@ -43,26 +53,40 @@ class Gicv3(Gic[SystemRegisterInterface]):
         irq: Sequence[SignalLine],
         fiq: Sequence[SignalLine] | None = None,
         *,
+        el: int = 1,
+        processors: Sequence[Processor] = (),
+        virq: Sequence[SignalLine] | None = None,
+        vfiq: Sequence[SignalLine] | None = None,
+        access_is_secure: Callable[[], bool] | None = None,
         spis: int = 256,
         redistributor_base: int = 0x080A_0000,
         redistributor_size: int = 0xF6_0000,
     ) -> None:
-        super().__init__(spis)
+        super().__init__(spis, _bank(el))
         fiq = fiq or [unconnected] * len(cpus)
         if not len(cpus) == len(irq) == len(fiq) or not cpus:
             raise UsageError(f"{len(cpus)} CPUs with {len(irq)} IRQ and {len(fiq)} FIQ lines; give one of each per CPU")
         self.region = (redistributor_base, redistributor_size)
         self._any_cpu = 0  # the SPIs of GICD_IROUTER.Interrupt_Routing_Mode 1
         self.redistributors: tuple[Redistributor, ...] = ()
+        self.has_el2 = el > 1
+        levels: HigherLevels | None = None
+        if self.has_el2:
+            from armvcpu.devices.gic.gicv3_levels import HigherLevels  # most machines have EL1 only
+
+            levels = HigherLevels(self, len(cpus), el, processors, virq, vfiq, access_is_secure)
         self.interfaces = [
-            SystemRegisterInterface(self, mpidr, _private(), self.shared, irq[cpu], fiq[cpu])
+            SystemRegisterInterface(self, mpidr, private_interrupts(), self.shared, irq[cpu], fiq[cpu])
+            if levels is None
+            else levels.interface(cpu, mpidr, irq[cpu], fiq[cpu])
             for cpu, mpidr in enumerate(cpus)
         ]
         self._by_affinity = {interface.affinity: interface for interface in self.interfaces}
         if len(self._by_affinity) != len(cpus):
             raise UsageError("two CPUs have the same affinity")
-        self.distributor = Gicv3Distributor(self)
-        self.redistributors = tuple(Redistributor(self, cpu) for cpu in range(len(cpus)))
+        self.distributor = Gicv3Distributor(self) if levels is None else levels.distributor()
+        make = partial(Redistributor, self) if levels is None else levels.redistributor
+        self.redistributors = tuple(make(cpu) for cpu in range(len(cpus)))
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -76,6 +100,10 @@ class Gicv3(Gic[SystemRegisterInterface]):
     def interface(self, cpu: int) -> SystemRegisterInterface:
         """The ICC_* registers of a CPU."""
         return self.interfaces[cpu]
+
+    def refresh(self, cpu: int) -> None:
+        """A CPU has gone to EL3 or left it: what is signalled as IRQ may be FIQ now (4.6.2)."""
+        self.interfaces[cpu].refresh()
 
     # --- routing
 
@@ -107,7 +135,7 @@ class Gicv3(Gic[SystemRegisterInterface]):
 
     def _choose(self, intid: int) -> None:
         """1 of N (2.3, "Affinity routing"): the first CPU that is awake and has the SPI's group enabled."""
-        group = self.shared.group1 >> intid & 1
+        group = self.shared.group_of(intid)
         for interface, redistributor in zip(self.interfaces, self.redistributors, strict=False):
             if redistributor.is_awake and interface.enabled_groups >> group & 1:
                 self.route(intid, (interface,))
@@ -136,6 +164,7 @@ class Gicv3(Gic[SystemRegisterInterface]):
             {
                 "compatible": "arm,gic-v3",
                 "reg": reg_cells((base, self.distributor.size), self.region),
+                **({"interrupts": _MAINTENANCE} if self.has_el2 else {}),
                 "#redistributor-regions": (1,),
                 "interrupt-controller": None,
                 "#interrupt-cells": (3,),
@@ -171,6 +200,9 @@ class Gicv3(Gic[SystemRegisterInterface]):
             interface.load_state(saved)
 
 
-def _private() -> InterruptBank:
-    """The SGIs and PPIs of one CPU; SGIs are always edge-triggered (GICR_ICFGR0)."""
-    return InterruptBank(range(FIRST_SPI), always_edge=_SGIS)
+def _bank(el: int) -> type[InterruptBank]:
+    if el < 3:
+        return InterruptBank
+    from armvcpu.devices.gic.gicv3_groups import GroupedBank  # as above
+
+    return GroupedBank

@@ -15,6 +15,7 @@ from armvcpu.devices.gic.device import GicDevice, InterruptRegisters
 if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtNode
     from armvcpu.devices.gic.gicv3 import Gicv3
+    from armvcpu.devices.gic.security import Security
     from armvcpu.devices.gic.state import InterruptBank
 
 _ENABLES = GICD_CTLR.of(EnableGrp0=1, EnableGrp1=1)
@@ -26,6 +27,8 @@ class Gicv3Distributor(GicDevice):
     """GICD of `gic`."""
 
     size = 0x1_0000
+    enables: int = _ENABLES
+    """The bits of GICD_CTLR that are the groups to forward."""
 
     GICD_CTLR = Register(0x0000, reset=GICD_CTLR.of(ARE=1, DS=1), mask=_ENABLES)
     GICD_TYPER = Register(0x0004, ro=True)
@@ -49,9 +52,9 @@ class Gicv3Distributor(GicDevice):
     GICD_CIDR2 = Register(0xFFF8, ro=True, reset=0x05)
     GICD_CIDR3 = Register(0xFFFC, ro=True, reset=0xB1)
 
-    def __init__(self, gic: Gicv3) -> None:
+    def __init__(self, gic: Gicv3, security: Security | None = None) -> None:
         self._gic = gic
-        super().__init__()
+        super().__init__(security)
 
     def reset(self) -> None:
         """Nothing is enabled, and every SPI is routed to the CPU of affinity 0.0.0.0."""
@@ -107,4 +110,4 @@ class Gicv3Distributor(GicDevice):
                 self._gic.route_by_affinity(index, GICD_IROUTER(self.GICD_IROUTER[index]))
         else:
             self._gic.route_to_first()
-        self._gic.forward_groups(self.GICD_CTLR & _ENABLES)
+        self._gic.forward_groups(self.GICD_CTLR & self.enables)

@@ -15,33 +15,76 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.device import SignalLine
     from armvcpu.devices.gic.gicv3 import Gicv3
+    from armvcpu.devices.gic.gicv3_virtual import VirtualInterface
+    from armvcpu.devices.gic.processor import Processor
     from armvcpu.devices.gic.state import InterruptBank
 
-_CTLR_FIXED = ICC_CTLR.of(PRIbits=4, A3V=1, RSS=1)
+    Rows = Iterator[tuple[int, Callable[[], int] | None, Callable[[int], None] | None]]
+
+CTLR_FIXED = ICC_CTLR.of(PRIbits=4, A3V=1, RSS=1)
 
 
 class SystemRegisterInterface(PhysicalCpuInterface):
-    """One CPU's interface. `mpidr` is its MPIDR_EL1, of which the affinity is looked at."""
+    """One CPU's interface. `mpidr` is its MPIDR_EL1, of which the affinity is looked at.
+
+    A CPU with an EL2 has a `virtual` interface beside it; `processor` then says who accesses which.
+    """
 
     def __init__(
-        self, gic: Gicv3, mpidr: int, private: InterruptBank, shared: InterruptBank, irq: SignalLine, fiq: SignalLine
+        self,
+        gic: Gicv3,
+        mpidr: int,
+        private: InterruptBank,
+        shared: InterruptBank,
+        irq: SignalLine,
+        fiq: SignalLine,
+        processor: Processor | None = None,
+        virtual: VirtualInterface | None = None,
     ) -> None:
-        self._gic = gic
-        self.affinity = affinity(mpidr)
+        self._gic, self._processor = gic, processor
+        self.affinity, self.virtual = affinity(mpidr), virtual
         super().__init__(private, shared, irq, fiq, gic.spi_changed)
 
-    def registers(self) -> Iterator[tuple[int, Callable[[], int] | None, Callable[[int], None] | None]]:
+    def registers(self) -> Rows:
         """Its system registers: each one's packed encoding, who answers MRS, who answers MSR."""
-        return IccRegisters(self, self.send_sgi, _CTLR_FIXED).rows()
+        rows = IccRegisters(self, self.send_sgi, CTLR_FIXED).rows()
+        return rows if self.virtual is None else self._with_el2(rows, has_el3=False)
+
+    def _with_el2(self, rows: Rows, *, has_el3: bool) -> Rows:
+        """The rows of the physical interface, guarded, and those of the virtual one."""
+        from armvcpu.devices.gic.gicv3_access import GuardedRegisters
+        from armvcpu.devices.gic.gicv3_ich import IchRegisters
+
+        assert self._processor is not None
+        assert self.virtual is not None
+        yield from GuardedRegisters(self._processor, self.virtual, has_el3=has_el3).rows(rows)
+        yield from IchRegisters(self.virtual).rows()
+
+    def deactivate_physical(self, intid: int) -> None:
+        """A virtual interrupt has ended, whose list register says that this is the physical one behind it."""
+        if intid not in self._reserved:
+            self._deactivate(intid)
+
+    def refresh(self) -> None:
+        """The PE has changed its Exception level or Security state: with one Security state nothing depends on it."""
 
     def reset(self) -> None:
         """The state after a reset of the CPU; the Redistributor keeps its own."""
         super().reset()
+        if self.virtual is not None:
+            self.virtual.reset()
         self._gic.participation_changed()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a snapshot must keep."""
+        state = super().state()
+        return state if self.virtual is None else state | {"virtual": self.virtual.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state()` gave, and drive the outputs to their levels."""
         super().load_state(state)
+        if self.virtual is not None:
+            self.virtual.load_state(state["virtual"])
         self._gic.participation_changed()
 
     def enable(self, group: int, enabled: int) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from armvcpu.arch.gic_registers import GICR_TYPER, GICR_WAKER, IMPLEMENTER
+from armvcpu.arch.gic_registers import FIRST_SPI, GICR_TYPER, GICR_WAKER, IMPLEMENTER
+from armvcpu.arch.gic_registers import SGIS as NUMBER_OF_SGIS
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Register
 from armvcpu.devices.gic import device as fields
 from armvcpu.devices.gic.device import GicDevice, InterruptRegisters
+from armvcpu.devices.gic.state import InterruptBank
 
 if TYPE_CHECKING:
     from armvcpu.devices.gic.gicv3 import Gicv3
-    from armvcpu.devices.gic.state import InterruptBank
+    from armvcpu.devices.gic.security import Security
 
 SGI_BASE = 0x1_0000
-_PRIVATE = 32
+SGIS = (1 << NUMBER_OF_SGIS) - 1
+"""All SGIs as a bitmap: they are always edge-triggered (GICR_ICFGR0)."""
+_PRIVATE = FIRST_SPI
 _ASLEEP = GICR_WAKER.of(ProcessorSleep=1, ChildrenAsleep=1)
 
 
@@ -49,10 +53,10 @@ class Redistributor(GicDevice):
     GICR_IPRIORITYR = InterruptRegisters(SGI_BASE + 0x400, fields.IPRIORITYR, _PRIVATE)
     GICR_ICFGR = InterruptRegisters(SGI_BASE + 0xC00, fields.ICFGR, _PRIVATE)
 
-    def __init__(self, gic: Gicv3, cpu: int) -> None:
+    def __init__(self, gic: Gicv3, cpu: int, security: Security | None = None) -> None:
         self._gic, self._cpu = gic, cpu
         self._interface = gic.interfaces[cpu]
-        super().__init__()
+        super().__init__(security)
 
     def reset(self) -> None:
         """The CPU is asleep and none of its private interrupts enabled."""
@@ -94,3 +98,8 @@ class Redistributor(GicDevice):
         self._interface.private.load_state(state["private"])
         self._gic.participation_changed()
         self.changed()
+
+
+def private_interrupts() -> InterruptBank:
+    """The SGIs and PPIs of one CPU."""
+    return InterruptBank(range(FIRST_SPI), always_edge=SGIS)

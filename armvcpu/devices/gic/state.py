@@ -56,6 +56,10 @@ class InterruptBank:
         """Bitmap of the pending interrupts."""
         return self.latched | self.line & ~self.edge
 
+    def group_of(self, intid: int) -> int:
+        """The number of an interrupt's group."""
+        return self.group1 >> intid & 1
+
     def opened_to_nonsecure(self, access: int) -> int:
         """Bitmap of the Secure interrupts that GICD_NSACR opens to Non-secure software this far, or farther: none."""
         del access

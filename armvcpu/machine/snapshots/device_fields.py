@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.gic_cpu_interface import MAX_BPR, MIN_BPR0, MIN_BPR1
+from armvcpu.arch.gic_ich import LIST_REGISTERS
 from armvcpu.devices import flash
 from armvcpu.devices.budget import PAUSE_NS
 from armvcpu.devices.dma import DmaError
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.device import Device, Register
     from armvcpu.devices.dma import DmaMemory
     from armvcpu.devices.gic.gicv3 import Gicv3
+    from armvcpu.devices.gic.gicv3_icc import SystemRegisterInterface
     from armvcpu.devices.gic.state import InterruptBank
     from armvcpu.machine.snapshots.fields import Kind
 
@@ -203,7 +205,7 @@ def gic_fields(gic: Gicv2 | Gicv3) -> Kind:
         {
             "distributor": record({"values": _values(gic.distributor), "spis": shared}),
             "redistributors": exactly(*redistributors),
-            "interfaces": exactly(*(record(_interface()) for _ in gic.interfaces)),
+            "interfaces": exactly(*(record(_interface_of(interface)) for interface in gic.interfaces)),
         }
     )
 
@@ -211,9 +213,26 @@ def gic_fields(gic: Gicv2 | Gicv3) -> Kind:
 def _bank(bank: InterruptBank) -> Kind:
     kinds: dict[str, Kind] = dict.fromkeys(("line", "latched", "active", "edge", "group1"), bitmap(bank.valid))
     kinds |= {"enabled": bitmap(bank.valid), "priorities": data(bank.intids.stop, bank.intids.stop)}
+    kinds |= {name: bitmap(bank.valid) for name in ("modifier", "nsacr_low", "nsacr_high") if hasattr(bank, name)}
     if isinstance(bank, PrivateInterrupts):
         kinds["sources"] = several(number(8), len(bank.sources), len(bank.sources))
     return record(kinds)
+
+
+def _interface_of(interface: SystemRegisterInterface) -> dict[str, Kind]:
+    """What a GICv3's interface has, with its virtual one and Secure Group 1 where there are such."""
+    kinds = _interface()
+    if interface.virtual is not None:
+        lrs = several(number(64), LIST_REGISTERS, LIST_REGISTERS)
+        kinds["virtual"] = record({**_interface(), "hcr": number(32), "lr": lrs})
+    if hasattr(interface, "bpr1_secure"):
+        kinds |= {
+            "enabled_groups": number(3),
+            "bpr1_secure": between(MIN_BPR0, MAX_BPR),
+            "apr1_secure": number(_LEVELS),
+        }
+        kinds |= dict.fromkeys(("cbpr_secure", "eoi_mode_secure", "eoi_mode_el3"), bit)
+    return kinds
 
 
 def _interface() -> dict[str, Kind]:
