@@ -31,13 +31,18 @@ struct row {
 
 static uint32_t key_of(uint32_t encoding) { return CP_KEY | encoding; }
 
+/* Who answers for a register: its row, or the engine. */
+const struct reginfo *row_or_own(struct engine *e, void *table, uint32_t encoding)
+{
+    struct row *row = e->rows[encoding];
+    if (row) return row->read == NATIVE && row->write == NATIVE ? row->own : &row->info;
+    return real.get_arm_cp_reginfo(table, key_of(encoding));
+}
+
 const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key)
 {
-    if (translating && (key & ~0xFFFFu) == CP_KEY) {
-        struct row *row = translating->rows[key & 0xFFFF];
-        if (row) return row->read == NATIVE && row->write == NATIVE ? row->own : &row->info;
-    }
-    return real.get_arm_cp_reginfo(table, key);
+    if (!translating || (key & ~0xFFFFu) != CP_KEY) return real.get_arm_cp_reginfo(table, key);
+    return named_register(translating, table, key & 0xFFFF);
 }
 
 /* Python is about to be called for an instruction, which is at PC. */
@@ -259,6 +264,7 @@ void free_rows(struct engine *e)
 {
     for (unsigned i = 0; i < 0x10000; i++) free(e->rows[i]);
     free(e->rows);
+    free(e->names);
     while (e->retired) {
         struct row *row = e->retired;
         e->retired = row->next_free;

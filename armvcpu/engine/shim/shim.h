@@ -103,6 +103,7 @@ struct engine {
     struct callbacks python;
     struct row **rows; /* by packed encoding */
     struct row *retired;
+    struct through *names; /* registers by their names under HCR_EL2.E2H, once there are any (vhe.c): at EL3, then at EL0 */
     struct engine *next;
     uint64_t gone_line, gone_at; /* a physical line with no translations, and `translations` then (code.c) */
     uint64_t word_at;            /* the last instruction word that a translator has read */
@@ -208,8 +209,12 @@ void helper_return(void *env, uint64_t pc);
 
 /* rows.c */
 const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key);
+const struct reginfo *row_or_own(struct engine *, void *table, uint32_t encoding);
 bool is_unclaimed(struct engine *, uint32_t encoding);
 void free_rows(struct engine *);
+
+/* vhe.c */
+const struct reginfo *named_register(struct engine *, void *table, uint32_t encoding);
 
 /* walk.c */
 bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,

@@ -1,0 +1,102 @@
+/* The other names that registers have under HCR_EL2.E2H (DDI 0487 D17.2.48), which Unicorn leaves out.
+ *
+ * At EL2 a name of EL1 is then EL2's register of that kind (SCTLR_EL1 is SCTLR_EL2), and so are the timers' at EL0 where TGE
+ * is set too; EL1's own are SCTLR_EL12 and so on, at EL2 and EL3. Which one an instruction means is decided while it is
+ * translated: blocks of EL2 and EL0 are told apart by E2H and TGE, as the translation regime is. Blocks of EL3 are not, so
+ * there the aliases look at it when they are accessed.
+ */
+#include <stdlib.h>
+#include "shim.h"
+
+#define KEY(op1, crn, crm, op2) (3 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
+#define SAME(crn, crm, op2) {KEY(0, crn, crm, op2), KEY(4, crn, crm, op2)}
+#define TIMER(crm, op2) {KEY(3, 14, crm, op2), KEY(4, 14, crm, op2)}
+
+static const uint64_t TGE = 1ull << 27, E2H = 1ull << 34;
+static const struct pair {
+    uint16_t el1, el2;
+} PAIRS[] = {
+    {KEY(0, 1, 0, 2), KEY(4, 1, 1, 2)}, /* CPACR_EL1, CPTR_EL2 */
+    SAME(1, 0, 0), SAME(2, 0, 0), SAME(2, 0, 1), SAME(2, 0, 2), /* SCTLR, TTBR0, TTBR1, TCR */
+    SAME(4, 0, 0), SAME(4, 0, 1), SAME(5, 1, 0), SAME(5, 1, 1), SAME(5, 2, 0), /* SPSR, ELR, AFSR0, AFSR1, ESR */
+    SAME(6, 0, 0), SAME(10, 2, 0), SAME(10, 3, 0), SAME(12, 0, 0), /* FAR, MAIR, AMAIR, VBAR */
+    SAME(13, 0, 1), SAME(14, 1, 0), /* CONTEXTIDR; CNTKCTL_EL1, CNTHCTL_EL2 */
+    TIMER(2, 0), TIMER(2, 1), TIMER(2, 2), TIMER(3, 0), TIMER(3, 1), TIMER(3, 2), /* CNTP and CNTHP, CNTV and CNTHV */
+};
+enum {
+    COUNT = sizeof PAIRS / sizeof *PAIRS,
+    OP1 = 7 << 11,
+    OF_EL12 = 5 << 11,
+    OF_EL3 = 0xC0, /* of `access` */
+};
+
+typedef int access_function(void *env, const struct reginfo *, int is_read);
+
+/* A register as another one's instruction accesses it: who may is its own affair. */
+struct through {
+    struct reginfo info; /* first: the engine has its address */
+    const struct reginfo *to;
+};
+
+static uint64_t read_through(void *env, const struct reginfo *info)
+{
+    const struct reginfo *to = ((const struct through *)info)->to;
+    if (to->type & CP_CONST) return to->resetvalue;
+    return to->readfn ? to->readfn(env, to) : AT(uint64_t, env, to->fieldoffset);
+}
+
+static void write_through(void *env, const struct reginfo *info, uint64_t value)
+{
+    const struct reginfo *to = ((const struct through *)info)->to;
+    if (to->type & CP_CONST) return;
+    if (to->writefn) to->writefn(env, to, value);
+    else AT(uint64_t, env, to->fieldoffset) = value;
+}
+
+static const struct reginfo *through(struct engine *e, int n, int access, access_function *accessfn, const struct reginfo *to)
+{
+    if (!e->names && !(e->names = calloc(2 * COUNT, sizeof *e->names))) return NULL;
+    struct through *t = &e->names[n];
+    t->info = *to;
+    t->info.type = CP_NO_RAW | CP_IO | CP_RAISES_EXC;
+    t->info.access = access, t->info.accessfn = accessfn;
+    t->info.readfn = read_through, t->info.writefn = write_through;
+    t->to = to;
+    return &t->info;
+}
+
+static int access_under_e2h(void *env, const struct reginfo *info, int is_read)
+{
+    (void)info, (void)is_read;
+    return real.arm_hcr_el2_eff(env) & E2H ? CP_ACCESS_OK : CP_ACCESS_TRAP_UNCATEGORIZED;
+}
+
+/* SCTLR_EL12 and its like: the register of EL1, whoever answers for it. */
+static const struct reginfo *of_el1(struct engine *e, void *table, uint32_t encoding, int n, uint32_t el, bool e2h)
+{
+    if (e->rows[encoding]) return row_or_own(e, table, encoding);
+    if (el < 2 || (el == 2 && !e2h)) return NULL;
+    const struct reginfo *own = real.get_arm_cp_reginfo(table, CP_KEY | encoding); /* the engine has the timers' */
+    const struct reginfo *to = own && !e->rows[PAIRS[n].el1] ? own : row_or_own(e, table, PAIRS[n].el1);
+    return !to || el == 2 ? to : through(e, n, to->access & OF_EL3, access_under_e2h, to);
+}
+
+static bool is_timer(uint32_t encoding) { return (encoding >> 7 & 15) == 14 && (encoding >> 3 & 15) != 1; }
+
+/* What an instruction that names a register accesses, as the CPU is now; null where that is UNDEFINED. */
+const struct reginfo *named_register(struct engine *e, void *table, uint32_t encoding)
+{
+    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3, el1 = encoding;
+    bool is_alias = (encoding & OP1) == OF_EL12;
+    if (el == 1 || encoding >> 14 != 3 || (el == 3 && !is_alias)) return row_or_own(e, table, encoding);
+    if (is_alias) el1 = (encoding & ~(uint32_t)OP1) | (is_timer(encoding) ? 3 << 11 : 0);
+    int n = 0;
+    while (n < COUNT && PAIRS[n].el1 != el1) n++;
+    if (n == COUNT) return row_or_own(e, table, encoding);
+    uint64_t hcr = real.arm_hcr_el2_eff(e->env);
+    if (is_alias) return of_el1(e, table, encoding, n, el, hcr & E2H);
+    if (!(hcr & E2H) || (el == 0 && !(hcr & TGE))) return row_or_own(e, table, encoding);
+    const struct reginfo *to = row_or_own(e, table, PAIRS[n].el2), *like = row_or_own(e, table, encoding);
+    if (el == 2 || !to || !like) return to;
+    return through(e, COUNT + n, like->access, like->accessfn, to);
+}
