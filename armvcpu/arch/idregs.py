@@ -3,7 +3,7 @@
 Values follow the cores' Technical Reference Manuals (Cortex-A53 DDI 0500, Cortex-A57 DDI 0488, Cortex-A72
 100095, chapter 4, AArch64 register summary). `max` is what the engine itself has, without what is slow, not
 repeatable or newer than armvcpu models: PAuth, SVE, BTI, RNDR. `presented` then corrects each to what is there:
-AArch64 only, and EL2, EL3, GICv3 and PMU only where the machine has them.
+AArch64 only, EL2 and EL3 up to the level that the guest starts at, GICv3 and PMU only where the machine has them.
 """
 
 from __future__ import annotations
@@ -137,24 +137,24 @@ def _coherent(ctr: int) -> int:
     return ctr & ~_IMINLINE | _LINE_OF_512_BYTES | _IDC
 
 
-def presented(
-    cpu: CpuModel, *, el2: bool = False, el3: bool = False, gicv3: bool = False, pmu: bool = False
-) -> dict[int, int]:
+def presented(cpu: CpuModel, *, el: int = 1, gicv3: bool = False, pmu: bool = False) -> dict[int, int]:
     """Every ID register's value by packed encoding, 64 bits each, but MPIDR_EL1, which is each vCPU's own.
+
+    `el` is the guest's highest Exception level, 1 to 3.
 
     The AArch32 ID registers are UNKNOWN without AArch32 (DDI 0487 D17.2) and read as zero here. CCSIDR_EL1 is
     given for CSSELR_EL1 = 0; `CpuModel.ccsidr` has the others.
     """
     values = {
         "MIDR_EL1": cpu.MIDR_EL1,
-        "ID_AA64PFR0_EL1": cpu.ID_AA64PFR0_EL1.replace(EL0=1, EL1=1, EL2=el2, EL3=el3, GIC=gicv3),
+        "ID_AA64PFR0_EL1": cpu.ID_AA64PFR0_EL1.replace(EL0=1, EL1=1, EL2=el >= 2, EL3=el >= 3, GIC=gicv3),
         "ID_AA64DFR0_EL1": ID_AA64DFR0_EL1.of(
             DebugVer=6, PMUVer=pmu, BRPs=BREAKPOINTS - 1, WRPs=WATCHPOINTS - 1, CTX_CMPs=1
         ),
         "ID_AA64ISAR0_EL1": cpu.ID_AA64ISAR0_EL1,
         "ID_AA64ISAR1_EL1": cpu.ID_AA64ISAR1_EL1,
         "ID_AA64MMFR0_EL1": cpu.ID_AA64MMFR0_EL1,
-        "ID_AA64MMFR1_EL1": cpu.ID_AA64MMFR1_EL1 if el2 else cpu.ID_AA64MMFR1_EL1.replace(VMIDBits=0, VH=0),
+        "ID_AA64MMFR1_EL1": cpu.ID_AA64MMFR1_EL1 if el >= 2 else cpu.ID_AA64MMFR1_EL1.replace(VMIDBits=0, VH=0),
         "ID_AA64MMFR2_EL1": cpu.ID_AA64MMFR2_EL1,
         "CTR_EL0": _coherent(cpu.CTR_EL0),
         "DCZID_EL0": cpu.DCZID_EL0,

@@ -74,6 +74,23 @@ class SysReg(Row):
     is_settable: bool = False
     """Does it keep something that MSR of another register changes, so that software below EL1 may set it?"""
 
+    of_el: int = 0
+    """The Exception level that brings it, where its encoding says another: SP_EL1 is named at EL2. 0: that one."""
+    is_highests: bool = False
+    """Is it there only where its level is the highest one, as RVBAR_ELx is?"""
+    needs_vhe: bool = False
+    """Does it come with the Virtualization Host Extensions (ID_AA64MMFR1_EL1.VH)?"""
+
+    @property
+    def level(self) -> int:
+        """The Exception level whose register it is, 1 (those of EL0 too) to 3."""
+        return self.of_el or max(1, lowest_el(self.encoding))
+
+    def is_there(self, highest: int, *, vhe: bool) -> bool:
+        """Has a CPU it whose highest level is `highest`, as far as levels and VHE decide that?"""
+        is_of_level = self.level == highest if self.is_highests else self.level <= highest
+        return is_of_level and (vhe or not self.needs_vhe)
+
     @property
     def is_alias(self) -> bool:
         """Is it only another name of a register of EL1 or EL0, for EL2 with HCR_EL2.E2H (op1 is 5, C5.1.2)?"""

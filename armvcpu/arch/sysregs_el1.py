@@ -56,7 +56,7 @@ _EL1 = (
     _el1("LORC_EL1", 10, 4, 3),
     _el1("LORID_EL1", 10, 4, 7, RO),
     _el1("VBAR_EL1", 12, 0, 0),
-    SysReg("RVBAR_EL1", op(3, 0, 12, 0, 1), RO, RAZ),  # EL1 is the highest level guests see; flash, at 0, is for reset
+    SysReg("RVBAR_EL1", op(3, 0, 12, 0, 1), RO, RAZ, is_highests=True),  # flash, at 0, is for reset
     _el1("ISR_EL1", 12, 1, 0, RO),
     _el1("CONTEXTIDR_EL1", 13, 0, 1),
     _el1("TPIDR_EL1", 13, 0, 4),

@@ -6,30 +6,41 @@ from then on they show the engine's saved state, so reading a register in a trap
 
 from __future__ import annotations
 
+from functools import cache
 from operator import index as as_index
 
-from armvcpu.arch.pstate import DAIF, EL1h, describe_pstate
-from armvcpu.arch.registers import by_encoding, by_name
+from armvcpu.arch.pstate import DAIF, describe_pstate
+from armvcpu.arch.registers import NATIVE, RW, by_encoding, by_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.engine.state import FRAME_SP
+from armvcpu.arch.sysregs_el2 import EL2_REGISTERS, EL3_REGISTERS
 from armvcpu.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from armvcpu.arch.registers import SysReg
     from armvcpu.engine.api import Engine
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
 
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
-RESET_PSTATE = int(DAIF) | EL1h
-"""PSTATE of a vCPU that was never run: EL1h, all exceptions masked (DDI 0487 D1.4, reset)."""
+STACK_POINTERS = {by_name[f"SP_EL{el}"].encoding: el for el in (0, 1, 2)}
+"""Those that MSR and MRS can name; SP_EL3 has no level above."""
+
+
+def reset_pstate(el: int) -> int:
+    """PSTATE of a vCPU that was never run: EL1h, EL2h or EL3h, all exceptions masked (DDI 0487 D1.4, reset)."""
+    return int(DAIF) | el << 2 | 1
 
 
 class TrapFrame:
-    """x0 to x30, SP_EL0, ELR and SPSR of the guest, as at its last exception to EL2. Values are 64 bits."""
+    """x0 to x30, SP_EL0, ELR and SPSR of the guest, as at its last exception to us. Values are 64 bits.
 
-    def __init__(self) -> None:
+    `el` is the Exception level that it starts at.
+    """
+
+    def __init__(self, el: int = 1) -> None:
+        self._reset_pstate = reset_pstate(el)
         self._early: dict[int, int] = {}
         self._early_pc: int | None = None
         self._state: CpuState | None = None
@@ -97,7 +108,7 @@ class TrapFrame:
     @property
     def spsr(self) -> int:
         """The guest's PSTATE in the layout of SPSR_EL2."""
-        return self._state.pstate if self._state else RESET_PSTATE
+        return self._state.pstate if self._state else self._reset_pstate
 
     @property
     def sp(self) -> int:
@@ -143,20 +154,45 @@ SWITCHED = tuple(
 )  # fmt: skip
 """The rows a switch keeps: the guest's own EL1 and EL0 registers, and EL2's configuration for it."""
 
-_SWITCHED = {row.name.lower(): row.encoding for row in SWITCHED}
-_SP_EL1 = by_name["SP_EL1"].encoding
-_CONFIGURATION = {row.name: row.encoding for row in SWITCHED if row.name.endswith("_EL2") and row.name != "HPFAR_EL2"}
+_CONFIGURATION = {
+    1: tuple(row.encoding for row in SWITCHED if row.name.endswith("_EL2") and row.name != "HPFAR_EL2"),
+    2: (by_name["SCR_EL3"].encoding,),
+    3: (),
+}
+"""By the guest's highest level: the registers of the levels above it."""
+
+
+@cache
+def switched(el: int, *, vhe: bool) -> tuple[SysReg, ...]:
+    """Those rows, and of a guest whose highest level is EL2 or EL3 also that level's; `vhe`: with what VHE brings."""
+    if el == 1:
+        return SWITCHED
+    listed = {row.encoding for row in SWITCHED}
+    own = (row for row in (*EL2_REGISTERS, *EL3_REGISTERS) if row.encoding not in listed and row.is_there(el, vhe=vhe))
+    return *SWITCHED, *(row for row in own if row.home is NATIVE and row.access is RW and not row.is_window)
+
+
+@cache
+def _names(el: int, *, vhe: bool) -> dict[str, int]:
+    return {row.name.lower(): row.encoding for row in switched(el, vhe=vhe)}
 
 
 class GuestSystemRegisters:
-    """System registers by their Arm names in lower case: `regs.vbar_el1`, `regs.hcr_el2 = ...`; or by encoding."""
+    """System registers by their Arm names in lower case: `regs.vbar_el1`, `regs.hcr_el2 = ...`; or by encoding.
+
+    `el` is the guest's highest level: where that is EL2 or EL3 their registers are the guest's own, and nobody's
+    configuration. `vhe`: its CPU has the Virtualization Host Extensions.
+    """
 
     _early: dict[int, int]
+    _el: int
+    _names: dict[str, int]
     _pcpu: Aarch64PerCpu
+    _rows: tuple[SysReg, ...]
     _state: CpuState | None
 
-    def __init__(self) -> None:
-        vars(self).update(_early={}, _state=None)
+    def __init__(self, el: int = 1, *, vhe: bool = False) -> None:
+        vars(self).update(_early={}, _el=el, _names=_names(el, vhe=vhe), _rows=switched(el, vhe=vhe), _state=None)
 
     def attach(self, pcpu: Aarch64PerCpu, state: CpuState) -> None:
         """Become a window on `state`, which the engine of `pcpu` has loaded."""
@@ -181,21 +217,20 @@ class GuestSystemRegisters:
             raise StateError("a vCPU that has not been bound yet has no registers")
         return _visiting(self._pcpu, self._state)
 
-    @staticmethod
-    def configured() -> tuple[int, ...]:
+    def configured(self) -> tuple[int, ...]:
         """The encodings of `configuration`."""
-        return tuple(_CONFIGURATION.values())
+        return _CONFIGURATION[self._el]
 
     def configuration(self) -> list[tuple[int, int]]:
-        """(encoding, value) of EL2's registers: what a reset of the guest leaves as it is."""
-        return [(row.encoding, self.read(row.encoding)) for row in SWITCHED if row.name in _CONFIGURATION]
+        """(encoding, value) of the registers of the levels above the guest's: what a reset of it leaves as it is."""
+        return [(encoding, self.read(encoding)) for encoding in self.configured()]
 
     def read(self, encoding: int) -> int:
         """A register by its packed encoding."""
         if self._state is None:
             return self._early.get(encoding, by_encoding[encoding].reset or 0)
-        if encoding == _SP_EL1 and self._runs_on_sp_el1(self._state):
-            return self._state.frame[FRAME_SP]
+        if encoding in STACK_POINTERS:
+            return self._state.stack_pointer(STACK_POINTERS[encoding])
         engine = self._pcpu.engine
         if engine.state is self._state:
             return engine.registers.read(encoding)
@@ -207,8 +242,8 @@ class GuestSystemRegisters:
         if self._state is None:
             self._early[encoding] = value
             return
-        if encoding == _SP_EL1 and self._runs_on_sp_el1(self._state):
-            self._state.frame[FRAME_SP] = value
+        if encoding in STACK_POINTERS:
+            self._state.set_stack_pointer(STACK_POINTERS[encoding], value)
             return
         engine = self._pcpu.engine
         if engine.state is self._state:
@@ -217,24 +252,19 @@ class GuestSystemRegisters:
         with _visiting(self._pcpu, self._state):
             engine.registers.write(encoding, value)
 
-    @staticmethod
-    def _runs_on_sp_el1(state: CpuState) -> bool:
-        """Is SP_EL1 the current stack pointer? Its bank is then out of date."""
-        return state.pstate & 0x1F == EL1h
-
     def __getattr__(self, name: str) -> int:
-        if name not in _SWITCHED:
+        if name not in self._names:
             raise AttributeError(f"no system register {name!r} among those a switch keeps")
-        return self.read(_SWITCHED[name])
+        return self.read(self._names[name])
 
     def __setattr__(self, name: str, value: int) -> None:
-        if name not in _SWITCHED:
+        if name not in self._names:
             raise AttributeError(f"no system register {name!r} among those a switch keeps")
-        self.write(_SWITCHED[name], value)
+        self.write(self._names[name], value)
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         """(name, value) of every register that a switch keeps."""
-        for row in SWITCHED:
+        for row in self._rows:
             yield row.name, self.read(row.encoding)
 
 

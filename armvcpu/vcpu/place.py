@@ -7,6 +7,7 @@ A part of the vCPU's, because moving them is all that `bind` and `unbind` do to 
 from __future__ import annotations
 
 from armvcpu.arch.esr import has_far
+from armvcpu.arch.idfields import ID_AA64MMFR1_EL1
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import StateError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
@@ -29,6 +30,10 @@ class _NoState:
         raise StateError(f"vCPU {self._vcpu_id} has not been bound yet: it has no state, and no {name} of it")
 
 
+_MMFR1 = 4
+"""Which of the features ID_AA64MMFR1_EL1 is (`translated_features`)."""
+
+
 def no_state(vcpu_id: int) -> Any:
     """The state of a vCPU that has not been bound: StateError, whatever is asked of it."""
     return _NoState(vcpu_id)
@@ -39,7 +44,8 @@ class Place:
 
     def __init__(self, vcpu_id: int, features: Sequence[int], el: int = 1) -> None:
         self._vcpu_id, self._features, self._el = vcpu_id, features, el
-        self.trap_frame, self.system_registers = TrapFrame(), GuestSystemRegisters()
+        self.trap_frame = TrapFrame(el)
+        self.system_registers = GuestSystemRegisters(el, vhe=ID_AA64MMFR1_EL1(features[_MMFR1]).VH != 0)
         self.pcpu: Aarch64PerCpu | None = None
         """The physical CPU that has them."""
         self._last_pcpu: Aarch64PerCpu | None = None
@@ -89,9 +95,9 @@ class Place:
         self.pcpu = None
 
     def reset(self) -> None:
-        """As after reset, the configuration kept: of EL2 where that is not the guest's own."""
+        """As after reset, the configuration of the levels above the guest's kept."""
         assert self._state is not None
-        engine, configuration = self.engine, [] if self._el > 1 else self.system_registers.configuration()
+        engine, configuration = self.engine, self.system_registers.configuration()
         engine.reset_state(self._state, self._el)
         self.forget_exception()
         for encoding, value in configuration:

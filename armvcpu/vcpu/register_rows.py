@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from functools import cache, partial
 
-from armvcpu.arch.pstate import EL0t, EL1h, EL1t, PState
+from armvcpu.arch.pstate import MODE_NAMES, PState
+from armvcpu.arch.pstate import el as level_of
 from armvcpu.arch.registers import by_encoding, by_name
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError
-from armvcpu.vcpu.context_frame import RESET_PSTATE
+from armvcpu.vcpu.context_frame import STACK_POINTERS, reset_pstate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     Read = Callable[[Registers], int]
     Write = Callable[[Registers, int], None]
 
-_MODES = frozenset((EL0t, EL1t, EL1h))
 _PSTATE_BITS = int(PState.of(N=1, Z=1, C=1, V=1, UAO=1, PAN=1, SS=1, IL=1, D=1, A=1, I=1, F=1, M=0xF))
-STACK_POINTERS = {by_name[f"SP_EL{el}"].encoding: el for el in (0, 1)}
 MPIDR, _VMPIDR = by_name["MPIDR_EL1"].encoding, by_name["VMPIDR_EL2"].encoding
 
 
@@ -47,11 +46,12 @@ def check_width(name: str, bits: int, value: object) -> None:
         raise UsageError(f"{name} has {bits} bits: {value:#x} does not fit")
 
 
-def check_pstate(value: object) -> None:
-    """UsageError unless it is a PSTATE, in the layout of SPSR_EL1, that a guest of EL1 can have."""
+def check_pstate(value: object, highest: int = 1) -> None:
+    """UsageError unless it is a PSTATE, in the layout of SPSR_ELx, that a guest of EL0 to `highest` can have."""
     assert isinstance(value, int)
-    if value & ~_PSTATE_BITS or PState(value).M not in _MODES:
-        raise UsageError(f"PSTATE {value:#x} is none of EL0t, EL1t and EL1h in AArch64 state")
+    modes = [name for mode, name in MODE_NAMES.items() if level_of(mode) <= highest]
+    if value & ~_PSTATE_BITS or MODE_NAMES.get(PState(value).M) not in modes:
+        raise UsageError(f"PSTATE {value:#x} is none of {', '.join(modes[:-1])} and {modes[-1]} in AArch64 state")
 
 
 # --- the general registers ------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ def _write_pc(registers: Registers, value: int) -> None:
 def read_pstate(registers: Registers) -> int:
     """PSTATE in the layout of SPSR_ELx."""
     vcpu = registers.vcpu
-    return vcpu.state.pstate if vcpu.has_state else registers.early("PSTATE", RESET_PSTATE)
+    return vcpu.state.pstate if vcpu.has_state else registers.early("PSTATE", reset_pstate(vcpu.config.el))
 
 
 def _write_pstate(registers: Registers, value: int) -> None:
@@ -103,8 +103,12 @@ def _write_vector(index: int, registers: Registers, value: int) -> None:
 
 
 @cache
-def general_registers() -> tuple[Register, ...]:
-    """The registers that MSR and MRS don't name; PSTATE first, as it selects where the stack pointers are."""
+def general_registers(highest: int = 1) -> tuple[Register, ...]:
+    """The registers that MSR and MRS don't name; PSTATE first, as it selects where the stack pointers are.
+
+    With EL3 that is also its stack pointer, since there is no level above to name it.
+    """
+    sp_el3 = Register("SP_EL3", 64, True, partial(_read_stack_pointer, 3), partial(_write_stack_pointer, 3))
     return (
         Register("PSTATE", 64, True, read_pstate, _write_pstate),
         Register("PC", 64, True, _read_pc, _write_pc),
@@ -116,13 +120,14 @@ def general_registers() -> tuple[Register, ...]:
             Register(f"V{n}", 128, True, partial(_read_vector, n), partial(_write_vector, n))
             for n in range(32)
         ),
+        *([sp_el3] if highest == 3 else []),
     )  # fmt: skip
 
 
 @cache
-def names() -> dict[str, tuple[Register, int]]:
+def names(highest: int = 1) -> dict[str, tuple[Register, int]]:
     """By every name of a general register: the register, and how many of its lowest bits (DDI 0487 B1.2)."""
-    rows = {register.name: register for register in general_registers()}
+    rows = {register.name: register for register in general_registers(highest)}
     names = {name: (register, register.bits) for name, register in rows.items()}
     names |= {alias: (rows[name], 64) for alias, name in (("LR", "X30"), ("FP", "X29"))}
     narrow = (("W", "X", 32), ("Q", "V", 128), ("D", "V", 64), ("S", "V", 32), ("H", "V", 16), ("B", "V", 8))
@@ -165,7 +170,7 @@ def _read_window(bits: int, registers: Registers) -> int:
 
 def _write_window(bits: int, registers: Registers, value: int) -> None:
     pstate = read_pstate(registers) & ~bits | value & bits
-    check_pstate(pstate)
+    check_pstate(pstate, registers.vcpu.config.el)
     _write_pstate(registers, pstate)
 
 

@@ -12,23 +12,24 @@ engine. A vCPU that is not bound has the same registers; before its first bindin
 - What shows other registers is left out: fields of PSTATE, TVAL, the EL12 aliases.
 - What another part of the machine keeps is left to that: Performance Monitors, ICC_* and ICH_*, and a machine's timers,
   of which the engine's own registers are here, and unused. Timers that the vCPU itself has are here.
-- EL2's and EL3's registers are the hypervisor's configuration, and stay as they are in the vCPU that is loaded. So does
-  HCR_EL2.VI, a virtual interrupt that is pending: its level is the virtual interface's, and shown again at `bind`.
-- AArch32's registers (SPSR_abt, DACR32_EL2, ...) mean nothing to a guest that can't leave AArch64 state.
+- Registers of levels above the guest's are the hypervisor's configuration, and stay as they are in the vCPU that is
+  loaded: EL2's and EL3's where the guest starts at EL1. So does HCR_EL2.VI then, a virtual interrupt that is pending:
+  its level is the virtual interface's, and shown again at `bind`. Those of the guest's own levels are kept.
+- AArch32's registers (SPSR_abt, DACR32_EL2, ...) mean nothing to a guest that can't leave AArch64 state, and are kept
+  only as registers of its own EL2.
 - The local exclusive monitor is no register. It could be dropped, since it may be cleared at any time (DDI 0487
   B2.12.1), but then STXR would fail once where it had not. So it is kept beside them, as `CpuState.exclusive`.
 """
 
 from __future__ import annotations
 
-from armvcpu.arch.pstate import uses_spx
+from armvcpu.arch.pstate import el, uses_spx
 from armvcpu.arch.registers import (
     NATIVE,
     RO,
     SYSREGS,
     WO,
     Access,
-    Encoding,
     SysReg,
     by_encoding,
     encoding_of,
@@ -38,7 +39,6 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError, kind_in
 from armvcpu.vcpu.register_rows import (
     MPIDR,
-    STACK_POINTERS,
     Register,
     check_pstate,
     check_width,
@@ -59,7 +59,7 @@ class Registers:
     """All of one vCPU. A name is an Arm name, or `sp`, `lr`, `fp`, W0, Q0, D0, S0 and so on, in any case."""
 
     def __init__(self, vcpu: Aarch64VCpu) -> None:
-        self._vcpu = vcpu
+        self._vcpu, self._highest = vcpu, vcpu.config.el
         self._early: dict[str, int] = {}
         """By name: what was written before there was a state, and neither of the vCPU's windows holds."""
         self._kept: tuple[Register, ...] | None = None
@@ -76,7 +76,7 @@ class Registers:
             raise UsageError(f"{register.name} can't be written")
         check_width(name, bits, value)
         if register.name == "PSTATE":
-            check_pstate(value)
+            check_pstate(value, self._highest)
         if register.name == "PC" and value % 4:
             raise UsageError(f"PC {value:#x} is no address of an instruction: a multiple of 4")
         register.write(self, value)
@@ -90,7 +90,7 @@ class Registers:
 
     def __iter__(self) -> Iterator[Register]:
         """Every register that has a row, the general ones first."""
-        yield from general_registers()
+        yield from general_registers(self._highest)
         for row in SYSREGS:
             if self._access(row.encoding, row) & RO:
                 yield self._of(row.encoding, row)
@@ -100,14 +100,13 @@ class Registers:
         if self._kept is None:
             rows = (row for row in SYSREGS if self._is_kept(row))
             system = (Register(row.name, 64, True, *kept_access(row.encoding)) for row in rows)
-            self._kept = *general_registers(), *system
+            self._kept = *general_registers(self._highest), *system
         return self._kept
 
     def _is_kept(self, row: SysReg) -> bool:
         if row.home is not NATIVE or row.encoding in self._vcpu.sysregs.lacked or row.is_window or row.pstate:
             return False
-        is_guests = Encoding(row.encoding).Op1 <= 3 or row.encoding in STACK_POINTERS
-        return is_guests and (row.access is Access.RW or row.is_settable)
+        return row.level <= self._highest and not row.is_alias and (row.access is Access.RW or row.is_settable)
 
     def save(self) -> dict[str, int]:
         """By name: all that the vCPU goes on from."""
@@ -122,14 +121,14 @@ class Registers:
             raise UsageError(f"there is no register {name!r}" if name in values else f"{name} is missing")
         for name, value in values.items():
             check_width(name, widths[name], value)
-        check_pstate(values["PSTATE"])
+        check_pstate(values["PSTATE"], self._highest)
 
     def load(self, values: Mapping[str, int]) -> None:
-        """Go on from what `save` gave, everything else as after reset, but for EL2's configuration."""
+        """Go on from what `save` gave, everything else as after reset, but for the configuration of levels above."""
         vcpu, system = self._vcpu, self._vcpu.system_registers
         with system.loaded() as engine:
             configuration = system.configuration()
-            engine.reset_state(vcpu.state)
+            engine.reset_state(vcpu.state, self._highest)
             for encoding, value in configuration:
                 engine.registers.write(encoding, value)
             for register in self.kept():  # PSTATE before the stack pointers, which it selects
@@ -147,10 +146,11 @@ class Registers:
         """The register of a name, and how many of its bits the name is about."""
         kind_in("a register's name", name, str)
         upper = name.upper()
-        if (general := names().get(upper)) is not None:
-            return general
         if upper == "SP":
-            upper = f"SP_EL{1 if uses_spx(read_pstate(self)) else 0}"
+            pstate = read_pstate(self)
+            upper = f"SP_EL{el(pstate) if uses_spx(pstate) else 0}"
+        if (general := names(self._highest).get(upper)) is not None:
+            return general
         encoding = encoding_of(upper)
         row = None if encoding is None else by_encoding.get(encoding)
         if encoding is None or not (access := self._access(encoding, row)):

@@ -12,7 +12,19 @@ from functools import cache
 
 from armvcpu.arch.idregs import absent_registers, presented
 from armvcpu.arch.instructions import IC_IALLU, IC_IALLUIS, IC_IVAU
-from armvcpu.arch.registers import ABSENT, IMPDEF, RAZ, RO, SYSREGS, TRAPPED, WO, Access, by_encoding, by_name
+from armvcpu.arch.registers import (
+    ABSENT,
+    IMPDEF,
+    RAZ,
+    RO,
+    SYSREGS,
+    TRAPPED,
+    WO,
+    Access,
+    by_encoding,
+    by_name,
+    lowest_el,
+)
 from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.api import (
@@ -33,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from armvcpu.arch.idregs import CpuModel
+    from armvcpu.arch.registers import SysReg
     from armvcpu.engine.api import RowShape
 
 ReadRegister = Callable[[], int]
@@ -45,17 +58,20 @@ Observe = Callable[[int, bool, int], None]
 
 CSSELR_EL1 = by_name["CSSELR_EL1"].encoding
 CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
+_DCZID_EL0 = by_name["DCZID_EL0"].encoding
 PMU_REGISTERS = frozenset(row.encoding for row in SYSREGS if row.name.startswith("PM") and row.home is TRAPPED)
 
 
 class SysRegTable:
     """Who answers for which register: `readers` and `writers` by packed encoding, and those that are UNDEFINED.
 
-    `rows` is what an engine takes of it: constants become part of the translated code, all others are asked here.
+    `rows` is what an engine takes of it: constants become part of the translated code, all others are asked here. `el`
+    is the guest's highest Exception level, 1 to 3. Registers above it are not among those that are UNDEFINED: the
+    engine has them, and lets no lower level access them.
     """
 
-    def __init__(self, model: CpuModel, *, gicv3: bool, pmu: bool = False) -> None:
-        constants, readers, writers, undefined = _fixed(model, gicv3=gicv3, pmu=pmu)
+    def __init__(self, model: CpuModel, *, el: int = 1, gicv3: bool, pmu: bool = False) -> None:
+        constants, readers, writers, undefined = _fixed(model, el=el, gicv3=gicv3, pmu=pmu)
         self._constants = dict(constants)
         self.readers, self.writers, self.undefined = dict(readers), dict(writers), set(undefined)
         self.looks: dict[int, ReadRegister] = {}
@@ -220,25 +236,34 @@ def _observed_write(write: WriteRegister, encoding: int, observe: Observe) -> Ca
 
 @cache
 def _fixed(
-    model: CpuModel, *, gicv3: bool, pmu: bool
+    model: CpuModel, *, el: int, gicv3: bool, pmu: bool
 ) -> tuple[dict[int, int], dict[int, ReadRegister], dict[int, WriteRegister], frozenset[int]]:
-    """Constants, readers, writers and UNDEFINED registers that every vCPU of a model has."""
-    constants = dict(presented(model, gicv3=gicv3, pmu=pmu))
+    """Constants, readers, writers and UNDEFINED registers that every vCPU of a model and a level has."""
+    constants = dict(presented(model, el=el, gicv3=gicv3, pmu=pmu))
+    if el > 1:
+        del constants[_DCZID_EL0]  # its DZP follows HCR_EL2.TDZ, and is right in the engine (D17.2.35)
     writers: dict[int, WriteRegister] = {}
     for crm in range(1, 8):  # DDI 0487 D17.1: what is not allocated in this space reads as zero
         for op2 in range(8):
             constants.setdefault(3 << 14 | crm << 3 | op2, 0)
+    undefined = absent_registers(model) | {row.encoding for row in SYSREGS if _is_absent(row, model, el)}
     for row in SYSREGS:
-        if row.home in {RAZ, IMPDEF}:
+        if row.home in {RAZ, IMPDEF} and row.encoding not in undefined:
             if row.access & RO:
                 constants[row.encoding] = 0
             if row.access & WO:
                 writers[row.encoding] = _ignore
-    undefined = {row.encoding for row in SYSREGS if row.home is ABSENT} | absent_registers(model)
     if not pmu:
         undefined |= PMU_REGISTERS
     readers = {encoding: _constant(value) for encoding, value in constants.items()}
     return constants, readers, writers, frozenset(undefined - readers.keys() - writers.keys())
+
+
+def _is_absent(row: SysReg, model: CpuModel, el: int) -> bool:
+    """Is it UNDEFINED? One of a level above is so in the engine, where its encoding says which level that is."""
+    if row.home is ABSENT or (row.is_highests and row.level != el):
+        return True
+    return lowest_el(row.encoding) <= el and not row.is_there(el, vhe=model.ID_AA64MMFR1_EL1.VH != 0)
 
 
 def _ignore(_value: int) -> None:

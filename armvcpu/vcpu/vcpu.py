@@ -108,7 +108,7 @@ class Aarch64VCpu:
         self.state: CpuState = no_state(vcpu_id)
         """The saved CPU behind the trap frame, from the first `bind` on; before it, whatever is asked is StateError."""
         self.services = SmcServices(config.smccc_version)
-        self.sysregs = SysRegTable(self.model, gicv3=config.gicv3, pmu=config.pmu)
+        self.sysregs = SysRegTable(self.model, el=config.el, gicv3=config.gicv3, pmu=config.pmu)
         self.listeners = Listeners(self.sysregs, config.el)
         self.handlers = self.listeners.handlers
         self.handle_page_fault: PageFaultHandler = lambda _ipa, _access: False

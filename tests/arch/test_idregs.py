@@ -19,7 +19,7 @@ from armvcpu.arch.registers import by_name, op
 from armvcpu.errors import UsageError
 
 
-def told(name: str, register: str, **options: bool) -> int:
+def told(name: str, register: str, **options: int) -> int:
     return presented(model(name), **options)[by_name[register].encoding]
 
 
@@ -41,7 +41,7 @@ def test_without_options_only_aarch64_el0_and_el1_exist(row) -> None:
 
 def test_what_the_machine_has_is_claimed() -> None:
     """Each option sets its own field."""
-    options = {"el2": True, "el3": True, "gicv3": True, "pmu": True}
+    options = {"el": 3, "gicv3": True, "pmu": True}
     pfr0 = ID_AA64PFR0_EL1(told("max", "ID_AA64PFR0_EL1", **options))
     assert (pfr0.EL2, pfr0.EL3, pfr0.GIC) == (1, 1, 1)
     assert ID_AA64DFR0_EL1(told("max", "ID_AA64DFR0_EL1", **options)).PMUVer == 1

@@ -20,7 +20,9 @@ EL0, EL1, EL2, EL3 = 0x3C0, 0x3C5, 0x3C9, 0x3CD
 E2H, TGE = HCR_EL2.of(E2H=1), HCR_EL2.of(TGE=1)
 SMC, UNKNOWN, SCR_SECURE = 0xD400_0003, 0x0200_0000, 0x530
 OTHERWISE = {"CPACR": "CPTR_EL2", "CNTKCTL": "CNTHCTL_EL2"}
-FIELDS = tuple(row.name[:-5] for row in EL12_REGISTERS if not row.name.startswith(("CNTP", "CNTV", "AFSR", "AMAIR")))
+FIELDS = tuple(
+    row.name[:-5] for row in EL12_REGISTERS if not row.name.startswith(("CNTP", "CNTV", "AFSR", "AMAIR", "ZCR"))
+)
 """Those that hold something, without their level."""
 SETTABLE = 0x0030_0000
 """Bits that every one of them keeps, and no instruction of these tests minds."""

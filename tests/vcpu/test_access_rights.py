@@ -34,7 +34,7 @@ def is_allowed(row, el: int, *, is_read: bool, model: str) -> bool:
         return False
     if not is_read and row.name in READ_ONLY_BELOW_THE_HIGHEST_EL | (set() if el else READ_ONLY_AT_EL0):
         return False
-    return lowest_el(row.encoding) <= el and bool(row.access & (RO if is_read else WO))
+    return lowest_el(row.encoding) <= el and row.is_there(1, vhe=True) and bool(row.access & (RO if is_read else WO))
 
 
 def outcome(machine: Machine, row, el: int, *, is_read: bool) -> str:

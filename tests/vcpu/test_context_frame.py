@@ -8,7 +8,7 @@ from vcpu_bench import DTB, RAM, Bench
 from armvcpu.arch.registers import by_name
 from armvcpu.engine.fake import Trap
 from armvcpu.errors import StateError, UsageError
-from armvcpu.vcpu.context_frame import RESET_PSTATE, SWITCHED, GuestSystemRegisters, TrapFrame
+from armvcpu.vcpu.context_frame import SWITCHED, GuestSystemRegisters, TrapFrame, reset_pstate
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
@@ -57,8 +57,8 @@ def test_exception_pc_is_elr(frame):
 
 def test_cpu_that_never_ran_is_at_el1h_masked(frame):
     """D1.4: SPSR shows EL1h with DAIF set, and the stack pointers are zero."""
-    assert (frame.spsr, frame.sp, frame.sp_el0) == (RESET_PSTATE, 0, 0)
-    assert RESET_PSTATE == 0x3C5
+    assert (frame.spsr, frame.sp, frame.sp_el0) == (0x3C5, 0, 0)
+    assert [reset_pstate(el) for el in (1, 2, 3)] == [0x3C5, 0x3C9, 0x3CD]
 
 
 def test_what_was_written_early_is_there_after_bind():
