@@ -34,7 +34,8 @@ CFLAGS = [
     *["-ffunction-sections", "-fdata-sections"],  # the linker drops what a guest does not use
     # No FP registers in C (guests switch and trap them), and no unaligned access: with the MMU off it faults
     # (Arm ARM B2.5.2). -mgeneral-regs-only has no effect here: zig's own -mcpu comes after it.
-    "-mcpu=generic-neon-fp_armv8+strict_align",
+    # el2vmsa: the assembler knows the names of EL2's translation registers.
+    "-mcpu=generic-neon-fp_armv8+strict_align+el2vmsa",
 ]
 LDFLAGS = [
     *["-static", "--build-id=none", "--gc-sections"],
@@ -49,17 +50,33 @@ class BuildError(Exception):
 
 
 def guests() -> list[str]:
-    """Names of all guests and, with `linux/` before them, of the programs for Linux: one C file each."""
+    """Names of all guests and, with `linux/` before them, of the programs for Linux.
+
+    A guest is one C file, or a directory with a `main.c`; a program for Linux is one C file.
+    """
     programs = (LINUX + source.stem for source in (GUESTS / LINUX).glob("*.c"))
-    return sorted([*(source.stem for source in GUESTS.glob("*.c")), *programs])
+    directories = (source.parent.name for source in GUESTS.glob("*/main.c"))
+    return sorted([*(source.stem for source in GUESTS.glob("*.c")), *directories, *programs])
+
+
+def is_directory(name: str) -> bool:
+    """Is the guest made of all files of a directory, its entry and vectors among them?"""
+    return (GUESTS / name / "main.c").exists()
 
 
 def sources(name: str) -> list[str]:
-    """What a guest is linked from, relative to `guests/`: its own files and the library."""
+    """What a guest is linked from as a whole, relative to `guests/`: its own files and, but for a directory, the library."""
     if name.startswith(LINUX):
         return [f"{name}.c", *sources_in(name)]
+    if is_directory(name):
+        return sources_in(name)
     own = [GUESTS / f"{name}.c", *sorted(GUESTS.glob(f"{name}.S"))]
     return [str(path.relative_to(GUESTS)) for path in own] + sources_in("lib")
+
+
+def optional_sources(name: str) -> list[str]:
+    """What a guest is linked from as far as it asks for it, as from an archive."""
+    return [*(sources_in("lib") if is_directory(name) else []), *sources_in("lib/interrupts")]
 
 
 def sources_in(directory: str) -> list[str]:
@@ -96,16 +113,14 @@ def build(names: list[str], out: Path) -> list[Path]:
     """Build the named guests into `out`; returns the ELF files. Raises BuildError."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as pool:
-        optional = sources_in("lib/interrupts")
-        needed = sorted({source for name in names for source in sources(name)} | set(optional))
+        needed = sorted({source for name in names for source in [*sources(name), *optional_sources(name)]})
         made = dict(zip(needed, pool.map(lambda s: compile_file(s, Path(scratch)), needed), strict=True))
 
         def link(name: str) -> Path:
             elf = out.resolve() / f"{name}.elf"
             elf.parent.mkdir(exist_ok=True)
             script = f"{LINUX}link.ld" if name.startswith(LINUX) else "link.ld"
-            # Of the optional files the linker takes those that are asked for, as from an archive.
-            taken = ["--start-lib", *(str(made[s]) for s in optional), "--end-lib"]
+            taken = ["--start-lib", *(str(made[s]) for s in optional_sources(name)), "--end-lib"]
             run_zig("ld.lld", *LDFLAGS, "-T", script, "-o", str(elf), *(str(made[s]) for s in sources(name)), *taken)
             elf.chmod(0o644)
             return elf

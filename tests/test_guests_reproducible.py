@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 GUESTS = Path(__file__).resolve().parent.parent / "guests"
 NAMES = sorted(
-    str(source.relative_to(GUESTS).with_suffix("")) for where in ("*.c", "linux/*.c") for source in GUESTS.glob(where)
+    [str(path.relative_to(GUESTS).with_suffix("")) for where in ("*.c", "linux/*.c") for path in GUESTS.glob(where)]
+    + [path.parent.name for path in GUESTS.glob("*/main.c")]
 )
 
 
