@@ -65,7 +65,7 @@ def is_directory(name: str) -> bool:
 
 
 def sources(name: str) -> list[str]:
-    """What a guest is linked from as a whole, relative to `guests/`: its own files; where it is one file, the library."""
+    """What a guest is linked from as a whole, relative to `guests/`: its own files; of one file, the library, too."""
     if name.startswith(LINUX):
         return [f"{name}.c", *sources_in(name)]
     if is_directory(name):
