@@ -10,7 +10,7 @@ from armvcpu.debug.surroundings import Descriptor, Surroundings
 from armvcpu.debug.words import describe_exit
 from armvcpu.devices.pcie_ecam import Space
 from armvcpu.machine.board.virt import PCIE_WINDOWS
-from armvcpu.machine.watching.stage1 import walk
+from armvcpu.machine.watching.regimes import regime, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,8 +70,9 @@ def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int
 
 
 def _descriptor(parts: Parts, address: int) -> Descriptor | None:
-    doubleword = parts.memory.doubleword
-    seen = walk(address, parts.engine.registers.read, doubleword).descriptors
+    doubleword, read = parts.memory.doubleword, parts.engine.registers.read
+    level = parts.turns.cpu.vcpu.state.el
+    seen = walk(address, regime(level, parts.config.el, read), read, doubleword).descriptors
     return Descriptor(seen[-1], doubleword(seen[-1]) or 0) if seen else None
 
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.snapshots.again import Mark
     from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.machine.watching.edges import EdgeMap
+    from armvcpu.machine.watching.regimes import Walk
     from armvcpu.vcpu.exits import Exit
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import EngineFactory
@@ -346,11 +347,23 @@ class Machine:
 
     def physical(self, address: int) -> int:
         """The physical address behind a virtual one, which may be physical itself where the guest maps nothing."""
-        from armvcpu.machine.watching.stage1 import walk
+        number_in("a virtual address", address, 64)
+        found = self.walk(address).physical
+        return address if found is None else found
+
+    def walk(self, address: int, el: int | None = None) -> Walk:
+        """A walk of the guest's tables, of both stages where it has two, for a virtual address at a level.
+
+        UsageError for a level that the guest does not have.
+        """
+        from armvcpu.machine.watching.regimes import regime, walk
 
         number_in("a virtual address", address, 64)
-        found = walk(address, self.engine.registers.read, self.memory.doubleword).physical
-        return address if found is None else found
+        cpu, read = self.parts.turns.cpu.vcpu, self.engine.registers.read
+        highest, level = self.config.el, cpu.state.el if el is None else el
+        if not 0 <= number_in("an Exception level", level, 8) <= highest:
+            raise UsageError(f"the guest has no EL{level}: its levels are EL0 to EL{highest}")
+        return walk(address, regime(level, highest, read), read, self.memory.doubleword)
 
     def name_of(self, address: int) -> str:
         """The device and register at a guest-physical address, as `pl011.UARTDR`; empty where there is none."""

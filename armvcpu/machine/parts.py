@@ -159,7 +159,8 @@ def _assemble(
         psci.register(vcpu.services)
         if isinstance(board.gic, Gicv3):
             vcpu.sysregs.add_all(board.gic.interface(index).registers())
-            vcpu.sysregs.share(PMR, board.gic.interface(index).mask_words)
+            if not is_guests:  # else it means the virtual interface's too
+                vcpu.sysregs.share(PMR, board.gic.interface(index).mask_words)
         ppis = [board.gic.ppi_line(index, n) for n in (VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID)]
         time = CpuTime(vcpu, clock, schedule, (ppis[0], ppis[1], ppis[2]))
         turns.add(Cpu(index, vcpu, pcpu, time, lines, turns))

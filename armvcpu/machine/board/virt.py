@@ -25,7 +25,7 @@ from functools import cache
 from types import MappingProxyType
 
 from armvcpu.arch.rows import Row
-from armvcpu.arch.static import TYPE_CHECKING, Literal
+from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
 from armvcpu.devices.dtnode import Ref
 from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg
@@ -220,7 +220,7 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72", more: tupl
         UsageError: it covers the interrupt controller.
     """
     mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.inputs)))
-    gic, gic_slots = _gicv3(mpidrs, wiring.lines) if wiring.gic == 3 else _gicv2(wiring.lines)
+    gic, gic_slots = _gicv3(mpidrs, wiring.lines, wiring.el) if wiring.gic == 3 else _gicv2(wiring.lines)
     first, second = (not is_covered(base, FLASH_SIZE, more) for base in FLASH_BASES)
     flash = (Flash(wiring.flash[0], banks_in_node=1 + second), Flash(wiring.flash[1], banks_in_node=int(not first)))
     fw_cfg = FwCfg(len(mpidrs), wiring.wires(gic))
@@ -263,9 +263,16 @@ def _covered(slots: Sequence[Slot], gic_slots: Sequence[Slot], more: tuple[Ram, 
     )  # fmt: skip
 
 
-def _gicv3(mpidrs: Sequence[int], lines: Lines) -> tuple[Gicv3, list[Slot]]:
+def _gicv3(mpidrs: Sequence[int], lines: Lines, el: int) -> tuple[Gicv3, list[Slot]]:
     irq, fiq = [each.set_irq for each in lines.inputs], [each.set_fiq for each in lines.inputs]
-    gic = Gicv3(mpidrs, irq, fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT)
+    higher: dict[str, Any] = {}
+    if el > 1:
+        virq, vfiq = [each.set_virq for each in lines.inputs], [each.set_vfiq for each in lines.inputs]
+        higher = {
+            "el": el, "processors": lines.processors, "virq": virq, "vfiq": vfiq,
+            "access_is_secure": lines.access_is_secure,
+        }  # fmt: skip
+    gic = Gicv3(mpidrs, irq, fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT, **higher)
     slots = [Slot("gicd", GICD_BASE, gic.distributor)]
     slots += [Slot(f"gicr{i}", GICR_BASE + i * device.size, device) for i, device in enumerate(gic.redistributors)]
     return gic, slots

@@ -141,18 +141,18 @@ class SelfDebug:
 
     def _follow(self, index: int) -> None:
         """Guard where a CPU's watchpoints have come to, and the tables on the way, besides where they have been."""
-        from armvcpu.machine.watching.stage1 import walk  # few guests watch anything
+        from armvcpu.machine.watching.regimes import EL1, walk  # few guests watch anything
 
         own, read = self._guards[index], self._reader(index)
         if len(own) > _MOST_GUARDS:
             self._drop(own)
         for one in self._enabled(read) if read(_MDSCR) & MDSCR_EL1.MDE.mask else ():
             for at in one.pages if one.denied else ():
-                descriptors, physical = walk(at, read, self._memory.doubleword)
-                for descriptor in descriptors:
+                found = walk(at, EL1, read, self._memory.doubleword)
+                for descriptor in found.descriptors:
                     self._guard(index, descriptor, _TABLE, partial(self._on_table_write, index), None)
-                if physical is not None:
-                    self._guard(index, physical, one.denied, _unheard, self._forbids)
+                if found.physical is not None:
+                    self._guard(index, found.physical, one.denied, _unheard, self._forbids)
 
     def _guard(
         self,

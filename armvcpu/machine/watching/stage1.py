@@ -1,22 +1,13 @@
-"""The guest's own tables and a walk of them, for any level and permission: DDI 0487 D8.2, stage 1 of EL1 and EL0."""
+"""A guest's own translation tables: their geometry, and what an entry leads to. DDI 0487 D8.2."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from armvcpu.arch.controls import SCTLR_EL1, TCR_EL1
-from armvcpu.arch.registers import by_name
+from armvcpu.arch.controls import TCR_EL1
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_SCTLR, _TCR = by_name["SCTLR_EL1"].encoding, by_name["TCR_EL1"].encoding
-_TTBR = by_name["TTBR0_EL1"].encoding, by_name["TTBR1_EL1"].encoding
 _GRANULES = {0: 12, 1: 16, 2: 14}, {1: 14, 2: 12, 3: 16}
 """log2 of the granule by TCR_EL1.TG0 and TG1."""
-_SELECTS_TTBR1 = 1 << 55
-_BELOW_TAG = (1 << 56) - 1
-"""The bits that translate; those above may be a tag (D8.8)."""
 _EPD = TCR_EL1.EPD0, TCR_EL1.EPD1
 _VALID, _TABLE_OR_PAGE = 1, 2
 _LAST_LEVEL = 3
@@ -61,39 +52,3 @@ def tables(tcr_el1: int, ttbr: int, *, is_upper: bool) -> Tables | None:
         return None
     level = _LAST_LEVEL + 1 + (granule - bits) // (granule - 3)
     return Tables(granule, bits, level, ttbr & _ADDRESS & ~1)
-
-
-class Walk(NamedTuple):
-    """What a walk has read, and where it ended."""
-
-    descriptors: tuple[int, ...]
-    """Their addresses, from the first level on; none with the MMU off."""
-    physical: int | None
-    """What is behind the address; None where nothing is mapped."""
-
-
-def walk(address: int, sysreg: Callable[[int], int], memory: Callable[[int], int | None]) -> Walk:
-    """Translate a virtual address.
-
-    `sysreg` gives a register by its packed encoding, `memory` the doubleword at an address, None where there is none.
-    """
-    if not sysreg(_SCTLR) & SCTLR_EL1.M.mask:
-        return Walk((), address)
-    upper = bool(address & _SELECTS_TTBR1)
-    there = tables(sysreg(_TCR), sysreg(_TTBR[upper]), is_upper=upper)
-    if there is None or (address & _BELOW_TAG) >> there.bits != (_BELOW_TAG >> there.bits if upper else 0):
-        return Walk((), None)
-    base, level, seen = there.base, there.level, []
-    offset = address & (1 << there.bits) - 1
-    while True:
-        shift = there.shift(level)
-        seen.append(base + 8 * (offset >> shift))
-        offset &= (1 << shift) - 1
-        descriptor = memory(seen[-1])
-        if descriptor is None:
-            return Walk(tuple(seen), None)
-        table = there.next_table(descriptor, level)
-        if table is None:
-            output = there.output(descriptor, level)
-            return Walk(tuple(seen), None if output is None else output | offset)
-        base, level = table, level + 1
