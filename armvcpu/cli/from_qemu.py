@@ -186,8 +186,19 @@ def _machine(there: _There, value: str) -> None:
     version = given.pop("gic-version", "2")  # of QEMU's board, unless told otherwise
     if version not in {"2", "3"}:
         raise UsageError(f"-M gic-version={version}: give 2 or 3")
-    _check_left("-M", given, {"secure": ("off",), "virtualization": ("off",), "mte": ("off",), "accel": ("tcg",)})
+    has_el2, has_el3 = (_is_on(each, given.pop(each, "off")) for each in ("virtualization", "secure"))
+    if has_el3 and not has_el2:
+        raise UsageError("-M secure=on: a CPU with EL3 has EL2 too here: add virtualization=on")
+    if has_el2:
+        there.words.append(f"--el={3 if has_el3 else 2}")
+    _check_left("-M", given, {"mte": ("off",), "accel": ("tcg",)})
     there.gic = version
+
+
+def _is_on(name: str, value: str) -> bool:
+    if value not in {"on", "off"}:
+        raise UsageError(f"-M {name}={value}: give on or off")
+    return value == "on"
 
 
 def _cpu(there: _There, value: str) -> None:
@@ -237,12 +248,25 @@ def _device(there: _There, value: str) -> None:
     if driver == "loader" and given.keys() - {"force-raw"} == {"file", "addr"}:
         there.words.append(f"--load={given['file']}@{given['addr']}")
         return
+    if driver == "guest-loader":
+        there.words.append(f"--module={_module(value, given)}")
+        return
     if driver != "virtio-blk-device" or "drive" not in given:
         raise UsageError(f"-device {value}: {OURS['device']}")
     drive, bus = given.pop("drive"), given.pop("bus", None)
     there.plugged.append((drive, "" if bus is None else f",slot={_slot(bus)}"))
     given.pop("id", None)
     _check_left("-device virtio-blk-device", given, {})
+
+
+def _module(value: str, given: dict[str, str]) -> str:
+    """What `-device guest-loader` puts into memory: a kernel with boot arguments, or an initrd."""
+    if given.keys() - {"bootargs"} == {"addr", "kernel"}:
+        bootargs = f",bootargs={given['bootargs']}" if "bootargs" in given else ""
+        return f"{given['kernel']}@{given['addr']},kernel{bootargs}"
+    if given.keys() == {"addr", "initrd"}:
+        return f"{given['initrd']}@{given['addr']},ramdisk"
+    raise UsageError(f"-device {value}: give addr=A with kernel=F and bootargs=STR, or with initrd=F")
 
 
 def _slot(bus: str) -> str:

@@ -52,6 +52,12 @@ def _split_load(text: str) -> tuple[str, str, str]:
     return split_load(text)
 
 
+def _split_module(text: str) -> tuple[str, str, str]:
+    from armvcpu.machine.layout import split_module  # few machines have any
+
+    return split_module(text)
+
+
 def _split_fw_cfg(text: str) -> tuple[str, str, str]:
     from armvcpu.machine.fw_cfg_option import FwCfgOption  # few machines have any
 
@@ -166,6 +172,12 @@ class MachineConfig(Row, metaclass=OptionsType):
         split=_split_load,
     )  # fmt: skip
     """Beside an image or firmware, or, with `entry`, in place of one."""
+    modules: tuple[PathLike, ...] = option(
+        (), FILE, "A file at an address that the image, as Xen, is told of to start it; may be repeated.",
+        flag="--module", metavar="FILE@ADDRESS,kernel|ramdisk[,bootargs=TEXT]",
+        is_several=True, is_recorded=True, is_of_layout=True, split=_split_module,
+    )  # fmt: skip
+    """In /chosen of the device tree, as QEMU's guest-loader has it there."""
     symbols: PathLike | None = option(
         None, FILE, "Names for addresses: an ELF file, System.map or what nm prints.", metavar="F", is_of_layout=True
     )
@@ -243,6 +255,11 @@ class MachineConfig(Row, metaclass=OptionsType):
 
             for each in self.loads:
                 parse_load(str(each))
+        if self.modules:
+            from armvcpu.machine.layout import parse_module  # few machines have any
+
+            for each in self.modules:
+                parse_module(str(each))
         self._check_board()
         self._check_recording()
         if self.semihosting_directory is not None and not self.semihosting:

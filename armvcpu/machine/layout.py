@@ -1,6 +1,7 @@
 """What of a machine's layout is said in a text: a file at an address, RAM at an address, a device at an address.
 
-`FILE@ADDRESS`, `BASE:SIZE` and `NAME@ADDRESS[,spi=N]`, as the options `loads`, `ram` and `board_devices` have them.
+`FILE@ADDRESS`, `FILE@ADDRESS,kernel[,bootargs=TEXT]`, `BASE:SIZE` and `NAME@ADDRESS[,spi=N]`, as the options `loads`,
+`modules`, `ram` and `board_devices` have them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from armvcpu.errors import UsageError, named
 from armvcpu.machine.kinds import format_size, parse_address, parse_size
 
 PAGE = 4096
+MODULES = ("kernel", "ramdisk")
+"""What `modules` can tell of; the names are those of the compatible strings "multiboot,kernel" and so on."""
 DEVICES = ("pl011", "pl031", "pl061")
 """What `board_devices` can put on the board."""
 
@@ -19,6 +22,14 @@ class Load(Row):
 
     path: str
     address: int
+
+
+class Module(Row):
+    """A file in memory that the guest is told of as something to start: a "kernel" or its "ramdisk"."""
+
+    load: Load
+    kind: str
+    bootargs: str | None = None
 
 
 class Ram(Row):
@@ -60,6 +71,32 @@ def parse_load(text: str) -> Load:
     if not path or not behind:
         raise UsageError(f"{named('loads')} {text}: give FILE@ADDRESS, kernel.bin@0x40200000 say")
     return Load(path, _address("loads", text, behind[1:]))
+
+
+def split_module(text: str) -> tuple[str, str, str]:
+    """As `Option.split` has it: `@ADDRESS,kernel` stands behind the name, and then anything, as boot arguments."""
+    import re  # few machines have any
+
+    found = re.search(rf"@[^@,]*,(?:{'|'.join(MODULES)})(?:,|$)", text, re.DOTALL)
+    if found is None:
+        return split_load(text)
+    return "", text[: found.start()], text[found.start() :]
+
+
+def parse_module(text: str) -> Module:
+    """UsageError where it is no file at an address, of a kind that there is."""
+    _, path, behind = split_module(text)
+    address, _, rest = behind.removeprefix("@").partition(",")
+    kind, comma, more = rest.partition(",")
+    option = f"{named('modules')} {text}"
+    if not path or not behind:
+        raise UsageError(f"{option}: give FILE@ADDRESS,kernel or FILE@ADDRESS,ramdisk, Image@0x48000000,kernel say")
+    if kind not in MODULES:
+        raise UsageError(f"{option}: say behind the address what it is: {' or '.join(f',{each}' for each in MODULES)}")
+    name, _, bootargs = more.partition("=")
+    if comma and name != "bootargs":
+        raise UsageError(f"{option}: {more!r} is no boot arguments; write bootargs=console=hvc0")
+    return Module(Load(path, _address("modules", text, address)), kind, bootargs if comma else None)
 
 
 def parse_ram(text: str) -> Ram:

@@ -34,6 +34,7 @@ class TargetOptions(TypedDict, total=False):
     load_address: int | None
     entry: int | str | None
     loads: tuple[PathLike, ...] | list[PathLike]
+    modules: tuple[PathLike, ...] | list[PathLike]
     symbols: PathLike | None
     ram: tuple[str, ...] | list[str]
     board_devices: tuple[str, ...] | list[str]

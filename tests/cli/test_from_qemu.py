@@ -33,6 +33,8 @@ TAKEN = {
     "-M virt": {"gic": 2},
     "-M virt-7.2,gic-version=3": {"gic": 3},
     "-machine type=virt,gic-version=3,virtualization=off,accel=tcg": {"gic": 3},
+    "-M virt,virtualization=on,secure=off": {"gic": 2, "el": 2},
+    "-M virt,gic-version=3,secure=on,virtualization=on": {"gic": 3, "el": 3},
     "-M virt --gic 3": {"gic": 3},
     "-nographic -nodefaults -serial mon:stdio -monitor none -display none -net none -name x -accel tcg": {},
     "-no-reboot -semihosting": {"reboot": False, "semihosting": True},
@@ -48,6 +50,11 @@ TAKEN = {
     },
     "-fw_cfg name=opt/x,string=a,b": {"fw_cfg": ("name=opt/x,string=a,b",)},
     "-device loader,file=F,addr=0x41000000,force-raw=on": {"loads": ("F@0x41000000",)},
+    "-device guest-loader,addr=0x49000000,kernel=F,bootargs=a,,b=c": {
+        "modules": ("F@0x49000000,kernel,bootargs=a,b=c",)
+    },
+    "-device guest-loader,addr=0x49000000,kernel=F": {"modules": ("F@0x49000000,kernel",)},
+    "-device guest-loader,addr=0x4c000000,initrd=F": {"modules": ("F@0x4c000000,ramdisk",)},
     "-global virtio-mmio.force-legacy=false": {"virtio_version": 2},
     "--append -m --memory 64M": {"append": "-m", "memory": 64 * MIB},
 }
@@ -73,7 +80,9 @@ REFUSED = {
     "-m": "a value belongs to it",
     "-smp 4,sockets=2": "the board's have no topology",
     "-M raspi3b": "-M raspi3b: the board is virt",
-    "-M virt,virtualization=on": "-M virtualization=on: not to be had here; virtualization=off is",
+    "-M virt,secure=on": "-M secure=on: a CPU with EL3 has EL2 too here: add virtualization=on",
+    "-M virt,mte=on": "-M mte=on: not to be had here; mte=off is",
+    "-M virt,secure=maybe,virtualization=on": "-M secure=maybe: give on or off",
     "-M virt,gic-version=4": "give 2 or 3",
     "-cpu max,sve=off": "-cpu max",
     "-cpu cortex-a710": "a53, a57, a72, max",
@@ -84,6 +93,7 @@ REFUSED = {
     "-device virtio-blk-device,drive=x": "no -drive has the id x",
     "-device e1000": "devices are --disk, --net and --virtio-console",
     "-device loader,file=F": "devices are --disk",
+    "-device guest-loader,addr=0x49000000": "give addr=A with kernel=F and bootargs=STR, or with initrd=F",
     "-hda a.img": "a disk is --disk F",
     "-netdev user,id=n": "a network is --net user",
     "-serial pty": "the UART is on standard input and output",
@@ -135,7 +145,6 @@ NOT_HERE = {
     "-S": "no option -S: there is no debugger here yet",
     "-gdb tcp::1234": "no option -gdb: there is no debugger here yet",
     "--gdb 1234": "no option --gdb: there is no debugger here yet",
-    "--el 2": "no option --el: guests start at EL1, and at no other level yet",
     "--memroy 64M": "No such option '--memroy'. Did you mean '--memory'?",
     "--gbd 1": "No such option '--gbd'; see",
 }

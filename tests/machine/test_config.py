@@ -130,7 +130,7 @@ def test_a_recording_tells_machines_apart_by_these(tmp_path):
         "armvcpu recording", "append", "load_address", "memory", "cpu_model", "cpus", "gic", "el", "rng",
         "fw_cfg", "virtio_console",
         "virtio_version", "reboot", "semihosting", "exact_mmio", "image", "firmware", "vars", "initrd", "dtb",
-        "snapshot", "disks", "entry", "loads", "ram", "board_devices",
+        "snapshot", "disks", "entry", "loads", "modules", "ram", "board_devices",
     }  # fmt: skip
     assert re.fullmatch("[0-9a-f]{64}", header["image"])
     assert header["disks"] == [header["image"]]
@@ -211,7 +211,7 @@ def test_files_of_the_host_are_known_as_such():
     files = {known.name for known in MachineConfig.options.values() if known.kind is FILE}
     assert files == {
         "image", "firmware", "vars", "initrd", "dtb", "loads", "symbols", "disks", "snapshot", "record", "replay",
-            "fw_cfg",
+            "fw_cfg", "modules",
     }  # fmt: skip
 
 

@@ -187,7 +187,7 @@ def with_boot(
     Raises:
         ImageError: the root's #address-cells or #size-cells cannot express the memory.
     """
-    address, size = (_cells(tree.root, name) for name in ("#address-cells", "#size-cells"))
+    address, size = cells_of(tree.root, "#address-cells", 2), cells_of(tree.root, "#size-cells", 1)
     for each in (memory, *more):
         if not (1 <= address <= 2 and 1 <= size <= 2) or sum(each) >> 32 * address or each[1] >> 32 * size:
             problem = f"its #address-cells {address} and #size-cells {size} cannot express {each[1]:#x} bytes of RAM"
@@ -210,7 +210,7 @@ def with_boot(
     return tree.replace(root=tree.root.replace(children=(new, *nodes, *kept)))
 
 
-def _cells(root: DtNode, name: str) -> int:
-    """`#address-cells` or `#size-cells` of the root: 2 and 1 if not given (Devicetree Spec. 2.3.5)."""
-    given = _single_cell(root.props.get(name))
-    return given if given is not None else {"#address-cells": 2, "#size-cells": 1}[name]
+def cells_of(node: DtNode, name: str, default: int) -> int:
+    """`#address-cells` or `#size-cells` of a node; by default a node has 2 and 1 (Devicetree Spec. 2.3.5)."""
+    given = _single_cell(node.props.get(name))
+    return default if given is None else given

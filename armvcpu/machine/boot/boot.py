@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.board.virt import Board
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.config import MachineConfig
-    from armvcpu.machine.layout import Load
+    from armvcpu.machine.layout import Load, Module
 
 
 class Boot:
@@ -45,7 +45,7 @@ class Boot:
         request = BootRequest(
             self._memory_map(), self._board.device_tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
-            entry=config.entry, loads=self._loads(),
+            entry=config.entry, loads=self._loads(), modules=self._modules(),
             chosen={"rng-seed": self._seed}, symbols=self._named,
         )  # fmt: skip
         plan = plan_boot(request)
@@ -75,6 +75,13 @@ class Boot:
         from armvcpu.machine.layout import parse_load  # most machines load no further file
 
         return tuple(parse_load(str(each)) for each in self._config.loads)
+
+    def _modules(self) -> tuple[Module, ...]:
+        if not self._config.modules:
+            return ()
+        from armvcpu.machine.layout import parse_module  # few machines have any
+
+        return tuple(parse_module(str(each)) for each in self._config.modules)
 
     def board_changed(self) -> None:
         """The board has another device: its tree, and what has to make room for it, are another's."""

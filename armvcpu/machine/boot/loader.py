@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.board.memory_map import MemoryMap
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.kinds import PathLike
-    from armvcpu.machine.layout import Load
+    from armvcpu.machine.layout import Load, Module
 
 DTB_ALIGNMENT = 2 * MIB
 DTB_MAX_SIZE = 2 * MIB
@@ -53,6 +53,8 @@ class BootRequest(Row):
     """Where to start, in place of where image or firmware says: an address, or a symbol of the image."""
     loads: tuple[Load, ...] = ()
     """Further files in memory; with an `entry` they may be all that there is."""
+    modules: tuple[Module, ...] = ()
+    """Further files in memory, which the device tree tells of."""
     symbols: Symbols | None = None
     """Names for addresses beside the image's own."""
     chosen: Mapping[str, DtValue] = _NOTHING
@@ -131,11 +133,11 @@ def _plan_image(request: BootRequest) -> BootPlan:
 
 
 def _load_files(request: BootRequest, segments: list[Segment]) -> list[Segment]:
-    """The files of `loads`, none of which may lie over another or over what is there, as on QEMU's board."""
+    """The files of `loads` and `modules`, none of which may lie over another or what is there, as on QEMU's board."""
     memory = request.memory
     taken = [Region(str(request.image or request.firmware), s.addr, s.memory_size) for s in segments]
     loaded: list[Segment] = []
-    for load in request.loads:
+    for load in (*request.loads, *(module.load for module in request.modules)):
         data = read_file(load.path, max(memory.ram.size, GIB), "what is loaded at all")
         memory.place(load.path, "the file", load.address, len(data), "load it elsewhere")
         region = Region(load.path, load.address, len(data))
@@ -228,6 +230,7 @@ def _describe(dtb_addr: int | None, initrd: Segment | None, request: BootRequest
     else:
         lines = [f"device tree {request.dtb or 'of the board'} at {dtb_addr:#x}"]
     lines += [f"{load.path} at {load.address:#x}" for load in request.loads]
+    lines += [f"{module.kind} {module.load.path} at {module.load.address:#x}" for module in request.modules]
     if initrd is not None:
         lines.append(f"initrd {request.initrd} at {initrd.addr:#x} to {initrd.end - 1:#x}")
     return lines
@@ -260,17 +263,30 @@ def _place_device_tree(
     more = tuple((region.base, region.size) for region in request.memory.more)
     memory, initrd_at = (ram.base, ram.size), (initrd.addr, initrd.end) if initrd is not None else None
     if request.dtb is None:
-        blob = rendered(request.device_tree, memory, more, request.append, initrd_at, request.chosen)
+        blob = rendered(
+            _with_modules(request, request.device_tree, segments),
+            memory,
+            more,
+            request.append,
+            initrd_at,
+            request.chosen,
+        )
     else:
         from armvcpu.machine.board.devicetree_reader import parse  # most runs have the board's own
 
         given = parse(request.dtb, read_file(request.dtb, DTB_MAX_SIZE, "a device tree may be"))
         tree = with_boot(
-            given, memory=memory, more=more, bootargs=request.append, initrd=initrd_at, chosen=request.chosen, path=path
+            _with_modules(request, given, segments),
+            memory=memory,
+            more=more,
+            bootargs=request.append,
+            initrd=initrd_at,
+            chosen=request.chosen,
+            path=path,
         )
         blob = render(tree)
     addr = _find_place(ram, segments, initrd, len(blob), image)
-    is_asked_for = request.dtb is not None or request.append is not None or initrd is not None
+    is_asked_for = bool(request.dtb is not None or request.append is not None or initrd is not None or request.modules)
     is_needed = request.firmware is not None or (image is not None and image.kind in LINUX_KINDS)
     if addr is None and not is_needed and not is_asked_for:
         return None
@@ -278,6 +294,16 @@ def _place_device_tree(
         raise ImageError(path, f"no room for its {len(blob)} bytes in {ram}", f"raise {named('memory')}")
     segments.append(Segment(addr, blob, len(blob)))
     return addr
+
+
+def _with_modules(request: BootRequest, tree: DeviceTree, segments: list[Segment]) -> DeviceTree:
+    """`tree`, which tells of the files of `modules` where they lie."""
+    if not request.modules:
+        return tree
+    from armvcpu.machine.boot.modules import with_modules  # few machines have any
+
+    sizes = {segment.addr: len(segment.data) for segment in segments}
+    return with_modules(tree, [(module, sizes[module.load.address]) for module in request.modules])
 
 
 def _find_place(
