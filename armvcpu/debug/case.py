@@ -19,6 +19,7 @@ EXTERNAL_ABORT, ALIGNMENT_FAULT = 0x10, 0x21
 DATA_ABORTS = {ExceptionClass.DABT_CURRENT, ExceptionClass.DABT_LOWER}
 FETCH_ABORTS = {ExceptionClass.IABT_CURRENT, ExceptionClass.IABT_LOWER}
 _STATUS, _SCTLR_M = 0x3F, 1
+_E2H_TGE = 1 << 34 | 1 << 27
 
 
 class Case(Row):
@@ -73,7 +74,27 @@ class Case(Row):
     @property
     def is_translated(self) -> bool:
         """Is the MMU on?"""
-        return bool(self.system_registers["SCTLR_EL1"] & _SCTLR_M)
+        return bool(self.own("SCTLR") & _SCTLR_M)
+
+    @property
+    def level(self) -> int:
+        """The level that it was taken to."""
+        return self.fault.el
+
+    @property
+    def is_stage2(self) -> bool:
+        """Is it a fault of a stage 2 of the guest's, taken to its EL2 from below?"""
+        hcr = self.own("HCR") if self.level == 2 else 0
+        return self.el < self.level == 2 and hcr & _E2H_TGE != _E2H_TGE and self.status_of_abort != EXTERNAL_ABORT
+
+    @property
+    def status_of_abort(self) -> int | None:
+        """DFSC or IFSC, whichever there is."""
+        return self.fetch_status if self.status is None else self.status
+
+    def own(self, name: str) -> int:
+        """A system register of that level, by its name without it."""
+        return self.system_registers[f"{name}_EL{self.level}"]
 
     @property
     def is_overwritten(self) -> bool:

@@ -13,7 +13,7 @@ from armvcpu.machine.board.virt import PCIE_WINDOWS
 from armvcpu.machine.watching.regimes import regime, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from armvcpu.debug.report import CrashReport
     from armvcpu.engine.api import Fault
@@ -33,6 +33,7 @@ def crash_report(
         reason, vcpu.vcpu_id, vcpu.state, engine.registers.read, engine.memory.read_virtual, symbols,
         _surroundings(parts, vcpu, physical), [f"{pc:#x} {describe_exit(each)}" for pc, each in last_exits],
         fault=_fault(vcpu, is_endless=is_endless), is_endless=is_endless, last=last,
+        level=engine.last_exception.el or max(1, vcpu.state.el),
         instructions=parts.count.value,
     )  # fmt: skip
 
@@ -60,6 +61,10 @@ def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int
             bank.had_commands and 0 <= address - bank.base < len(bank) for bank in parts.memory.flash
         ),
         ram_ends=tuple(piece.end for piece in parts.memory.layout.pieces),
+        highest=config.el,
+        state=_state(parts, vcpu),
+        walk=lambda address, level: tuple(_walked(parts, address, level)),
+        is_secure_memory=lambda address: any(base <= address < base + size for base, size in board.secure_ranges),
         gic=config.gic,
         cpu_model=config.cpu_model,
         semihosting=config.semihosting,
@@ -74,6 +79,37 @@ def _descriptor(parts: Parts, address: int) -> Descriptor | None:
     level = parts.turns.cpu.vcpu.state.el
     seen = walk(address, regime(level, parts.config.el, read), read, doubleword).descriptors
     return Descriptor(seen[-1], doubleword(seen[-1]) or 0) if seen else None
+
+
+def _state(parts: Parts, vcpu: Aarch64VCpu) -> str:
+    """The level, and with EL3 the Security state of those below; empty of a guest that has EL1 only."""
+    if parts.config.el == 1:
+        return ""
+    level = f"EL{vcpu.state.el}"
+    if parts.config.el == 2 or vcpu.state.el == 3:
+        return level
+    return f"Secure {level}" if vcpu.processor.is_secure else f"Non-secure {level}"
+
+
+def _walked(parts: Parts, address: int, level: int) -> Iterator[str]:
+    """A line for each stage, and one for what is there."""
+    read = parts.engine.registers.read
+    found = walk(address, regime(level, parts.config.el, read), read, parts.memory.doubleword)
+    tables = f"{len(found.descriptors)} descriptors" if found.descriptors else "no tables"
+    is_last = not found.regime.has_stage2
+    to = "nothing" if found.ipa is None else f"{'physical' if is_last else 'intermediate'} {found.ipa:#x}"
+    yield f"virtual {address:#x} in {found.regime}: {tables}{_last(found.descriptors)}, {to}"
+    if not is_last and found.ipa is not None:
+        to = "nothing" if found.physical is None else f"physical {found.physical:#x}"
+        yield f"intermediate {found.ipa:#x} in stage 2: {len(found.stage2)} descriptors{_last(found.stage2)}, {to}"
+    if found.physical is not None:
+        device = parts.board.name_of(found.physical)
+        what = device or ("memory" if parts.memory.holds(found.physical) else "nothing")
+        yield f"physical {found.physical:#x}: {what}"
+
+
+def _last(descriptors: tuple[int, ...]) -> str:
+    return f", the last at {descriptors[-1]:#x}" if descriptors else ""
 
 
 def _loaded(parts: Parts, address: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.arch.esr import ESR, ExceptionClass, has_far
+from armvcpu.arch.pstate import el
 from armvcpu.arch.registers import by_name
 from armvcpu.debug.backtrace import backtrace
 from armvcpu.debug.case import Case
@@ -25,18 +26,16 @@ if TYPE_CHECKING:
     Read = Callable[[int, int], bytes | None]
     """read(address, size): the guest's memory at a virtual address, or None where any of it is not memory."""
 
-SYSTEM_REGISTERS = (
-    "ESR_EL1",
-    "FAR_EL1",
-    "ELR_EL1",
-    "SPSR_EL1",
-    "VBAR_EL1",
-    "SCTLR_EL1",
-    "TTBR0_EL1",
-    "TTBR1_EL1",
-    "TCR_EL1",
-)
+_OF_EACH = "ESR", "FAR", "ELR", "SPSR", "VBAR", "SCTLR", "TTBR0"
+_OF_LEVEL = {
+    1: (*(f"{name}_EL1" for name in (*_OF_EACH, "TTBR1", "TCR")),),
+    2: (*(f"{name}_EL2" for name in (*_OF_EACH, "TCR", "HCR", "HPFAR", "VTTBR", "VTCR")),),
+    3: (*(f"{name}_EL3" for name in (*_OF_EACH, "TCR", "SCR")),),
+}
+"""What a report has of the level that the exception was taken to."""
+SYSTEM_REGISTERS = _OF_LEVEL[1]
 
+_CALLS = {ExceptionClass.SVC64, ExceptionClass.HVC64, ExceptionClass.SMC64}
 _U64 = (1 << 64) - 1
 _AROUND = 4  # instructions before and after
 _EMPTY = (None, 0, 0xFFFF_FFFF)
@@ -56,24 +55,27 @@ def build_report(
     fault: Fault | None = None,
     is_endless: bool = False,
     last: tuple[int, int | None, int] | None = None,
+    level: int = 1,
     instructions: int | None = None,
 ) -> CrashReport:
     """The report on a stopped vCPU.
 
     `read_sysreg(encoding)` gives a system register. `reason` is one line. `fault` is the first exception that the guest
-    has not returned from, `last` (ESR, FAR, ELR) the one that it took last, where there were any. `last_exits` are in
-    words, the latest last.
+    has not returned from, `last` (ESR, FAR, ELR) the one that it took last, where there were any, and `level` where
+    that was taken to. `last_exits` are in words, the latest last.
     """
     name = Namer(symbols)
-    system_registers = {row: read_sysreg(by_name[row].encoding) for row in SYSTEM_REGISTERS}
+    level = level if fault is None else fault.el
+    system_registers = {row: read_sysreg(by_name[row].encoding) for row in _OF_LEVEL[level]}
+    elr = system_registers[f"ELR_EL{level}"]
     registers = {**{f"x{n}": state.gpr(n) for n in range(31)}, "sp": state.frame[FRAME_SP]}
-    code_at, address = _where_code_is(state, fault, system_registers["ELR_EL1"], read, symbols)
+    code_at, address = _where_code_is(state, fault, level, elr, read, symbols)
     # x29 and x30 are those of the code the exception came from, so the walk starts there.
-    start, x29, x30 = (address if code_at == "ELR_EL1" else state.pc), state.gpr(29), state.gpr(30)
+    start, x29, x30 = (address if code_at == f"ELR_EL{level}" else state.pc), state.gpr(29), state.gpr(30)
     if fault is not None:
         start, x29, x30 = _instruction_of(fault), fault.x29, fault.x30
     case = _case(fault, last, registers["sp"], system_registers, surroundings, read)
-    walked = _walk(state.pc, start, backtrace(start, x29, x30, read, symbols), is_lost=code_at == "ELR_EL1")
+    walked = _walk(state.pc, start, backtrace(start, x29, x30, read, symbols), is_lost=code_at == f"ELR_EL{level}")
     return CrashReport(
         reason=reason,
         vcpu_id=vcpu_id,
@@ -84,15 +86,18 @@ def build_report(
         esr=None if last is None else last[0],
         far=None if last is None else last[1],
         registers=registers,
+        level=level,
         system_registers=system_registers,
         code_at=code_at,
         code=list(_code(address, read)) if code_at else [],
         backtrace=[name(pc, is_return=is_return) for pc, is_return in walked],
         place=name(state.pc),
-        elr=None if last is None else name(system_registers["ELR_EL1"]),
+        elr=None if last is None else name(elr),
         last_exits=list(last_exits),
-        hint=hint(case, state.pc, system_registers, surroundings),
+        hint=hint(case, state.pc, system_registers[f"VBAR_EL{level}"], level, surroundings),
         instructions=instructions,
+        state=surroundings.state,
+        walk=() if fault is None or surroundings.highest == 1 else surroundings.walk(fault.far, el(fault.pstate)),
     )
 
 
@@ -132,8 +137,8 @@ def _walk(pc: int, start: int, walked: list[int], *, is_lost: bool) -> list[tupl
 
 
 def _instruction_of(fault: Fault) -> int:
-    """Where the instruction is: the preferred return address, but of SVC, which is behind it (D1.3.1)."""
-    return fault.elr - 4 & _U64 if ESR(fault.esr).EC == ExceptionClass.SVC64 else fault.elr
+    """Where the instruction is: the preferred return address, but of calls, which is behind them (D1.3.1)."""
+    return fault.elr - 4 & _U64 if ESR(fault.esr).EC in _CALLS else fault.elr
 
 
 def _case(
@@ -163,12 +168,14 @@ def _fault(case: Case, name: Namer) -> FaultReport:
     )  # fmt: skip
 
 
-def _where_code_is(state: CpuState, fault: Fault | None, elr: int, read: Read, symbols: Symbols) -> tuple[str, int]:
+def _where_code_is(
+    state: CpuState, fault: Fault | None, level: int, elr: int, read: Read, symbols: Symbols
+) -> tuple[str, int]:
     """(register that leads to code, address of the instruction to show), or ("", 0); for x30, the call before it.
 
     Of a fault that is its ELR, unless that is no code of a program: empty memory that no symbol covers.
     """
-    places = [("PC", state.pc), ("ELR_EL1", elr), ("x30", state.gpr(30) - 4)]
+    places = [("PC", state.pc), (f"ELR_EL{level}", elr), ("x30", state.gpr(30) - 4)]
     if fault is not None:
         at = _instruction_of(fault)
         places = [("ELR", at), ("x30", fault.x30 - 4)]

@@ -19,9 +19,10 @@ from armvcpu.debug.surroundings import Surroundings, uart_elsewhere
 from armvcpu.machine.board.virt import GICC_BASE, GICR_BASE, GICR_LIMIT, RAM_BASE, UART_BASE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 HLT_SEMIHOSTING = 0xD45E_0000
+_CALL_MASK, _HVC, _SMC = 0xFFE0_001F, 0xD400_0002, 0xD400_0003
 _PSTATE_IL = 1 << 20
 _ERASED, _ZEROES = 0xFFFF_FFFF, 0
 _NEAR = 0x1000
@@ -40,9 +41,35 @@ def _semihosting(case: Case) -> str:
 def _higher_level(case: Case) -> str:
     if case.register is None or (level := lowest_el(case.register)) < 2:
         return ""
-    name = register_name(case.register)
-    remedy = "build it for EL1, or have it look at CurrentEL first"
-    return f"{name} is a register of EL{level}, and guests start at EL1: {remedy}"
+    name, highest = register_name(case.register), case.surroundings.highest
+    if level > highest:
+        return f"{name} is a register of EL{level}, and the guest started at EL{highest}: run it with --el {level}"
+    if case.el < level:
+        return f"{name} is a register of EL{level}, and this ran at EL{case.el}"
+    return ""
+
+
+def _call(case: Case) -> str:
+    """HVC and SMC with nobody behind them, in a guest that has the levels to itself."""
+    if case.word is None or case.word & _CALL_MASK not in (_HVC, _SMC) or case.surroundings.highest == 1:
+        return ""
+    is_hvc, highest = case.word & _CALL_MASK == _HVC, case.surroundings.highest
+    name, level = ("HVC", 2) if is_hvc else ("SMC", 3)
+    if case.ec == ExceptionClass.UNKNOWN:
+        control = "SCR_EL3.HCE is 0, or HCR_EL2.HCD 1" if is_hvc else "SCR_EL3.SMD is 1"
+        return f"{name} is UNDEFINED here: {control}; software for EL1 that calls PSCI wants --el 1"
+    conduit = "by SMC" if highest == 2 else "by nobody but its own firmware at EL3"
+    whose = "which the guest has to itself, and nothing answers it there"
+    return f"{name} goes to EL{level}, {whose}: PSCI is answered {conduit}"
+
+
+def _secure_memory(case: Case) -> str:
+    if case.status_of_abort != EXTERNAL_ABORT or case.surroundings.highest < 3:
+        return ""
+    address = case.surroundings.physical(case.fault.far)
+    if not case.surroundings.is_secure_memory(address):
+        return ""
+    return f"{address:#010x} is Secure memory, and this was a Non-secure access (SCR_EL3.NS, or NS of its descriptor)"
 
 
 def _cpu_interface(case: Case) -> str:
@@ -69,13 +96,19 @@ def _gic(case: Case) -> str:
 def _floating_point(case: Case) -> str:
     if case.ec != ExceptionClass.FP:
         return ""
-    return "set CPACR_EL1.FPEN = 0b11 before using FP and SIMD registers, or build with -mgeneral-regs-only"
+    enable = {
+        1: "CPACR_EL1.FPEN = 0b11",
+        2: "CPTR_EL2.TFP = 0 (with HCR_EL2.E2H: FPEN = 0b11)",
+        3: "CPTR_EL3.TFP = 0",
+    }[case.level]
+    return f"set {enable} before using FP and SIMD registers, or build with -mgeneral-regs-only"
 
 
 def _illegal_return(case: Case) -> str:
     if case.ec != ExceptionClass.ILLEGAL_STATE and not case.fault.pstate & _PSTATE_IL:
         return ""
-    return "an ERET before went to a level or state that there is not (SPSR_EL1.M): guests run at EL1 and EL0"
+    levels = f"the guest has EL0 to EL{case.surroundings.highest}"
+    return f"an ERET before went to a level or state that there is not (SPSR_ELx.M): {levels}"
 
 
 def _null_call(case: Case) -> str:
@@ -150,29 +183,28 @@ def _compiler_trap(case: Case) -> str:
 WANTS_ANOTHER_MACHINE: tuple[Callable[[Case], str], ...] = (_semihosting, _higher_level, _cpu_interface, _gic, _uart)
 """What is wrong also where the guest's handler has passed over it."""
 RULES = (
-    _semihosting, _higher_level, _cpu_interface, overwritten, _floating_point, _flash, _null_call, misaligned_branch,
+    _semihosting, _higher_level, _call, _secure_memory, _cpu_interface, overwritten, _floating_point, _flash,
+    _null_call, misaligned_branch,
     stack_alignment, stack, _gic, _uart, _null_data, translation_tables, _alignment, _nothing_there, _no_code,
     _compiler_trap, _illegal_return, missing_feature, refused_register, no_instruction,
 )  # fmt: skip
 
 
-def hint(case: Case | None, pc: int, system_registers: Mapping[str, int], surroundings: Surroundings) -> str:
-    """One line, or empty where nothing is obvious; `case` is of the exception that it is about."""
+def hint(case: Case | None, pc: int, vbar: int, level: int, surroundings: Surroundings) -> str:
+    """One line, or empty where nothing is obvious; `case` is of the exception that it is about, VBAR of its level."""
     if case is not None:
         rules = WANTS_ANOTHER_MACHINE if case.is_over else RULES
         if words := next(filter(None, (rule(case) for rule in rules)), ""):
             return words
-    vbar = system_registers["VBAR_EL1"]
     if 0 <= pc - vbar < VECTOR_TABLE_SIZE:
         if vbar == 0:
-            return "the guest has no exception vectors: VBAR_EL1 is 0; set it before anything can go wrong"
+            return f"the guest has no exception vectors: VBAR_EL{level} is 0; set it before anything can go wrong"
         if not surroundings.is_memory(pc):
-            return f"the guest has no exception vectors: it set VBAR_EL1 = {vbar:#x}, where no memory is"
+            return f"the guest has no exception vectors: it set VBAR_EL{level} = {vbar:#x}, where no memory is"
     if surroundings.refused_smc is not None and not _may_be_asked(surroundings.refused_smc[0]):
         number, at = surroundings.refused_smc
-        return (
-            f"the SMC {number:#x} before {at:#x} wants a monitor at EL3, and only PSCI answers here: build it for EL1"
-        )
+        remedy = "only PSCI answers here: give it one by --el 3"
+        return f"the SMC {number:#x} before {at:#x} wants a monitor at EL3, and {remedy}"
     if surroundings.pcie_touched:
         return f"the guest uses the PCIe window at 0x10000000, which is empty: if it is to print, {_UART}"
     return "" if surroundings.is_memory(pc) else "PC is not in memory: a jump through a bad pointer, or a damaged stack"

@@ -28,10 +28,20 @@ _RIGHTS = (
 def translation_tables(case: Case) -> str:
     """The rule for a fault that a stage 1 walk gave; empty for any other."""
     status = case.status if case.status is not None else case.fetch_status
-    if status is None or case.system_registers["SCTLR_EL1"] & 1 == 0:
+    if status is not None and case.is_stage2:
+        return _stage2(case)
+    if status is None or case.own("SCTLR") & 1 == 0:
         return _too_large_untranslated(case) if status == 0 else ""
     rule = _BY_STATUS.get(status >> 2)
     return "" if rule is None else rule(case, case.surroundings.descriptor(case.fault.far))
+
+
+def _stage2(case: Case) -> str:
+    """A fault of the guest's own stage 2."""
+    ipa = (case.own("HPFAR") & 0xFFF_FFFF_FFF0) << 8
+    what = {1: "maps nothing at", 2: "has no access flag set for", 3: "does not allow that at"}
+    words = what.get((case.fault.esr & 0x3F) >> 2, "refuses")
+    return f"stage 2 (VTTBR_EL2) {words} {ipa:#x}, the intermediate physical address: EL2 has to emulate or map it"
 
 
 def _too_large_untranslated(case: Case) -> str:
@@ -39,18 +49,18 @@ def _too_large_untranslated(case: Case) -> str:
 
 
 def _ttbr(case: Case) -> str:
-    return "TTBR1_EL1" if case.fault.far & _SELECTS_TTBR1 else "TTBR0_EL1"
+    upper = bool(case.fault.far & _SELECTS_TTBR1) and case.level < 3
+    return f"TTBR{int(upper)}_EL{case.level}"
 
 
 def _not_mapped(case: Case, last: Descriptor | None) -> str:
     address, where = case.fault.far, case.surroundings
-    why = f"TCR_EL1 and {_ttbr(case)} have no table for it" if last is None else f"the {last} is invalid"
+    why = f"TCR_EL{case.level} and {_ttbr(case)} have no table for it" if last is None else f"the {last} is invalid"
     unmapped = f"the translation tables do not map {address:#x} ({why})"
     if case.fetch_status is not None:
         if where.loaded(address) is not None:
-            return (
-                f"{unmapped}, where the code is that runs since SCTLR_EL1.M was set: look at {_ttbr(case)} and TCR_EL1"
-            )
+            own = f"look at {_ttbr(case)} and TCR_EL{case.level}"
+            return f"{unmapped}, where the code is that runs since SCTLR_EL{case.level}.M was set: {own}"
         return f"{unmapped}: a jump through a bad pointer, a return with a damaged stack, or code left out of them"
     if name := where.name_of(address):
         return f"{unmapped}, where this board has {name.partition('.')[0]}: map it, as Device memory"
@@ -78,8 +88,8 @@ def _no_fetch(case: Case, last: Descriptor) -> str:
         return f"{at}: {name}, of the {last} is set"
     if case.el == 1 and ap == _AP_EL0_TOO:
         return f"{at}: what EL0 may write, EL1 never executes, and AP[2:1] of the {last} is 0b01"
-    if case.system_registers["SCTLR_EL1"] & _WXN and is_writable:
-        return f"{at}: SCTLR_EL1.WXN is set, and it may write there by the {last}"
+    if case.own("SCTLR") & _WXN and is_writable:
+        return f"{at}: SCTLR_EL{case.level}.WXN is set, and it may write there by the {last}"
     return f"{at}: the {last} allows it, so a table above it forbids it ({name[:3]}Table)"
 
 
@@ -94,11 +104,11 @@ def _no_data(case: Case, last: Descriptor) -> str:
 
 
 def _too_large(case: Case, last: Descriptor | None) -> str:
-    ips = case.system_registers["TCR_EL1"] >> 32 & 7
+    field, ips = ("IPS", case.own("TCR") >> 32 & 7) if case.level == 1 else ("PS", case.own("TCR") >> 16 & 7)
     whose = _ttbr(case) if last is None else f"{_ttbr(case)} or a descriptor down to the {last}"
     return (
-        f"an address in {whose} has more bits than the CPU has, or than TCR_EL1.IPS = {ips:#05b} allows "
-        f"({PA_RANGE_BITS[ips]}): set IPS to ID_AA64MMFR0_EL1.PARange"
+        f"an address in {whose} has more bits than the CPU has, or than TCR_EL{case.level}.{field} = {ips:#05b} "
+        f"allows ({PA_RANGE_BITS[ips]}): set {field} to ID_AA64MMFR0_EL1.PARange"
     )
 
 

@@ -113,15 +113,18 @@ class CrashReport(Row):
     esr: int | None
     far: int | None
     registers: dict[str, int]  # x0 to x30, sp
-    system_registers: dict[str, int]  # those of gather.SYSTEM_REGISTERS
-    code_at: str  # which register `code` is around: the fault's ELR, PC, or the first of ELR_EL1 and x30; or none
+    level: int  # whose registers those are: the fault's, else that of the last exception
+    system_registers: dict[str, int]  # those that gather.py has for a level, by name
+    code_at: str  # which register `code` is around: the fault's ELR, PC, or the first of ELR_ELx and x30; or none
     code: list[CodeLine]
     backtrace: list[Place]  # from the fault, or PC
     place: Place  # of PC
-    elr: Place | None  # of ELR_EL1, where the guest has taken an exception
+    elr: Place | None  # of ELR_ELx, where the guest has taken an exception
     last_exits: list[str]
     hint: str  # what to do next, one line; empty where nothing is obvious
     instructions: int | None = None  # executed since the start, where they are counted
+    state: str = ""  # the level and Security state of a guest that has EL2 or EL3, else empty
+    walk: tuple[str, ...] = ()  # where the fault's address leads, likewise
 
     @property
     def cause(self) -> str:
@@ -139,12 +142,20 @@ class CrashReport(Row):
     def headlines(self) -> tuple[str, str]:
         """What happened, and what to do about it or else why it is the end."""
         after = "" if self.instructions is None else f" after {self.instructions} instructions"
-        stopped = f"armvcpu: cpu{self.vcpu_id} stopped{after}: "
+        stopped = f"armvcpu: cpu{self.vcpu_id}{self._where} stopped{after}: "
         if self.fault is None:
             return stopped + self.reason, f"armvcpu: {self.hint or f'it is at {self.pc:#x}{_named(self.place)}'}"
         if self.is_endless:
             return stopped + self.fault.headline, f"armvcpu: {self.hint or self.reason}"
         return stopped + self.reason, f"armvcpu: {self.hint or f'it handles: {self.fault.headline}'}"
+
+    @property
+    def _where(self) -> str:
+        return f" at {self.state}" if self.state else ""
+
+    def own(self, name: str) -> int:
+        """A system register of `level`, by its name without that."""
+        return self.system_registers[f"{name}_EL{self.level}"]
 
     def render(self) -> str:
         """The report as text, with a newline at its end."""
@@ -155,13 +166,14 @@ class CrashReport(Row):
 
     def render_short(self) -> str:
         """Where a guest is that hangs, with a newline at its end: PC, the last exception, and who called whom."""
-        lines = [f"armvcpu: {self.reason}; PC {self.pc:#x}{f' {self.place.symbol} {self.place.source}'.rstrip()}"]
+        place = f"{self.pc:#x}{f' {self.place.symbol} {self.place.source}'.rstrip()}"
+        lines = [f"armvcpu: {self.reason}; PC {place}{self._where}"]
         if self.fault is not None:
             lines += _labelled("handles", [self.fault.headline])
         if self.elr is not None:
-            guest_esr = self.system_registers["ESR_EL1"]
-            lines += _labelled("ESR_EL1", [f"{guest_esr:#010x} {describe_esr(guest_esr)}"])
-            lines += _labelled("ELR_EL1", [str(self.elr)])
+            guest_esr = self.own("ESR")
+            lines += _labelled(f"ESR_EL{self.level}", [f"{guest_esr:#010x} {describe_esr(guest_esr)}"])
+            lines += _labelled(f"ELR_EL{self.level}", [str(self.elr)])
         lines += _labelled("backtrace", self._backtrace_rows())
         return "\n".join([*lines, *_labelled("hint", [self.hint] if self.hint else [])]) + "\n"
 
@@ -177,6 +189,9 @@ class CrashReport(Row):
             "symbol": self.place.symbol,
             "source": self.place.source,
             "pstate": f"{self.pstate:#x}",
+            "el": el(self.pstate),
+            "state": self.state or None,
+            "walk": list(self.walk),
             "fault": None if self.fault is None else self.fault.as_dict(),
             "esr": None if self.esr is None else f"{self.esr:#x}",
             "exception": None if self.esr is None else describe_esr(self.esr, self.far),
@@ -202,18 +217,21 @@ class CrashReport(Row):
 
     def _sections(self) -> Iterator[tuple[str, list[str]]]:
         """(label of the first row, rows), in the order they are printed."""
-        guest_esr, fault = self.system_registers["ESR_EL1"], self.fault
+        guest_esr, fault = self.own("ESR"), self.fault
         if fault is not None:
             yield "reason", [self.reason]
-            yield "exception", [f"{fault.esr:#010x} {describe_esr(fault.esr)}, at EL{el(fault.pstate)}"]
+            taken = f", taken to EL{self.level}" if self.state else ""
+            yield "exception", [f"{fault.esr:#010x} {describe_esr(fault.esr)}, at EL{el(fault.pstate)}{taken}"]
             yield "ELR", [str(fault.place)]
             if fault.far is not None:
                 yield "FAR", [f"{fault.far:#018x}"]
+                yield "walk", list(self.walk)
         if guest_esr not in {0, fault and fault.esr}:
-            yield "ESR_EL1", [f"{guest_esr:#010x} {describe_esr(guest_esr)}"]
-            yield "ELR_EL1", [] if self.elr is None else [str(self.elr)]
+            yield f"ESR_EL{self.level}", [f"{guest_esr:#010x} {describe_esr(guest_esr)}"]
+            yield f"ELR_EL{self.level}", [] if self.elr is None else [str(self.elr)]
         yield "PC", [str(self.place)]
-        yield "PSTATE", [f"{self.pstate:#010x} {describe_pstate(self.pstate)}"]
+        state = f", {self.state}" if self.state else ""
+        yield "PSTATE", [f"{self.pstate:#010x} {describe_pstate(self.pstate)}{state}"]
         yield "code", self._code_rows()
         yield "registers", _columns(self.registers, 3)
         yield "system", _columns(self.system_registers, 2)
@@ -231,7 +249,7 @@ class CrashReport(Row):
             case "PC" | "ELR":
                 return rows
             case "":
-                return ["there is no memory at PC, ELR_EL1 and x30"]
+                return [f"there is no memory at PC, ELR_EL{self.level} and x30"]
             case "x30":
                 return ["there is no memory at PC; the last call, by x30:", *rows]
             case name:

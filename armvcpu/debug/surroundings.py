@@ -44,6 +44,14 @@ class Surroundings(Row):
     """Has the guest stored to the flash bank at an address?"""
     ram_ends: tuple[int, ...] = (0x5000_0000,)
     """Behind the last byte of each piece of RAM, the board's own first."""
+    highest: int = 1
+    """The highest level that the guest has."""
+    state: str = ""
+    """The level and Security state that it is in, where it has EL2 or EL3."""
+    walk: Callable[[int, int], tuple[str, ...]] = lambda _address, _el: ()
+    """Where a virtual address leads at a level, in words; of both stages."""
+    is_secure_memory: Callable[[int], bool] = lambda _address: False
+    """Does a Non-secure access of a physical address abort?"""
     gic: int = 3
     cpu_model: str = "a72"
     semihosting: bool = False

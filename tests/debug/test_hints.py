@@ -71,7 +71,7 @@ MISTAKES = {
     "GICR with a GICv2": ((mov(0, 0x080A_0014), load(1, 0, 4)), {"gic": 2}, "ldr w1, [x0]", "run it with --gic 3"),
     "ICC with a GICv2": ((msr("ICC_PMR_EL1", 0),), {"gic": 2}, "msr icc_pmr_el1, x0", "run it with --gic 3"),
     "semihosting is off": ((mov(0, 4), HLT_SEMIHOSTING), {}, "hlt #0xf000", "run it with --semihosting"),
-    "EL2 register": ((msr("HCR_EL2", 0),), {}, "msr hcr_el2, x0", "register of EL2, and guests start at EL1"),
+    "EL2 register": ((msr("HCR_EL2", 0),), {}, "msr hcr_el2, x0", "the guest started at EL1: run it with --el 2"),
     "EL2 register, read": ((mrs(0, "SCTLR_EL2"),), {}, "mrs x0, sctlr_el2", "SCTLR_EL2 is a register of EL2"),
     "EL3 register": ((msr("SCR_EL3", 0),), {}, "msr scr_el3, x0", "SCR_EL3 is a register of EL3"),
     "FP is off": ((FADD,), {}, "fadd d0, d0, d1", "set CPACR_EL1.FPEN = 0b11"),
