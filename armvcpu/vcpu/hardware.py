@@ -91,7 +91,10 @@ NEEDED = ("EL1", "EL2", "TGran4")
 
 @dataclass(frozen=True, slots=True)
 class FeatureRow:
-    """A feature in words, as the engine has it and as a guest is shown it; `held`: the engine has what is shown."""
+    """A feature in words, as the engine has it and as a guest is shown it; `held`: the engine has what is shown.
+
+    What only a guest is shown that starts above EL1 is said with that option: `AArch64 with --el 2`.
+    """
 
     name: str
     engine: str
@@ -101,7 +104,7 @@ class FeatureRow:
 
 @dataclass(frozen=True, slots=True)
 class HardwareSupport:
-    """What a CPU model comes to on this engine. Registers are by name, 64 bits each."""
+    """What a CPU model comes to on this engine. Registers are by name, 64 bits each; `presented` at EL1."""
 
     model: str
     engine: Mapping[str, int]
@@ -195,18 +198,20 @@ def _read_by_mrs(engine: Engine) -> dict[str, int]:
 
 
 def _support(model: str, engine: Mapping[str, int], results: tuple[CheckResult, ...]) -> HardwareSupport:
-    by_key = presented(cpu_model(model), gicv3=True)
-    shown = {name: by_key[by_name[name].encoding] for name in ENGINE_REGISTERS}
+    by_level = {el: presented(cpu_model(model), el=el, gicv3=True) for el in (1, 2, 3)}
+    shown = {el: {name: by_key[by_name[name].encoding] for name in ENGINE_REGISTERS} for el, by_key in by_level.items()}
     rows = tuple(_row(feature, engine, shown) for feature in FEATURES)
-    return HardwareSupport(model, engine, shown, rows, results)
+    return HardwareSupport(model, engine, shown[1], rows, results)
 
 
-def _row(feature: Feature, engine: Mapping[str, int], shown: Mapping[str, int]) -> FeatureRow:
-    has, shows, absent = feature.value(engine), feature.value(shown), feature.absent
-    said = feature.said(engine)
+def _row(feature: Feature, engine: Mapping[str, int], shown: Mapping[int, Mapping[str, int]]) -> FeatureRow:
+    """`shown` is by the level that a guest starts at: what is there only from one above EL1 on is said with it."""
+    has, shows, absent = feature.value(engine), feature.value(shown[3]), feature.absent
+    said, level = feature.said(engine), next(el for el in shown if feature.value(shown[el]) == shows)
+    presented_as = feature.said(shown[3]) + (f" with --el {level}" if level > 1 else "")
     if feature.unlisted is not None and has == absent:
         has, said = feature.unlisted, f"{feature.words[feature.unlisted]}, not listed"
     if feature.emulated is not None and has == absent:
         has, said = feature.emulated, f"{said}, {feature.words[feature.emulated]} is emulated"
     held = shows == absent or (has != absent and shows <= has)
-    return FeatureRow(feature.name, said, feature.said(shown), held)
+    return FeatureRow(feature.name, said, presented_as, held)

@@ -48,6 +48,17 @@ def test_what_the_machine_has_is_claimed() -> None:
     assert ID_AA64MMFR1_EL1(told("max", "ID_AA64MMFR1_EL1", **options)).VH == 1
 
 
+@pytest.mark.parametrize("row", MODELS, ids=lambda row: row.name)
+@pytest.mark.parametrize("el", [1, 2, 3])
+def test_levels_are_told_up_to_the_guests_highest(row, el: int) -> None:
+    """ID_AA64PFR0_EL1 as QEMU's `virtualization` and `secure` have it but for AArch32; VH is max's, with EL2."""
+    pfr0 = ID_AA64PFR0_EL1(told(row.name, "ID_AA64PFR0_EL1", el=el))
+    assert (1, 1, el >= 2, el == 3) == (pfr0.EL0, pfr0.EL1, pfr0.EL2, pfr0.EL3)
+    mmfr1 = ID_AA64MMFR1_EL1(told(row.name, "ID_AA64MMFR1_EL1", el=el))
+    has_vhe = row.name == "max" and el >= 2
+    assert (mmfr1.VH, mmfr1.VMIDBits) == ((1, 2) if has_vhe else (0, 0))
+
+
 @pytest.mark.parametrize(("name", "bits"), [("a53", 40), ("a57", 44), ("a72", 44), ("max", 44)])
 def test_physical_address_size(name: str, bits: int) -> None:
     """PARange is the core's."""

@@ -144,3 +144,26 @@ def test_spaces_without_rows() -> None:
     assert not is_id_space(by_name["MIDR_EL1"].encoding)
     assert is_implementation_defined(op(3, 6, 15, 8, 0))
     assert not is_implementation_defined(by_name["CNTV_CTL_EL0"].encoding)
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("SCTLR_EL1", {1, 2, 3}), ("SP_EL0", {1, 2, 3}), ("SP_EL1", {1, 2, 3}), ("MDSCR_EL1", {1, 2, 3}),
+        ("HCR_EL2", {2, 3}), ("SP_EL2", {2, 3}), ("CNTHP_CTL_EL2", {2, 3}), ("CNTHV_CTL_EL2", {2, 3}),
+        ("SCTLR_EL12", {2, 3}), ("SCR_EL3", {3}), ("CNTPS_CTL_EL1", {3}),
+        ("RVBAR_EL1", {1}), ("RVBAR_EL2", {2}), ("RVBAR_EL3", {3}),
+    ],
+)  # fmt: skip
+def test_levels_bring_registers(name: str, there: set[int]) -> None:
+    """By the guest's highest level: most by op1, a stack pointer one level below the one that names it."""
+    assert {el for el in (1, 2, 3) if by_name[name].is_there(el, vhe=True)} == there
+
+
+def test_vhe_brings_registers() -> None:
+    """Those of the second range, the EL2 virtual timer and the names of EL1's registers (D17.2, D17.11)."""
+    of_vhe = {row.name for row in SYSREGS if row.is_there(3, vhe=True) and not row.is_there(3, vhe=False)}
+    assert of_vhe == {
+        "TTBR1_EL2", "CONTEXTIDR_EL2", "CNTHV_TVAL_EL2", "CNTHV_CTL_EL2", "CNTHV_CVAL_EL2",
+        *(row.name for row in SYSREGS if row.is_alias),
+    }  # fmt: skip

@@ -44,6 +44,14 @@ def test_models_differ_in_what_guests_are_shown():
     )
 
 
+def test_what_levels_bring_is_said_with_them():
+    """EL2 and what belongs to it comes with a guest that starts there, EL3 with another one."""
+    a72, highest = ({row.name: row.presented for row in support.rows} for support in probe("a72", "max"))
+    assert (a72["EL1"], a72["EL2"], a72["EL3"]) == ("AArch64", "AArch64 with --el 2", "AArch64 with --el 3")
+    assert (a72["VH"], a72["VMIDBits"]) == ("no", "8 bits")
+    assert (highest["VH"], highest["VMIDBits"]) == ("yes with --el 2", "16 bits with --el 2")
+
+
 @pytest.mark.parametrize(("register", "value"), [("ID_AA64PFR0_EL1", 0x22), ("ID_AA64MMFR0_EL1", 0xF000_0004)])
 def test_engine_without_el2_or_4k_granule_is_no_support(monkeypatch, register, value):
     """A hypervisor needs both."""

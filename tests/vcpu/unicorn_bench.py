@@ -36,10 +36,12 @@ class Machine:
         self.cpus.append(pcpu)
         return pcpu
 
-    def vcpu(self, *words: int, at: int = CODE, cpu_model: str = "a72", **setup: bool) -> Aarch64VCpu:
+    def vcpu(
+        self, *words: int, at: int = CODE, cpu_model: str = "a72", el: int = 1, **setup: bool
+    ) -> Aarch64VCpu:  # fmt: skip
         """One that starts at `words`, with its vectors at VECTORS and x0 = 0."""
         self.put(at, *words)
-        vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig(cpu_model=cpu_model))
+        vcpu = Aarch64VCpu(0, 0, Aarch64VCpuCreateConfig(cpu_model=cpu_model, el=el))
         vcpu.setup(Aarch64VCpuSetupConfig(**setup))
         vcpu.set_entry(at)
         vcpu.system_registers.vbar_el1 = VECTORS
