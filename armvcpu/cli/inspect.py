@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from armvcpu.devices.dtnode import DtValue
+    from armvcpu.machine.boot.image import ImageKind
     from armvcpu.machine.boot.loader import BootPlan
 
 # What firmware and kernels say of themselves, as a string in the image.
@@ -70,6 +71,8 @@ def gather(file: str, layout: dict[str, Any]) -> dict[str, Any]:
         facts |= {"wrapped_in": outer.value, "unpacked_size": len(inner)}
     if banner := _banner(inner):
         facts["says"] = banner
+    if level := _expected_level(kind, inner):
+        facts["expects"] = level
     if kind in (ImageKind.DEVICE_TREE, ImageKind.FIT):
         facts["device_tree"] = _device_tree(file, inner)
     if kind in REMEDIES:
@@ -110,6 +113,27 @@ def _loading(plan: BootPlan) -> dict[str, Any]:
     return facts
 
 
+_XEN = b"Xen version %d.%d"
+"""Of its own banner."""
+_FIP = bytes.fromhex("010064aa78563412")
+"""The name and serial number that a Firmware Image Package of Trusted Firmware-A begins with; its BL1 is before it."""
+_FIP_ALIGNMENT = 0x1000
+
+
+def _expected_level(kind: ImageKind, data: bytes) -> str:
+    """At which Exception level the image is to be started, where that can be told; empty where not."""
+    from armvcpu.machine.boot.image import ImageKind
+
+    if kind is ImageKind.LINUX_IMAGE:
+        if _XEN in data:
+            return "EL2 (Xen): run it with --el 2"
+        return "EL2, or EL1 (an arm64 Image): --el 2 gives it KVM, and it can't begin at EL3"
+    packages = range(_FIP_ALIGNMENT, min(len(data), FLASH_SIZE), _FIP_ALIGNMENT)
+    if kind is ImageKind.RAW and any(data.startswith(_FIP, at) for at in packages):
+        return "EL3 (Trusted Firmware-A): run it with --el 3 --firmware"
+    return ""
+
+
 def _banner(data: bytes) -> str | None:
     matches = (re.compile(pattern).search(data, 0, _SEARCHED) for pattern in _BANNERS)
     first = next((match for match in matches if match), None)
@@ -140,6 +164,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{facts['file']}: {facts['kind']}{wrapped}, {facts['size']} bytes"
     if "says" in facts:
         yield f"  says     {facts['says']}"
+    if "expects" in facts:
+        yield f"  expects  {facts['expects']}"
     if "linux" in facts:
         header = facts["linux"]
         yield f"  header   text_offset {header['text_offset']:#x}, image_size {header['image_size']:#x}, " + (

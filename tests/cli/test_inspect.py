@@ -19,6 +19,7 @@ from armvcpu.machine.machine import Machine
 RAM = 0x4000_0000
 BANNER = b"\0Linux version 6.1.0 (me@here) #1 SMP\n\0"
 LINUX = pack("<IIQQQ24x4sI", 0, 0, 0, 0x10000, 0xA, b"ARM\x64", 0) + BANNER
+FIP = pack("<IIQ", 0xAA64_0001, 0x1234_5678, 0)
 ELF = (
     b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     + pack("<HHIQQQIHHHHHH", 2, 183, 1, 0x1000, 64, 0, 0, 64, 56, 1, 64, 0, 0)
@@ -46,6 +47,9 @@ def run(tmp_path):
         (LINUX, ("Linux arm64 Image", "page size 4K", "says     Linux version 6.1.0 (me@here)", "entry    0x40200000")),
         (gzip.compress(LINUX, mtime=0), ("Linux arm64 Image, in a gzip-compressed file", "entry    0x40200000")),
         (b"\0U-Boot 2023.01 (x)\0", ("raw image", "says     U-Boot 2023.01 (x)", "entry    0x40080000", "--firmware")),
+        (LINUX, ("expects  EL2, or EL1 (an arm64 Image)",)),
+        (LINUX + b"Xen version %d.%d%s\0", ("expects  EL2 (Xen): run it with --el 2",)),
+        (bytes(0x40000) + FIP, ("raw image", "expects  EL3 (Trusted Firmware-A): run it with --el 3 --firmware")),
         (DTB, ("device tree blob", "me,board", "nodes    4: cpu x 2, gic", "not loaded; pass it with --dtb")),
         (b"QFI\xfb", ("disk image", "not loaded; pass it with --disk")),
     ],
