@@ -56,6 +56,7 @@ class ScriptedEngine:
         self.limits: list[int] = []
         """The limit of each run."""
         self.leaves = self.steps = 0
+        self.count_origin = 0
         self.closed = self.yields = self.has_returned = False
         self.call: tuple[int, int] | None = None
         """Where the run is to be over, and with which SP."""
@@ -238,6 +239,10 @@ class ScriptedEngine:
     def set_virtual_lines(self, *, irq: bool, fiq: bool) -> None:
         """Note them in `virtual_lines`."""
         self.virtual_lines = irq, fiq
+
+    def set_count_origin(self, origin: int) -> None:
+        """Note it in `count_origin`."""
+        self.count_origin = origin
 
     def look(self) -> bool:
         """States are always up to date here."""

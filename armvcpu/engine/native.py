@@ -63,6 +63,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_set_virtual_lines": (None, _ENGINE, _U32),
     "shim_set_secure": (_INT, _ENGINE, C.c_void_p, C.c_uint),
     "shim_set_aliases": (_INT, _ENGINE, C.c_void_p, C.c_uint),
+    "shim_set_count_origin": (None, _ENGINE, _U64),
     "shim_request_stop": (None, _ENGINE),
     "shim_end_run": (None, _ENGINE),
     "shim_take_stop": (_INT, _ENGINE),

@@ -12,7 +12,7 @@ import ctypes as C
 from armvcpu.arch.registers import Encoding, op, register_name
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
-from armvcpu.engine.api import ALIAS, BEFORE_NATIVE, NATIVE, UNDEFINED, RegisterRows
+from armvcpu.engine.api import ALIAS, BEFORE_NATIVE, COUNT, NATIVE, UNDEFINED, RegisterRows
 from armvcpu.engine.library import REG_CP_REG, REG_PSTATE
 from armvcpu.errors import no_number
 
@@ -126,7 +126,7 @@ class SystemRegisters:
         """Where the engine lacks a register that is to be its own, that direction is UNDEFINED."""
         set_row, engine = self._handle.shim.set_row, self._handle.engine
         if not set_row(engine, encoding, read, write, value):
-            missing = {NATIVE, BEFORE_NATIVE, ALIAS}
+            missing = {NATIVE, BEFORE_NATIVE, ALIAS, COUNT}
             read, write = (UNDEFINED if action in missing else action for action in (read, write))
             set_row(engine, encoding, read, write, value)
 

@@ -292,6 +292,10 @@ class UnicornEngine:
         """Is the access under way a Secure one?"""
         return bool(self._shared[native.SECURE])
 
+    def set_count_origin(self, origin: int) -> None:
+        """Where the counts begin that are shown from there."""
+        self._shim.set_count_origin(self._engine, origin)
+
     def look(self) -> bool:
         """In a callback of a device: bring `state` up to date, PC included."""
         return bool(self._shim.look(self._engine))

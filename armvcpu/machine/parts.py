@@ -10,6 +10,7 @@ later end (`Lines`), a list that the later end joins (`Turns.add`), or a schedul
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 from armvcpu.arch.gic_icc import PMR
 from armvcpu.arch.rows import Row
@@ -37,7 +38,7 @@ from armvcpu.machine.hal import MachineHal, MachinePower
 from armvcpu.machine.running.attention import Attention
 from armvcpu.machine.running.count import Count
 from armvcpu.machine.running.cpu import Cpu
-from armvcpu.machine.running.cpu_time import PMU_INTID, CpuTime
+from armvcpu.machine.running.cpu_time import CpuTime
 from armvcpu.machine.running.end_request import EndRequest
 from armvcpu.machine.running.stage2 import Stage2Faults, Stage2Switch
 from armvcpu.machine.running.turns import Turns
@@ -47,7 +48,6 @@ from armvcpu.machine.watching.self_debug import SelfDebug
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
 from armvcpu.vcpu.percpu import PerCpu
 from armvcpu.vcpu.psci import Psci
-from armvcpu.vcpu.timer import PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 
 if TYPE_CHECKING:
@@ -161,8 +161,7 @@ def _assemble(
             vcpu.sysregs.add_all(board.gic.interface(index).registers())
             if not is_guests:  # else it means the virtual interface's too
                 vcpu.sysregs.share(PMR, board.gic.interface(index).mask_words)
-        ppis = [board.gic.ppi_line(index, n) for n in (VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID, PMU_INTID)]
-        time = CpuTime(vcpu, clock, schedule, (ppis[0], ppis[1], ppis[2]))
+        time = CpuTime(vcpu, clock, schedule, partial(board.gic.ppi_line, index))
         turns.add(Cpu(index, vcpu, pcpu, time, lines, turns))
     held.callback(turns.unload)
     turns.load(0)

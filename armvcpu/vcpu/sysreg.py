@@ -31,6 +31,7 @@ from armvcpu.engine.api import (
     ALIAS,
     BEFORE_NATIVE,
     CONSTANT,
+    COUNT,
     IGNORED,
     INSTRUCTION_CACHE,
     NATIVE,
@@ -81,7 +82,8 @@ class SysRegTable:
         self.lacked = undefined
         """What the model lacks; a handler may answer for it all the same."""
         self._listeners: dict[int, Listener] = {}
-        self._aliases: dict[int, int] = {}
+        self._others: dict[int, tuple[int, int, int]] = {}
+        """Registers of the engine's own that are read as something else of the engine's, and not written."""
         self._native: dict[int, Access] = {}
         """Registers of the engine's own that somebody answers for here, and which directions they have there."""
         self._words: dict[int, memoryview] = {}
@@ -125,7 +127,12 @@ class SysRegTable:
 
     def read_as(self, encoding: int, other: int) -> None:
         """Have a register of the engine's own, that can't be written, read as another one of it."""
-        self._rows, self._aliases[encoding] = None, other
+        self._rows, self._others[encoding] = None, (ALIAS, UNDEFINED, other)
+
+    def count_from_origin(self, *encodings: int) -> None:
+        """Have counts of the engine's own be read less where counts begin (`Engine.set_count_origin`)."""
+        self._rows = None
+        self._others |= dict.fromkeys(encodings, (COUNT, UNDEFINED, 0))
 
     def observe(self, observe: Observe | None) -> None:
         """Have `observe` hear of each access that is answered here, constants too: encoding, is a read, value."""
@@ -146,7 +153,7 @@ class SysRegTable:
             for encoding in self.undefined
             if encoding not in self.readers and encoding not in self.writers
         }
-        shape |= {encoding: (ALIAS, UNDEFINED, other) for encoding, other in self._aliases.items()}
+        shape |= self._others
         for encoding in self.readers.keys() | self.writers.keys():
             shape[encoding] = self._directions(encoding)
         for encoding, listener in self._listeners.items():

@@ -5,19 +5,14 @@ Counts come in as a function, so that the rules need no clock.
 
 from __future__ import annotations
 
-from functools import partial
-
-from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ENABLE, IMASK, ISTATUS = 1, 2, 4
 NS_PER_COUNT = 16
 """The system counter runs at 62.5 MHz: the engine's is CLOCK_MONOTONIC divided by this (docs/engine.md)."""
-VIRTUAL_TIMER_INTID, PHYSICAL_TIMER_INTID = 27, 30
-"""The PPIs of the timers as Arm's Base System Architecture has them (DEN 0094, PPI assignments)."""
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -34,17 +29,22 @@ def _unconnected(_level: bool) -> None:
 class GuestTimer:
     """One timer: CTL, CVAL and TVAL.
 
-    `count` gives the count that the timer compares with (for the virtual timer, CNTVCT_EL0); `line` is the timer's
-    interrupt, a level (D11.2.4).
+    The timer compares with `count`, the physical count, less `offset` (CNTVOFF_EL2, of the virtual timer); `line` is
+    its interrupt, a level (D11.2.4).
     """
 
-    def __init__(self, count: Callable[[], int], line: Callable[[bool], None] = _unconnected) -> None:
+    def __init__(
+        self, count: Callable[[], int], line: Callable[[bool], None] = _unconnected, offset: int = 0
+    ) -> None:  # fmt: skip
         self._count, self._line = count, line
+        self.offset = offset
         self.level = False
         """The interrupt line's level."""
         self.ctl = self.cval = 0
         self.is_armed = False
         """Is there a moment to come at which something changes: enabled, and its condition not met yet?"""
+        self.due = 0
+        """The physical count of that moment, which may be more than 64 bits."""
 
     def write(self, part: str, value: int) -> None:
         """The guest wrote CTL, CVAL or TVAL."""
@@ -53,7 +53,7 @@ class GuestTimer:
         elif part == "CVAL":
             self.cval = value & _U64
         else:
-            self.cval = _compare_value(self._count(), value)
+            self.cval = _compare_value(self._count() - self.offset, value)
         self.update()
 
     def read(self, part: str) -> int:
@@ -61,19 +61,21 @@ class GuestTimer:
         if part == "CTL":
             self.update()
             return self.ctl
-        return self.cval if part == "CVAL" else (self.cval - self._count()) & 0xFFFF_FFFF
+        return self.cval if part == "CVAL" else (self.cval - self._count() + self.offset) & 0xFFFF_FFFF
 
-    def registers(self, letter: str) -> Iterator[tuple[int, Callable[[], int], Callable[[int], None]]]:
-        """(encoding, read, write) of each register of the timer "V" or "P"."""
-        for part in ("CTL", "CVAL", "TVAL"):
-            yield by_name[f"CNT{letter}_{part}_EL0"].encoding, partial(self.read, part), partial(self.write, part)
+    def move(self, offset: int) -> None:
+        """CNTVOFF_EL2 is this from now on."""
+        self.offset = offset
+        self.update()
 
     def update(self) -> None:
         """Look at the count: ISTATUS, and the interrupt line."""
-        control = self.ctl & ~ISTATUS
-        is_met = bool(control & ENABLE) and self._count() & _U64 >= self.cval
+        control, is_met, self.is_armed = self.ctl & ~ISTATUS, False, False
+        if control & ENABLE:
+            count = self._count()
+            left = self.cval - (count - self.offset & _U64)
+            is_met, self.is_armed, self.due = left <= 0, left > 0, count + left
         self.ctl = control | ISTATUS if is_met else control
-        self.is_armed = bool(control & ENABLE) and not is_met
         level = is_met and not control & IMASK
         if level != self.level:
             self.level = level

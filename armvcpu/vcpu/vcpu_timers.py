@@ -1,4 +1,4 @@
-"""The two timers of a vCPU whose host has none for it: registers, interrupts, and the moment of the next one.
+"""The timers of a vCPU whose host has none for it: registers, interrupts, and the moment of the next one.
 
 The registers are rows of the vCPU's own table, so the timers move with the vCPU from one physical CPU to another, and
 are there while it is bound to none. DDI 0487 D11.2; the counts are the engine's own, by the host's CLOCK_MONOTONIC.
@@ -6,11 +6,13 @@ are there while it is bound to none. DDI 0487 D11.2; the counts are the engine's
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic_ns
 
 from armvcpu.arch.registers import by_encoding
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.vcpu.timer import NS_PER_COUNT, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID, GuestTimer
+from armvcpu.vcpu.timer import NS_PER_COUNT
+from armvcpu.vcpu.timers import PHYSICAL, GuestTimers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,16 +44,15 @@ class VCpuTimers:
         self._passthrough, self._offset = passthrough, offset
         self._armed: int | None = None  # ns
         self._fired: int | None = None
-        self.virtual = GuestTimer(lambda: count() - offset, self._virtual_line)
-        self.physical = GuestTimer(count, self._physical_line)
+        self._timers = GuestTimers(count, lambda intid: partial(self._drive, intid))
+        self._timers.virtual.move(offset)
 
     def add_to(self, table: SysRegTable) -> None:
         """Answer for CNTV_* and CNTP_*; of the counts themselves the engine's are right."""
-        for letter, timer in (("V", self.virtual), ("P", self.physical)):
-            for encoding, read, write in timer.registers(letter):
-                table.add(encoding, read, self._then_arm(write))
-                if not by_encoding[encoding].is_window:
-                    table.kept[encoding] = read, self._then_arm(write)
+        for encoding, read, write in self._timers.registers():
+            table.add(encoding, read, self._then_arm(write))
+            if not by_encoding[encoding].is_window:
+                table.kept[encoding] = read, self._then_arm(write)
 
     def take_fired(self) -> int | None:
         """The INTID of the timer whose time has come since the last look, if any."""
@@ -60,14 +61,13 @@ class VCpuTimers:
 
     def reset(self) -> None:
         """As after reset: both disabled."""
-        self.virtual.reset()
-        self.physical.reset()
+        self._timers.reset()
+        self._timers.virtual.move(self._offset)
         self._arm()
 
     def look(self) -> None:
         """Time has passed."""
-        self.virtual.update()
-        self.physical.update()
+        self._timers.update()
         self._armed = None
         self._arm()
 
@@ -84,23 +84,14 @@ class VCpuTimers:
 
     def _arm(self) -> None:
         """Be called at the next moment at which something changes."""
-        moments = [
-            (timer.cval + offset) * NS_PER_COUNT
-            for timer, offset in ((self.virtual, self._offset), (self.physical, 0))
-            if timer.is_armed
-        ]
-        moment = min(moments, default=None)
+        due = self._timers.due()
+        moment = None if due is None else due * NS_PER_COUNT
         if moment != self._armed:
             self._armed = moment
             self._hal.set_timer(moment, self.ring)
 
-    def _virtual_line(self, level: bool) -> None:
+    def _drive(self, intid: int, level: bool) -> None:
         if level:
-            self._fired = VIRTUAL_TIMER_INTID
-        self._set_line(VIRTUAL_TIMER_INTID, level)
-
-    def _physical_line(self, level: bool) -> None:
-        if level:
-            self._fired = PHYSICAL_TIMER_INTID
-        if not self._passthrough:
-            self._set_line(PHYSICAL_TIMER_INTID, level)
+            self._fired = intid
+        if intid != PHYSICAL.intid or not self._passthrough:
+            self._set_line(intid, level)

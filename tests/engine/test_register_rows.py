@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from armvcpu.arch.registers import by_name, instruction_from_access
 from armvcpu.engine.api import (
     BEFORE_NATIVE,
     CONSTANT,
+    COUNT,
     IGNORED,
     NATIVE,
     PYTHON,
@@ -105,6 +107,19 @@ def test_what_python_gives_is_written_to_the_engines_own(bench):
     assert (run(bench, msr(TPIDR), mrs(TPIDR), x3=7), bench.gpr(3), bench.read("TPIDR_EL0")) == ((HVC, 12), 8, 8)
     use(bench, VBAR, NATIVE, BEFORE_NATIVE, on_write=lambda value: value & ~0xFFF)
     assert (run(bench, msr(VBAR), mrs(VBAR), x3=0x1_2800), bench.gpr(3)) == ((HVC, 12), 0x1_2000)
+
+
+@pytest.mark.parametrize(("name", "offset"), [("CNTPCT_EL0", 0), ("CNTVCT_EL0", 5000)])
+def test_a_count_begins_where_it_is_said_to(bench, name, offset):
+    """COUNT: the physical one, and the virtual one, from which CNTVOFF_EL2 is taken off as well (D11.1.2)."""
+    use(bench, by_name[name].encoding, COUNT, UNDEFINED)
+    origin = monotonic_ns() // 16 - 10_000_000
+    bench.engine.set_count_origin(origin)
+    bench.start(mrs(by_name[name].encoding), hvc(0))
+    bench.write("CNTVOFF_EL2", offset)
+    bench.run_to_trap()
+    assert 10_000_000 <= bench.gpr(3) + offset <= monotonic_ns() // 16 - origin
+    assert run(bench, NOP, msr(by_name[name].encoding)) == (UNKNOWN, 4)
 
 
 def test_writes_that_are_ignored_go_on(bench):

@@ -49,8 +49,8 @@ def test_a_deadline_that_is_over_is_set_no_more(two, monkeypatch):
     running.start(0, 0)
     waiting.waiting = True
     two.parts.turns.switch_to(running)
-    waiting.time.virtual._line = waiting._inputs.set_irq
-    for part, value in (("CVAL", waiting.time.virtual_count() + 1_000_000), ("CTL", 1)):
+    waiting.time.timers["V"]._line = waiting._inputs.set_irq
+    for part, value in (("CVAL", waiting.time.count() + 1_000_000), ("CTL", 1)):
         waiting.vcpu.sysregs.writers[by_name[f"CNTV_{part}_EL0"].encoding](value)
     assert waiting.time.deadline < NEVER
     time.sleep(0.02)  # the deadline is 16 ms away

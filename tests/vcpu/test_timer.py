@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from armvcpu.arch.registers import by_name
 from armvcpu.vcpu.timer import ENABLE, IMASK, ISTATUS, GuestTimer
 
 TOP = 1 << 64
@@ -97,13 +96,36 @@ def test_timer_that_nobody_hears_keeps_time():
     assert (timer.read("CTL"), timer.level) == (ENABLE | ISTATUS, True)
 
 
-def test_registers_of_a_timer_are_both_ways():
-    """CTL, CVAL and TVAL by their encodings."""
-    rows = {encoding: (read, write) for encoding, read, write in GuestTimer(lambda: 100).registers("P")}
-    rows[by_name["CNTP_CVAL_EL0"].encoding][1](90)
-    rows[by_name["CNTP_CTL_EL0"].encoding][1](1)
-    names = ("CNTP_CTL_EL0", "CNTP_CVAL_EL0", "CNTP_TVAL_EL0")
-    assert [rows[by_name[name].encoding][0]() for name in names] == [5, 90, 0xFFFF_FFF6]
+@pytest.mark.parametrize(
+    ("now", "offset", "cval", "left"),
+    [
+        (1000, 900, 150, 50),
+        (1000, TOP - 24, 1030, 6),  # ahead of the physical count
+        (1000, 1010, 5, 15 - TOP),  # the virtual count has not come to 0 yet: it is above every small CVAL
+        (1000, 1010, TOP - 4, 6),
+        (1000, 5, TOP - 1, TOP - 996),
+    ],
+)
+def test_a_virtual_timer_is_due_by_the_count_less_its_offset(now, offset, cval, left):
+    """64 bits, unsigned, modulo 2^64 (D11.2.4); the moment is one of the physical count."""
+    guest = Guest(now)
+    guest.timer.move(offset)
+    guest.timer.write("CVAL", cval)
+    guest.timer.write("CTL", ENABLE)
+    assert guest.timer.is_armed == (left > 0)
+    assert guest.timer.read("TVAL") == (cval - now + offset) & 0xFFFF_FFFF
+    if left > 0:
+        assert guest.timer.due == now + left
+
+
+def test_moving_the_offset_moves_the_interrupt():
+    """CNTVOFF_EL2 is written while the timer waits, and while its interrupt is there."""
+    guest = Guest(1000)
+    guest.timer.write("CVAL", 900)
+    guest.timer.write("CTL", ENABLE)
+    guest.timer.move(500)
+    guest.timer.move(0)
+    assert guest.levels == [True, False, True]
 
 
 def test_guest_timer_fires_when_its_time_comes():

@@ -1,7 +1,7 @@
 /* System registers: rows that come before those of the engine, while it translates.
  *
- * For each direction a row says who answers: nobody (UNDEFINED), the engine's own row, or that of another register, a
- * constant, Python, or Python before the engine's own row. Access by Exception level and trap bits are the engine's where
+ * For each direction a row says who answers: nobody (UNDEFINED), the engine's own row, that of another register, or a
+ * count less where counts begin, a constant, Python, or Python before the engine's own row. Access by Exception level and trap bits are the engine's where
  * it has the register, else by op1 (DDI 0487 C5.1.2). A read that is a constant is part of the translated code.
  */
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 
 enum action {
     UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED, WORD, ALIAS,
+    COUNT,
 };
 
 /* What Python shares of a register that is a WORD: its value, and from which one to which it may be written without anything
@@ -111,6 +112,15 @@ static uint64_t read_other(void *env, const struct reginfo *info)
     return other->readfn(env, other);
 }
 
+/* The engine counts as the host does, and the guest from power-on; CNTVOFF_EL2 is the guest's. */
+static uint64_t read_count(void *env, const struct reginfo *info)
+{
+    const struct row *row = (const struct row *)info;
+    return row->own->readfn(env, row->own) - row->engine->count_origin;
+}
+
+EXPORT void shim_set_count_origin(struct engine *e, uint64_t origin) { e->count_origin = origin; }
+
 static void write_python(void *env, const struct reginfo *info, uint64_t value)
 {
     const struct row *row = (const struct row *)info;
@@ -209,6 +219,7 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
         other = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of((uint32_t)value));
         if (!own || !other || !other->readfn) return 0;
     }
+    if (read == COUNT && !(own && own->readfn)) return 0;
     struct row *row = e->rows[encoding];
     if (!row && !(row = e->rows[encoding] = calloc(1, sizeof *row))) return 0;
     struct reginfo *info = &row->info;
@@ -221,7 +232,7 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     if (write == UNDEFINED) info->access &= ~CP_WRITE_BITS;
     if (own && (read == CONSTANT || read == PYTHON || read == WORD)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;
     if (own && (write == PYTHON || write == IGNORED || write == WORD)) info->access |= lowest_access(encoding) & CP_WRITE_BITS & 0x54;
-    int kept = own && (read == NATIVE || read == ALIAS || write == NATIVE || write == BEFORE_NATIVE) ? own->type : 0;
+    int kept = own && (read == NATIVE || read == ALIAS || read == COUNT || write == NATIVE || write == BEFORE_NATIVE) ? own->type : 0;
     info->type = (kept & ~(CP_CONST | CP_SPECIAL)) | CP_NO_RAW | CP_IO | CP_RAISES_EXC;
     if (read == CONSTANT && (write == UNDEFINED || write == IGNORED)) { /* a write of a constant is ignored */
         info->type = CP_CONST | CP_NO_RAW;
@@ -230,6 +241,7 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     bool is_field = own && !own->readfn && !(own->type & (CP_CONST | CP_SPECIAL));
     info->readfn = read == PYTHON ? read_python : read == WORD ? read_word : read == NATIVE && !is_field ? read_native : NULL;
     if (read == ALIAS) info->readfn = read_other;
+    if (read == COUNT) info->readfn = read_count;
     switch (write) {
     case PYTHON: info->writefn = write_python; break;
     case BEFORE_NATIVE: info->writefn = write_before_native; break;

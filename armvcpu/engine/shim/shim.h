@@ -104,6 +104,7 @@ struct engine {
     struct row **rows; /* by packed encoding */
     struct row *retired;
     struct through *names; /* registers by their names under HCR_EL2.E2H, once there are any (vhe.c): at EL3, then at EL0 */
+    uint64_t count_origin; /* what the host's count was when the guest's was zero (rows.c) */
     struct engine *next;
     uint64_t gone_line, gone_at; /* a physical line with no translations, and `translations` then (code.c) */
     uint64_t word_at;            /* the last instruction word that a translator has read */

@@ -194,14 +194,13 @@ class Cpu:
         """Load it into the engine, with its timers and what it is to start with."""
         self.vcpu.bind(self._pcpu)
         self._lines.master = self.index
-        self._connect()
         if self.pending_start is not None:
             entry, argument = self.pending_start
             self.pending_start = None
             self.vcpu.reset()
             self.vcpu.set_entry(entry)
             self.vcpu.set_gpr(0, argument)
-        self.time.update()
+        self.go_on()
 
     def go_on(self) -> None:
         """It is loaded, and its time or its registers are others: so are the engine's lines and counts."""

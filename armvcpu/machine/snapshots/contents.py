@@ -58,7 +58,7 @@ DESCRIPTION = record(
 """The description in a file, as far as it can be told without a machine."""
 
 
-def cpu_fields(registers: Kind = anything) -> Kind:
+def cpu_fields(timers: Kind = anything, registers: Kind = anything) -> Kind:
     """One CPU."""
     return record(
         {
@@ -68,7 +68,7 @@ def cpu_fields(registers: Kind = anything) -> Kind:
             "waiting": flag,
             "start": maybe(exactly(_entry_point, number(64))),
             "virtual_count": between(-(1 << 64), 1 << 64),
-            "timers": record(dict.fromkeys(("V", "P"), exactly(number(3), number(64), flag))),
+            "timers": timers,
             "uses_stage2": flag,
             "pmu": _pmu,
         }
@@ -106,7 +106,8 @@ def check_contents(snapshot: Snapshot, parts: Parts) -> None:
 
 
 def _cpu(cpu: Cpu, value: object, place: str) -> None:
-    cpu_fields(maybe(partial(_registers, cpu)))(value, place)
+    timers = record(dict.fromkeys(cpu.time.timers, exactly(number(3), number(64), flag)))
+    cpu_fields(timers, maybe(partial(_registers, cpu)))(value, place)
     assert isinstance(value, dict)
     if value["registers"] is None and value["power"] != AffinityState.OFF and value["start"] is None:
         raise UsageError(f"{place} is on, and has no registers")

@@ -125,7 +125,7 @@ def _take_cpu(cpu: Cpu) -> CpuSnapshot:
         int(cpu.power),
         cpu.waiting and not cpu.reads_console,  # it asks for the character again
         cpu.pending_start,
-        cpu.time.virtual_count(),
+        cpu.time.count(),
         {name: (timer.ctl, timer.cval, timer.level) for name, timer in cpu.time.timers.items()},
         vcpu.uses_stage2,
         cpu.time.pmu.state(),

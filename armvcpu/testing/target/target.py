@@ -113,8 +113,8 @@ class Target(Machine):
         return str(self.talk.before).replace("\r", "")
 
     def guest_seconds(self) -> float:
-        """The guest's own time: CNTVCT_EL0 in seconds."""
-        return self.cpus[0].time.virtual_count() / TIMER_HZ
+        """The guest's own time: CNTPCT_EL0 in seconds."""
+        return self.cpus[0].time.count() / TIMER_HZ
 
     def finish(self, timeout: float | None = None) -> Outcome:
         """Run to the guest's end; NotReachedError where it does not end."""
