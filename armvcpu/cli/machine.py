@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -38,10 +38,21 @@ def machine(ctx: click.Context, /, dts: bool, as_json: bool, **options: Any) -> 
         if dts:
             click.echo(to_dts(render(with_boot(board.device_tree(), memory=ram, more=more))))
             return
-        rows: list[tuple[str, int, int, tuple[int, ...]]] = [("ram", *each, ()) for each in (ram, *more)]
-        rows += [(slot.name, slot.base, slot.size, slot.spis) for slot in board.slots]
-    rows.sort(key=lambda row: row[1])
+        rows = [_Place("ram", *each) for each in (ram, *more)]
+        rows += [_Place("secure-ram", each.base, each.size, is_secure=True) for each in where.secure]
+        rows += [_Place(slot.name, slot.base, slot.size, slot.spis, slot.is_secure) for slot in board.slots]
+    rows.sort(key=lambda row: row.base)
     _show(rows, as_json=as_json)
+
+
+class _Place(NamedTuple):
+    """A line of the listing."""
+
+    name: str
+    base: int
+    size: int
+    spis: tuple[int, ...] = ()
+    is_secure: bool = False
 
 
 @contextmanager
@@ -55,16 +66,20 @@ def _board(config: MachineConfig) -> Iterator[Board]:
         yield empty_board(config, peripherals.virtio)
 
 
-def _show(rows: list[tuple[str, int, int, tuple[int, ...]]], *, as_json: bool) -> None:
-    """Print name, base, size and SPIs of each."""
+def _show(rows: list[_Place], *, as_json: bool) -> None:
+    """Print name, base, size and SPIs of each, and which of them are the Secure world's alone."""
     if as_json:
         facts: list[dict[str, Any]] = [
-            {"name": name, "base": base, "size": size, "intids": [32 + spi for spi in spis]}
-            for name, base, size, spis in rows
-        ]
+            {
+                "name": row.name, "base": row.base, "size": row.size, "intids": [32 + spi for spi in row.spis],
+                "secure": row.is_secure,
+            }
+            for row in rows
+        ]  # fmt: skip
         click.echo(json.dumps(facts, indent=2))
         return
     click.echo(f"{'base':>14}  {'end':>14}  {'size':>8}  {'SPI':<10} device")
-    for name, base, size, spis in rows:
+    for name, base, size, spis, is_secure in rows:
         numbers = f"{spis[0]}-{spis[-1]}" if len(spis) > 1 else "".join(map(str, spis))
-        click.echo(f"{base:#14x}  {base + size - 1:#14x}  {format_size(size):>8}  {numbers:<10} {name}")
+        shown = f"{name} (Secure only)" if is_secure else name
+        click.echo(f"{base:#14x}  {base + size - 1:#14x}  {format_size(size):>8}  {numbers:<10} {shown}")

@@ -1,13 +1,17 @@
 """PrimeCell General Purpose Input/Output (PL061): Arm DDI 0190, with the power-off key of the `virt` board.
 
-Nothing is connected to its outputs; inputs that nobody drives are low. Alternate functions (GPIOAFSEL) do not exist.
+Its outputs are for whoever watches them; inputs that nobody drives are low. Alternate functions (GPIOAFSEL) are not
+there.
 """
 
 from __future__ import annotations
 
-from armvcpu.arch.static import Any
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Device, DtNode, Ref, Register, Wires, reg_cells
 from armvcpu.devices.dtnode import DtValue, spi_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LINES = 8
 POWER_KEY = 3
@@ -43,8 +47,13 @@ class Pl061(Device):
 
     def __init__(self, wires: Wires | None = None) -> None:
         self._level = False
-        self._inputs = 0
+        self._inputs = self._driven = 0
+        self._on_driven: Callable[[int], object] = _nobody
         super().__init__(wires)
+
+    def watch(self, on_driven: Callable[[int], object]) -> None:
+        """Have `on_driven` called with the lines that the device drives high, 8 bits, whenever they change."""
+        self._on_driven = on_driven
 
     def connect(self, wires: Wires) -> None:
         """An interrupt line."""
@@ -55,6 +64,7 @@ class Pl061(Device):
         super().reset()
         self._outputs = self._inputs = self._edges = 0
         self._drive_irq()
+        self._drive_outputs()
 
     def dt_node(self, base: int, interrupts: tuple[int, ...]) -> DtNode:
         """The node of binding `arm,pl061`, labelled `gpio`."""
@@ -110,11 +120,19 @@ class Pl061(Device):
     def write_GPIODATA(self, value: int, selected: int) -> None:
         """Set the selected outputs; what is set for an input shows when it becomes an output."""
         self._outputs = self._outputs & ~selected | value & selected
+        self._drive_outputs()
+
+    def _drive_outputs(self) -> None:
+        driven = self._outputs & self.GPIODIR
+        if driven != self._driven:
+            self._driven = driven
+            self._on_driven(driven)
 
     def write_GPIODIR(self, value: int) -> None:
         """Choose which lines are outputs."""
         self.GPIODIR = value
         self._drive_irq()
+        self._drive_outputs()
 
     # --- interrupts
 
@@ -164,3 +182,8 @@ class Pl061(Device):
         super().load_state(state)
         self._outputs, self._inputs, self._edges = state["outputs"], state["inputs"], state["edges"]
         self._drive_irq()
+        self._driven = self._outputs & self.GPIODIR  # whoever watches has a state of its own
+
+
+def _nobody(_levels: int) -> None:
+    """The outputs lead nowhere."""

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.option_types import MachineOptions
     from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.cpu import Cpu
+    from armvcpu.machine.running.power_lines import PowerLines
     from armvcpu.machine.snapshots.again import Mark
     from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.machine.watching.edges import EdgeMap
@@ -101,7 +102,7 @@ class Machine:
                 parts.peripherals.sources, parts.attention, parts.end, _window(parts),
             ),
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
-            (parts.guards, parts.self_debug, self._calls), parts.engine,
+            (parts.guards, parts.self_debug, self._calls, *_power_lines(parts)), parts.engine,
         )  # fmt: skip
         self._has_begun = False
         self._report: ref[EndReport] | None = None
@@ -476,3 +477,14 @@ def _gone_on(vcpu_id: int, pc: int, symbols: Symbols) -> str:
         f"armvcpu: cpu{vcpu_id} was at {pc:#x}{f' in {name}' if name else ''} when the run ended\n"
         "armvcpu: it has gone on since: read the report before the next run\n"
     )
+
+
+def _power_lines(parts: Parts) -> tuple[PowerLines, ...]:
+    """Those of the Secure world, where the board has one."""
+    if parts.config.el < 3:
+        return ()
+    from armvcpu.machine.board.secure import secure_gpio
+    from armvcpu.machine.running.power_lines import PowerLines
+
+    gpio = secure_gpio(parts.board)
+    return () if gpio is None else (PowerLines(gpio, parts.engine),)

@@ -28,7 +28,16 @@ from armvcpu.machine.board.memory import GuestMemory, new_address_space
 from armvcpu.machine.board.nowhere import Nowhere
 from armvcpu.machine.board.peripherals import Peripherals
 from armvcpu.machine.board.ram import users_ram
-from armvcpu.machine.board.virt import FLASH_SIZE, GICD_BASE, INPUT_BITS, Board, Wiring, is_covered, virt_board
+from armvcpu.machine.board.virt import (
+    FLASH_SIZE,
+    GICD_BASE,
+    INPUT_BITS,
+    Board,
+    Wiring,
+    is_covered,
+    secure_ram,
+    virt_board,
+)
 from armvcpu.machine.boot.boot import Boot
 from armvcpu.machine.boot.fw_cfg_files import fill_fw_cfg
 from armvcpu.machine.console.feed import ConsoleFeed
@@ -191,7 +200,7 @@ def _memory(
     banks = FlashBank(0), FlashBank(1, config.vars)
     held.callback(banks[1].close)
     there = tuple(bank for bank in banks if not is_covered(bank.base, FLASH_SIZE, more))
-    return GuestMemory(config.memory, there, more), banks
+    return GuestMemory(config.memory, there, more, secure_ram(config.el)), banks
 
 
 def _board(config: MachineConfig, wiring: Wiring, more: tuple[Ram, ...]) -> Board:

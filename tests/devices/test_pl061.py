@@ -160,3 +160,15 @@ def test_device_tree_nodes() -> None:
     )
     key = {"gpios": (Ref("gpio"), 3, 0), "linux,code": (0x74,), "label": "GPIO Key Poweroff"}
     assert gpio.keys_node() == DtNode("gpio-keys", {"compatible": "gpio-keys"}, (DtNode("poweroff", key),))
+
+
+def test_whoever_watches_hears_of_the_lines_that_are_driven(bench: Bench) -> None:
+    """Outputs as GPIODATA and GPIODIR make them, when they change (3.3.1, 3.3.2)."""
+    driven: list[int] = []
+    bench.gpio.watch(driven.append)
+    bench[GPIODATA] = 0x81
+    bench[GPIODIR] = 0x01
+    bench[GPIODATA] = 0x81
+    bench[GPIODIR] = 0x80
+    bench.gpio.reset()
+    assert driven == [0x01, 0x80, 0]

@@ -56,10 +56,11 @@ class GuestMemory:
     """RAM and flash of one machine, by guest-physical address."""
 
     def __init__(
-        self, ram_size: int, flash: tuple[FlashBank, ...] | None = None, more: Sequence[Ram] = ()
+        self, ram_size: int, flash: tuple[FlashBank, ...] | None = None, more: Sequence[Ram] = (),
+        secure: Sequence[Ram] = (),
     ) -> None:  # fmt: skip
         check_ram_size(ram_size)
-        self.layout = RamLayout(RAM_BASE, ram_size, more)
+        self.layout = RamLayout(RAM_BASE, ram_size, more, secure)
         """Where RAM is, and which part of `ram` is where."""
         self.ram = reserve(self.layout.size)
         self.flash = (FlashBank(0), FlashBank(1)) if flash is None else flash
@@ -132,13 +133,13 @@ class GuestMemory:
         return bytes(self._view(address, size))
 
     def view(self, address: int, size: int, *, is_written: bool = False) -> memoryview:
-        """RAM for a device's DMA, without a copy; BadAddress where part of it is none.
+        """RAM for a device's DMA, without a copy; BadAddress where part of it is none, or Secure: devices are not.
 
         `is_written`: it is written now, before the guest goes on; code that was translated from it is forgotten, and
         its pages are `dirty`.
         """
         at = self.layout.offset(address, size)
-        if at < 0:
+        if at < 0 or self.layout.is_secure(address, size):
             raise BadAddress(address, size)
         if is_written:
             self._forget_code(address, size)

@@ -44,10 +44,13 @@ class MemoryMap(Row):
     devices: tuple[Region, ...] = ()
     more: tuple[Region, ...] = ()
     """RAM beside the board's own."""
+    secure: tuple[Region, ...] = ()
+    """RAM of the Secure world, which no other software is told of."""
 
     def holding(self, address: int) -> Region | None:
         """The memory that has the byte at an address."""
-        return next((each for each in (self.ram, *self.more, *self.flash) if each.base <= address < each.end), None)
+        regions = (self.ram, *self.more, *self.flash, *self.secure)
+        return next((each for each in regions if each.base <= address < each.end), None)
 
     def is_flash(self, address: int) -> bool:
         """Does a flash bank hold the byte at an address?"""

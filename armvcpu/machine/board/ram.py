@@ -10,7 +10,14 @@ from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import UsageError, named
 from armvcpu.machine.board.memory_map import Region
-from armvcpu.machine.board.virt import FLASH_BASES, FLASH_SIZE, INPUT_BITS, RAM_BASE
+from armvcpu.machine.board.virt import (
+    FLASH_BASES,
+    FLASH_SIZE,
+    INPUT_BITS,
+    RAM_BASE,
+    SECURE_RAM_BASE,
+    SECURE_RAM_SIZE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,11 +42,12 @@ class Piece(Row):
 
 
 class RamLayout:
-    """The board's RAM, `size` bytes at `base`, and more. What lies side by side is one piece."""
+    """The board's RAM, `size` bytes at `base`, and more, and Secure RAM. What lies side by side is one piece."""
 
-    def __init__(self, base: int, size: int, more: Sequence[Ram] = ()) -> None:
+    def __init__(self, base: int, size: int, more: Sequence[Ram] = (), secure: Sequence[Ram] = ()) -> None:
+        self._secure = tuple(secure)
         joined: list[list[int]] = []
-        for start, end in sorted([(base, base + size), *((ram.base, ram.end) for ram in more)]):
+        for start, end in sorted([(base, base + size), *((ram.base, ram.end) for ram in (*more, *secure))]):
             if joined and joined[-1][1] == start:
                 joined[-1][1] = end
             else:
@@ -59,6 +67,10 @@ class RamLayout:
             if piece.base <= address and 0 <= size <= piece.end - address:
                 return address - piece.base + piece.offset
         return -1
+
+    def is_secure(self, address: int, size: int) -> bool:
+        """Is any of these bytes Secure RAM?"""
+        return any(ram.overlaps(address, size) for ram in self._secure)
 
     def addresses(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """(address, bytes) of what the guest has of a range of the buffer."""
@@ -80,6 +92,8 @@ def users_ram(config: MachineConfig) -> tuple[Ram, ...]:
 
     more = tuple(parse_ram(text) for text in config.ram)
     taken = [Region(f"RAM of {named('memory')}", RAM_BASE, config.memory)]
+    if config.el == 3:
+        taken.append(Region("Secure RAM", SECURE_RAM_BASE, SECURE_RAM_SIZE))
     for ram in more:
         if ram.end >> INPUT_BITS:
             raise UsageError(f"{named('ram')} {ram}: guest-physical addresses have {INPUT_BITS} bits")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TIMER_PPIS, PMU_PPI, GIC_PPI = (13, 14, 11, 10), 7, 1
 """PPI numbers start at INTID 16; GIC_PPI is the first cell of their interrupt specifiers (binding `arm,gic-v3`)."""
 
-_TREES: dict[tuple[int, type, str], DeviceTree] = {}
+_TREES: dict[tuple[int, type, str, int], DeviceTree] = {}
 """The trees that have been made, by what they depend on."""
 
 
@@ -22,7 +22,7 @@ def board_tree(board: Board) -> DeviceTree:
     """The tree of a board, one object for all boards like it; memory and boot arguments come with the image."""
     if board.added or board.covered:
         return _make_tree(board)
-    kind = (len(board.mpidrs), type(board.gic), board.cpu_compatible)
+    kind = (len(board.mpidrs), type(board.gic), board.cpu_compatible, board.wiring.el)
     tree = _TREES.get(kind)
     if tree is None:
         tree = _TREES[kind] = _make_tree(board)
@@ -41,7 +41,7 @@ def _make_tree(board: Board) -> DeviceTree:
     devices_there = [slot.device for slot in board.slots]
     uart = next((slot for slot in board.slots if slot.device is board.console), None)
     chosen = DtNode("chosen", {} if uart is None else {"stdout-path": f"/pl011@{uart.base:x}"})
-    own = (chosen, _cpus(board), _psci(), _timer(board), _pmu(board), _clock())
+    own = (chosen, _cpus(board), *_psci(board), _timer(board), _pmu(board), _clock(), *_secure(board))
     keys = (board.gpio.keys_node(),) if board.gpio in devices_there else ()
     return DeviceTree(DtNode("", props, (*own, *devices, *keys)))
 
@@ -52,7 +52,7 @@ def _node(slot: Slot, *, is_added: bool) -> DtNode | None:
     if node is None and not is_added:
         return None
     if node is not None:
-        return _of_several(node, slot) if is_added else node
+        return _of_several(node, slot) if is_added else _of_secure(node) if slot.is_secure else node
     props: dict[str, DtValue] = {"compatible": f"armvcpu,{slot.name}", "reg": reg_cells((slot.base, slot.size))}
     if slot.spis:
         props["interrupts"] = spi_cells(slot.spis)
@@ -65,8 +65,23 @@ def _of_several(node: DtNode, slot: Slot) -> DtNode:
     return node.replace(props=props, label=None)
 
 
+def _of_secure(node: DtNode) -> DtNode:
+    from armvcpu.machine.board.secure import secure_node  # most boards have no Secure world
+
+    return secure_node(node)
+
+
+def _secure(board: Board) -> tuple[DtNode, ...]:
+    if board.wiring.el < 3:
+        return ()
+    from armvcpu.machine.board.secure import secure_nodes  # as above
+
+    return secure_nodes(board)
+
+
 def _cpus(board: Board) -> DtNode:
-    method: dict[str, DtValue] = {"enable-method": "psci"} if len(board.mpidrs) > 1 else {}
+    has_method = len(board.mpidrs) > 1 and board.wiring.el < 3
+    method: dict[str, DtValue] = {"enable-method": "psci"} if has_method else {}
     cpus = tuple(
         DtNode(f"cpu@{mpidr:x}", {"device_type": "cpu", "compatible": board.cpu_compatible, "reg": (mpidr,), **method})
         for mpidr in board.mpidrs
@@ -74,24 +89,27 @@ def _cpus(board: Board) -> DtNode:
     return DtNode("cpus", {"#address-cells": (1,), "#size-cells": (0,)}, cpus)
 
 
-def _psci() -> DtNode:
-    """The node of binding `arm,psci`; conduit HVC, though SMC is answered as well."""
+def _psci(board: Board) -> tuple[DtNode, ...]:
+    """The node of binding `arm,psci`: HVC to us at EL2, though SMC is answered as well; SMC where EL2 is the guest's.
+
+    Where EL3 is the guest's as well, so is PSCI, and firmware adds what it has.
+    """
+    if board.wiring.el == 3:
+        return ()
 
     def number(name: str) -> tuple[int, ...]:
         row = psci_by_name[name]
         return (row.smc64 or row.smc32,)
 
-    return DtNode(
-        "psci",
-        {
-            "compatible": ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"],
-            "method": "hvc",
-            "cpu_suspend": number("CPU_SUSPEND"),
-            "cpu_off": number("CPU_OFF"),
-            "cpu_on": number("CPU_ON"),
-            "migrate": number("MIGRATE"),
-        },
-    )
+    props: dict[str, DtValue] = {
+        "compatible": ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"],
+        "method": "hvc" if board.wiring.el == 1 else "smc",
+        "cpu_suspend": number("CPU_SUSPEND"),
+        "cpu_off": number("CPU_OFF"),
+        "cpu_on": number("CPU_ON"),
+        "migrate": number("MIGRATE"),
+    }
+    return (DtNode("psci", props),)
 
 
 def _timer(board: Board) -> DtNode:

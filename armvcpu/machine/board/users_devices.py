@@ -27,7 +27,7 @@ def add_devices(board: Board, config: MachineConfig) -> None:
         device = _make(given.kind, board.wiring.stream)
         option = f"{named('board_devices')} {text}"
         memory = board.memory_map()
-        there = (memory.ram, *memory.more, *memory.flash, *memory.devices)
+        there = (memory.ram, *memory.more, *memory.flash, *memory.secure, *memory.devices)
         if other := next((each for each in there if each.overlaps(given.base, device.size)), None):
             raise UsageError(f"{option}: {other} is there; give another address")
         try:

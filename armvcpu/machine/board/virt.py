@@ -9,7 +9,10 @@
     0x0901_0000  PL031 real-time clock        SPI 2
     0x0902_0000  fw_cfg
     0x0903_0000  PL061 GPIO, power key        SPI 7
+    0x0904_0000  PL011 UART, Secure           SPI 8     (with an EL3, as all that is Secure)
+    0x090B_0000  PL061 GPIO, Secure           SPI 0     lines that switch the board off, or reset it
     0x0A00_0000  virtio-mmio, 32 of 0x200     SPI 16 up
+    0x0E00_0000  RAM, Secure, 16 MiB
     0x1000_0000  PCIe memory window
     0x3EFF_0000  PCIe I/O window
     0x4000_0000  RAM
@@ -17,6 +20,7 @@
     0x80_0000_0000  PCIe high memory window, 512 GiB
 
 The map is that of QEMU's `virt` board (`qemu-system-aarch64 -M virt,dumpdtb=F`), so that firmware made for it boots.
+With an EL3 flash bank 0 is Secure, too: Non-secure accesses to what is Secure abort.
 """
 
 from __future__ import annotations
@@ -65,6 +69,7 @@ UART_BASE, UART_SPI = 0x0900_0000, 1
 RTC_BASE, RTC_SPI = 0x0901_0000, 2
 FW_CFG_BASE = 0x0902_0000
 GPIO_BASE, GPIO_SPI = 0x0903_0000, 7
+SECURE_RAM_BASE, SECURE_RAM_SIZE = 0x0E00_0000, 16 * MIB
 VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, VIRTIO_SPI = 0x0A00_0000, SLOTS, 0x200, 16
 ECAM_BASE, PCIE_SPIS = 0x40_1000_0000, (3, 4, 5, 6)
 PCIE_WINDOWS = (
@@ -72,6 +77,7 @@ PCIE_WINDOWS = (
     PcieWindow(Space.MEMORY_32, 0x1000_0000, 0x1000_0000, 0x2EFF_0000),
     PcieWindow(Space.MEMORY_64, 0x80_0000_0000, 0x80_0000_0000, 0x80_0000_0000),
 )
+PAGE = 4096
 INPUT_BITS = 40
 """Bits of guest-physical address: enough for the high PCIe window."""
 
@@ -83,6 +89,8 @@ class Slot(Row):
     base: int
     device: Device
     spis: tuple[int, ...] = ()
+    is_secure: bool = False
+    """Is it the Secure world's alone?"""
 
     @property
     def size(self) -> int:
@@ -115,6 +123,18 @@ class Board(Row):
     def pcie_windows(self) -> tuple[PcieWindow, ...]:
         """Those of its PCIe, where that is there."""
         return PCIE_WINDOWS if any(isinstance(slot.device, PcieEcam) for slot in self.slots) else ()
+
+    @property
+    def secure_ram(self) -> tuple[Ram, ...]:
+        """RAM of the Secure world."""
+        return secure_ram(self.wiring.el)
+
+    @property
+    def secure_ranges(self) -> tuple[tuple[int, int], ...]:
+        """(first address, first one behind) of each piece, in whole pages, at which Non-secure accesses abort."""
+        slots = (slot for slot in self.slots if slot.is_secure)
+        places = [(ram.base, ram.size) for ram in self.secure_ram] + [(slot.base, slot.size) for slot in slots]
+        return tuple((base, base + -(-size // PAGE) * PAGE) for base, size in places)
 
     @property
     def console(self) -> Pl011:
@@ -172,7 +192,8 @@ class Board(Row):
         )
         others = tuple(Region(s.name, s.base, s.size) for s in self.slots if not isinstance(s.device, Flash))
         more = tuple(Region("RAM", ram.base, ram.size) for ram in self.more)
-        return MemoryMap(Region("RAM", RAM_BASE, self.ram_size), flash, devices=others, more=more)
+        secure = tuple(Region("Secure RAM", ram.base, ram.size) for ram in self.secure_ram)
+        return MemoryMap(Region("RAM", RAM_BASE, self.ram_size), flash, devices=others, more=more, secure=secure)
 
     def device_tree(self) -> DeviceTree:
         """The tree of this board, one object for all boards like it; memory and boot arguments come with the image."""
@@ -222,9 +243,11 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72", more: tupl
     mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.inputs)))
     gic, gic_slots = _gicv3(mpidrs, wiring.lines, wiring.el) if wiring.gic == 3 else _gicv2(wiring.lines)
     first, second = (not is_covered(base, FLASH_SIZE, more) for base in FLASH_BASES)
-    flash = (Flash(wiring.flash[0], banks_in_node=1 + second), Flash(wiring.flash[1], banks_in_node=int(not first)))
+    is_split = wiring.el == 3
+    in_first, in_second = (1, 1) if is_split else (1 + second, int(not first))
+    flash = (Flash(wiring.flash[0], banks_in_node=in_first), Flash(wiring.flash[1], banks_in_node=in_second))
     fw_cfg = FwCfg(len(mpidrs), wiring.wires(gic))
-    slots = [Slot(f"flash{i}", base, flash[i]) for i, base in enumerate(FLASH_BASES)]
+    slots = [Slot("flash0", FLASH_BASES[0], flash[0], is_secure=is_split), Slot("flash1", FLASH_BASES[1], flash[1])]
     slots += gic_slots
     uart = Pl011(wiring.stream, wiring.wires(gic, UART_SPI))
     rtc, gpio = Pl031(wiring.wires(gic, RTC_SPI)), Pl061(wiring.wires(gic, GPIO_SPI))
@@ -232,6 +255,10 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72", more: tupl
     slots.append(Slot("pl031", RTC_BASE, rtc, (RTC_SPI,)))
     slots.append(Slot("fw_cfg", FW_CFG_BASE, fw_cfg))
     slots.append(Slot("pl061", GPIO_BASE, gpio, (GPIO_SPI,)))
+    if wiring.el == 3:
+        from armvcpu.machine.board.secure import secure_slots  # most boards have no Secure world
+
+        slots += secure_slots(wiring, gic)
     empty = _empty_slots(wiring.virtio_version)
     slots += [_virtio_slot(i, wiring, gic) if i in wiring.virtio else empty[i] for i in range(VIRTIO_SLOTS)]
     msi = Ref("v2m") if wiring.gic == 2 else None
@@ -243,6 +270,15 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72", more: tupl
     return Board(
         slots, ram_size, wiring, gic, uart, rtc, gpio, flash, fw_cfg, compatible, mpidrs, [], more, covered
     )  # fmt: skip
+
+
+def secure_ram(el: int) -> tuple[Ram, ...]:
+    """The Secure world's RAM on a board whose CPUs have the levels up to `el`."""
+    if el < 3:
+        return ()
+    from armvcpu.machine.layout import Ram  # most boards have none
+
+    return (Ram(SECURE_RAM_BASE, SECURE_RAM_SIZE),)
 
 
 def is_covered(base: int, size: int, more: tuple[Ram, ...]) -> bool:
