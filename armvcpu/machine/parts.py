@@ -216,13 +216,15 @@ def _board(config: MachineConfig, wiring: Wiring, more: tuple[Ram, ...]) -> Boar
 def _bus(
     engine: Engine, space: AddressSpace, board: Board, memory: GuestMemory, watch: Watch | None, *, is_lazy: bool
 ) -> Bus:
-    """The bus with the board's devices, and PCIe's windows, which are empty."""
+    """The bus with the board's devices, and PCIe's windows, which are empty; Non-secure accesses reach what they may."""
     empty = [empty_window(window.cpu_addr, window.size) for window in board.pcie_windows]
     bus = Bus(engine, space, watch, is_lazy=is_lazy, empty=empty)
     bus.attach(board.slots)
     for bank in memory.flash:
         if bank.shows_device and (window := bus.find(bank.base)):
             bus.map(window)
+    if board.secure_ranges:
+        engine.memory.set_secure(board.secure_ranges)
     return bus
 
 

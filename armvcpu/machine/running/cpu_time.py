@@ -36,19 +36,19 @@ class CpuTime:
 
     Of a guest that starts at EL1, CNTVOFF_EL2 is ours and moves the engine's virtual count to zero at power-on. At a
     higher level it is the guest's own (`el` of the vCPU's configuration); the shim then takes off what the count was at
-    power-on. `is_host` is as `GuestTimers` has it.
+    power-on.
     """
 
     def __init__(
-        self, vcpu: Aarch64VCpu, clock: Clock, schedule: Schedule, line: Callable[[int], SignalLine],
-        is_host: Callable[[], bool] | None = None,
+        self, vcpu: Aarch64VCpu, clock: Clock, schedule: Schedule, line: Callable[[int], SignalLine]
     ) -> None:  # fmt: skip
         self._vcpu, self._clock, self._schedule, self._now = vcpu, clock, schedule, clock.ns
         self._origin = clock.began // NS_PER_COUNT
         """When the count was zero. It begins at power-on, as on QEMU's board, whatever that of the host's clock is."""
         self._deadline = schedule.add(self.update)
         self._owns_offset = vcpu.config.el == 1
-        self._timers = GuestTimers(self.count, line, vcpu.config.el, is_host)
+        has_vhe = vcpu.config.el > 1 and bool(vcpu.model.ID_AA64MMFR1_EL1.VH)
+        self._timers = GuestTimers(self.count, line, vcpu.config.el, self._is_host if has_vhe else None)
         self.timers = self._timers.by_name
         self.pmu = Pmu(
             vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access, line(PMU_INTID),
@@ -68,6 +68,9 @@ class CpuTime:
     def deadline(self) -> int:
         """When the next timer's condition is met or a counter overflows, ns of the machine's clock, or NEVER."""
         return self._deadline.moment
+
+    def _is_host(self) -> bool:
+        return self._vcpu.processor.is_host
 
     def _on_write(self, write: Callable[[int], None], value: int) -> None:
         """The guest writes CTL, CVAL or TVAL of a timer."""
