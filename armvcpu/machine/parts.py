@@ -216,7 +216,7 @@ def _board(config: MachineConfig, wiring: Wiring, more: tuple[Ram, ...]) -> Boar
 def _bus(
     engine: Engine, space: AddressSpace, board: Board, memory: GuestMemory, watch: Watch | None, *, is_lazy: bool
 ) -> Bus:
-    """The bus with the board's devices, and PCIe's windows, which are empty; Non-secure accesses reach what they may."""
+    """The bus with the board's devices, and PCIe's windows, which are empty; who reaches what is Secure."""
     empty = [empty_window(window.cpu_addr, window.size) for window in board.pcie_windows]
     bus = Bus(engine, space, watch, is_lazy=is_lazy, empty=empty)
     bus.attach(board.slots)

@@ -5,7 +5,6 @@ The access of the instruction at PC ends in a synchronous External abort, as a b
 
 from __future__ import annotations
 
-from armvcpu.arch.accesses import memory_access
 from armvcpu.arch.esr import ESR, DataAbortIss, ExceptionClass
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine.state import FRAME_SP
@@ -25,6 +24,8 @@ class Nowhere:
 
     def abort(self, is_read: bool) -> None:
         """In the callback of an access: the guest takes an External abort in its place, FAR is the virtual address."""
+        from armvcpu.arch.accesses import memory_access  # few guests ever get here
+
         engine = self._engine
         if not engine.look():
             return  # a walk of the MMU, or an access of the host's
