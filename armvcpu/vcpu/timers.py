@@ -1,8 +1,7 @@
 """The timers of a CPU: which there are by its Exception levels, and the registers that each is reached by.
 
-DDI 0487 D11.2 and D17.11. With the Virtualization Host Extensions the names of EL1's timers mean EL2's where EL2 is the
-host (D17.11.17 and on), and EL1's own are reached by names of their own, CNTP_CTL_EL02 say. Who may access
-what (CNTHCTL_EL2, CNTKCTL_EL1, SCR_EL3.ST, HCR_EL2.E2H) is the engine's to check, before anybody is asked here.
+DDI 0487 D11.2 and D17.11. Who may access what (CNTHCTL_EL2, CNTKCTL_EL1, SCR_EL3.ST) is the engine's to check before
+anybody is asked here, and so is what the names of EL1's timers mean where EL2 is the host (shim/vhe.c).
 """
 
 from __future__ import annotations
@@ -44,50 +43,30 @@ HYP_VIRTUAL = TimerKind("HV", "EL2", 28, level=2, needs_vhe=True)
 SECURE_PHYSICAL = TimerKind("PS", "EL1", 29, level=3)
 KINDS = (VIRTUAL, PHYSICAL, HYP_PHYSICAL, HYP_VIRTUAL, SECURE_PHYSICAL)
 """The PPIs are those of Arm's Base System Architecture (DEN 0094, PPI assignments)."""
-_HOSTS = ((PHYSICAL, HYP_PHYSICAL), (VIRTUAL, HYP_VIRTUAL))
-"""Which timer of EL2 answers to the names of which one of EL1."""
 
 
 class GuestTimers:
-    """All timers of one CPU with the levels up to `el`.
+    """All timers of one CPU with the levels up to `el`, with or without the Virtualization Host Extensions.
 
-    `count` is the physical count, `line` gives the interrupt line of an INTID. `is_host`, where there is VHE: does the
-    software that runs see EL2's timers by the names of EL1's (at EL2 with HCR_EL2.E2H, at EL0 with TGE too)?
+    `count` is the physical count, `line` gives the interrupt line of an INTID.
     """
 
     def __init__(
-        self, count: Callable[[], int], line: Callable[[int], Callable[[bool], None]], el: int = 1,
-        is_host: Callable[[], bool] | None = None,
+        self, count: Callable[[], int], line: Callable[[int], Callable[[bool], None]], el: int = 1, *,
+        has_vhe: bool = False,
     ) -> None:  # fmt: skip
-        kinds = [kind for kind in KINDS if kind.level <= el and (is_host is not None or not kind.needs_vhe)]
+        kinds = [kind for kind in KINDS if kind.level <= el and (has_vhe or not kind.needs_vhe)]
         self._by_kind = {kind: GuestTimer(count, line(kind.intid)) for kind in kinds}
-        self._count, self._is_host = count, is_host
         self.each = tuple(self._by_kind.values())
         self.by_name = {kind.name: timer for kind, timer in self._by_kind.items()}
         """V, P, HP, HV, PS, as far as there are any."""
         self.virtual, self.physical = self._by_kind[VIRTUAL], self._by_kind[PHYSICAL]
-
-    def virtual_count(self) -> int:
-        """CNTVCT_EL0, as the software that runs sees it (D17.11.27)."""
-        offset = 0 if self._is_host is not None and self._is_host() else self.virtual.offset
-        return self._count() - offset
 
     def registers(self) -> Iterator[Access]:
         """Of all of them."""
         for kind, timer in self._by_kind.items():
             for part in PARTS:
                 yield kind.encoding(part), partial(timer.read, part), partial(timer.write, part)
-        if self._is_host is not None:
-            yield from self._redirected(self._is_host)
-
-    def _redirected(self, is_host: Callable[[], bool]) -> Iterator[Access]:
-        """In place of those of EL1's timers, and by the names that always reach them."""
-        for kind, host in _HOSTS:
-            guests, hosts = self._by_kind[kind], self._by_kind[host]
-            for part in PARTS:
-                yield kind.encoding(part), *_either(guests, hosts, part, is_host)
-                alias = by_name[f"CNT{kind.name}_{part}_EL02"].encoding
-                yield alias, partial(guests.read, part), partial(guests.write, part)
 
     def update(self) -> None:
         """Time has passed."""
@@ -107,17 +86,3 @@ class GuestTimers:
         self.virtual.offset = 0
         for timer in self.each:
             timer.reset()
-
-
-def _either(
-    guests: GuestTimer, hosts: GuestTimer, part: str, is_host: Callable[[], bool]
-) -> tuple[Callable[[], int], Callable[[int], None]]:
-    """One register's two directions, of whichever timer is meant."""
-
-    def read() -> int:
-        return (hosts if is_host() else guests).read(part)
-
-    def write(value: int) -> None:
-        (hosts if is_host() else guests).write(part, value)
-
-    return read, write

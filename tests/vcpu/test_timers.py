@@ -13,11 +13,10 @@ class Guest:
     """The timers of a CPU at a count of 1000, with the lines that are up, and registers by name."""
 
     def __init__(self, el: int, *, has_vhe: bool = False) -> None:
-        self.now, self.is_host = 1000, False
+        self.now = 1000
         self.levels: dict[int, bool] = {}
         self.timers = GuestTimers(
-            lambda: self.now, lambda intid: lambda level: self.levels.update({intid: level}), el,
-            (lambda: self.is_host) if has_vhe else None,
+            lambda: self.now, lambda intid: lambda level: self.levels.update({intid: level}), el, has_vhe=has_vhe
         )  # fmt: skip
         self.rows = {encoding: (read, write) for encoding, read, write in self.timers.registers()}
 
@@ -32,7 +31,6 @@ class Guest:
 V, P = [[f"CNT{letter}_{part}_EL0" for part in PARTS] for letter in "VP"]
 HP, HV = [[f"CNTH{letter}_{part}_EL2" for part in PARTS] for letter in "PV"]
 PS = [f"CNTPS_{part}_EL1" for part in PARTS]
-EL02 = [f"CNT{letter}_{part}_EL02" for letter in "VP" for part in PARTS]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +38,9 @@ EL02 = [f"CNT{letter}_{part}_EL02" for letter in "VP" for part in PARTS]
     [
         (1, False, [*V, *P]),
         (2, False, [*V, *P, *HP]),
-        (2, True, [*V, *P, *HP, *HV, *EL02]),
+        (2, True, [*V, *P, *HP, *HV]),
         (3, False, [*V, *P, *HP, *PS]),
-        (3, True, [*V, *P, *HP, *HV, *PS, *EL02]),
+        (3, True, [*V, *P, *HP, *HV, *PS]),
     ],
 )
 def test_each_level_has_its_timers(el, has_vhe, names):
@@ -73,26 +71,6 @@ def test_only_the_virtual_timer_of_el1_has_an_offset():
         guest.write(**{name: 7})
     cvals = ("CNTV_CVAL_EL0", "CNTP_CVAL_EL0", "CNTHP_CVAL_EL2", "CNTHV_CVAL_EL2", "CNTPS_CVAL_EL1")
     assert [guest.read(name) for name in cvals] == [407, 1007, 1007, 1007, 1007]
-
-
-def test_names_of_el1s_timers_mean_el2s_where_el2_is_the_host():
-    """CNTP_* is CNTHP_*, and CNTV_* is CNTHV_*; those of EL1 are reached as CNTx_*_EL02 (D17.11.17, D17.11.23)."""
-    guest = Guest(2, has_vhe=True)
-    guest.timers.virtual.move(600)
-    guest.is_host = True
-    guest.write(CNTP_CVAL_EL0=1, CNTV_CVAL_EL0=2, CNTP_CVAL_EL02=3, CNTV_TVAL_EL02=4)
-    assert [guest.read(name) for name in ("CNTHP_CVAL_EL2", "CNTHV_CVAL_EL2")] == [1, 2]
-    guest.is_host = False
-    assert [guest.read(name) for name in ("CNTP_CVAL_EL0", "CNTV_CVAL_EL0")] == [3, 404]
-
-
-@pytest.mark.parametrize(("is_host", "count"), [(False, 400), (True, 1000)])
-def test_the_host_sees_a_virtual_count_without_offset(is_host, count):
-    """CNTVCT_EL0 at EL2 with E2H, and at EL0 with TGE too (D17.11.27)."""
-    guest = Guest(2, has_vhe=True)
-    guest.timers.virtual.move(600)
-    guest.is_host = is_host
-    assert guest.timers.virtual_count() == count
 
 
 def test_the_first_of_all_timers_is_due():

@@ -47,8 +47,8 @@ class CpuTime:
         """When the count was zero. It begins at power-on, as on QEMU's board, whatever that of the host's clock is."""
         self._deadline = schedule.add(self.update)
         self._owns_offset = vcpu.config.el == 1
-        has_vhe = vcpu.config.el > 1 and bool(vcpu.model.ID_AA64MMFR1_EL1.VH)
-        self._timers = GuestTimers(self.count, line, vcpu.config.el, self._is_host if has_vhe else None)
+        has_vhe = bool(vcpu.model.ID_AA64MMFR1_EL1.VH)
+        self._timers = GuestTimers(self.count, line, vcpu.config.el, has_vhe=has_vhe)
         self.timers = self._timers.by_name
         self.pmu = Pmu(
             vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access, line(PMU_INTID),
@@ -69,9 +69,6 @@ class CpuTime:
         """When the next timer's condition is met or a counter overflows, ns of the machine's clock, or NEVER."""
         return self._deadline.moment
 
-    def _is_host(self) -> bool:
-        return self._vcpu.processor.is_host
-
     def _on_write(self, write: Callable[[int], None], value: int) -> None:
         """The guest writes CTL, CVAL or TVAL of a timer."""
         write(value)
@@ -86,7 +83,7 @@ class CpuTime:
     def _answer_counts(self) -> None:
         """Answer for the counts by the machine's clock, not the host's."""
         counts = {encoding: read for encoding, read, _ in self._timers.registers() if by_encoding[encoding].is_window}
-        counts |= {_CNTVCT: self._timers.virtual_count, _CNTPCT: self.count}
+        counts |= {_CNTVCT: self._virtual_count, _CNTPCT: self.count}
         for encoding, read in counts.items():
             self._vcpu.answer_sysreg(encoding, partial(self._read_noted, read), None)
             self._vcpu.sysregs.looks[encoding] = read
@@ -98,7 +95,7 @@ class CpuTime:
             sysregs.read_as(_CNTPCT, _CNTVCT)
         else:
             sysregs.count_from_origin(_CNTVCT, _CNTPCT)
-            sysregs.looks[_CNTVCT] = self._timers.virtual_count
+            sysregs.looks[_CNTVCT] = self._virtual_count
         sysregs.looks[_CNTPCT] = self.count
 
     def _read_noted(self, read: Callable[[], int]) -> int:
@@ -138,6 +135,11 @@ class CpuTime:
     def count(self) -> int:
         """CNTPCT_EL0; CNTVCT_EL0 too, where no hypervisor of the guest's is there to tell them apart."""
         return self._now() // NS_PER_COUNT - self._origin
+
+    def _virtual_count(self) -> int:
+        """CNTVCT_EL0 as the software that runs sees it: EL2 has no offset where it is the host (D17.11.27)."""
+        is_moved = not self._owns_offset and not self._vcpu.processor.is_host
+        return self.count() - (self._timers.virtual.offset if is_moved else 0)
 
     def reset(self) -> None:
         """As after power-on."""
