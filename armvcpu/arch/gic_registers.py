@@ -80,6 +80,7 @@ class GICD_SGIR(RegisterView):
     """Software Generated Interrupt Register (GICv2)."""
 
     INTID = Field(3, 0)
+    NSATT = Field(15)
     CPUTargetList = Field(23, 16)
     TargetListFilter = Field(25, 24)
 
@@ -143,14 +144,28 @@ class ICC_SGIR(RegisterView):
 
 
 class GICC_CTLR(RegisterView):
-    """CPU Interface Control Register (GICv2) of a GIC without Security Extensions."""
+    """CPU Interface Control Register (GICv2); EOImodeNS is there in the Secure copy only (IHI 0048 4.4.1)."""
 
     EnableGrp0 = Field(0)
     EnableGrp1 = Field(1)
     AckCtl = Field(2)
     FIQEn = Field(3)
     CBPR = Field(4)
+    FIQBypDisGrp0 = Field(5)
+    IRQBypDisGrp0 = Field(6)
+    FIQBypDisGrp1 = Field(7)
+    IRQBypDisGrp1 = Field(8)
     EOImode = Field(9)
+    EOImodeNS = Field(10)
+
+
+class GICC_CTLR_NS(RegisterView):
+    """Its Non-secure copy: what concerns Group 1, each bit an alias of one in the Secure copy."""
+
+    EnableGrp1 = Field(0)
+    FIQBypDisGrp1 = Field(5)
+    IRQBypDisGrp1 = Field(6)
+    EOImodeNS = Field(9)
 
 
 def affinity(mpidr: int) -> int:

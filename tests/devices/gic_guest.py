@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from icc_access import IccAccess
 
@@ -74,15 +74,21 @@ class V3:
 
 
 class V2:
-    """A GICv2; `cpu` is who accesses. `ready` enables everything in Group 0, for all CPUs, at one priority."""
+    """A GICv2; `cpu` is who accesses, and `secure` whether it does so as Secure software, where the GIC has that.
 
-    def __init__(self, cpus: int = 1, *, ready: bool = True, spis: int = 96) -> None:
-        self.cpu = 0
-        self.irq, self.fiq = Lines(cpus), Lines(cpus)
+    `ready` enables everything in Group 0, for all CPUs, at one priority.
+    """
+
+    def __init__(
+        self, cpus: int = 1, *, ready: bool = True, spis: int = 96, el: Literal[1, 2, 3] = 1
+    ) -> None:  # fmt: skip
+        self.cpu, self.secure = 0, True
+        self.irq, self.fiq, self.virq, self.vfiq = (Lines(cpus) for _ in range(4))
         self.gic = Gicv2(
-            self.irq.lines, self.fiq.lines, current_cpu=lambda: self.cpu, spis=spis, msi_spis=range(48, 64)
-        )
-        self.gicd, self.gicc = self.gic.distributor, self.gic.cpu_interface
+            self.irq.lines, self.fiq.lines, current_cpu=lambda: self.cpu, spis=spis, msi_spis=range(48, 64),
+            el=el, access_is_secure=lambda: self.secure, virq=self.virq.lines, vfiq=self.vfiq.lines,
+        )  # fmt: skip
+        self.gicd, self.gicc = self.gic.gicd, self.gic.gicc
         if ready:
             self.gicd.write(CTLR, 4, 3)
             for intid in range(32, 32 + spis):

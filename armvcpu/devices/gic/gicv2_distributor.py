@@ -1,4 +1,4 @@
-"""The GICv2 Distributor, IHI 0048 4.3, without Security Extensions.
+"""The GICv2 Distributor, IHI 0048 4.3, without Security Extensions; `gicv2_secure.py` adds what they add.
 
 The registers of INTIDs 0 to 31 are banked: each CPU sees its own. With one CPU every SPI goes to it and
 GICD_ITARGETSR is RAZ/WI (4.3.12).
@@ -102,7 +102,7 @@ class Gicv2Distributor(GicDevice):
         """Set the targets of four SPIs."""
         if self._is_uniprocessor or 4 * index not in self._gic.shared.intids:
             return
-        self.GICD_ITARGETSR[index] = value & _EVERY_BYTE * ((1 << len(self._gic.interfaces)) - 1)
+        self.GICD_ITARGETSR[index] = value & _EVERY_BYTE * self.everyone
         self._route(index)
         self._gic.update()
 
@@ -119,9 +119,17 @@ class Gicv2Distributor(GicDevice):
 
     def write_GICD_SGIR(self, value: int) -> None:
         """Send an SGI to the listed CPUs, all others, or the sender (4.3.15)."""
+        self.send_sgi(value, self.everyone)
+
+    @property
+    def everyone(self) -> int:
+        """All CPUs, as a bitmap."""
+        return (1 << len(self._gic.interfaces)) - 1
+
+    def send_sgi(self, value: int, allowed: int) -> None:
+        """Send an SGI to those whom a write of GICD_SGIR names, of the CPUs of a bitmap."""
         sgir, sender = GICD_SGIR(value), self._current_cpu()
-        everyone = (1 << len(self._gic.interfaces)) - 1
-        targets = (sgir.CPUTargetList & everyone, everyone & ~(1 << sender), 1 << sender, 0)[sgir.TargetListFilter]
+        targets = (sgir.CPUTargetList, ~(1 << sender), 1 << sender, 0)[sgir.TargetListFilter] & allowed
         for cpu, interface in enumerate(self._gic.interfaces):
             if targets >> cpu & 1:
                 interface.private.send(sgir.INTID, 1 << sender)
