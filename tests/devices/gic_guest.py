@@ -88,7 +88,7 @@ class V2:
             self.irq.lines, self.fiq.lines, current_cpu=lambda: self.cpu, spis=spis, msi_spis=range(48, 64),
             el=el, access_is_secure=lambda: self.secure, virq=self.virq.lines, vfiq=self.vfiq.lines,
         )  # fmt: skip
-        self.gicd, self.gicc = self.gic.gicd, self.gic.gicc
+        self.gicd, self.gicc = self.gic.distributor, self.gic.gicc
         if ready:
             self.gicd.write(CTLR, 4, 3)
             for intid in range(32, 32 + spis):

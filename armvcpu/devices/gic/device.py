@@ -29,7 +29,8 @@ class Fields(Row):
     `write(bank, first, count, value)` sets them.
 
     `opened` has the values of GICD_NSACR from which on a Non-secure read, and a write, reaches the field of a Secure
-    interrupt; None where it reaches none at all.
+    interrupt; None where it reaches none at all. A one that is written to an `is_command` field does something, a zero
+    nothing, as with every field of one bit.
     """
 
     bits: int
@@ -37,6 +38,7 @@ class Fields(Row):
     write: Callable[[InterruptBank, int, int, int], None]
     opened: tuple[int, int] | None = (NEVER, NEVER)
     is_priority: bool = False
+    is_command: bool = False
 
 
 class InterruptRegisters(Register[list[int]]):

@@ -41,7 +41,7 @@ class Gicv2(Gic[PhysicalInterface]):
     """A GIC with one IRQ and one FIQ output per CPU, and where `el` is 2 or 3 a virtual one of each.
 
     `current_cpu` gives the index of the CPU whose access is being served, and with `el` 3 `access_is_secure` whether it
-    is a Secure access. `gicd`, `gicc`, `msi_frame`, and with `el` 2 or 3 `hypervisor_frames` are the devices to place;
+    is a Secure access. `distributor`, `gicc`, `msi_frame` and, with `el` 2 or 3, `hypervisor_frames` are to be placed;
     all but the first are described in the Distributor's device-tree node, so the bases at which they will be are given
     here.
     """
@@ -75,18 +75,18 @@ class Gicv2(Gic[PhysicalInterface]):
         self.hypervisor_frames = self._hypervisor_frames(current_cpu) if el > 1 else ()
         """GICH and GICV, or neither."""
         virtual = self.virtual or (None,) * len(irq)
+        private = self._open_banks() if self.has_security else PrivateInterrupts
         self.interfaces = [
-            PhysicalInterface(PrivateInterrupts(), self.shared, irq[cpu], fiq[cpu], self.spi_changed, virtual[cpu])
+            PhysicalInterface(private(), self.shared, irq[cpu], fiq[cpu], self.spi_changed, virtual[cpu])
             for cpu in range(len(irq))
         ]
         self.distributor: Gicv2Distributor
         self.cpu_interface: CpuInterfaceRegisters
-        self.gicd: Device
         self.gicc: Device
         if self.has_security:
             self._secure(current_cpu, access_is_secure)
         else:
-            self.gicd = self.distributor = Gicv2Distributor(self, current_cpu)
+            self.distributor = Gicv2Distributor(self, current_cpu)
             self.gicc = self.cpu_interface = CpuInterfaceRegisters(self.interfaces, current_cpu)
         self.msi_frame = Gicv2m(msi_spis.start, [self.spi_line(n) for n in msi_spis])
 
@@ -114,23 +114,29 @@ class Gicv2(Gic[PhysicalInterface]):
     def _end_listed(self, cpu: int, intid: int) -> None:
         self.interfaces[cpu].deactivate_listed(intid, all_groups=not self.has_security)
 
+    def _open_banks(self) -> type[PrivateInterrupts]:
+        """Interrupts that can be opened to Non-secure software; the class of private ones."""
+        from armvcpu.devices.gic.gicv2_secure import OpenedBank, OpenedPrivate
+
+        self.shared = OpenedBank(self.shared.intids)
+        return OpenedPrivate
+
     def _secure(self, current_cpu: Callable[[], int], access_is_secure: Callable[[], bool]) -> None:
         from armvcpu.devices.gic.gicv2_banked import BankedFrame  # few machines have it
-        from armvcpu.devices.gic.gicv2_nonsecure import NonsecureDistributor
         from armvcpu.devices.gic.gicv2_nonsecure_cpu import NonsecureCpuInterfaceRegisters
         from armvcpu.devices.gic.gicv2_secure import SecureDistributor
+        from armvcpu.devices.gic.security import Security
 
-        distributor = SecureDistributor(self, current_cpu)
-        interface = SecureCpuInterfaceRegisters(self.interfaces, current_cpu)
+        security = Security(access_is_secure)
+        self.distributor = SecureDistributor(self, current_cpu, security)
+        self.cpu_interface = SecureCpuInterfaceRegisters(self.interfaces, current_cpu)
         nonsecure = NonsecureCpuInterfaceRegisters(self.interfaces, current_cpu)
-        self.distributor, self.cpu_interface = distributor, interface
-        self.gicd = BankedFrame(distributor, NonsecureDistributor(distributor), access_is_secure)
-        self.gicc = BankedFrame(interface, nonsecure, access_is_secure)
+        self.gicc = BankedFrame(self.cpu_interface, nonsecure, security)
 
     @property
     def devices(self) -> tuple[Device, ...]:
         """What a machine puts into slots; their state is in the controller's own."""
-        return self.gicd, self.gicc, self.msi_frame, *self.hypervisor_frames
+        return self.distributor, self.gicc, self.msi_frame, *self.hypervisor_frames
 
     def interface(self, cpu: int) -> PhysicalInterface:
         """The interface of a CPU, as the machine resets it with the CPU."""

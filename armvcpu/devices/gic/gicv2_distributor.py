@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from armvcpu.devices.dtnode import DtNode
     from armvcpu.devices.gic.gicv2 import Gicv2
+    from armvcpu.devices.gic.security import Security
     from armvcpu.devices.gic.state import InterruptBank
 
 _ENABLES = GICD_CTLR.of(EnableGrp0=1, EnableGrp1=1)
@@ -56,9 +57,9 @@ class Gicv2Distributor(GicDevice):
     GICD_CIDR2 = Register(0xFF8, ro=True, reset=0x05)
     GICD_CIDR3 = Register(0xFFC, ro=True, reset=0xB1)
 
-    def __init__(self, gic: Gicv2, current_cpu: Callable[[], int]) -> None:
+    def __init__(self, gic: Gicv2, current_cpu: Callable[[], int], security: Security | None = None) -> None:
         self._gic, self._current_cpu = gic, current_cpu
-        super().__init__()
+        super().__init__(security)
 
     def reset(self) -> None:
         """Nothing is enabled but SGIs, and SPIs go nowhere."""

@@ -12,13 +12,13 @@ from armvcpu.arch.gic_registers import GICC_CTLR_NS
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.device import Device, Register
 from armvcpu.devices.gic.gicv2_cpu import IIDR
+from armvcpu.devices.gic.security import NONSECURE_BIT, nonsecure_priority, physical_priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from armvcpu.devices.gic.gicv2_interface import PhysicalInterface
 
-_NONSECURE = 0x80
 _LEVELS_SHIFT, _LEVELS = 16, 0xFFFF  # of 32 active priorities the upper half
 
 
@@ -58,12 +58,12 @@ class NonsecureCpuInterfaceRegisters(Device):
 
     def read_GICC_PMR(self) -> int:
         """The priority mask."""
-        return _nonsecure(self._cpu.pmr)
+        return nonsecure_priority(self._cpu.pmr)
 
     def write_GICC_PMR(self, value: int) -> None:
         """Set it, unless Secure software has masked all of Group 1."""
-        if self._cpu.pmr & _NONSECURE:
-            self._cpu.set_pmr(value >> 1 | _NONSECURE)
+        if self._cpu.pmr & NONSECURE_BIT:
+            self._cpu.set_pmr(physical_priority(value))
 
     def read_GICC_BPR(self) -> int:
         """The binary point of Group 1; with CBPR that of Group 0 as it looks from here."""
@@ -90,7 +90,7 @@ class NonsecureCpuInterfaceRegisters(Device):
     def read_GICC_RPR(self) -> int:
         """The running priority."""
         priority = self._cpu.running_priority
-        return priority if priority == IDLE_PRIORITY else _nonsecure(priority)
+        return priority if priority == IDLE_PRIORITY else nonsecure_priority(priority)
 
     def read_GICC_HPPIR(self) -> int:
         """The highest priority pending interrupt, if it is one of Group 1."""
@@ -103,8 +103,3 @@ class NonsecureCpuInterfaceRegisters(Device):
     def write_GICC_APR0(self, value: int) -> None:
         """Set them."""
         self._cpu.set_apr(1, self._cpu.apr1 & _LEVELS | (value & _LEVELS) << _LEVELS_SHIFT)
-
-
-def _nonsecure(priority: int) -> int:
-    """A priority as Non-secure software sees it, 8 bits."""
-    return priority << 1 & 0xFF if priority & _NONSECURE else 0

@@ -1,111 +1,139 @@
-"""What Secure accesses see of the Distributor of a GICv2 with Security Extensions. IHI 0048 4.3.
+"""The Distributor of a GICv2 with Security Extensions. IHI 0048 4.3 and 3.5.
 
-Interrupts of Group 0 are Secure ones; GICD_NSACR says how much of them Non-secure software may deal with all the same
-(`gicv2_nonsecure.py`).
+Interrupts of Group 0 are Secure ones. What Non-secure accesses see of the registers with a field for each interrupt
+stands in `security.py`; here are the others, and GICD_NSACR, which opens Secure interrupts to them:
+
+    1    GICD_ISPENDR, and GICD_SGIR
+    2    as well GICD_ICPENDR, and reads of GICD_ISACTIVER and GICD_ICACTIVER
+    3    as well GICD_ITARGETSR
 """
 
 from __future__ import annotations
 
-from armvcpu.arch.gic_registers import FIRST_SPI, GICD_SGIR, GICD_TYPER, SGIS
+from armvcpu.arch.gic_registers import GICD_CTLR, GICD_SGIR, GICD_TYPER
 from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.devices.device import Register
+from armvcpu.devices.gic.device import Fields, InterruptRegisters
 from armvcpu.devices.gic.gicv2_distributor import Gicv2Distributor
+from armvcpu.devices.gic.gicv2_sgi import ALL_SGIS, PrivateInterrupts
+from armvcpu.devices.gic.state import InterruptBank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.devices.gic.gicv2 import Gicv2
+    from armvcpu.devices.gic.security import Security
 
-_BITS = 2  # of NS_access
-_NSACRS = 64
+_FOR_SGIR, _FOR_TARGETS = 1, 3
 
 
-class NonsecureAccess:
-    """GICD_NSACR: NS_access of many interrupts, 0 to 3, of INTID n in bits 2n and 2n + 1 of `fields`.
+class OpenedBank(InterruptBank):
+    """Interrupts with an NS_access each, which is kept as two bitmaps."""
 
-    `intids` are those that have it.
-    """
+    nsacr_low = nsacr_high = 0
 
-    def __init__(self, intids: range) -> None:
-        self._valid = (1 << _BITS * intids.stop) - (1 << _BITS * intids.start)
-        self.fields = 0
+    @property
+    def openable(self) -> int:
+        """Bitmap of those that have one."""
+        return self.valid
 
-    def set(self, fields: int) -> None:
-        """Set all of it."""
-        self.fields = fields & self._valid
+    def reset(self) -> None:
+        """The state after reset."""
+        self.nsacr_low = self.nsacr_high = 0
+        super().reset()
 
-    def allows(self, intid: int, level: int) -> bool:
-        """Is that of an interrupt this much at least?"""
-        return self.fields >> _BITS * intid & 3 >= level
+    def opened_to_nonsecure(self, access: int) -> int:
+        """Bitmap of those whose NS_access is `access`, 1 to 3, or more."""
+        low, high = self.nsacr_low, self.nsacr_high
+        return (low | high, high, low & high, 0)[access - 1]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a snapshot must keep."""
+        return super().state() | {"nsacr_low": self.nsacr_low, "nsacr_high": self.nsacr_high}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state()` gave."""
+        self.nsacr_low, self.nsacr_high = state["nsacr_low"], state["nsacr_high"]
+        super().load_state(state)
+
+
+class OpenedPrivate(OpenedBank, PrivateInterrupts):
+    """The private interrupts of one CPU; PPIs have no NS_access (4.3.18)."""
+
+    @property
+    def openable(self) -> int:
+        """Bitmap of the SGIs."""
+        return ALL_SGIS
+
+
+def _read_nsacr(bank: InterruptBank, first: int, count: int) -> int:
+    assert isinstance(bank, OpenedBank)
+    low, high = bank.nsacr_low >> first, bank.nsacr_high >> first
+    return sum((low >> n & 1 | (high >> n & 1) << 1) << 2 * n for n in range(count))
+
+
+def _write_nsacr(bank: InterruptBank, first: int, count: int, value: int) -> None:
+    assert isinstance(bank, OpenedBank)
+    covered = (1 << count) - 1 << first & bank.openable
+    low = sum((value >> 2 * n & 1) << n for n in range(count)) << first
+    high = sum((value >> 2 * n + 1 & 1) << n for n in range(count)) << first
+    bank.nsacr_low = bank.nsacr_low & ~covered | low & covered
+    bank.nsacr_high = bank.nsacr_high & ~covered | high & covered
+
+
+NSACR = Fields(2, _read_nsacr, _write_nsacr, None)
 
 
 class SecureDistributor(Gicv2Distributor):
-    """GICD with everything in it."""
+    """GICD with a Secure and a Non-secure view; the Secure one is that of a GIC without Security Extensions."""
 
-    GICD_NSACR = Register(0xE00, count=_NSACRS)
+    GICD_NSACR = InterruptRegisters(0xE00, NSACR)
 
-    def __init__(self, gic: Gicv2, current_cpu: Callable[[], int]) -> None:
-        self._of_spis = NonsecureAccess(gic.shared.intids)
-        self._of_sgis = [NonsecureAccess(range(SGIS)) for _ in gic.interfaces]
-        super().__init__(gic, current_cpu)
-
-    def reset(self) -> None:
-        """As without Security Extensions; of Secure interrupts everything is."""
-        self._of_spis.set(0)
-        for access in self._of_sgis:
-            access.set(0)
-        super().reset()
-
-    def access(self, intid: int) -> NonsecureAccess:
-        """NS_access of SPIs, or of the SGIs of the CPU that accesses; PPIs have none (4.3.18)."""
-        return self._of_spis if intid >= FIRST_SPI else self._of_sgis[self._current_cpu()]
+    def __init__(self, gic: Gicv2, current_cpu: Callable[[], int], security: Security) -> None:
+        super().__init__(gic, current_cpu, security)
+        self._restricts = security.restricts
 
     def read_GICD_TYPER(self) -> int:
         """How many interrupts and CPUs there are; no SPI can be locked."""
         return super().read_GICD_TYPER() | GICD_TYPER.of(SecurityExtn=1)
 
+    def read_GICD_CTLR(self) -> int:
+        """Which groups are forwarded; Non-secure, the one bit is an alias of EnableGrp1 (4.3.1)."""
+        return GICD_CTLR(self.GICD_CTLR).EnableGrp1 if self._restricts() else self.GICD_CTLR
+
+    def write_GICD_CTLR(self, value: int) -> None:
+        """Forward them."""
+        if self._restricts():
+            value = GICD_CTLR(self.GICD_CTLR).replace(EnableGrp1=value & 1)
+        super().write_GICD_CTLR(value)
+
+    def read_GICD_ITARGETSR(self, index: int) -> int:
+        """The targets of four interrupts."""
+        value = super().read_GICD_ITARGETSR(index)
+        return value & self._open_targets(index) if self._restricts() else value
+
+    def write_GICD_ITARGETSR(self, value: int, index: int) -> None:
+        """Set the targets of four SPIs."""
+        if self._restricts():
+            opened = self._open_targets(index)
+            value = value & opened | self.GICD_ITARGETSR[index] & ~opened
+        super().write_GICD_ITARGETSR(value, index)
+
+    def _open_targets(self, index: int) -> int:
+        bank = self.bank(4 * index)
+        opened = (bank.group1 | bank.opened_to_nonsecure(_FOR_TARGETS)) >> 4 * index
+        return sum(0xFF << 8 * n for n in range(4) if opened >> n & 1)
+
     def write_GICD_SGIR(self, value: int) -> None:
-        """Send an SGI to those CPUs that have it in the group that NSATT names (4.3.15)."""
-        sgir = GICD_SGIR(value)
-        self.send_sgi(value, self.in_group1(sgir.INTID) ^ (0 if sgir.NSATT else self.everyone))
+        """Send an SGI to those CPUs that have it in the group that NSATT names (4.3.15).
 
-    def send_nonsecure_sgi(self, value: int) -> None:
-        """GICD_SGIR, written by Non-secure software: to CPUs that have the SGI in Group 1 or with NS_access."""
-        sgir = GICD_SGIR(value)
-        allowed = sum(access.allows(sgir.INTID, 1) << cpu for cpu, access in enumerate(self._of_sgis))
-        self.send_sgi(value, self.in_group1(sgir.INTID) | allowed)
-
-    def in_group1(self, sgi: int) -> int:
-        """The CPUs that have an SGI in Group 1, as a bitmap."""
-        banks = (interface.private for interface in self._gic.interfaces)
-        return sum((bank.group1 >> sgi & 1) << cpu for cpu, bank in enumerate(banks))
-
-    # --- GICD_NSACR: of 16 interrupts each, the first one Banked
-
-    def read_GICD_NSACR(self, index: int) -> int:
-        """NS_access of 16 interrupts."""
-        return self.access(SGIS * index).fields >> 32 * index & 0xFFFF_FFFF
-
-    def write_GICD_NSACR(self, value: int, index: int) -> None:
-        """Set it."""
-        access = self.access(SGIS * index)
-        access.set(access.fields & ~(0xFFFF_FFFF << 32 * index) | value << 32 * index)
-
-    def _stored(self, register: Register[Any], index: int) -> Callable[[], int]:
-        if register is type(self).GICD_NSACR:
-            return lambda: self.read_GICD_NSACR(index)
-        return super()._stored(register, index)
-
-    # --- snapshot
-
-    def state(self) -> dict[str, Any]:
-        """The registers and all interrupts."""
-        sgis = [access.fields for access in self._of_sgis]
-        return {**super().state(), "nonsecure_access": {"spis": self._of_spis.fields, "sgis": sgis}}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Return to a state that `state()` gave, of as many CPUs; the lines follow."""
-        self._of_spis.set(state["nonsecure_access"]["spis"])
-        for access, fields in zip(self._of_sgis, state["nonsecure_access"]["sgis"], strict=True):
-            access.set(fields)
-        super().load_state(state)
+        From Non-secure software it goes to those that have it in Group 1, or opened.
+        """
+        sgi = GICD_SGIR(value)
+        banks = [interface.private for interface in self._gic.interfaces]
+        allowed = sum((bank.group1 >> sgi.INTID & 1) << cpu for cpu, bank in enumerate(banks))
+        if self._restricts():
+            opened = (bank.opened_to_nonsecure(_FOR_SGIR) for bank in banks)
+            allowed |= sum((each >> sgi.INTID & 1) << cpu for cpu, each in enumerate(opened))
+        elif not sgi.NSATT:
+            allowed ^= self.everyone
+        self.send_sgi(value, allowed)

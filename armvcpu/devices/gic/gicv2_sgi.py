@@ -89,5 +89,5 @@ def _clear_sources(bank: InterruptBank, first: int, count: int, value: int) -> N
         bank.withdraw(sgi, sources)
 
 
-SPENDSGIR = Fields(8, _read_sources, _set_sources)
-CPENDSGIR = Fields(8, _read_sources, _clear_sources)
+SPENDSGIR = Fields(8, _read_sources, _set_sources, is_command=True)
+CPENDSGIR = Fields(8, _read_sources, _clear_sources, is_command=True)

@@ -61,7 +61,8 @@ def nonsecure_write(fields: Fields, bank: InterruptBank, first: int, count: int,
     if fields.is_priority:
         value = value >> 1 & _lanes(0x7F, count) | _lanes(NONSECURE_BIT, count)
     # One bit is written one to change something. Of wider fields the others are written as they are.
-    kept = fields.read(bank, first, count) & ~seen if fields.bits > 1 else 0
+    keeps = fields.bits > 1 and not fields.is_command
+    kept = fields.read(bank, first, count) & ~seen if keeps else 0
     fields.write(bank, first, count, value & seen | kept)
 
 
