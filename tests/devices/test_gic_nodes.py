@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import pytest
 from gic_guest import V2, V3
 
 from armvcpu.devices.dtnode import DtNode
@@ -44,3 +47,17 @@ def test_gicv2_node() -> None:
         label="gic",
     )
     assert V2().gic.msi_frame.dt_node(0x802_0000, ()) is None
+
+
+@pytest.mark.parametrize("el", [2, 3])
+def test_gicv2_node_with_virtualization(el: Literal[2, 3]) -> None:
+    """GICH and GICV too, and the maintenance interrupt, PPI 9, by level: as with `virtualization=on`."""
+    node = V2(el=el).gicd.dt_node(0x800_0000, ())
+    assert node is not None
+    assert node.props["interrupts"] == (1, 9, 4)
+    assert node.props["reg"] == tuple(
+        cell for page in (0x800, 0x801, 0x803, 0x804) for cell in (0, page << 16, 0, 0x1_0000)
+    )
+    plain = V2().gicd.dt_node(0x800_0000, ())
+    assert plain is not None
+    assert (plain.props.get("interrupts"), plain.children) == (None, node.children)

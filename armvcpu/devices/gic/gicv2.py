@@ -14,7 +14,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from armvcpu.arch.gic_registers import FIRST_PPI
 from armvcpu.devices.device import DtNode, reg_cells, unconnected
 from armvcpu.devices.gic.common import Gic
 from armvcpu.devices.gic.gicv2_cpu import CpuInterfaceRegisters, SecureCpuInterfaceRegisters
@@ -22,6 +21,7 @@ from armvcpu.devices.gic.gicv2_distributor import Gicv2Distributor
 from armvcpu.devices.gic.gicv2_interface import PhysicalInterface
 from armvcpu.devices.gic.gicv2_sgi import PrivateInterrupts
 from armvcpu.devices.gic.gicv2m import Gicv2m
+from armvcpu.devices.gic.state import InterruptBank
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from armvcpu.devices.gic.gicv2_virtual import VirtualInterface
 
 MAX_CPUS = 8
-MAINTENANCE_INTID = 25
-"""Of the virtual interface: a PPI of each CPU (GIC-400, 2.3.2)."""
-_GIC_PPI, _LEVEL_HIGH = 1, 4  # as binding `arm,gic` has them
+_MAINTENANCE = (1, 9, 4)
+"""Of the virtual interfaces, as an interrupt specifier: PPI 9 (INTID 25), by level."""
 
 
 class Gicv2(Gic[PhysicalInterface]):
@@ -63,7 +62,8 @@ class Gicv2(Gic[PhysicalInterface]):
         gicv_base: int = 0x0804_0000,
         msi_spis: range = range(48, 112),
     ) -> None:
-        super().__init__(spis)
+        shared_bank, private_bank = _banks(el)
+        super().__init__(spis, shared_bank)
         open_lines = [unconnected] * len(irq)
         fiq, virq, vfiq = fiq or open_lines, virq or open_lines, vfiq or open_lines
         if not 1 <= len(irq) <= MAX_CPUS or not len(irq) == len(fiq) == len(virq) == len(vfiq):
@@ -75,9 +75,8 @@ class Gicv2(Gic[PhysicalInterface]):
         self.hypervisor_frames = self._hypervisor_frames(current_cpu) if el > 1 else ()
         """GICH and GICV, or neither."""
         virtual = self.virtual or (None,) * len(irq)
-        private = self._open_banks() if self.has_security else PrivateInterrupts
         self.interfaces = [
-            PhysicalInterface(private(), self.shared, irq[cpu], fiq[cpu], self.spi_changed, virtual[cpu])
+            PhysicalInterface(private_bank(), self.shared, irq[cpu], fiq[cpu], self.spi_changed, virtual[cpu])
             for cpu in range(len(irq))
         ]
         self.distributor: Gicv2Distributor
@@ -93,7 +92,8 @@ class Gicv2(Gic[PhysicalInterface]):
     def _virtual_interfaces(
         self, virq: Sequence[SignalLine], vfiq: Sequence[SignalLine]
     ) -> tuple[VirtualInterface, ...]:
-        from armvcpu.devices.gic.gicv2_virtual import VirtualInterface  # few machines have it
+        from armvcpu.arch.gic_ich import MAINTENANCE_INTID  # few machines have it
+        from armvcpu.devices.gic.gicv2_virtual import VirtualInterface
 
         lines = zip(virq, vfiq, strict=True)
         return tuple(
@@ -113,13 +113,6 @@ class Gicv2(Gic[PhysicalInterface]):
 
     def _end_listed(self, cpu: int, intid: int) -> None:
         self.interfaces[cpu].deactivate_listed(intid, all_groups=not self.has_security)
-
-    def _open_banks(self) -> type[PrivateInterrupts]:
-        """Interrupts that can be opened to Non-secure software; the class of private ones."""
-        from armvcpu.devices.gic.gicv2_secure import OpenedBank, OpenedPrivate
-
-        self.shared = OpenedBank(self.shared.intids)
-        return OpenedPrivate
 
     def _secure(self, current_cpu: Callable[[], int], access_is_secure: Callable[[], bool]) -> None:
         from armvcpu.devices.gic.gicv2_banked import BankedFrame  # few machines have it
@@ -150,17 +143,15 @@ class Gicv2(Gic[PhysicalInterface]):
         """The node of binding `arm,gic`, with the Distributor at `base`."""
         cpu_interface_base, msi_frame_base, gich_base, gicv_base = self._bases
         ranges = [(base, self.distributor.size), (cpu_interface_base, self.cpu_interface.size)]
-        more: dict[str, tuple[int, ...]] = {}
         if self.hypervisor_frames:
             gich, gicv = self.hypervisor_frames
             ranges += [(gich_base, gich.size), (gicv_base, gicv.size)]
-            more = {"interrupts": (_GIC_PPI, MAINTENANCE_INTID - FIRST_PPI, _LEVEL_HIGH)}
         return DtNode(
             f"intc@{base:x}",
             {
                 "compatible": "arm,cortex-a15-gic",
                 "reg": reg_cells(*ranges),
-                **more,
+                **({"interrupts": _MAINTENANCE} if self.virtual else {}),
                 "interrupt-controller": None,
                 "#interrupt-cells": (3,),
                 "#address-cells": (2,),
@@ -187,3 +178,12 @@ class Gicv2(Gic[PhysicalInterface]):
         self.cpu_interface.load_state(state["cpu_interface"])
         for interface, saved in zip(self.virtual, state.get("virtual", ()), strict=True):
             interface.load_state(saved)
+
+
+def _banks(el: int) -> tuple[type[InterruptBank], type[PrivateInterrupts]]:
+    """What holds the SPIs, and the private interrupts of a CPU."""
+    if el < 3:
+        return InterruptBank, PrivateInterrupts
+    from armvcpu.devices.gic.gicv2_secure import OpenedBank, OpenedPrivate  # few machines have it
+
+    return OpenedBank, OpenedPrivate

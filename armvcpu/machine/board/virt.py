@@ -4,6 +4,7 @@
     0x0400_0000  flash bank 1, 64 MiB         its variables
     0x0800_0000  GICD
     0x0801_0000  GICC, and GICv2m at 0x0802_0000   (with a GICv2)
+    0x0803_0000  GICH, and GICV at 0x0804_0000     (with a GICv2 and EL2)
     0x080A_0000  GICR, 128 KiB for each CPU        (with a GICv3)
     0x0900_0000  PL011 UART                   SPI 1
     0x0901_0000  PL031 real-time clock        SPI 2
@@ -64,6 +65,7 @@ MIB, GIB = 1 << 20, 1 << 30
 RAM_BASE = 0x4000_0000
 FLASH_BASES, FLASH_SIZE = (0x0000_0000, 0x0400_0000), 64 * MIB
 GICD_BASE, GICC_BASE, GICV2M_BASE = 0x0800_0000, 0x0801_0000, 0x0802_0000
+GICH_BASE, GICV_BASE = 0x0803_0000, 0x0804_0000
 GICR_BASE, GICR_LIMIT = 0x080A_0000, 0xF6_0000
 UART_BASE, UART_SPI = 0x0900_0000, 1
 RTC_BASE, RTC_SPI = 0x0901_0000, 2
@@ -241,7 +243,8 @@ def virt_board(ram_size: int, wiring: Wiring, cpu_model: str = "a72", more: tupl
         UsageError: it covers the interrupt controller.
     """
     mpidrs = tuple(affinity(index) for index in range(len(wiring.lines.inputs)))
-    gic, gic_slots = _gicv3(mpidrs, wiring.lines, wiring.el) if wiring.gic == 3 else _gicv2(wiring.lines)
+    lines, el = wiring.lines, wiring.el
+    gic, gic_slots = _gicv3(mpidrs, lines, el) if wiring.gic == 3 else _gicv2(lines, el)
     first, second = (not is_covered(base, FLASH_SIZE, more) for base in FLASH_BASES)
     is_split = wiring.el == 3
     in_first, in_second = (1, 1) if is_split else (1 + second, int(not first))
@@ -314,16 +317,23 @@ def _gicv3(mpidrs: Sequence[int], lines: Lines, el: int) -> tuple[Gicv3, list[Sl
     return gic, slots
 
 
-def _gicv2(lines: Lines) -> tuple[Gicv2, list[Slot]]:
+def _gicv2(lines: Lines, el: Literal[1, 2, 3]) -> tuple[Gicv2, list[Slot]]:
     from armvcpu.devices.gic.gicv2 import Gicv2  # most machines have a GICv3
 
-    irq, fiq = [each.set_irq for each in lines.inputs], [each.set_fiq for each in lines.inputs]
-    gic = Gicv2(irq, fiq, current_cpu=lines.current_cpu, cpu_interface_base=GICC_BASE)
+    inputs = lines.inputs
+    gic = Gicv2(
+        [each.set_irq for each in inputs], [each.set_fiq for each in inputs], current_cpu=lines.current_cpu, el=el,
+        access_is_secure=lines.access_is_secure, virq=[each.set_virq for each in inputs],
+        vfiq=[each.set_vfiq for each in inputs], cpu_interface_base=GICC_BASE, msi_frame_base=GICV2M_BASE,
+        gich_base=GICH_BASE, gicv_base=GICV_BASE,
+    )  # fmt: skip
     slots = [
         Slot("gicd", GICD_BASE, gic.distributor),
-        Slot("gicc", GICC_BASE, gic.cpu_interface),
+        Slot("gicc", GICC_BASE, gic.gicc),
         Slot("gicv2m", GICV2M_BASE, gic.msi_frame),
     ]
+    for name, base, frame in zip(("gich", "gicv"), (GICH_BASE, GICV_BASE), gic.hypervisor_frames, strict=False):
+        slots.append(Slot(name, base, frame))
     return gic, slots
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from armvcpu.arch.gic_cpu_interface import MAX_BPR, MIN_BPR0, MIN_BPR1
 from armvcpu.arch.gic_ich import LIST_REGISTERS
+from armvcpu.arch.gich_registers import LIST_REGISTERS as GICH_LRS
 from armvcpu.devices import flash
 from armvcpu.devices.budget import PAUSE_NS
 from armvcpu.devices.dma import DmaError
@@ -48,6 +49,8 @@ from armvcpu.machine.snapshots.fields import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from armvcpu.devices.device import Device, Register
     from armvcpu.devices.dma import DmaMemory
     from armvcpu.devices.gic.gicv3 import Gicv3
@@ -188,15 +191,7 @@ def gic_fields(gic: Gicv2 | Gicv3) -> Kind:
     shared = _bank(gic.shared)
     private = [_bank(interface.private) for interface in gic.interfaces]
     if isinstance(gic, Gicv2):
-        interfaces = (record({**_interface(), "ctlr": number(32)}) for _ in gic.interfaces)
-        return record(
-            {
-                "distributor": record(
-                    {"values": _values(gic.distributor), "spis": shared, "private": exactly(*private)}
-                ),
-                "cpu_interface": record({"values": _values(gic.cpu_interface), "interfaces": exactly(*interfaces)}),
-            }
-        )
+        return _gicv2_fields(gic, shared, private)
     redistributors = (
         record({"values": _values(device), "private": own})
         for device, own in zip(gic.redistributors, private, strict=True)
@@ -208,6 +203,19 @@ def gic_fields(gic: Gicv2 | Gicv3) -> Kind:
             "interfaces": exactly(*(record(_interface_of(interface)) for interface in gic.interfaces)),
         }
     )
+
+
+def _gicv2_fields(gic: Gicv2, shared: Kind, private: Sequence[Kind]) -> Kind:
+    interface = {**_interface(), "ctlr": number(11)}
+    interfaces = exactly(*(record(interface) for _ in gic.interfaces))
+    kinds = {
+        "distributor": record({"values": _values(gic.distributor), "spis": shared, "private": exactly(*private)}),
+        "cpu_interface": record({"values": _values(gic.cpu_interface), "interfaces": interfaces}),
+    }
+    if gic.virtual:
+        lrs = several(number(32), GICH_LRS, GICH_LRS)
+        kinds["virtual"] = exactly(*(record({**interface, "hcr": number(32), "lrs": lrs}) for _ in gic.virtual))
+    return record(kinds)
 
 
 def _bank(bank: InterruptBank) -> Kind:
