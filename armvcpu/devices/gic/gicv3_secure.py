@@ -6,7 +6,7 @@ of them; the registers of Secure groups; and Non-secure accesses, which see Non-
 
 from __future__ import annotations
 
-from armvcpu.arch.gic_registers import FIRST_SPI, GICD_CTLR_NONSECURE, GICD_CTLR_SECURE, GICD_TYPER
+from armvcpu.arch.gic_registers import FIRST_SPI, GICD_CTLR_NONSECURE, GICD_CTLR_SECURE, GICD_TYPER, SGIS
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Register
 from armvcpu.devices.gic.device import InterruptRegisters
@@ -99,7 +99,7 @@ class SecureRedistributor(Redistributor):
     """GICR of the CPU with this index. Non-secure software leaves the CPU awake or asleep as it is."""
 
     GICR_IGRPMODR = InterruptRegisters(SGI_BASE + 0xD00, IGRPMODR, FIRST_SPI)
-    GICR_NSACR = InterruptRegisters(SGI_BASE + 0xE00, NSACR, FIRST_SPI)
+    GICR_NSACR = InterruptRegisters(SGI_BASE + 0xE00, NSACR, SGIS)
 
     security: Security
 

@@ -163,10 +163,14 @@ class VirtualInterface(CpuInterface):
         return super().acknowledge()
 
     def end_of_interrupt(self, intid: int, group: int) -> None:
-        """As for physical interrupts; which list register that concerns is found by INTID, group and priority."""
-        self._dropped = group, self._running
-        super().end_of_interrupt(intid, group)
-        self._dropped = None
+        """Drop the running priority, of whichever group it is; `group` is that of the register which was written.
+
+        The list register of the interrupt is found by INTID, group and priority.
+        """
+        if self.active_group is not None:
+            self._dropped = group, self._running
+            super().end_of_interrupt(intid, self.active_group)
+            self._dropped = None
 
     def _signalled_register(self) -> int:
         return self._ranks.index(self.hppi_priority << PRIORITY_AT | self.hppi << INTID_AT | self.hppi_group)
