@@ -276,7 +276,7 @@ void free_rows(struct engine *e)
 {
     for (unsigned i = 0; i < 0x10000; i++) free(e->rows[i]);
     free(e->rows);
-    free(e->names);
+    free_throughs(e);
     while (e->retired) {
         struct row *row = e->retired;
         e->retired = row->next_free;

@@ -103,7 +103,7 @@ struct engine {
     struct callbacks python;
     struct row **rows; /* by packed encoding */
     struct row *retired;
-    struct through *names; /* registers by their names under HCR_EL2.E2H, once there are any (vhe.c): at EL3, then at EL0 */
+    struct through *throughs; /* registers that instructions access in another way (access.c) */
     uint64_t count_origin; /* what the host's count was when the guest's was zero (rows.c) */
     struct engine *next;
     uint64_t gone_line, gone_at; /* a physical line with no translations, and `translations` then (code.c) */
@@ -213,6 +213,13 @@ const struct reginfo *shim_get_arm_cp_reginfo(void *table, uint32_t key);
 const struct reginfo *row_or_own(struct engine *, void *table, uint32_t encoding);
 bool is_unclaimed(struct engine *, uint32_t encoding);
 void free_rows(struct engine *);
+
+/* access.c */
+enum { OF_ITSELF, OF_EL1, OF_EL2 };
+struct reginfo *through(struct engine *, uint32_t kind, uint32_t encoding, const struct reginfo *to);
+const struct reginfo *corrected(struct engine *, uint32_t encoding, uint32_t el, const struct reginfo *found);
+bool is_hvc_disabled(const struct engine *);
+void free_throughs(struct engine *);
 
 /* vhe.c */
 const struct reginfo *named_register(struct engine *, void *table, uint32_t encoding);

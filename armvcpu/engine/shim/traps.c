@@ -176,6 +176,11 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     uint64_t far = AT(uint64_t, e->env, ENV_VADDRESS);
     syndrome = syndrome ? syndrome | IL : rebuild(e); /* IL: always, in AArch64 state */
     uint32_t ec = syndrome >> 26;
+    if (ec == EC_HVC64 && is_hvc_disabled(e)) {
+        AT(uint64_t, e->env, ENV_PC) -= 4; /* HVC's return address is behind it */
+        AT(uint32_t, e->env, ENV_TARGET_EL) = target = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+        number = EXCP_UDEF, syndrome = IL, ec = EC_UNKNOWN;
+    }
     if (ec == EC_FP) syndrome &= ~0xFFFFFu; /* the engine keeps AArch32's fields there until it enters */
     if (e->shared.block) settle_trap(e, ec);
     if (BETWEEN_BLOCKS >> ec & 1 && is_at_stop(e)) {

@@ -134,6 +134,7 @@ enum {
     MO_SIGN = 4,
     MO_BSWAP = 8,
     CP_ACCESS_OK = 0,
+    CP_ACCESS_TRAP = 1,
     CP_ACCESS_TRAP_UNCATEGORIZED = 2,
     CP_ACCESS_TRAP_EL2 = 3,
 };

@@ -5,7 +5,6 @@
  * translated: blocks of EL2 and EL0 are told apart by E2H and TGE, as the translation regime is. Blocks of EL3 are not, so
  * there the aliases look at it when they are accessed.
  */
-#include <stdlib.h>
 #include "shim.h"
 
 #define KEY(op1, crn, crm, op2) (3 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
@@ -30,63 +29,30 @@ enum {
     OF_EL3 = 0xC0, /* of `access` */
 };
 
-typedef int access_function(void *env, const struct reginfo *, int is_read);
-
-/* A register as another one's instruction accesses it: who may is its own affair. */
-struct through {
-    struct reginfo info; /* first: the engine has its address */
-    const struct reginfo *to;
-};
-
-static uint64_t read_through(void *env, const struct reginfo *info)
-{
-    const struct reginfo *to = ((const struct through *)info)->to;
-    if (to->type & CP_CONST) return to->resetvalue;
-    return to->readfn ? to->readfn(env, to) : AT(uint64_t, env, to->fieldoffset);
-}
-
-static void write_through(void *env, const struct reginfo *info, uint64_t value)
-{
-    const struct reginfo *to = ((const struct through *)info)->to;
-    if (to->type & CP_CONST) return;
-    if (to->writefn) to->writefn(env, to, value);
-    else AT(uint64_t, env, to->fieldoffset) = value;
-}
-
-static const struct reginfo *through(struct engine *e, int n, int access, access_function *accessfn, const struct reginfo *to)
-{
-    if (!e->names && !(e->names = calloc(2 * COUNT, sizeof *e->names))) return NULL;
-    struct through *t = &e->names[n];
-    t->info = *to;
-    t->info.type = CP_NO_RAW | CP_IO | CP_RAISES_EXC;
-    t->info.access = access, t->info.accessfn = accessfn;
-    t->info.readfn = read_through, t->info.writefn = write_through;
-    t->to = to;
-    return &t->info;
-}
-
 static int access_under_e2h(void *env, const struct reginfo *info, int is_read)
 {
     (void)info, (void)is_read;
     return real.arm_hcr_el2_eff(env) & E2H ? CP_ACCESS_OK : CP_ACCESS_TRAP_UNCATEGORIZED;
 }
 
-/* SCTLR_EL12 and its like: the register of EL1, whoever answers for it. */
-static const struct reginfo *of_el1(struct engine *e, void *table, uint32_t encoding, int n, uint32_t el, bool e2h)
+/* SCTLR_EL12 and its like: the register of EL1, whoever answers for it; a row for the alias itself comes first. */
+static const struct reginfo *of_el1(struct engine *e, void *table, uint32_t encoding, uint32_t el1, uint32_t el, bool e2h)
 {
-    if (e->rows[encoding]) return row_or_own(e, table, encoding);
     if (el < 2 || (el == 2 && !e2h)) return NULL;
-    const struct reginfo *own = real.get_arm_cp_reginfo(table, CP_KEY | encoding); /* the engine has the timers' */
-    const struct reginfo *to = own && !e->rows[PAIRS[n].el1] ? own : row_or_own(e, table, PAIRS[n].el1);
-    return !to || el == 2 ? to : through(e, n, to->access & OF_EL3, access_under_e2h, to);
+    const struct reginfo *own = row_or_own(e, table, encoding); /* the engine has the timers' */
+    const struct reginfo *to = own && (e->rows[encoding] || !e->rows[el1]) ? own : row_or_own(e, table, el1);
+    struct reginfo *found = to && el == 3 ? through(e, OF_EL1, encoding, to) : NULL;
+    if (!found) return el == 3 ? NULL : to;
+    found->access &= OF_EL3;
+    found->accessfn = access_under_e2h;
+    return found;
 }
 
 static bool is_timer(uint32_t encoding) { return (encoding >> 7 & 15) == 14 && (encoding >> 3 & 15) != 1; }
 
-/* What an instruction that names a register accesses, as the CPU is now; null where that is UNDEFINED. */
-const struct reginfo *named_register(struct engine *e, void *table, uint32_t encoding)
+static const struct reginfo *named(struct engine *e, void *table, uint32_t encoding, uint32_t el)
 {
-    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3, el1 = encoding;
+    uint32_t el1 = encoding;
     bool is_alias = (encoding & OP1) == OF_EL12;
     if (el == 1 || encoding >> 14 != 3 || (el == 3 && !is_alias)) return row_or_own(e, table, encoding);
     if (is_alias) el1 = (encoding & ~(uint32_t)OP1) | (is_timer(encoding) ? 3 << 11 : 0);
@@ -94,9 +60,21 @@ const struct reginfo *named_register(struct engine *e, void *table, uint32_t enc
     while (n < COUNT && PAIRS[n].el1 != el1) n++;
     if (n == COUNT) return row_or_own(e, table, encoding);
     uint64_t hcr = real.arm_hcr_el2_eff(e->env);
-    if (is_alias) return of_el1(e, table, encoding, n, el, hcr & E2H);
-    if (!(hcr & E2H) || (el == 0 && !(hcr & TGE))) return row_or_own(e, table, encoding);
-    const struct reginfo *to = row_or_own(e, table, PAIRS[n].el2), *like = row_or_own(e, table, encoding);
-    if (el == 2 || !to || !like) return to;
-    return through(e, COUNT + n, like->access, like->accessfn, to);
+    if (is_alias) return of_el1(e, table, encoding, el1, el, hcr & E2H);
+    const struct reginfo *own = row_or_own(e, table, encoding);
+    if (!(hcr & E2H) || (el == 0 && !(hcr & TGE))) return own;
+    const struct reginfo *to = row_or_own(e, table, PAIRS[n].el2);
+    if (el == 2 || !to || !own) return to;
+    struct reginfo *found = through(e, OF_EL2, encoding, to);
+    if (!found) return NULL;
+    found->access = own->access;
+    found->accessfn = own->accessfn;
+    return found;
+}
+
+/* What an instruction that names a register accesses, as the CPU is now; null where that is UNDEFINED. */
+const struct reginfo *named_register(struct engine *e, void *table, uint32_t encoding)
+{
+    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+    return corrected(e, encoding, el, named(e, table, encoding, el));
 }

@@ -1,0 +1,141 @@
+/* Registers as instructions of the guest access them, where that is not as the engine's table has it.
+ *
+ * The engine's CPU has EL3, so what the highest level may do is EL3's there; a guest that starts at EL2 writes CNTFRQ_EL0 by
+ * itself (DDI 0487 D17.11.16) and disables HVC by HCR_EL2.HCD (D17.2.48). Some registers trap where they are UNDEFINED, and
+ * HCR_EL2.TIDCP has no effect. Guests without EL2 need nothing of this.
+ */
+#include <stdlib.h>
+#include "shim.h"
+
+#define KEY(op1, crn, crm, op2) (3 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
+
+enum {
+    LORSA_EL1 = KEY(0, 10, 4, 0), LORC_EL1 = KEY(0, 10, 4, 3),
+    CNTPS_TVAL_EL1 = KEY(7, 14, 2, 0), CNTPS_CVAL_EL1 = KEY(7, 14, 2, 2),
+    CNTFRQ_EL0 = KEY(3, 14, 0, 0), HCR_EL2 = KEY(4, 1, 1, 0), ANY_LEVEL = 0xFF,
+};
+static const uint64_t TIDCP = 1ull << 20, HCD = 1ull << 29;
+
+/* A register as another instruction, or another level, accesses it: who may is decided here. */
+struct through {
+    struct reginfo info; /* first: the engine has its address */
+    const struct reginfo *to;
+    struct engine *engine;
+    uint32_t name;
+    struct through *next;
+};
+
+static const struct reginfo *to_of(const struct reginfo *info) { return ((const struct through *)info)->to; }
+
+static uint64_t read_through(void *env, const struct reginfo *info)
+{
+    const struct reginfo *to = to_of(info);
+    if (to->type & CP_CONST) return to->resetvalue;
+    return to->readfn ? to->readfn(env, to) : AT(uint64_t, env, to->fieldoffset);
+}
+
+static void write_through(void *env, const struct reginfo *info, uint64_t value)
+{
+    const struct reginfo *to = to_of(info);
+    if (to->type & CP_CONST) return;
+    if (to->writefn) to->writefn(env, to, value);
+    else AT(uint64_t, env, to->fieldoffset) = value;
+}
+
+/* The register `to` by a name of `kind`: always the same object, as translated code has its address; null without memory. */
+struct reginfo *through(struct engine *e, uint32_t kind, uint32_t encoding, const struct reginfo *to)
+{
+    uint32_t name = kind << 16 | encoding;
+    struct through *t = e->throughs;
+    while (t && t->name != name) t = t->next;
+    if (!t) {
+        if (!(t = calloc(1, sizeof *t))) return NULL;
+        *t = (struct through){.engine = e, .name = name, .next = e->throughs};
+        e->throughs = t;
+    }
+    t->info = *to;
+    t->info.type = CP_NO_RAW | CP_IO | CP_RAISES_EXC;
+    t->info.readfn = read_through, t->info.writefn = write_through;
+    t->to = to;
+    return &t->info;
+}
+
+void free_throughs(struct engine *e)
+{
+    while (e->throughs) {
+        struct through *t = e->throughs;
+        e->throughs = t->next;
+        free(t);
+    }
+}
+
+static int access_of(void *env, const struct reginfo *to, int is_read)
+{
+    return to->accessfn ? to->accessfn(env, to, is_read) : CP_ACCESS_OK;
+}
+
+static int access_or_undefined(void *env, const struct reginfo *info, int is_read)
+{
+    int found = access_of(env, to_of(info), is_read);
+    return found == CP_ACCESS_TRAP ? CP_ACCESS_TRAP_UNCATEGORIZED : found;
+}
+
+static bool is_el2_highest(const struct reginfo *info) { return ((const struct through *)info)->engine->shared.highest == 2; }
+
+static int access_frequency(void *env, const struct reginfo *info, int is_read)
+{
+    return is_el2_highest(info) ? CP_ACCESS_OK : access_of(env, to_of(info), is_read);
+}
+
+static void write_hcr(void *env, const struct reginfo *info, uint64_t value)
+{
+    write_through(env, info, value);
+    if (is_el2_highest(info)) AT(uint64_t, env, ENV_HCR_EL2) |= value & HCD;
+}
+
+bool is_hvc_disabled(const struct engine *e) { return e->shared.highest == 2 && AT(uint64_t, e->env, ENV_HCR_EL2) & HCD; }
+
+/* By CRn (C5.1.2). */
+static bool is_implementation_defined(uint32_t encoding)
+{
+    uint32_t op0 = encoding >> 14, crn = encoding >> 7 & 15;
+    return (op0 == 1 || op0 == 3) && (crn == 11 || crn == 15);
+}
+
+static int access_implementation_defined(void *env, const struct reginfo *info, int is_read)
+{
+    return real.arm_hcr_el2_eff(env) & TIDCP ? CP_ACCESS_TRAP_EL2 : access_of(env, to_of(info), is_read);
+}
+
+static int access_unclaimed(void *env, const struct reginfo *info, int is_read)
+{
+    (void)info, (void)is_read;
+    return real.arm_hcr_el2_eff(env) & TIDCP ? CP_ACCESS_TRAP_EL2 : CP_ACCESS_TRAP_UNCATEGORIZED;
+}
+
+static const struct reginfo UNCLAIMED = {
+    .name = "unclaimed", .state = CP_STATE_AA64, .type = CP_CONST | CP_NO_RAW, .access = ANY_LEVEL,
+    .accessfn = access_unclaimed,
+};
+
+/* Of both states, and UNDEFINED in one: the LORegions in Secure state, the Secure timer outside EL3 and Secure EL1. */
+static bool is_of_one_state(uint32_t encoding)
+{
+    return (encoding >= LORSA_EL1 && encoding <= LORC_EL1) || (encoding >= CNTPS_TVAL_EL1 && encoding <= CNTPS_CVAL_EL1);
+}
+
+/* What an instruction of `el` accesses where a row or the engine's table has `found`, or null. */
+const struct reginfo *corrected(struct engine *e, uint32_t encoding, uint32_t el, const struct reginfo *found)
+{
+    if (e->shared.highest == 1) return found;
+    struct reginfo *info = NULL;
+    bool traps_by_tidcp = el == 1 && is_implementation_defined(encoding);
+    if (!found) return traps_by_tidcp ? &UNCLAIMED : NULL;
+    if (!traps_by_tidcp && !is_of_one_state(encoding) && (el != 2 || (encoding != CNTFRQ_EL0 && encoding != HCR_EL2))) return found;
+    if (!(info = through(e, OF_ITSELF, encoding, found))) return NULL;
+    if (traps_by_tidcp) info->accessfn = access_implementation_defined;
+    else if (is_of_one_state(encoding)) info->accessfn = access_or_undefined;
+    else if (encoding == CNTFRQ_EL0) info->accessfn = access_frequency;
+    else info->writefn = write_hcr;
+    return info;
+}
