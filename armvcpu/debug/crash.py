@@ -64,7 +64,7 @@ def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int
         highest=config.el,
         state=_state(parts, vcpu),
         walk=lambda address, level: tuple(_walked(parts, address, level)),
-        is_secure_memory=lambda address: any(base <= address < end for base, end in board.secure_ranges),
+        is_secure_memory=lambda address: any(base <= address < base + size for base, size in board.secure_ranges),
         gic=config.gic,
         cpu_model=config.cpu_model,
         semihosting=config.semihosting,

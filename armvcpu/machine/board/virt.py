@@ -133,10 +133,10 @@ class Board(Row):
 
     @property
     def secure_ranges(self) -> tuple[tuple[int, int], ...]:
-        """(first address, first one behind) of each piece, in whole pages, at which Non-secure accesses abort."""
+        """(base, size) of each piece, in whole pages, at which Non-secure accesses abort."""
         slots = (slot for slot in self.slots if slot.is_secure)
         places = [(ram.base, ram.size) for ram in self.secure_ram] + [(slot.base, slot.size) for slot in slots]
-        return tuple((base, base + -(-size // PAGE) * PAGE) for base, size in places)
+        return tuple((base, -(-size // PAGE) * PAGE) for base, size in places)
 
     @property
     def console(self) -> Pl011:
