@@ -58,7 +58,7 @@ class CpuTime:
         for encoding, read, write in self._timers.registers():
             vcpu.sysregs.add(encoding, read, partial(self._on_write, write))
         if not self._owns_offset:
-            vcpu.sysregs.add(_CNTVOFF, None, self._move)
+            vcpu.sysregs.add(_CNTVOFF, lambda: self._timers.virtual.offset, self._move)
         if clock.repeats:
             self._answer_counts()
         else:
