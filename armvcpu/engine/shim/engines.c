@@ -80,6 +80,7 @@ EXPORT void shim_free(struct engine *e)
 {
     free_rows(e);
     shim_untrack_dirty(e);
+    forget_executed(e);
     free(e);
 }
 

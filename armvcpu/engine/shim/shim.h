@@ -113,6 +113,7 @@ struct engine {
     struct range secure[SECURE_RANGES]; /* what Non-secure accesses don't reach (walk.c) */
     struct alias aliases[ALIASES];
     unsigned secure_count, alias_count;
+    uint64_t *executed; /* which pages instructions have been fetched from, where stage 2 is not Python's (walk.c) */
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
     struct compares *compares; /* the log of compares, where there is one (compares.c) */
@@ -230,6 +231,7 @@ bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint
 
 void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int prot, int index,
                                   uint64_t size);
+void forget_executed(struct engine *);
 
 /* fp.c */
 int shim_fp_exception_el(void *env, int el);

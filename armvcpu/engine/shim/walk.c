@@ -4,6 +4,7 @@
  * regime that might have met such an address its tables are looked into once more: TTBR, table and output addresses, each
  * of which faults at the level that gave it, before anything that the walk would find there.
  */
+#include <stdlib.h>
 #include "shim.h"
 
 enum {
@@ -14,7 +15,9 @@ enum {
     SECURE = 2,        /* of an access's attributes (MemTxAttrs) */
     STAGE2_INDEX = 0x1B, /* ARMMMUIdx_Stage2 */
     ID_AA64MMFR0 = 0xC038,
-    STORE = 1, PAGE_WRITE = 2,
+    STORE = 1, FETCH = 2,          /* MMUAccessType */
+    PAGE_WRITE = 2, PAGE_EXEC = 4, /* of prot */
+    EXECUTED_PAGES = 1 << 20,      /* of 4 KiB: 4 GiB; what lies higher shares its bits */
     SCTLR_M = 1, SCTLR_EE = 1 << 25,
     NONE = -1,
 };
@@ -52,7 +55,6 @@ static uint64_t tcr_of(const void *env) { return AT(uint64_t, env, ENV_TCR_EL + 
 /* With the MMU off an address is its own translation; bits 63:56 are left out where TCR_EL1.TBI says so. */
 static bool is_too_large(const void *env, uint64_t address, int access, unsigned bits)
 {
-    enum { FETCH = 2 };
     uint64_t tcr = tcr_of(env), upper = address >> 55 & 1;
     bool ignored = tcr >> (37 + upper) & 1 && !(access == FETCH && tcr >> (51 + upper) & 1);
     if (ignored) address &= (1ull << 56) - 1;
@@ -143,6 +145,24 @@ void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical
     real.tlb_set_page_with_attrs(cpu, address, physical, attributes, prot, index, size);
 }
 
+void forget_executed(struct engine *e)
+{
+    free(e->executed);
+    e->executed = NULL;
+}
+
+/* Is the page executable in the TLB: has an instruction been fetched from it, or is it now? Stores to a page that is are
+ * checked against translated code, each of them, and with the MMU off or one large block every page would be. Where
+ * stage 2 is Python's it does the same (machine/running/stage2.py). A bit that is set for nothing costs time only.
+ */
+static bool is_executed(struct engine *e, uint64_t physical, int access)
+{
+    if (!e->executed && !(e->executed = calloc(EXECUTED_PAGES / 64, sizeof *e->executed))) return true;
+    uint64_t page = physical >> PAGE_BITS & (EXECUTED_PAGES - 1), bit = 1ull << (page & 63);
+    if (access == FETCH) e->executed[page >> 6] |= bit;
+    return e->executed[page >> 6] & bit;
+}
+
 /* In the place of get_phys_addr, by which the TLB is filled and AT answered; is it a fault? */
 bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
                         uint64_t *size, struct fault_info *fi, void *cache)
@@ -158,6 +178,7 @@ bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint
         *prot &= access == STORE ? PAGE_WRITE : ~PAGE_WRITE;
         *size = 1 << PAGE_BITS;
     }
+    if (!fault && e->shared.highest > 1 && *prot & PAGE_EXEC && !is_executed(e, *physical, access)) *prot &= ~PAGE_EXEC;
     if (!is_el1_regime(index)) return fault;
     int level = NONE;
     unsigned bits = physical_bits(e);
