@@ -1,7 +1,7 @@
 """The guests that start at EL2 and EL3: what they check from inside, and the same lines as on QEMU 7.2.
 
-`el2` is a hypervisor with a guest at EL1, `el3` a monitor of two worlds (guests/README.md). Their lines differ in what QEMU 7.2
-lacks, which `LACKING` names, and in the sum at their end.
+`el2` is a hypervisor with a guest at EL1, `el3` a monitor of two worlds (guests/README.md). Their lines differ in what
+QEMU 7.2 lacks, which `LACKING` names, and in the sum at their end.
 """
 
 from __future__ import annotations

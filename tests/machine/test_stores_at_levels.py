@@ -1,4 +1,4 @@
-"""Stores of a guest that starts at EL2 or EL3, whose stage 2 is its own: as fast as at EL1, and none to code goes unheard."""
+"""Stores of a guest that starts at EL2 or EL3, whose stage 2 is its own: as fast as at EL1, and code is heard of."""
 
 from __future__ import annotations
 
