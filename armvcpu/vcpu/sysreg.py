@@ -24,6 +24,7 @@ from armvcpu.arch.registers import (
     by_encoding,
     by_name,
     lowest_el,
+    op,
 )
 from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
 from armvcpu.arch.static import TYPE_CHECKING
@@ -60,6 +61,8 @@ Observe = Callable[[int, bool, int], None]
 CSSELR_EL1 = by_name["CSSELR_EL1"].encoding
 CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
 _DCZID_EL0 = by_name["DCZID_EL0"].encoding
+_NO_REGISTER = op(2, 0, 0, 1, 0)
+"""The engine has MDCCSR_EL0 there, whose op1 is 3 (D17.3.15)."""
 PMU_REGISTERS = frozenset(row.encoding for row in SYSREGS if row.name.startswith("PM") and row.home is TRAPPED)
 
 
@@ -253,7 +256,9 @@ def _fixed(
     for crm in range(1, 8):  # DDI 0487 D17.1: what is not allocated in this space reads as zero
         for op2 in range(8):
             constants.setdefault(3 << 14 | crm << 3 | op2, 0)
-    undefined = absent_registers(model) | {row.encoding for row in SYSREGS if _is_absent(row, model, el)}
+    undefined = (
+        absent_registers(model) | {_NO_REGISTER} | {row.encoding for row in SYSREGS if _is_absent(row, model, el)}
+    )
     for row in SYSREGS:
         if row.home in {RAZ, IMPDEF} and row.encoding not in undefined:
             if row.access & RO:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from armvcpu.engine.selftest_bench import Bench
 
 EL0, EL1, EL2, EL3 = 0x3C0, 0x3C5, 0x3C9, 0x3CD
-TIDCP, HCD = HCR_EL2.of(TIDCP=1), HCR_EL2.of(HCD=1)
+TIDCP, HCD, E2H = HCR_EL2.of(TIDCP=1), HCR_EL2.of(HCD=1), HCR_EL2.of(E2H=1)
 SMC, UNKNOWN, NS = 0xD400_0003, 0x0200_0000, 1
 SCR_SECURE, SCR_NON_SECURE = 0x530, 0x531
 UNCLAIMED, L2CTLR, IC_LIKE = op(3, 1, 15, 2, 7), by_name["L2CTLR_EL1"].encoding, op(1, 2, 11, 4, 0)
@@ -178,3 +178,26 @@ def test_the_secure_timer_is_of_el3_and_secure_el1(
     else:
         wanted = (3, trapped(encoding, is_read=True)) if outcome == "EL3" else ((pstate >> 2) & 3, UNKNOWN)
         assert (target, esr) == wanted
+
+
+# --- SCTLR_ELx ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "pstate", "hcr", "kept", "res0"),
+    [
+        ("SCTLR_EL1", EL1, 0, "SCTLR_EL1", 0x7F << 37),
+        ("SCTLR_EL1", EL2, 0, "SCTLR_EL1", 0x7F << 37),
+        ("SCTLR_EL1", EL2, E2H, "SCTLR_EL2", 0x7F << 37),
+        ("SCTLR_EL12", EL2, E2H, "SCTLR_EL1", 0x7F << 37),
+        ("SCTLR_EL2", EL3, 0, "SCTLR_EL2", 0x7F << 37),
+        ("SCTLR_EL3", EL3, 0, "SCTLR_EL3", 0x59 << 37),
+    ],
+)
+def test_controls_of_memory_tagging_are_res0(
+    bench: Bench, name: str, pstate: int, hcr: int, kept: str, res0: int
+) -> None:
+    """Without FEAT_MTE2 (D17.2.118 and on), by whichever name; what else is written stays."""
+    written = 0xFFFF_FFFF_0000_0000
+    run(bench, access(by_name[name].encoding, is_read=False), pstate=pstate, highest=3, hcr=hcr, x3=written)
+    assert bench.read(kept) == written & ~res0

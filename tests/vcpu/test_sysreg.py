@@ -99,6 +99,12 @@ def test_ccsidr_is_of_the_cache_that_csselr_selects(table, csselr, cache):
     assert (read(table, "CCSIDR_EL1"), read(table, "CSSELR_EL1")) == (cache, csselr)
 
 
+def test_no_register_stands_where_the_engine_has_misplaced_one(table):
+    """MDCCSR_EL0 has op1 3 (D17.3.15)."""
+    assert table.is_undefined(op(2, 0, 0, 1, 0), is_read=True)
+    assert not table.is_undefined(by_name["MDCCSR_EL0"].encoding, is_read=True)
+
+
 def test_register_in_no_table_is_not_undefined(table):
     """It is for the caller of `run` to decide."""
     assert not table.is_undefined(UNLISTED, is_read=True)

@@ -15,6 +15,7 @@ enum {
     CNTFRQ_EL0 = KEY(3, 14, 0, 0), HCR_EL2 = KEY(4, 1, 1, 0), ANY_LEVEL = 0xFF,
 };
 static const uint64_t TIDCP = 1ull << 20, HCD = 1ull << 29;
+static const uint64_t OF_MTE = 0x7Full << 37, OF_MTE_AT_EL3 = 0x59ull << 37; /* of SCTLR_ELx: RES0 without FEAT_MTE2 */
 
 /* A register as another instruction, or another level, accesses it: who may is decided here. */
 struct through {
@@ -42,12 +43,12 @@ static void write_through(void *env, const struct reginfo *info, uint64_t value)
     else AT(uint64_t, env, to->fieldoffset) = value;
 }
 
-/* The register `to` by a name of `kind`: always the same object, as translated code has its address; null without memory. */
+/* The register `to` by a name of `kind`: an object of its own, as translated code has its address; null without memory. */
 struct reginfo *through(struct engine *e, uint32_t kind, uint32_t encoding, const struct reginfo *to)
 {
     uint32_t name = kind << 16 | encoding;
     struct through *t = e->throughs;
-    while (t && t->name != name) t = t->next;
+    while (t && (t->name != name || t->to != to)) t = t->next;
     if (!t) {
         if (!(t = calloc(1, sizeof *t))) return NULL;
         *t = (struct through){.engine = e, .name = name, .next = e->throughs};
@@ -55,7 +56,8 @@ struct reginfo *through(struct engine *e, uint32_t kind, uint32_t encoding, cons
     }
     t->info = *to;
     t->info.type = CP_NO_RAW | CP_IO | CP_RAISES_EXC;
-    t->info.readfn = read_through, t->info.writefn = write_through;
+    bool is_field = !to->readfn && !(to->type & CP_CONST);
+    t->info.readfn = is_field ? NULL : read_through, t->info.writefn = write_through;
     t->to = to;
     return &t->info;
 }
@@ -93,6 +95,11 @@ static void write_hcr(void *env, const struct reginfo *info, uint64_t value)
     if (is_el2_highest(info)) AT(uint64_t, env, ENV_HCR_EL2) |= value & HCD;
 }
 
+static void write_sctlr(void *env, const struct reginfo *info, uint64_t value)
+{
+    write_through(env, info, value & ~(to_of(info)->opc1 == 6 ? OF_MTE_AT_EL3 : OF_MTE));
+}
+
 bool is_hvc_disabled(const struct engine *e) { return e->shared.highest == 2 && AT(uint64_t, e->env, ENV_HCR_EL2) & HCD; }
 
 /* By CRn (C5.1.2). */
@@ -124,6 +131,12 @@ static bool is_of_one_state(uint32_t encoding)
     return (encoding >= LORSA_EL1 && encoding <= LORC_EL1) || (encoding >= CNTPS_TVAL_EL1 && encoding <= CNTPS_CVAL_EL1);
 }
 
+/* SCTLR_EL1, EL2 or EL3, by whichever name. */
+static bool is_sctlr(const struct reginfo *found)
+{
+    return found->opc0 == 3 && found->crn == 1 && found->crm == 0 && found->opc2 == 0 && found->opc1 % 2 == 0;
+}
+
 /* What an instruction of `el` accesses where a row or the engine's table has `found`, or null. */
 const struct reginfo *corrected(struct engine *e, uint32_t encoding, uint32_t el, const struct reginfo *found)
 {
@@ -131,9 +144,11 @@ const struct reginfo *corrected(struct engine *e, uint32_t encoding, uint32_t el
     struct reginfo *info = NULL;
     bool traps_by_tidcp = el == 1 && is_implementation_defined(encoding);
     if (!found) return traps_by_tidcp ? &UNCLAIMED : NULL;
-    if (!traps_by_tidcp && !is_of_one_state(encoding) && (el != 2 || (encoding != CNTFRQ_EL0 && encoding != HCR_EL2))) return found;
+    bool is_el2s = el == 2 && (encoding == CNTFRQ_EL0 || encoding == HCR_EL2);
+    if (!traps_by_tidcp && !is_of_one_state(encoding) && !is_el2s && !is_sctlr(found)) return found;
     if (!(info = through(e, OF_ITSELF, encoding, found))) return NULL;
-    if (traps_by_tidcp) info->accessfn = access_implementation_defined;
+    if (is_sctlr(found)) info->writefn = write_sctlr;
+    else if (traps_by_tidcp) info->accessfn = access_implementation_defined;
     else if (is_of_one_state(encoding)) info->accessfn = access_or_undefined;
     else if (encoding == CNTFRQ_EL0) info->accessfn = access_frequency;
     else info->writefn = write_hcr;
