@@ -1,0 +1,117 @@
+"""Guests at EL3 on the Secure board: what they reach, what Non-secure software does not. DDI 0487 D1.1, D7.1."""
+
+from __future__ import annotations
+
+import pytest
+from raw_guest import BASE, ERET, FOREVER, ISB, NOP, branch, flat, image, load, mov, mrs, msr, print_text, store
+
+from armvcpu import Machine
+from armvcpu.machine.outcome import Ending
+
+SECURE_RAM, SECURE_UART, SECURE_GPIO, FLASH0, FLASH1 = 0x0E00_0000, 0x0904_0000, 0x090B_0000, 0, 0x0400_0000
+NS, RW, HCE = 1, 1 << 10, 1 << 8
+EL2H = 0x3C9
+VECTOR = 0x200
+"""Synchronous, from the present level with SP_ELx (D1.3.2)."""
+SPACE = 0x600
+"""Where, behind the image's beginning, vectors and Non-secure code lie, each in as many bytes."""
+ABORTED = 0x9600_0010
+"""ESR_EL2: a Data Abort of the same level, synchronous External abort, a read; ISV is 0 there."""
+
+
+@pytest.fixture
+def start(tmp_path):
+    def start(*words, **options):
+        (tmp_path / "guest.bin").write_bytes(image(*words))
+        return Machine(tmp_path / "guest.bin", **{"el": 3, **options})
+
+    return start
+
+
+def at_el2(*words: int | list[int]) -> list[int]:
+    """Code for EL3: have EL2 execute these words in Non-secure state; its exceptions leave ESR in X20, FAR in X21."""
+    code = flat(
+        mov(0, NS | RW | HCE | 0x30), msr("SCR_EL3", 0), mov(0, BASE + 2 * SPACE), msr("ELR_EL3", 0),
+        mov(0, BASE + 0x800), msr("VBAR_EL2", 0), mov(0, EL2H), msr("SPSR_EL3", 0), ISB, ERET,
+    )  # fmt: skip
+    code += [NOP] * ((0x800 + VECTOR) // 4 - len(code))
+    code += flat(mrs(20, "ESR_EL2"), mrs(21, "FAR_EL2"), FOREVER)
+    code += [NOP] * (2 * SPACE // 4 - len(code))
+    return code + flat(*words, FOREVER)
+
+
+def gprs(machine: Machine, *numbers: int) -> list[int]:
+    with machine:
+        machine.run(max_instructions=2000)
+        return [machine.vcpu.gpr(n) for n in numbers]
+
+
+def test_el3_has_secure_ram(start):
+    """All 16 MiB of it."""
+    words = [*mov(1, SECURE_RAM), *mov(2, SECURE_RAM + (16 << 20) - 8), *mov(3, 0x1234_5678_9ABC_DEF0)]
+    words += [store(3, 1), store(3, 2), load(20, 1), load(21, 2), load(22, 1, 4), FOREVER]
+    assert gprs(start(*words), 20, 21, 22) == [0x1234_5678_9ABC_DEF0, 0x1234_5678_9ABC_DEF0, 0x9ABC_DEF0]
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+@pytest.mark.parametrize("address", [SECURE_RAM, SECURE_RAM + (16 << 20) - 4, SECURE_UART, SECURE_GPIO, FLASH0])
+def test_a_non_secure_access_of_what_is_secure_aborts(start, address, clock):
+    """A synchronous External abort, at the level that made it, since SCR_EL3.EA is 0."""
+    found = gprs(start(*at_el2(mov(1, address), load(22, 1, 4)), clock=clock), 20, 21)
+    assert found == [ABORTED, address]
+
+
+@pytest.mark.parametrize("address", [FLASH1, 0x4000_0000, 0x0900_0018])
+def test_a_non_secure_access_of_anything_else_does_not(start, address):
+    """Flash bank 1, RAM, the first UART."""
+    assert gprs(start(*at_el2(mov(1, address), load(22, 1, 4), mov(23, 7))), 20, 23) == [0, 7]
+
+
+def test_both_worlds_print_on_the_console(start):
+    """EL3 by its UART and the other one."""
+    secure = [(word - 0) for word in print_text("S")]
+    words = [*mov(1, SECURE_UART), *mov(2, ord("s")), store(2, 1, 1), *secure, FOREVER]
+    with start(*words) as machine:
+        machine.run(max_instructions=200)
+        assert machine.console.output == b"sS"
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+@pytest.mark.parametrize(("line", "reason"), [(0, "powered off"), (1, "asked for a reset")])
+def test_the_secure_gpio_ends_the_run(start, line, reason, clock):
+    """QEMU's `gpio-pwr`: how Trusted Firmware-A serves SYSTEM_OFF and SYSTEM_RESET."""
+    words = [*mov(1, SECURE_GPIO), *mov(2, 0xFF), *mov(3, 1 << line), store(3, 1, 4)]
+    words += [0x9110_0021, store(3, 1, 4), 0xD110_0021]  # GPIODIR: ADD X1, X1, #0x400, and back
+    words += [*mov(4, SECURE_GPIO + (4 << line)), store(2, 4, 4), FOREVER]
+    with start(*words, reboot=False, clock=clock) as machine:
+        outcome = machine.run(timeout=20)
+        assert (outcome.ending, reason in outcome.reason) == (Ending.POWERED_OFF, True)
+
+
+def test_a_reset_by_the_secure_gpio_starts_anew(start):
+    """RAM stays, devices and CPUs do not: the second time the guest switches off."""
+    words = [*mov(5, SECURE_RAM), load(6, 5), *mov(7, 1), store(7, 5)]
+    words += [*mov(1, SECURE_GPIO), *mov(2, 0xFF), *mov(4, SECURE_GPIO + 0x3FC), *mov(8, SECURE_GPIO + 0x400)]
+    words += [0xCB06_00E3, 0x9100_0463, store(3, 8, 4), store(2, 4, 4), FOREVER]  # SUB X3, X7, X6; ADD X3, X3, #1
+    with start(*words) as machine:
+        outcome = machine.run(timeout=20)
+        assert (outcome.ending, machine.vcpu.gpr(6)) == (Ending.POWERED_OFF, 1)
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_firmware_starts_at_el3_in_secure_flash(tmp_path, clock):
+    """As `-bios` with `secure=on`: it reads itself, programs bank 1, and finds the device tree at the start of RAM."""
+    words = [mrs(20, "CurrentEL"), 0x1000_0015, load(22, 21, 4), *mov(1, 0x4000_0000), load(23, 1, 4), FOREVER]
+    (tmp_path / "firmware.bin").write_bytes(image(*words))
+    with Machine(firmware=tmp_path / "firmware.bin", el=3, clock=clock) as machine:
+        machine.run(max_instructions=200)
+        found = [machine.vcpu.gpr(n) for n in (20, 21, 22, 23)]
+    assert found == [0xC, 4, 0x1000_0015, 0xEDFE_0DD0]
+
+
+def test_an_image_is_loaded_into_secure_ram(tmp_path):
+    """`--load-address`, as of a BL31 that starts by itself."""
+    (tmp_path / "bl31").write_bytes(image(mrs(20, "CurrentEL"), branch(0)))
+    with Machine(tmp_path / "bl31", el=3, load_address=SECURE_RAM + 0x1000) as machine:
+        machine.run(max_instructions=100)
+        assert (machine.vcpu.gpr(20), machine.vcpu.state.pc) == (0xC, SECURE_RAM + 0x1004)
