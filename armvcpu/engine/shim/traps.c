@@ -157,6 +157,17 @@ static bool is_external_abort(uint32_t syndrome)
     return is_abort && (fsc == FSC_EXTERNAL || (fsc & ~3u) == FSC_EXTERNAL_ON_WALK);
 }
 
+/* Only a stage 2 abort has its access described, ISV to AR (D17.2.37, Data Abort); the engine describes all that go to EL2. */
+static uint32_t described(struct engine *e, uint32_t syndrome)
+{
+    enum { DESCRIPTION = 0x01FFC000 };
+    static const uint64_t TGE = 1ull << 27;
+    uint32_t ec = syndrome >> 26;
+    bool is_stage1 = ec == EC_DABT;
+    if (ec == EC_DABT_LOWER) is_stage1 = is_external_abort(syndrome) || real.arm_hcr_el2_eff(e->env) & TGE;
+    return is_stage1 ? syndrome & ~(uint32_t)DESCRIPTION : syndrome;
+}
+
 /* The syndrome of an abort, taken to `target` from the present level: its class says whether that is lower. */
 static uint32_t for_target(const struct engine *e, uint32_t syndrome, uint32_t target)
 {
@@ -176,6 +187,7 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     uint64_t far = AT(uint64_t, e->env, ENV_VADDRESS);
     syndrome = syndrome ? syndrome | IL : rebuild(e); /* IL: always, in AArch64 state */
     uint32_t ec = syndrome >> 26;
+    syndrome = described(e, syndrome);
     if (ec == EC_HVC64 && is_hvc_disabled(e)) {
         AT(uint64_t, e->env, ENV_PC) -= 4; /* HVC's return address is behind it */
         AT(uint32_t, e->env, ENV_TARGET_EL) = target = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
