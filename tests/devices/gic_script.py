@@ -1,4 +1,4 @@
-"""A sequence of accesses to a GICv3 from several Exception levels, as a program and as what this project's model says.
+"""A sequence of accesses to a GIC from several Exception levels, as a program and as what this project's model says.
 
 Each step is one access from one level. The program records of each what was read, what exception it became and which of
 IRQ and FIQ is asserted at the highest level after it, and sends the records out of the UART; run by QEMU they are what
@@ -27,7 +27,7 @@ _HCR = 1 << 31  # RW
 _MASKED, _HANDLER = 0x3C0, 1  # PSTATE.DAIF, and SP_ELx
 _TAKEN_IRQ, _TAKEN_FIQ = 1, 2
 _ISR_I, _ISR_F = 1 << 7, 1 << 6
-_TABLES, _TABLE = CODE - 0x4000, 0x800
+TABLES, _TABLE = CODE - 0x4000, 0x800
 _RESULT, _BACK = 19, 20  # registers of the program
 
 
@@ -56,7 +56,7 @@ class Step:
 
 def program(top: int, steps: list[Step]) -> bytes:
     """Code for CODE, with the vector tables before it, that starts at level `top` and ends by semihosting."""
-    words = [_msr(f"VBAR_EL{el}", 0, _TABLES + el * _TABLE) for el in range(1, top + 1)]
+    words = [_msr(f"VBAR_EL{el}", 0, TABLES + el * _TABLE) for el in range(1, top + 1)]
     code = [word for each in words for word in each] + _move(_RESULT, RESULTS)
     for step in steps:
         code += _step(top, step, CODE + 4 * len(code))
@@ -65,7 +65,7 @@ def program(top: int, steps: list[Step]) -> bytes:
     end = CODE + 4 * (len(code) + 9)
     code += [*_move(0, 0x18), *_move(1, end), 0xD45E_0000]  # HLT #0xF000: SYS_EXIT
     tables = b"".join(_table(top, el) for el in range(top + 1))
-    filling = bytes(CODE - _TABLES - len(tables))
+    filling = bytes(CODE - TABLES - len(tables))
     return tables + filling + struct.pack(f"<{len(code)}I", *code) + struct.pack("<QQ", 0x2_0026, 0)
 
 
@@ -134,14 +134,14 @@ def _slot(top: int, el: int, kind: int, lower: bool) -> list[int]:
     return [0xD520_0001 | syndrome, mark, *leave]
 
 
-def run_on_qemu(qemu: str, top: int, steps: list[Step], at: Path) -> list[tuple[int, int, int]]:
-    """The records of QEMU's `virt` board."""
+def run_on_qemu(qemu: str, top: int, steps: list[Step], at: Path, gic: int = 3) -> list[tuple[int, int, int]]:
+    """The records of QEMU's `virt` board, with a GIC of this version."""
     image, out = at / "program.bin", at / "records"
     image.write_bytes(program(top, steps))
-    board = "virt,gic-version=3,virtualization=on" + (",secure=on" if top == 3 else "")
+    board = f"virt,gic-version={gic},virtualization=on" + (",secure=on" if top == 3 else "")
     command = [
         qemu, "-M", board, "-cpu", "cortex-a57", "-m", "64", "-display", "none", "-nic", "none", "-monitor", "none",
-        "-serial", f"file:{out}", "-semihosting", "-device", f"loader,file={image},addr={_TABLES:#x},force-raw=on",
+        "-serial", f"file:{out}", "-semihosting", "-device", f"loader,file={image},addr={TABLES:#x},force-raw=on",
         "-device", f"loader,addr={CODE:#x},cpu-num=0",
     ]  # fmt: skip
     subprocess.run(command, check=True, timeout=120, stdin=subprocess.DEVNULL)
