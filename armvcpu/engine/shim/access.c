@@ -12,7 +12,7 @@
 enum {
     LORSA_EL1 = KEY(0, 10, 4, 0), LORC_EL1 = KEY(0, 10, 4, 3),
     CNTPS_TVAL_EL1 = KEY(7, 14, 2, 0), CNTPS_CVAL_EL1 = KEY(7, 14, 2, 2),
-    CNTFRQ_EL0 = KEY(3, 14, 0, 0), HCR_EL2 = KEY(4, 1, 1, 0), ANY_LEVEL = 0xFF,
+    CNTFRQ_EL0 = KEY(3, 14, 0, 0), CNTPCT_EL0 = KEY(3, 14, 0, 1), CNTHCTL_EL2 = KEY(4, 14, 1, 0), HCR_EL2 = KEY(4, 1, 1, 0), ANY_LEVEL = 0xFF,
 };
 static const uint64_t TIDCP = 1ull << 20, HCD = 1ull << 29;
 static const uint64_t OF_MTE = 0x7Full << 37, OF_MTE_AT_EL3 = 0x59ull << 37; /* of SCTLR_ELx: RES0 without FEAT_MTE2 */
@@ -89,6 +89,21 @@ static int access_frequency(void *env, const struct reginfo *info, int is_read)
     return is_el2_highest(info) ? CP_ACCESS_OK : access_of(env, to_of(info), is_read);
 }
 
+/* CNTPCT_EL0 from EL0 (D17.11.19): without E2H the engine takes EL1PCEN, of the timer, for CNTHCTL_EL2.EL1PCTEN. */
+static int access_count(void *env, const struct reginfo *info, int is_read)
+{
+    enum { NS = 1, EL1PCTEN = 1, EL1PCEN = 2 };
+    static const uint64_t E2H = 1ull << 34;
+    struct engine *e = ((const struct through *)info)->engine;
+    const struct reginfo *control = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), CP_KEY | CNTHCTL_EL2);
+    uint64_t *value = &AT(uint64_t, env, control->fieldoffset), kept = *value;
+    if (!(AT(uint64_t, env, ENV_SCR_EL3) & NS) || real.arm_hcr_el2_eff(env) & E2H) return access_of(env, to_of(info), is_read);
+    *value = kept & EL1PCTEN ? kept | EL1PCEN : kept & ~(uint64_t)EL1PCEN;
+    int found = access_of(env, to_of(info), is_read);
+    *value = kept;
+    return found;
+}
+
 static void write_hcr(void *env, const struct reginfo *info, uint64_t value)
 {
     write_through(env, info, value);
@@ -144,12 +159,14 @@ const struct reginfo *corrected(struct engine *e, uint32_t encoding, uint32_t el
     struct reginfo *info = NULL;
     bool traps_by_tidcp = el == 1 && is_implementation_defined(encoding);
     if (!found) return traps_by_tidcp ? &UNCLAIMED : NULL;
+    bool is_count = el == 0 && encoding == CNTPCT_EL0;
     bool is_el2s = el == 2 && (encoding == CNTFRQ_EL0 || encoding == HCR_EL2);
-    if (!traps_by_tidcp && !is_of_one_state(encoding) && !is_el2s && !is_sctlr(found)) return found;
+    if (!traps_by_tidcp && !is_of_one_state(encoding) && !is_el2s && !is_count && !is_sctlr(found)) return found;
     if (!(info = through(e, OF_ITSELF, encoding, found))) return NULL;
     if (is_sctlr(found)) info->writefn = write_sctlr;
     else if (traps_by_tidcp) info->accessfn = access_implementation_defined;
     else if (is_of_one_state(encoding)) info->accessfn = access_or_undefined;
+    else if (is_count) info->accessfn = access_count;
     else if (encoding == CNTFRQ_EL0) info->accessfn = access_frequency;
     else info->writefn = write_hcr;
     return info;
