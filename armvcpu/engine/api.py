@@ -282,6 +282,13 @@ class Engine(Protocol):
     highest: int
     """The highest level that is the guest's own, 1 to 3: exceptions to it and below never reach the trap handler."""
 
+    def watch_el3(self, signalled: memoryview | None, on_cross: Callable[[], None]) -> None:
+        """Call `on_cross` when EL3 is entered or left and the word at `signalled` has one of the bits 1 and 2.
+
+        A word of 64 bits, of the CPU that is loaded; None: not.
+        """
+        ...
+
     def take_exception(self, esr: int, far: int = 0, *, el: int = 1, serror: bool = False) -> None:
         """Enter an exception, a synchronous one or an SError interrupt; in a trap handler or outside a run."""
         ...

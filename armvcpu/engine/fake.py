@@ -26,7 +26,7 @@ from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from armvcpu.engine.api import EntryHandler, StateCopy, TrapHandler
 
@@ -64,6 +64,7 @@ class ScriptedEngine:
         self.lines = self.virtual_lines = (False, False)
         """The levels of IRQ and FIQ."""
         self.highest = 1
+        self.on_cross: Callable[[], None] | None = None
         self.access_is_secure = False
         """As a test sets it."""
         self.instructions = 0
@@ -150,6 +151,10 @@ class ScriptedEngine:
         if trap.hpfar:
             self._states.write_sysreg(self.state, by_name["HPFAR_EL2"].encoding, trap.hpfar)
         self._handler(trap.target_el, trap.esr, trap.far)
+
+    def watch_el3(self, signalled: memoryview | None, on_cross: Callable[[], None]) -> None:
+        """Note it in `on_cross`."""
+        self.on_cross = None if signalled is None else on_cross
 
     def take_external_abort(self, esr: int, far: int) -> None:
         """At EL1, or the level above that executes."""

@@ -35,6 +35,7 @@ ENTERED = C.CFUNCTYPE(None, C.c_uint32)
 IO_READ = C.CFUNCTYPE(C.c_uint64, C.c_void_p, C.c_uint64, C.c_uint32)
 IO_WRITE = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint32, C.c_uint64)
 CODE = C.CFUNCTYPE(None, C.c_uint32, C.c_uint64)
+CROSSED = C.CFUNCTYPE(None)
 
 _ENGINE, _U32, _U64, _I64, _INT = C.c_void_p, C.c_uint32, C.c_uint64, C.c_int64, C.c_int
 _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
@@ -52,6 +53,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_present": (None, _ENGINE, C.c_void_p),
     "shim_take_exception": (None, _ENGINE, _U32, _U32, _U64, _INT),
     "shim_take_abort": (None, _ENGINE, _U32, _U64),
+    "shim_watch_el3": (None, _ENGINE, C.c_void_p),
     "shim_set_row": (_INT, _ENGINE, _U32, _INT, _INT, _U64),
     "shim_set_word": (None, _ENGINE, _U32, C.c_void_p),
     "shim_forget_row": (None, _ENGINE, _U32),
@@ -89,7 +91,9 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
 class Callbacks(C.Structure):
     """`struct callbacks` of the shim."""
 
-    _fields_ = tuple((name, C.c_void_p) for name in ("trap", "read", "write", "entered", "io_read", "io_write", "code"))
+    _fields_ = tuple(
+        (name, C.c_void_p) for name in ("trap", "read", "write", "entered", "io_read", "io_write", "code", "crossed")
+    )
 
 
 class Symbol(NamedTuple):

@@ -29,7 +29,7 @@ from armvcpu.engine.state import CpuState, Layout, Views
 from armvcpu.errors import Unmodelled, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from armvcpu.engine.api import EntryHandler, TrapHandler
 
@@ -61,10 +61,12 @@ class UnicornEngine:
         self.registers = SystemRegisters(handle, self.code.invalidate)
         self._on_trap: TrapHandler = _no_handler
         self._on_entry: EntryHandler = _ignore
+        self._on_cross: Callable[[], None] = _ignore
         handle.attach(
             {
                 "trap": native.TRAP(self._trapped),
                 "entered": native.ENTERED(self._entered),
+                "crossed": native.CROSSED(self._crossed),
                 "read": self.registers.on_read,
                 "write": self.registers.on_write,
                 "io_read": self.memory.io_read,
@@ -134,6 +136,18 @@ class UnicornEngine:
     @highest.setter
     def highest(self, el: int) -> None:
         self._shared[native.HIGHEST] = el
+
+    def watch_el3(self, signalled: memoryview | None, on_cross: Callable[[], None]) -> None:
+        """Call `on_cross` when EL3 is entered or left and the word at `signalled` has one of the bits 1 and 2."""
+        self._on_cross = on_cross
+        at = None if signalled is None else C.addressof(C.c_uint64.from_buffer(signalled))
+        self._shim.watch_el3(self._engine, at)
+
+    def _crossed(self) -> None:
+        try:
+            self._on_cross()
+        except BaseException as failure:
+            self._handle.fail(failure)
 
     def take_exception(self, esr: int, far: int = 0, *, el: int = 1, serror: bool = False) -> None:
         """Enter an exception: AArch64.TakeException, by the engine's own code."""

@@ -60,12 +60,14 @@ from armvcpu.vcpu.psci import Psci
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 
 if TYPE_CHECKING:
+    from armvcpu.devices.gic.gicv2 import Gicv2
     from armvcpu.engine.api import Engine
     from armvcpu.machine.board.bus import Watch
     from armvcpu.machine.config import MachineConfig
     from armvcpu.machine.console.inputs import Input
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.layout import Ram
+    from armvcpu.machine.running.cpu import Signal
     from armvcpu.vcpu.addrspace import AddressSpace
     from armvcpu.vcpu.pcpu import EngineFactory
     from armvcpu.vcpu.processor import Processor
@@ -166,12 +168,9 @@ def _assemble(
         stage2.attach(vcpu)
         self_debug.attach(vcpu)
         psci.register(vcpu.services)
-        if isinstance(board.gic, Gicv3):
-            vcpu.sysregs.add_all(board.gic.interface(index).registers())
-            if not is_guests:  # else it means the virtual interface's too
-                vcpu.sysregs.share(PMR, board.gic.interface(index).mask_words)
+        signal = _have_interface(vcpu, board.gic, index)
         time = CpuTime(vcpu, clock, schedule, partial(board.gic.ppi_line, index))
-        turns.add(Cpu(index, vcpu, pcpu, time, lines, turns))
+        turns.add(Cpu(index, vcpu, pcpu, time, lines, turns, signal))
     held.callback(turns.unload)
     turns.load(0)
 
@@ -183,6 +182,17 @@ def _assemble(
         guards, self_debug, observation, attention, EndRequest(attention, patience), Count(engine), inputs, feed,
         held.pop_all(),
     )  # fmt: skip
+
+
+def _have_interface(vcpu: Aarch64VCpu, gic: Gicv2 | Gicv3, index: int) -> Signal | None:
+    """Give a CPU the registers of its interface, and itself what the interface has to hear of it."""
+    if not isinstance(gic, Gicv3):
+        return None
+    interface = gic.interface(index)
+    vcpu.sysregs.add_all(interface.registers())
+    if vcpu.config.el == 1:  # else it means the virtual interface's too
+        vcpu.sysregs.share(PMR, interface.mask_words)
+    return None if interface.signal_words is None else (interface.signal_words, interface.refresh)
 
 
 def _physical_cpu(engine_factory: EngineFactory, held: ExitStack) -> Aarch64PerCpu:

@@ -162,3 +162,25 @@ def test_a_snapshot_keeps_every_level(machine, el):
     one.restore(snapshot)
     assert [one.cpus[0].vcpu.registers[name] for name in names] == before
     assert one.cpus[0].vcpu.state.el == 1
+
+
+SGI, GROUP = 5, 1 << 5
+GICD, GICR = 0x0800_0000, 0x080A_0000
+
+
+def test_an_interrupt_changes_its_line_at_el3(machine):
+    """Non-secure Group 1: FIQ at EL3 (IHI 0069 4.6.2), IRQ once an ERET has left it for Non-secure EL1."""
+    one = machine(
+        *mov(1, GICD), *mov(2, 0x37), store(2, 1, 4),  # GICD_CTLR: ARE of both, and all groups
+        *mov(1, GICR + 0x14), *mov(2, 0), store(2, 1, 4),  # GICR_WAKER
+        *mov(1, GICR + 0x1_0080), *mov(2, GROUP), store(2, 1, 4), store(2, 1, 4),  # IGROUPR0
+        add(1, 1, 0x80), store(2, 1, 4), add(1, 1, 0x100), store(2, 1, 4),  # ISENABLER0, ISPENDR0
+        *mov(2, 0xF), msr("ICC_SRE_EL3", 2), *mov(2, 3), msr("ICC_IGRPEN1_EL3", 2),
+        *mov(2, 0xFF), msr("ICC_PMR_EL1", 2),
+        *mov(2, 0x531), msr("SCR_EL3", 2), *mov(2, 1 << 31), msr("HCR_EL2", 2), mrs(20, "ISR_EL1"),
+        *at_el1(3, mrs(21, "ISR_EL1"), FOREVER),
+        el=3,
+    )  # fmt: skip
+    one.run(max_instructions=200)
+    vcpu = one.cpus[0].vcpu
+    assert (vcpu.gpr(20), vcpu.gpr(21), vcpu.state.el) == (1 << 6, 1 << 7, 1)

@@ -30,6 +30,9 @@ class SystemRegisterInterface(PhysicalCpuInterface):
     A CPU with an EL2 has a `virtual` interface beside it; `processor` then says who accesses which.
     """
 
+    signal_words: memoryview | None = None
+    """With two Security states: the group of the interrupt that is signalled, for whoever knows when to `refresh`."""
+
     def __init__(
         self,
         gic: Gicv3,

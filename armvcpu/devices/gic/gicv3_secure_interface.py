@@ -38,6 +38,7 @@ class ThreeGroupInterface(SystemRegisterInterface):
 
     private: GroupedBank
     shared: GroupedBank
+    signal_words: memoryview
 
     def __init__(
         self,

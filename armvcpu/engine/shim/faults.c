@@ -64,6 +64,9 @@ EXPORT int shim_first_fault(struct engine *e)
 /* In the place of helper_exception_return. */
 void helper_return(void *env, uint64_t pc)
 {
-    note_return(engine_of_env(env));
+    struct engine *e = engine_of_env(env);
+    bool from_el3 = (AT(uint32_t, env, ENV_PSTATE) >> 2 & 3) == 3;
+    note_return(e);
     real.helper_exception_return(env, pc);
+    if (from_el3) cross_el3(e);
 }

@@ -70,6 +70,7 @@ struct callbacks {
     uint64_t (*io_read)(void *device, uint64_t offset, uint32_t width);
     void (*io_write)(void *device, uint64_t offset, uint32_t width, uint64_t value);
     void (*code)(uint32_t hook, uint64_t pc);
+    void (*crossed)(void); /* EL3 has been entered or left while `signalled` has groups by which the lines depend on that */
 };
 
 enum { MOST_ANSWERS = 80 }; /* DC ZVA stores 64 bytes, and some twice; no other instruction has more accesses */
@@ -110,6 +111,7 @@ struct engine {
     uint64_t word_at;            /* the last instruction word that a translator has read */
     void *lengths;               /* the operation of the block under way that has its length */
     void *translated_block;
+    const uint64_t *signalled; /* a bitmap of groups whose interrupt is signalled as IRQ or FIQ by the level; or null */
     struct range secure[SECURE_RANGES]; /* what Non-secure accesses don't reach (walk.c) */
     struct alias aliases[ALIASES];
     unsigned secure_count, alias_count;
@@ -202,6 +204,7 @@ void leave_chain(struct engine *);
 void stop_run(struct engine *);
 _Noreturn void leave_block(struct engine *);
 void shim_arm_cpu_do_interrupt(void *cpu);
+void cross_el3(struct engine *);
 
 /* faults.c */
 bool note_fault(struct engine *, const struct fault *, uint64_t vector);

@@ -81,6 +81,7 @@ static void entered(struct engine *e, struct fault *fault, uint32_t target)
     e->shared.last[1] = fault->far;
     e->shared.last[2] = fault->elr;
     e->shared.last[3] = target;
+    if (target == 3) cross_el3(e);
     bool never_ends = note_fault(e, fault, AT(uint64_t, e->env, ENV_PC));
     if (e->shared.observe || never_ends) e->python.entered((uint32_t)fault->esr);
 }
@@ -99,6 +100,16 @@ static void take(void *cpu)
     AT(uint64_t, env, ENV_CF + 8) = negative_zero;
 }
 
+/* EL3 has been entered or left: an interrupt that is pending may be signalled by the other line there (IHI 0069 4.6.2). */
+void cross_el3(struct engine *e)
+{
+    enum { GROUP1_OF_EITHER_STATE = 6 };
+    if (e->signalled && *e->signalled & GROUP1_OF_EITHER_STATE) e->python.crossed();
+}
+
+/* Where that bitmap lies, of the CPU that is loaded; null: nobody wants to hear. */
+EXPORT void shim_watch_el3(struct engine *e, const uint64_t *signalled) { e->signalled = signalled; }
+
 /* Unicorn takes interrupts itself, and nothing else. */
 void shim_arm_cpu_do_interrupt(void *cpu)
 {
@@ -109,6 +120,7 @@ void shim_arm_cpu_do_interrupt(void *cpu)
     }
     e->shared.interrupts++;
     take(cpu);
+    if (AT(uint32_t, e->env, ENV_TARGET_EL) == 3) cross_el3(e);
 }
 
 static void enter(struct engine *e, uint32_t number, uint32_t syndrome, uint64_t far)

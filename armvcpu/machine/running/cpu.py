@@ -11,10 +11,17 @@ from armvcpu.arch.pstate import PState
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from armvcpu.machine.board.interrupts import Lines
     from armvcpu.machine.running.cpu_time import CpuTime
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
     from armvcpu.vcpu.vcpu import Aarch64VCpu
+
+    Signal: TypeAlias = tuple[memoryview, Callable[[], None]]
+    """Of an interrupt controller with three groups: those that are signalled, and how it drives the lines anew by the
+    PE's level and Security state (IHI 0069 4.6.2)."""
 
 
 Wait = tuple[bool, PState | None, tuple[int, int] | None]
@@ -38,11 +45,12 @@ class Cpu:
     """Its vCPU, whether it is on, whether it waits for an interrupt."""
 
     def __init__(
-        self, index: int, vcpu: Aarch64VCpu, pcpu: Aarch64PerCpu, time: CpuTime, lines: Lines, scheduler: Scheduler
-    ) -> None:
+        self, index: int, vcpu: Aarch64VCpu, pcpu: Aarch64PerCpu, time: CpuTime, lines: Lines, scheduler: Scheduler,
+        signal: Signal | None = None,
+    ) -> None:  # fmt: skip
         self.index, self.vcpu, self.time = index, vcpu, time
         self._pcpu, self._lines, self._scheduler = pcpu, lines, scheduler
-        self._inputs = lines.inputs[index]
+        self._inputs, self._signal = lines.inputs[index], signal
         self.power = self._power_at_reset
         self.waiting = False
         self._reads_in: PState | None = None
@@ -213,4 +221,6 @@ class Cpu:
         engine.set_lines(irq=inputs.irq, fiq=inputs.fiq)
         if self.vcpu.config.el > 1:
             engine.set_virtual_lines(irq=inputs.virq, fiq=inputs.vfiq)
+        if self._signal is not None:
+            engine.watch_el3(*self._signal)
         self.time.bind(engine)
