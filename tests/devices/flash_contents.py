@@ -9,6 +9,7 @@ class MemoryContents:
     def __init__(self, size: int) -> None:
         self.data = bytearray(b"\xff" * size)
         self.shown: list[bool] = []
+        self.is_missed = False
 
     def __len__(self) -> int:
         return len(self.data)

@@ -151,6 +151,17 @@ def test_it_is_mapped_only_while_it_reads_as_an_array(bench):
     assert bench.mapped == [False, True, False, True]
 
 
+def test_it_is_mapped_at_once_where_no_fetch_traps(bench):
+    """Code may go on in it: after a command back to the array, and a store that is no command at all."""
+    bench.contents.is_missed = True
+    bench.write(0x70)
+    assert bench.mapped == [False]
+    bench.write(0xFF)
+    assert bench.mapped == [False, True]
+    bench.write(0x0001_7384)
+    assert bench.mapped == [False, True, False, True]
+
+
 def test_it_is_not_mapped_in_another_mode(bench):
     """However often the status is read."""
     bench.write(0x70)

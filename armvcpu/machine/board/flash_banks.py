@@ -149,6 +149,11 @@ class FlashBank:
             self._populated.add(block)
         return memory
 
+    @property
+    def is_missed(self) -> bool:
+        """Does no stage 2 of ours ask for what is not shown?"""
+        return self._is_whole
+
     def attach_whole(self, engine: Engine) -> None:
         """Show it to a guest whose stage 2 is its own: the chips are at its addresses, its contents are read elsewhere.
 
