@@ -7,10 +7,10 @@
 
 In read-array mode the machine maps the contents as memory, so that code runs from them at full speed; a write, which
 stage 2 traps, comes here and takes the bank out of it: `Contents.show(False)`. The bank is mapped again when it is in
-that mode and read for a while, or at once where no fetch of code would trap, since stage 2 is the guest's own. Programming only clears bits, and reaches the contents at once, so that they are at
-every moment what a power cut would leave. Nothing takes time: the status is always "ready". Where the host can't keep
-what is programmed (a full disk behind a file), the chip reports that programming or erasing failed, SR.4 or SR.5, and
-the array is as it was.
+that mode and read for a while, or at once where no fetch of code would trap, since stage 2 is the guest's own.
+Programming only clears bits, and reaches the contents at once, so that they are at every moment what a power cut would
+leave. Nothing takes time: the status is always "ready". Where the host can't keep what is programmed (a full disk
+behind a file), the chip reports that programming or erasing failed, SR.4 or SR.5, and the array is as it was.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@
 
 Items are bytes by number; those with a name stand in the directory, item 0x19.
 
-A transfer of ordinary size is complete before the guest goes on. Of one that is longer than a budget
-(devices/budget.py) a piece is done at a time, and its control word is not zero before the last one: what drivers wait
-for.
+A transfer of ordinary size, as of a kernel, is complete before the guest goes on: drivers rely on that, as U-Boot
+2025.01, whose compiler has made one look at the control word of a loop that waits. What is longer than AT_ONCE goes on
+in pieces (devices/budget.py), and the control word is not zero before the last one.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ CONTROL = struct.Struct(">IIQ")
 ENTRY = struct.Struct(">IHH56s")
 LONGEST_NAME = 55
 """Bytes; the directory has room for one more, a NUL."""
+AT_ONCE = 256 << 20
+"""Bytes of a transfer that are copied before the guest and the run loop go on: some 0.1 s."""
 BOOT_ORDER = "bootorder"
 """The file that names boot devices, in order; QEMU's boards always have it, empty where none was asked for."""
 
@@ -131,20 +133,20 @@ class FwCfg(Device):
             self._select(control >> 16)
         self._stop()
         if control & READ and not control & WRITE and length:
-            self._read_on(address, length, target)
+            self._read_on(address, length, target, AT_ONCE)
         else:
             if control & SKIP and not control & (READ | WRITE):
                 self._at += length
             self._finish(address, ERROR if control & WRITE else 0)  # no item can be written
 
-    def _read_on(self, address: int, length: int, target: int) -> None:
+    def _read_on(self, address: int, length: int, target: int, most: int = SLICE) -> None:
         """The next piece of what the control structure at `address` has still to read, `length` bytes to `target`."""
         try:
             self._memory.view(target, length)
         except BadAddress:
             self._finish(address, ERROR)
             return
-        size = min(length, SLICE)
+        size = min(length, most)
         self._memory.view(target, size, is_written=True)[:] = self._take(size)
         if size == length:
             self._finish(address, 0)

@@ -7,6 +7,7 @@ import struct
 import pytest
 from virtio_driver import BASE, Ram
 
+from armvcpu.devices import fw_cfg
 from armvcpu.devices.deadline import NEVER, Schedule
 from armvcpu.devices.device import Wires
 from armvcpu.devices.fw_cfg import FwCfg
@@ -110,8 +111,9 @@ def test_dma_of_no_bytes_is_done(device, ram, control):
 
 
 @pytest.mark.parametrize("has_snapshot", [False, True])
-def test_a_long_transfer_goes_on_when_the_run_loop_has_had_its_turn(has_snapshot):
+def test_a_long_transfer_goes_on_when_the_run_loop_has_had_its_turn(monkeypatch, has_snapshot):
     """A piece at a time, and the control word tells when it is done; in another device too, from a snapshot."""
+    monkeypatch.setattr(fw_cfg, "AT_ONCE", 2 << 20)
     memory, schedule = Ram(8 << 20), Schedule()
     device = FwCfg(1, Wires(memory=memory, schedule=schedule))
     kernel = bytes(range(256)) * (5 << 12)
@@ -133,8 +135,20 @@ def test_a_long_transfer_goes_on_when_the_run_loop_has_had_its_turn(has_snapshot
     assert (turns, schedule.next()) == (2, NEVER)
 
 
-def test_a_reset_ends_a_long_transfer():
+def test_a_kernel_is_there_before_the_guest_goes_on():
+    """As on QEMU's board, whatever its size: U-Boot 2025.01 looks at the control word once."""
+    memory, schedule = Ram(80 << 20), Schedule()
+    device = FwCfg(1, Wires(memory=memory, schedule=schedule))
+    kernel = bytes(range(256)) * (70 << 12)
+    device.add_boot({"kernel": kernel})
+    assert transfer(device, memory, 0x11 << 16 | SELECT | READ, len(kernel), BASE + 0x100) == 0
+    assert bytes(memory.view(BASE + 0x100, len(kernel))) == kernel
+    assert schedule.next() == NEVER
+
+
+def test_a_reset_ends_a_long_transfer(monkeypatch):
     """Its control word stays as it is."""
+    monkeypatch.setattr(fw_cfg, "AT_ONCE", 2 << 20)
     memory, schedule = Ram(8 << 20), Schedule()
     device = FwCfg(1, Wires(memory=memory, schedule=schedule))
     transfer(device, memory, READ, 5 << 20, BASE + 0x100)
