@@ -44,6 +44,8 @@ def discard(_byte: int) -> None:
 class _Erased:
     """The contents of a flash bank that nobody programs."""
 
+    is_missed = False
+
     def __len__(self) -> int:
         return FLASH_SIZE
 
