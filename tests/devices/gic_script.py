@@ -2,7 +2,7 @@
 
 Each step is one access from one level. The program records of each what was read, what exception it became and which of
 IRQ and FIQ is asserted at the highest level after it, and sends the records out of the UART; run by QEMU they are what
-the model's own have to be. Nothing but the GIC is asked for here: a scripted PE stands in for the engine.
+the model's own have to be. In the model a scripted PE stands in for the engine; the machine runs the program itself.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING
 from gic_levels import FIQ, FMO, IMO, IRQ, NS, Levels
 
 from armvcpu.arch.registers import by_name
+from armvcpu.machine.console.port import MemoryConsole
+from armvcpu.machine.machine import Machine
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Literal
 
+TIMEOUT = 120
 CODE, RESULTS, UART = 0x4020_0000, 0x4100_0000, 0x0900_0000
 GICD, GICR = 0x0800_0000, 0x080A_0000
 RECORD = struct.Struct("<QQQ")
@@ -134,6 +138,18 @@ def _slot(top: int, el: int, kind: int, lower: bool) -> list[int]:
     return [0xD520_0001 | syndrome, mark, *leave]
 
 
+def run_here(top: Literal[2, 3], steps: list[Step], at: Path, gic: Literal[2, 3] = 3) -> list[tuple[int, int, int]]:
+    """The records of this project's machine, with a GIC of this version."""
+    image, console = at / "program.bin", MemoryConsole()
+    image.write_bytes(program(top, steps))
+    with Machine(
+        image, console=console, load_address=TABLES, entry=CODE, el=top, gic=gic, semihosting=True
+    ) as machine:  # fmt: skip
+        outcome = machine.run(timeout=TIMEOUT)
+    assert outcome.ok, outcome
+    return list(RECORD.iter_unpack(bytes(console.output)))
+
+
 def run_on_qemu(qemu: str, top: int, steps: list[Step], at: Path, gic: int = 3) -> list[tuple[int, int, int]]:
     """The records of QEMU's `virt` board, with a GIC of this version."""
     image, out = at / "program.bin", at / "records"
@@ -144,7 +160,7 @@ def run_on_qemu(qemu: str, top: int, steps: list[Step], at: Path, gic: int = 3) 
         "-serial", f"file:{out}", "-semihosting", "-device", f"loader,file={image},addr={TABLES:#x},force-raw=on",
         "-device", f"loader,addr={CODE:#x},cpu-num=0",
     ]  # fmt: skip
-    subprocess.run(command, check=True, timeout=120, stdin=subprocess.DEVNULL)
+    subprocess.run(command, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
     return list(RECORD.iter_unpack(out.read_bytes()))
 
 

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from gic_guest import IAR
-from gic_script import CODE, RECORD, TABLES, program, run_on_qemu
+from gic_script import run_here, run_on_qemu
 from gicv2_random import GICC, SecurityScript, VirtualScript
 
 from armvcpu.errors import UsageError
-from armvcpu.machine.console.port import MemoryConsole
-from armvcpu.machine.machine import Machine
 from armvcpu.testing.firmware import programs
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     from gicv2_random import Script
 
-STEPS, SHOWN, TIMEOUT = 700, 6, 60
+STEPS, SHOWN = 700, 6
 NOTHING = (1022, 1023)
 
 
@@ -67,19 +65,7 @@ def test_random_scripts_on_the_machine(tmp_path: Path, kind: str) -> None:
     """And so does the machine."""
     script = new_script(kind, seed=7)
     top: Literal[2, 3] = 3 if script.top == 3 else 2
-    assert differences(script, records_of_machine(top, script, tmp_path)) == []
-
-
-def records_of_machine(top: Literal[2, 3], script: Script, at: Path) -> list[tuple[int, ...]]:
-    """As a machine with this highest level runs the program."""
-    image, console = at / "program.bin", MemoryConsole()
-    image.write_bytes(program(top, script.steps))
-    with Machine(
-        image, console=console, load_address=TABLES, entry=CODE, el=top, gic=2, semihosting=True
-    ) as machine:  # fmt: skip
-        outcome = machine.run(timeout=TIMEOUT)
-    assert outcome.ok, outcome
-    return list(RECORD.iter_unpack(bytes(console.output)))
+    assert differences(script, list(run_here(top, script.steps, tmp_path, gic=2))) == []
 
 
 def test_a_difference_is_found(qemu: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from gic_levels import IMO, NS
 from gic_random import Script
-from gic_script import GICD, GICR, Model, Step, run_on_qemu
+from gic_script import GICD, GICR, Model, Step, run_here, run_on_qemu
 
 from armvcpu.arch.gic_ich import ICH_HCR
 from armvcpu.arch.gic_registers import ICC_CTLR, ICC_CTLR_EL3
@@ -20,6 +20,7 @@ from armvcpu.testing.firmware import programs
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Literal
 
 STEPS, SHOWN = 700, 4
 _OF_QEMU = sum(ICC_CTLR_EL3.FIELDS[name].mask for name in ("CBPR_EL1S", "EOImode_EL1S", "IDbits", "nDS", "RSS"))
@@ -65,6 +66,16 @@ def is_open(model: Model, step: Step) -> bool:
 def test_random_scripts(qemu: str, tmp_path: Path, top: int, seed: int) -> None:
     """Groups, priorities, SGIs, list registers, traps, and the views of Security states, all at once."""
     assert differences(qemu, top, Script(top, seed, STEPS).steps, tmp_path) == []
+
+
+@pytest.mark.parametrize("top", [2, 3])
+@pytest.mark.parametrize("seed", [5, 6])
+def test_the_machine_is_like_the_model(tmp_path: Path, top: Literal[2, 3], seed: int) -> None:
+    """The program in this project's own engine: traps with their syndromes, and lines that follow the CPU's level."""
+    steps, model = Script(top, seed, STEPS).steps, Model(top)
+    found = zip(steps, run_here(top, steps, tmp_path), strict=True)
+    differ = [(step, ours, theirs) for step, theirs in found if (ours := model.record(step)) != theirs]
+    assert differ[:SHOWN] == []
 
 
 @pytest.mark.parametrize("top", [2, 3])
