@@ -23,7 +23,7 @@ REGISTERS = (
 )  # fmt: skip
 """ICC_<name>_EL1, in the order of their encodings."""
 ENCODINGS = {by_name[f"ICC_{name}_EL1"].encoding: name for name in REGISTERS}
-PMR = by_name["ICC_PMR_EL1"].encoding
+PMR, SRE_EL2 = by_name["ICC_PMR_EL1"].encoding, by_name["ICC_SRE_EL2"].encoding
 SRE = 0x7
 """SRE, DFB, DIB: RAO/WI, there is no memory-mapped interface to go back to."""
 _INTID_MASK = 0xFF_FFFF

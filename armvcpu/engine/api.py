@@ -98,6 +98,13 @@ class StateCopy(NamedTuple):
     but: C.Array[C.c_int64]
 
 
+def word_of(bits: int) -> memoryview:
+    """A register that is zero and has these bits, any of which the engine may write itself (`SysRegTable.share`)."""
+    word = memoryview(bytearray(32)).cast("Q")
+    word[2] = word[3] = bits
+    return word
+
+
 class RegisterRows:
     """Who answers for the system registers of a vCPU, by packed encoding.
 

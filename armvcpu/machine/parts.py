@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
-from armvcpu.arch.gic_icc import PMR
+from armvcpu.arch.gic_icc import PMR, SRE_EL2
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.deadline import Schedule
@@ -192,6 +192,8 @@ def _have_interface(vcpu: Aarch64VCpu, gic: Gicv2 | Gicv3, index: int) -> Signal
     vcpu.sysregs.add_all(interface.registers())
     if vcpu.config.el == 1:  # else it means the virtual interface's too
         vcpu.sysregs.share(PMR, interface.mask_words)
+    else:  # whose hypervisor writes it at each switch
+        vcpu.sysregs.fix(SRE_EL2)
     return None if interface.signal_words is None else (interface.signal_words, interface.refresh)
 
 

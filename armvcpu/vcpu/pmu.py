@@ -13,12 +13,14 @@ from functools import partial
 
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.engine.api import word_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from armvcpu.vcpu.sysreg import ReadRegister, WriteRegister
 
+_PMSELR, _PMUSERENR = (by_name[name].encoding for name in ("PMSELR_EL0", "PMUSERENR_EL0"))
 COUNTERS, CYCLE = 6, 31
 """PMCR_EL0.N, and the bit and selection of PMCCNTR_EL0."""
 SW_INCR, CPU_CYCLES = 0x00, 0x11
@@ -54,10 +56,13 @@ class Pmu:
         self.deadline: int | None = None
         """When the next counter overflows whose interrupt is enabled, ns; None where none will."""
         self._since = now()
+        self._selection, self._access = word_of(0x1F), word_of(0xF)
+        self.words = {_PMSELR: self._selection, _PMUSERENR: self._access}
+        """Registers that the engine keeps itself: hypervisors write them at each switch."""
         self._clear()
 
     def _clear(self) -> None:
-        self._control = self._enabled = self._interrupts = self._overflowed = self._selected = self._user = 0
+        self._control = self._enabled = self._interrupts = self._overflowed = self._selection[0] = self._access[0] = 0
         self._counts, self._types = [0] * 32, [0] * 32
 
     def reset(self) -> None:
@@ -82,17 +87,19 @@ class Pmu:
         """All of it, now."""
         self._advance()
         return [
-            self._control, self._enabled, self._interrupts, self._overflowed, self._selected, self._user,
+            self._control, self._enabled, self._interrupts, self._overflowed, self._selection[0], self._access[0],
             int(self._raised), *self._counts, *self._types,
         ]  # fmt: skip
 
     def load_state(self, state: list[int]) -> None:
         """Return to what `state()` gave, with an interrupt controller that has been told of the level already."""
-        self._control, self._enabled, self._interrupts, self._overflowed, self._selected, self._user = state[:6]
+        self._control, self._enabled, self._interrupts, self._overflowed, self._selection[0], self._access[0] = state[
+            :6
+        ]
         self._raised = bool(state[6])
         self._counts, self._types = list(state[7:39]), list(state[39:71])
         self._since = self._now()
-        self._show_user(self._user)
+        self._show_user(self._access[0])
         self.deadline = self._next_overflow()
         self._on_change()
 
@@ -145,8 +152,8 @@ class Pmu:
             yield by_name[clear].encoding, read, partial(self._clear_bits, field)
         yield by_name["PMCR_EL0"].encoding, self._read_control, self._write_control
         yield by_name["PMSWINC_EL0"].encoding, None, self._increment
-        yield by_name["PMSELR_EL0"].encoding, lambda: self._selected, self._select
-        yield by_name["PMUSERENR_EL0"].encoding, lambda: self._user, self._write_user
+        yield _PMSELR, lambda: self._selected, self._select
+        yield _PMUSERENR, lambda: self._access[0], self._write_user
         yield by_name["PMCEID0_EL0"].encoding, lambda: 1 << SW_INCR | 1 << CPU_CYCLES, None
         yield by_name["PMCEID1_EL0"].encoding, lambda: 0, None
         yield by_name["PMXEVTYPER_EL0"].encoding, lambda: self._types[self._selected], self._write_selected_type
@@ -195,12 +202,16 @@ class Pmu:
                 self._add(n, 1)
         self._signal()
 
+    @property
+    def _selected(self) -> int:
+        return self._selection[0]
+
     def _select(self, value: int) -> None:
-        self._selected = value & 0x1F
+        self._selection[0] = value & 0x1F
 
     def _write_user(self, value: int) -> None:
-        self._user = value & 0xF
-        self._show_user(self._user)
+        self._access[0] = value & 0xF
+        self._show_user(self._access[0])
 
     def _read_count(self, n: int) -> int:
         self._advance()

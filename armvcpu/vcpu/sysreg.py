@@ -41,10 +41,11 @@ from armvcpu.engine.api import (
     WHOLE_INSTRUCTION_CACHE,
     WORD,
     RegisterRows,
+    word_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from armvcpu.arch.idregs import CpuModel
     from armvcpu.arch.registers import SysReg
@@ -84,7 +85,7 @@ class SysRegTable:
         """The registers whose value is nowhere but here, whoever else answers for them."""
         self.lacked = undefined
         """What the model lacks; a handler may answer for it all the same."""
-        self._listeners: dict[int, Listener] = {}
+        self._listeners: dict[int, tuple[Listener, int]] = {}
         self._others: dict[int, tuple[int, int, int]] = {}
         """Registers of the engine's own that are read as something else of the engine's, and not written."""
         self._native: dict[int, Access] = {}
@@ -120,13 +121,16 @@ class SysRegTable:
         self._rows = None
         self._words[encoding] = words
 
-    def listen(self, encoding: int, listener: Listener | None) -> None:
-        """Call `listener` with what the guest writes to a register of the engine's own; what it gives is written."""
+    def listen(self, encoding: int, listener: Listener | None, bits: int = 0) -> None:
+        """Call `listener` with what the guest writes to a register of the engine's own; what it gives is written.
+
+        With `bits`, of a register without side effects, only where one of them is set, before or by the write.
+        """
         self._rows = None
         if listener is None:
             self._listeners.pop(encoding, None)
         else:
-            self._listeners[encoding] = listener
+            self._listeners[encoding] = listener, bits
 
     def read_as(self, encoding: int, other: int) -> None:
         """Have a register of the engine's own, that can't be written, read as another one of it."""
@@ -159,9 +163,9 @@ class SysRegTable:
         shape |= self._others
         for encoding in self.readers.keys() | self.writers.keys():
             shape[encoding] = self._directions(encoding)
-        for encoding, listener in self._listeners.items():
+        for encoding, (listener, bits) in self._listeners.items():
             if encoding not in self.writers:  # somebody who answers a write comes first: the engine's register has none
-                shape[encoding] = shape.get(encoding, (NATIVE,))[0], BEFORE_NATIVE, 0
+                shape[encoding] = shape.get(encoding, (NATIVE,))[0], BEFORE_NATIVE, bits
                 rows.writes[encoding] = listener
         rows.words.update(self._words)
         rows.reads.update(self.readers)
@@ -196,10 +200,25 @@ class SysRegTable:
         for encoding, read, write in registers:
             self.add(encoding, read, write)
 
-    def add_pmu(self, registers: Iterable[tuple[int, ReadRegister | None, WriteRegister | None]]) -> None:
-        """Answer for the registers of Performance Monitors; those that they do not have are UNDEFINED."""
+    def add_pmu(
+        self,
+        registers: Iterable[tuple[int, ReadRegister | None, WriteRegister | None]],
+        words: Mapping[int, memoryview],
+    ) -> None:
+        """Answer for the registers of Performance Monitors; those that they do not have are UNDEFINED.
+
+        `words` are those of them that the engine keeps (`share`).
+        """
         self.undefined |= PMU_REGISTERS
         self.add_all(registers)
+        for encoding, word in words.items():
+            self.share(encoding, word)
+
+    def fix(self, encoding: int) -> None:
+        """A register that is answered here has the value that it is read as now, which no write changes."""
+        read = self.readers[encoding]
+        self.add(encoding, read, _ignore)
+        self._constants[encoding] = read()
 
     def is_undefined(self, encoding: int, *, is_read: bool) -> bool:
         """Is the access UNDEFINED by the architecture or the CPU model?"""
@@ -212,13 +231,14 @@ class SysRegTable:
         return not self._native.get(encoding, NONE) & (RO if is_read else WO)
 
     def _add_cache_selection(self, model: CpuModel) -> None:
-        selected = [0]
+        selected = word_of(0xF)
 
         def select(value: int) -> None:
             selected[0] = value & 0xF
 
         self.kept[CSSELR_EL1] = lambda: selected[0], select
         self.add(CSSELR_EL1, *self.kept[CSSELR_EL1])
+        self.share(CSSELR_EL1, selected)
         self.add(CCSIDR_EL1, lambda: model.ccsidr(selected[0]), None)
 
 

@@ -11,6 +11,7 @@ from vcpu_bench import Heard
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.instructions import IC_IALLU
 from armvcpu.arch.registers import SYSREGS, Home, by_name, instruction_from_access, iss_from_encoding, lowest_el
+from armvcpu.engine.api import word_of
 from armvcpu.engine.selftest_bench import ADD_X0_1, CODE, ERET, branch, hvc, svc
 from armvcpu.vcpu.exits import Hypercall, SysRegWrite
 
@@ -25,6 +26,10 @@ CMP_X5_X5, CCMP_N_C = 0xEB05_00BF, 0xFA5F_13EA  # cmp x5, x5; ccmp xzr, xzr, #0b
 LEFT = Hypercall(9, (0, 0, 0, 0, 0, 0))
 OF_EL1 = [row for row in SYSREGS if lowest_el(row.encoding) <= 1]
 NATIVE = [row for row in OF_EL1 if row.home is Home.NATIVE]
+
+
+def movz(register: int, value: int) -> int:
+    return 0xD280_0000 | value << 5 | register
 
 
 def encoding(name: str) -> int:
@@ -198,6 +203,30 @@ def test_listener_has_no_part_in_what_el2_traps(machine):
     vcpu.bind(machine.cpu())
     vcpu.set_gpr(1, 5)
     assert (vcpu.run(), heard) == (SysRegWrite(iss_from_encoding(encoding("TTBR0_EL1")), 5), [])
+
+
+def test_listener_of_some_bits_hears_of_writes_that_set_or_clear_them(machine):
+    """MDSCR_EL1.SS and MDE of all its bits: other writes go by, and change the register as well (D17.3.20)."""
+    heard: list[int] = []
+    values = (1 << 13, 1 << 15, 1 << 12, 0)
+    loads = [instruction for value in values for instruction in (movz(1, value), msr("MDSCR_EL1", 1))]
+    vcpu = machine.vcpu(*loads[:2], mrs(2, "MDSCR_EL1"), *loads[2:], mrs(3, "MDSCR_EL1"), hvc(0))
+    vcpu.sysregs.listen(encoding("MDSCR_EL1"), lambda value: (heard.append(value), value)[1], bits=1 << 15 | 1)
+    vcpu.bind(machine.cpu())
+    vcpu.run()
+    assert (heard, vcpu.gpr(2), vcpu.gpr(3)) == ([1 << 15, 1 << 12], 1 << 13, 0)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("CSSELR_EL1", 0xF), ("PMSELR_EL0", 0x1F)])
+def test_a_kept_register_is_written_without_python(machine, name, bits):
+    """The bits that it has; whoever is asked in Python for what it selects has the same value."""
+    vcpu = machine.vcpu(movz(1, 0xFFFE), msr(name, 1), mrs(2, name), hvc(0))
+    word = word_of(bits)
+    vcpu.sysregs.add(encoding(name), None, pytest.fail)
+    vcpu.sysregs.share(encoding(name), word)
+    vcpu.bind(machine.cpu())
+    vcpu.run()
+    assert vcpu.gpr(2) == word[0] == 0xFFFE & bits
 
 
 # --- observing --------------------------------------------------------------------------------------------------

@@ -211,6 +211,13 @@ def test_constant_with_a_writer_keeps_its_value(table):
     assert table.rows.reads[encoding("MIDR_EL1")]() == A72.MIDR_EL1
 
 
+def test_a_register_that_is_fixed_is_a_constant(table):
+    """It has the value that it was answered with, and ignores writes."""
+    table.add(encoding("ICC_PMR_EL1"), lambda: 0xF, lambda _value: None)
+    table.fix(encoding("ICC_PMR_EL1"))
+    assert shape(table, "ICC_PMR_EL1") == (CONSTANT, IGNORED, 0xF)
+
+
 def test_listener_comes_before_the_native_register(table):
     """Reads are the engine's; without a listener there is no row."""
     table.listen(encoding("TTBR0_EL1"), lambda value: value + 1)

@@ -27,6 +27,7 @@ struct row {
     uint32_t encoding;
     uint8_t read, write; /* enum action */
     struct word *word;
+    uint64_t bits; /* of BEFORE_NATIVE: Python hears only of writes where one of these is or was set; 0 of all writes */
     struct row *next_free;
 };
 
@@ -136,17 +137,6 @@ static uint64_t read_word(void *env, const struct reginfo *info)
     return word ? word->value : read_python(env, info);
 }
 
-/* Python hears only of what something follows from. */
-static void write_word(void *env, const struct reginfo *info, uint64_t value)
-{
-    struct word *word = ((const struct row *)info)->word;
-    uint64_t kept = word ? value & word->mask : 0;
-    if (word && kept >= word->lowest && kept <= word->highest)
-        word->value = kept;
-    else
-        write_python(env, info, value);
-}
-
 static void write_own(void *env, const struct row *row, uint64_t value)
 {
     const struct reginfo *own = row->own;
@@ -156,9 +146,27 @@ static void write_own(void *env, const struct row *row, uint64_t value)
     else AT(uint64_t, env, own->fieldoffset) = value;
 }
 
+/* Python hears only of what something follows from. The engine decides by its own PMUSERENR_EL0 what EL0 may access. */
+static void write_word(void *env, const struct reginfo *info, uint64_t value)
+{
+    const struct row *row = (const struct row *)info;
+    struct word *word = row->word;
+    uint64_t kept = word ? value & word->mask : 0;
+    if (!word || kept < word->lowest || kept > word->highest) {
+        write_python(env, info, value);
+        return;
+    }
+    word->value = kept;
+    if (row->own) write_own(env, row, kept);
+}
+
 static void write_before_native(void *env, const struct reginfo *info, uint64_t value)
 {
     const struct row *row = (const struct row *)info;
+    if (row->bits && !((value | AT(uint64_t, env, row->own->fieldoffset)) & row->bits)) {
+        write_own(env, row, value);
+        return;
+    }
     uint64_t pc = begin(row->engine);
     write_own(env, row, row->engine->python.write(row->encoding, value));
     end(row->engine, pc, NULL);
@@ -228,6 +236,7 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     if (first) info->accessfn = first->accessfn;
     row->engine = e, row->own = own, row->other = other, row->encoding = encoding;
     row->read = (uint8_t)read, row->write = (uint8_t)write;
+    row->bits = write == BEFORE_NATIVE ? value : 0;
     if (read == UNDEFINED) info->access &= ~CP_READ_BITS;
     if (write == UNDEFINED) info->access &= ~CP_WRITE_BITS;
     if (own && (read == CONSTANT || read == PYTHON || read == WORD)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;

@@ -54,7 +54,7 @@ class CpuTime:
             vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access, line(PMU_INTID),
             self._set_deadline,
         )  # fmt: skip
-        vcpu.sysregs.add_pmu(self.pmu.registers())
+        vcpu.sysregs.add_pmu(self.pmu.registers(), self.pmu.words)
         for encoding, read, write in self._timers.registers():
             vcpu.sysregs.add(encoding, read, partial(self._on_write, write))
         if not self._owns_offset:

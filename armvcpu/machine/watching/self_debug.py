@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 _MDSCR, _OSLSR = by_name["MDSCR_EL1"].encoding, by_name["OSLSR_EL1"].encoding
+_WATCHED_BITS = int(MDSCR_EL1.of(MDE=1, SS=1))
+"""Of MDSCR_EL1: a hypervisor writes it at each switch, and nearly always without them."""
 _TTBR0 = by_name["TTBR0_EL1"].encoding
 _VALUES = [by_name[f"DBGWVR{n}_EL1"].encoding for n in range(WATCHPOINTS)]
 _CONTROLS = [by_name[f"DBGWCR{n}_EL1"].encoding for n in range(WATCHPOINTS)]
@@ -60,7 +62,8 @@ class SelfDebug:
     def attach(self, vcpu: Aarch64VCpu) -> None:
         """Hear of a vCPU's writes of the registers of debug: where there are guards, of watchpoints too."""
         for register in (_MDSCR, *_VALUES, *_CONTROLS) if self._all_guards.are_possible else (_MDSCR,):
-            vcpu.sysregs.listen(register, partial(self._on_write, register))
+            bits = _WATCHED_BITS if register == _MDSCR else 0
+            vcpu.sysregs.listen(register, partial(self._on_write, register), bits)
 
     def reset(self) -> None:
         """As after power-on: nothing is watched."""
