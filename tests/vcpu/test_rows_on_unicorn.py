@@ -24,7 +24,7 @@ MMU_OFF = 0x30D0_0800
 FPEN = 3 << 20
 CMP_X5_X5, CCMP_N_C = 0xEB05_00BF, 0xFA5F_13EA  # cmp x5, x5; ccmp xzr, xzr, #0b1010, ne
 LEFT = Hypercall(9, (0, 0, 0, 0, 0, 0))
-OF_EL1 = [row for row in SYSREGS if lowest_el(row.encoding) <= 1]
+OF_EL1 = [row for row in SYSREGS if lowest_el(row.encoding) <= 1 and row.level == 1]
 NATIVE = [row for row in OF_EL1 if row.home is Home.NATIVE]
 
 
