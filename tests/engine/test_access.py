@@ -24,7 +24,15 @@ UNCLAIMED, L2CTLR, IC_LIKE = op(3, 1, 15, 2, 7), by_name["L2CTLR_EL1"].encoding,
 
 
 def run(
-    bench: Bench, word: int, *, pstate: int, highest: int, hcr: int = 0, scr: int = SCR_NON_SECURE, x3: int = 0
+    bench: Bench,
+    word: int,
+    *,
+    pstate: int,
+    highest: int,
+    hcr: int = 0,
+    scr: int = SCR_NON_SECURE,
+    mdcr: int = 0,
+    x3: int = 0,
 ) -> tuple[int, int, int]:
     """(target level, ESR, offset of PC) of what ended NOP and this word at a level of a guest with `highest`."""
     bench.engine.registers.present(translated_features(model("max")))
@@ -45,6 +53,7 @@ def run(
     else:
         bench.write("HCR_EL2", HCR_RW | hcr)
     bench.write("SCR_EL3", scr)
+    bench.write("MDCR_EL2", mdcr)
     bench.engine.registers.write_pstate(pstate)
     bench.set_gpr(3, x3)
     seen = bench.run_to_trap()
@@ -98,6 +107,44 @@ def test_a_trap_by_tidcp_follows_the_bit(bench: Bench) -> None:
         bench.engine.state.set_pc(CODE)
         bench.write("HCR_EL2", HCR_RW | hcr)
         assert bench.run_to_trap().esr >> 26 == ec
+
+
+# --- MDCR_EL2 -----------------------------------------------------------------------------------------------------
+
+TDOSA, TDA, TPM, TPMCR = 1 << 10, 1 << 9, 1 << 6, 1 << 5
+DEBUG = {
+    "MDSCR_EL1": TDA, "DBGCLAIMSET_EL1": TDA, "DBGAUTHSTATUS_EL1": TDA, "OSDTRRX_EL1": TDA, "OSECCR_EL1": TDA,
+    "MDCCSR_EL0": TDA, "OSDLR_EL1": TDOSA, "DBGPRCR_EL1": TDOSA,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEBUG)
+def test_debug_registers_trap_whoever_has_them(bench: Bench, name: str) -> None:
+    """Those that the engine lacks as those that it has (D17.3.17)."""
+    encoding = by_name[name].encoding
+    rows = RegisterRows()
+    if name not in {"MDSCR_EL1", "OSDLR_EL1"}:
+        rows.shape = ((encoding, (CONSTANT, IGNORED, 7)),)
+    bench.engine.registers.use(rows)
+    word = access(encoding, is_read=True)
+    outcomes = {bit: run(bench, word, pstate=EL1, highest=2, mdcr=bit)[:2] for bit in (TDA, TDOSA)}
+    assert {bit for bit, (_, esr) in outcomes.items() if esr >> 26 != 0x17} == {DEBUG[name]}
+    assert outcomes[DEBUG[name]] == (2, trapped(encoding, is_read=True))
+    assert run(bench, word, pstate=EL2, highest=2, mdcr=TDA | TDOSA)[1] >> 26 == 0x17
+
+
+@pytest.mark.parametrize(("name", "bits"), [("PMCR_EL0", {TPM, TPMCR}), ("PMCCNTR_EL0", {TPM})])
+def test_performance_monitors_trap_together_or_the_control_register_alone(
+    bench: Bench, name: str, bits: set[int]
+) -> None:
+    """MDCR_EL2.TPM and TPMCR, at EL1, and not in Secure state."""
+    encoding = by_name[name].encoding
+    word = access(encoding, is_read=True)
+    for bit in (TPM, TPMCR):
+        target, esr, _ = run(bench, word, pstate=EL1, highest=3, mdcr=bit)
+        assert (target, esr) == (2, trapped(encoding, is_read=True)) if bit in bits else esr >> 26 == 0x17
+        assert run(bench, word, pstate=EL1, highest=3, mdcr=bit, scr=SCR_SECURE)[1] >> 26 == 0x17
+        assert run(bench, word, pstate=EL2, highest=2, mdcr=bit)[1] >> 26 == 0x17
 
 
 # --- CNTFRQ_EL0 ---------------------------------------------------------------------------------------------------

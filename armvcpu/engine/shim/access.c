@@ -2,7 +2,7 @@
  *
  * The engine's CPU has EL3, so what the highest level may do is EL3's there; a guest that starts at EL2 writes CNTFRQ_EL0 by
  * itself (DDI 0487 D17.11.16) and disables HVC by HCR_EL2.HCD (D17.2.48). Some registers trap where they are UNDEFINED, and
- * HCR_EL2.TIDCP has no effect. Guests without EL2 need nothing of this.
+ * HCR_EL2.TIDCP and MDCR_EL2.TPMCR have no effect. Guests without EL2 need nothing of this.
  */
 #include <stdlib.h>
 #include "shim.h"
@@ -12,8 +12,10 @@
 enum {
     LORSA_EL1 = KEY(0, 10, 4, 0), LORC_EL1 = KEY(0, 10, 4, 3),
     CNTPS_TVAL_EL1 = KEY(7, 14, 2, 0), CNTPS_CVAL_EL1 = KEY(7, 14, 2, 2),
-    CNTFRQ_EL0 = KEY(3, 14, 0, 0), CNTPCT_EL0 = KEY(3, 14, 0, 1), CNTHCTL_EL2 = KEY(4, 14, 1, 0), HCR_EL2 = KEY(4, 1, 1, 0), ANY_LEVEL = 0xFF,
+    CNTFRQ_EL0 = KEY(3, 14, 0, 0), CNTPCT_EL0 = KEY(3, 14, 0, 1), CNTHCTL_EL2 = KEY(4, 14, 1, 0),
+    PMCR_EL0 = KEY(3, 9, 12, 0), MDCR_EL2 = KEY(4, 1, 1, 1), HCR_EL2 = KEY(4, 1, 1, 0),
 };
+enum { ANY_LEVEL = 0xFF, NS = 1, TPMCR = 1 << 5 };
 static const uint64_t TIDCP = 1ull << 20, HCD = 1ull << 29;
 static const uint64_t OF_MTE = 0x7Full << 37, OF_MTE_AT_EL3 = 0x59ull << 37; /* of SCTLR_ELx: RES0 without FEAT_MTE2 */
 
@@ -92,7 +94,7 @@ static int access_frequency(void *env, const struct reginfo *info, int is_read)
 /* CNTPCT_EL0 from EL0 (D17.11.19): without E2H the engine takes EL1PCEN, of the timer, for CNTHCTL_EL2.EL1PCTEN. */
 static int access_count(void *env, const struct reginfo *info, int is_read)
 {
-    enum { NS = 1, EL1PCTEN = 1, EL1PCEN = 2 };
+    enum { EL1PCTEN = 1, EL1PCEN = 2 };
     static const uint64_t E2H = 1ull << 34;
     struct engine *e = ((const struct through *)info)->engine;
     const struct reginfo *control = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), CP_KEY | CNTHCTL_EL2);
@@ -102,6 +104,16 @@ static int access_count(void *env, const struct reginfo *info, int is_read)
     int found = access_of(env, to_of(info), is_read);
     *value = kept;
     return found;
+}
+
+/* MDCR_EL2.TPMCR, beside the traps of all Performance Monitors (D17.3.17). */
+static int access_pmcr(void *env, const struct reginfo *info, int is_read)
+{
+    const struct engine *e = ((const struct through *)info)->engine;
+    const struct reginfo *mdcr = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), CP_KEY | MDCR_EL2);
+    bool traps = AT(uint64_t, env, ENV_SCR_EL3) & NS && AT(uint64_t, env, mdcr->fieldoffset) & TPMCR;
+    int found = access_of(env, to_of(info), is_read);
+    return found == CP_ACCESS_OK && traps ? CP_ACCESS_TRAP_EL2 : found;
 }
 
 static void write_hcr(void *env, const struct reginfo *info, uint64_t value)
@@ -140,34 +152,40 @@ static const struct reginfo UNCLAIMED = {
     .accessfn = access_unclaimed,
 };
 
-/* Of both states, and UNDEFINED in one: the LORegions in Secure state, the Secure timer outside EL3 and Secure EL1. */
-static bool is_of_one_state(uint32_t encoding)
-{
-    return (encoding >= LORSA_EL1 && encoding <= LORC_EL1) || (encoding >= CNTPS_TVAL_EL1 && encoding <= CNTPS_CVAL_EL1);
-}
-
 /* SCTLR_EL1, EL2 or EL3, by whichever name. */
 static bool is_sctlr(const struct reginfo *found)
 {
     return found->opc0 == 3 && found->crn == 1 && found->crm == 0 && found->opc2 == 0 && found->opc1 % 2 == 0;
 }
 
+/* By name: for which levels, and what is done in place of the engine's check or write. */
+static const struct correction {
+    uint16_t first, last;
+    uint8_t levels; /* a bit for each */
+    int (*accessfn)(void *env, const struct reginfo *, int is_read);
+    void (*writefn)(void *env, const struct reginfo *, uint64_t value);
+} CORRECTIONS[] = {
+    {LORSA_EL1, LORC_EL1, 0xF, access_or_undefined, NULL},           /* UNDEFINED in Secure state */
+    {CNTPS_TVAL_EL1, CNTPS_CVAL_EL1, 0xF, access_or_undefined, NULL}, /* but at EL3 and Secure EL1 */
+    {CNTPCT_EL0, CNTPCT_EL0, 1 << 0, access_count, NULL},
+    {PMCR_EL0, PMCR_EL0, 1 << 0 | 1 << 1, access_pmcr, NULL},
+    {CNTFRQ_EL0, CNTFRQ_EL0, 1 << 2, access_frequency, NULL},
+    {HCR_EL2, HCR_EL2, 1 << 2, NULL, write_hcr},
+};
+
 /* What an instruction of `el` accesses where a row or the engine's table has `found`, or null. */
 const struct reginfo *corrected(struct engine *e, uint32_t encoding, uint32_t el, const struct reginfo *found)
 {
     if (e->shared.highest == 1) return found;
-    struct reginfo *info = NULL;
-    bool traps_by_tidcp = el == 1 && is_implementation_defined(encoding);
-    if (!found) return traps_by_tidcp ? &UNCLAIMED : NULL;
-    bool is_count = el == 0 && encoding == CNTPCT_EL0;
-    bool is_el2s = el == 2 && (encoding == CNTFRQ_EL0 || encoding == HCR_EL2);
-    if (!traps_by_tidcp && !is_of_one_state(encoding) && !is_el2s && !is_count && !is_sctlr(found)) return found;
-    if (!(info = through(e, OF_ITSELF, encoding, found))) return NULL;
-    if (is_sctlr(found)) info->writefn = write_sctlr;
-    else if (traps_by_tidcp) info->accessfn = access_implementation_defined;
-    else if (is_of_one_state(encoding)) info->accessfn = access_or_undefined;
-    else if (is_count) info->accessfn = access_count;
-    else if (encoding == CNTFRQ_EL0) info->accessfn = access_frequency;
-    else info->writefn = write_hcr;
+    struct correction c = {.accessfn = el == 1 && is_implementation_defined(encoding) ? access_implementation_defined : NULL};
+    if (!found) return c.accessfn ? &UNCLAIMED : NULL;
+    if (is_sctlr(found)) c.writefn = write_sctlr;
+    for (unsigned i = 0; i < sizeof CORRECTIONS / sizeof *CORRECTIONS; i++)
+        if (encoding >= CORRECTIONS[i].first && encoding <= CORRECTIONS[i].last && CORRECTIONS[i].levels >> el & 1)
+            c = CORRECTIONS[i];
+    if (!c.accessfn && !c.writefn) return found;
+    struct reginfo *info = through(e, OF_ITSELF, encoding, found);
+    if (info && c.accessfn) info->accessfn = c.accessfn;
+    if (info && c.writefn) info->writefn = c.writefn;
     return info;
 }

@@ -209,12 +209,18 @@ bool is_unclaimed(struct engine *e, uint32_t encoding)
     return !real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(encoding));
 }
 
-/* The engine has fewer event counters than the board: the others are accessed as the first of them (D17.5). */
-static const struct reginfo *first_of_array(struct engine *e, uint32_t encoding)
+/* Which register of the engine's traps as one does that it lacks: it has fewer event counters than the board, and some of
+ * the debug registers (D17.5, D17.3). Null where none is known.
+ */
+static const struct reginfo *kindred(struct engine *e, uint32_t encoding)
 {
     enum { PMEVCNTR0 = 0xDF40, ARRAYS = 0xFFC0, PMEVTYPER = 0x20 }; /* Op0 3, Op1 3, CRn 14, CRm 8; types from CRm 12 */
-    if ((encoding & ARRAYS) != (PMEVCNTR0 & ARRAYS)) return NULL;
-    return real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(PMEVCNTR0 | (encoding & PMEVTYPER)));
+    enum { DBGPRCR_EL1 = 0x80A4, OSDLR_EL1 = 0x809C, MDSCR_EL1 = 0x8012 };
+    uint32_t known;
+    if ((encoding & ARRAYS) == (PMEVCNTR0 & ARRAYS)) known = PMEVCNTR0 | (encoding & PMEVTYPER);
+    else if (encoding >> 14 == 2) known = encoding == DBGPRCR_EL1 ? OSDLR_EL1 : MDSCR_EL1;
+    else return NULL;
+    return real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(known));
 }
 
 /* Let a row answer for a register from the next translation on; 0 where NATIVE is asked for and the engine has none. */
@@ -232,8 +238,8 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     if (!row && !(row = e->rows[encoding] = calloc(1, sizeof *row))) return 0;
     struct reginfo *info = &row->info;
     *info = own ? *own : (struct reginfo){.name = "row", .state = CP_STATE_AA64, .access = lowest_access(encoding)};
-    const struct reginfo *first = own ? NULL : first_of_array(e, encoding);
-    if (first) info->accessfn = first->accessfn;
+    const struct reginfo *like = own ? NULL : kindred(e, encoding);
+    if (like) info->accessfn = like->accessfn;
     row->engine = e, row->own = own, row->other = other, row->encoding = encoding;
     row->read = (uint8_t)read, row->write = (uint8_t)write;
     row->bits = write == BEFORE_NATIVE ? value : 0;
