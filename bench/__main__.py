@@ -21,7 +21,7 @@ from bench.loads import linux, loads
 from bench.pairs import first_byte, pair, run
 from bench.rows import HEAD, Pair, Single, paired
 from bench.snapshots import small_guest_seconds, snapshot_times, suite_of_hundred
-from bench.traps import cpu_creation_ms, machine_creation_ms, traps
+from bench.traps import cpu_creation_ms, levels, machine_creation_ms, traps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -129,6 +129,7 @@ SECTIONS: dict[str, Callable[[int], Iterable[Row]]] = {
     "disk": lambda rounds: disk(rounds, [ARMVCPU], QEMU),
     "loops": loops,
     "traps": lambda rounds: traps(rounds, GUESTS / "traps.elf", QEMU),
+    "levels": lambda rounds: levels(rounds, GUESTS / "levels.elf", ARMVCPU, QEMU),
     "calls": lambda rounds: [*calls(GUESTS / "parser.elf"), priority_mask(rounds, ARMVCPU, QEMU)],
     "start": start,
     "testing": testing,

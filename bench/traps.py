@@ -27,6 +27,12 @@ TRAPS = {
     "sysreg": ("register that is constant", 0.01, True),
     "timer": ("timer interrupt: set, taken, acknowledged, ended", 3.0, True),
 }
+TO_EL2 = {
+    # of the guest that is a hypervisor: what it is, and at most
+    "el2-hvc": ("HVC to the guest's own EL2, and ERET", 0.6),
+    "el2-exit": ("the same with every register kept", None),
+    "el2-abort": ("a load that its stage 2 has nothing for, likewise", None),
+}
 RAM, LOOP = 0x8000_0000, (0xD400_0002, 0x17FF_FFFF)  # hvc #0; b back to it
 TURNS = 20_000
 
@@ -41,6 +47,21 @@ def traps(rounds: int, image: Path, qemu: list[str]) -> Iterator[Single]:
     turns = [_hvc_and_switch() for _ in range(rounds)]
     yield Single("trap: HVC, for which run() returns", statistics.median(hvc for hvc, _ in turns), "µs", 2.5)
     yield Single("context switch of two vCPUs", statistics.median(switch for _, switch in turns), "µs", 3.0)
+
+
+def levels(rounds: int, image: Path, armvcpu: str, qemu: list[str]) -> Iterator[Single]:
+    """Microseconds from EL1 to a hypervisor that is the guest's own and back; in turns with QEMU's."""
+    pairs = [
+        (_times(run([armvcpu, "run", str(image), "--el", "2"]).output), _times(run(_with_el2(qemu, image)).output))
+        for _ in range(rounds)
+    ]
+    for key, (name, limit) in TO_EL2.items():
+        ours, theirs = (statistics.median(times[key] for times in side) for side in zip(*pairs, strict=True))
+        yield Single(f"level: {name}", ours, "µs", limit, theirs)
+
+
+def _with_el2(qemu: list[str], image: Path) -> list[str]:
+    return [f"{word},virtualization=on" if word.startswith("virt") else word for word in qemu] + ["-kernel", str(image)]
 
 
 def _costs(image: Path) -> dict[str, float]:

@@ -69,7 +69,21 @@ class Storage:
 
 def test_every_guest_is_booted_by_this_file():
     """A guest that is added to guests/bin gets its expectations here, or in a file of its own."""
-    others = {"mmio", "echo", "crash", "traps", "entry", "gic", "timer", "smp", "preempt", "wfi", "el2", "el3"}
+    others = {
+        "mmio",
+        "echo",
+        "crash",
+        "traps",
+        "entry",
+        "gic",
+        "timer",
+        "smp",
+        "preempt",
+        "wfi",
+        "el2",
+        "el3",
+        "levels",
+    }
     assert {path.stem for path in GUESTS.glob("*.elf")} == {*PASSES, *others}
 
 

@@ -13,7 +13,23 @@ from armvcpu.testing.firmware.initramfs import busybox_initramfs
 from armvcpu.testing.firmware.store import fetch, path
 
 ARMVCPU = str(Path(sys.executable).parent / "armvcpu")
-GUESTS = ("exceptions", "gic", "lazyfp", "mmio", "mmu", "selfmod", "smccc", "smp", "sysreg", "timer", "traps", "wfi")
+GUESTS = (
+    "el2",
+    "el3",
+    "exceptions",
+    "gic",
+    "lazyfp",
+    "mmio",
+    "mmu",
+    "selfmod",
+    "smccc",
+    "smp",
+    "sysreg",
+    "timer",
+    "traps",
+    "wfi",
+)
+ABOVE_EL1 = {"el2": ("--el", "2", "--cpus", "2", "--cpu-model", "max"), "el3": ("--el", "3")}
 LIMITS = {"timer": "3000000", "traps": "200000"}
 """The traced exits of their last millions of instructions add nothing."""
 SHELL = b"""echo forks; i=0; while [ $i -lt 20 ]; do /bin/true; i=$((i+1)); done
@@ -36,7 +52,7 @@ def run(tmp_path: Path, *arguments: str, typed: bytes = b"") -> tuple[int, bytes
 @pytest.mark.parametrize("name", GUESTS)
 def test_guests(name, tmp_path):
     """Every guest with timers, traps, faults or several CPUs."""
-    arguments = [f"guests/bin/{name}.elf", *(["--cpus", "4"] if name == "smp" else [])]
+    arguments = [f"guests/bin/{name}.elf", *(["--cpus", "4"] if name == "smp" else []), *ABOVE_EL1.get(name, ())]
     if name in LIMITS:
         arguments += ["--max-instructions", LIMITS[name]]
     first, second = (run(tmp_path, *arguments) for _ in range(2))
