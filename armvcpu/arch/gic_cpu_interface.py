@@ -215,8 +215,12 @@ class CpuInterface:
 
     def set_pmr(self, value: int) -> None:
         """Set the priority mask."""
-        self.pmr = value & PRIORITY_MASK
-        self.update()
+        words, value = self.mask_words, value & PRIORITY_MASK
+        if words[1] <= value <= words[2]:
+            words[0] = value
+        else:
+            self.pmr = value
+            self.update()
 
     def set_bpr(self, group: int, value: int) -> None:
         """Set a binary point; less than the smallest that is supported gives that one (12.2, ICC_BPR1_EL1)."""

@@ -77,7 +77,7 @@ class IchRegisters:
 
     def write_AP0R0(self, value: int) -> None:
         """Set them."""
-        self._interface.set_apr(0, value)
+        self._interface.write_apr(0, value)
 
     def read_AP1R0(self) -> int:
         """The guest's active priorities of Group 1."""
@@ -85,4 +85,4 @@ class IchRegisters:
 
     def write_AP1R0(self, value: int) -> None:
         """Set them."""
-        self._interface.set_apr(1, value)
+        self._interface.write_apr(1, value)

@@ -5,14 +5,15 @@
     ICH_HCR_EL2   ----> maintenance interrupt, a level: PPI 25 of this CPU
 
 By which rules one is signalled, acknowledged and ended stands in `arch/gic_cpu_interface.py`. Hypervisors write these
-registers at each switch of a guest, so fields are taken out by shifts, and while ICH_HCR_EL2.En is 0, when nothing
-follows from a list register, writing one does nothing else.
+registers at each switch of a guest, so fields are taken out by shifts, and what to signal is looked for only where an
+interrupt is pending, or was.
 """
 
 from __future__ import annotations
 
 from armvcpu.arch.gic_cpu_interface import (
     BOTH_GROUPS,
+    IDLE_PRIORITY,
     INTID_AT,
     MAX_BPR,
     MIN_BPR0,
@@ -35,8 +36,9 @@ _LR_BITS = sum(field.mask for name, field in ICH_LR.FIELDS.items() if name != "E
 _HCR_BITS = sum(field.mask for field in ICH_HCR.FIELDS.values())
 _ENABLE = ICH_HCR.En.mask
 _ASKS = sum(ICH_HCR.FIELDS[name].mask for name in ("UIE", "LRENPIE", "NPIE"))
-_GROUP_EVENTS = sum(ICH_HCR.FIELDS[f"VGrp{n}{on}IE"].mask for n in (0, 1) for on in "ED")
+_CAUSES = _ASKS | sum(ICH_HCR.FIELDS[f"VGrp{n}{on}IE"].mask for n in (0, 1) for on in "ED")
 _EOI_COUNT = ICH_HCR.EOIcount
+_FIQ_ENABLE = ICH_VMCR.VFIQEn.mask
 _EOI, _HW = ICH_LR.EOI.mask, ICH_LR.HW.mask
 _PENDING, _ACTIVE = 1 << 62, 1 << 63
 _STATE = _PENDING | _ACTIVE
@@ -62,6 +64,8 @@ class VirtualInterface(CpuInterface):
         self.lr = [0] * LIST_REGISTERS
         """ICH_LR<n>_EL2."""
         self._ranks = [NOTHING] * LIST_REGISTERS  # of those that are pending and not active
+        self._first = NOTHING  # the smallest of them
+        self._eois = 0  # the list registers whose bit 41 is set, as a bitmap
         self.forwarded_groups = 0  # both while ICH_HCR_EL2.En is set
         super()._clear()
 
@@ -69,33 +73,40 @@ class VirtualInterface(CpuInterface):
 
     def write_lr(self, n: int, value: int) -> None:
         """ICH_LR<n>_EL2."""
-        changed = self.lr[n] | value
-        self._put(n, value & _LR_BITS)
-        if self.forwarded_groups and (changed & _PENDING or self.hcr & _ASKS or changed & _EOI):
-            self.update()
+        value &= _LR_BITS
+        if value != self.lr[n]:
+            self._put(n, value)
+            self._changed()
 
     def write_hcr(self, value: int) -> None:
         """ICH_HCR_EL2."""
         self.hcr = value & _HCR_BITS
         self.forwarded_groups = BOTH_GROUPS if value & _ENABLE else 0
-        self.update()
+        self._changed()
 
     @property
     def vmcr(self) -> int:
         """ICH_VMCR_EL2. VFIQEn is RES1, as system registers are what there is."""
         return (
-            self.enabled_groups | ICH_VMCR.VFIQEn.mask | self.cbpr << 4 | self.eoi_mode << 9
+            self.enabled_groups | _FIQ_ENABLE | self.cbpr << 4 | self.eoi_mode << 9
             | self.bpr1 << 18 | self.bpr0 << 21 | self.pmr << 24
         )  # fmt: skip
 
     def write_vmcr(self, value: int) -> None:
         """ICH_VMCR_EL2."""
+        if value | _FIQ_ENABLE == self.vmcr:
+            return
         self.enabled_groups = value & BOTH_GROUPS
         self.cbpr, self.eoi_mode = value >> 4 & 1, value >> 9 & 1
         self.bpr1, self.bpr0 = max(value >> 18 & MAX_BPR, MIN_BPR1), max(value >> 21 & MAX_BPR, MIN_BPR0)
         self.pmr = value >> 24 & PRIORITY_MASK
         self.settle()
-        self.update()
+        self._changed()
+
+    def write_apr(self, group: int, value: int) -> None:
+        """ICH_AP0R0_EL2 or ICH_AP1R0_EL2."""
+        if value != (self.apr1 if group else self.apr0):
+            self.set_apr(group, value)
 
     @property
     def eisr(self) -> int:
@@ -105,13 +116,17 @@ class VirtualInterface(CpuInterface):
     @property
     def elrsr(self) -> int:
         """ICH_ELRSR_EL2: the list registers that can be used again."""
-        return sum(1 << n for n, lr in enumerate(self.lr) if not lr & _STATE and (lr & _HW or not lr & _EOI))
+        free = 0
+        for n, lr in enumerate(self.lr):
+            if lr < _PENDING and (lr & _HW or not lr & _EOI):  # State is the uppermost field
+                free |= 1 << n
+        return free
 
     @property
     def misr(self) -> int:
         """ICH_MISR_EL2. All conditions but EOI's are enabled in ICH_HCR_EL2."""
         hcr, enabled = self.hcr, self.enabled_groups
-        value = ICH_MISR.EOI.mask if self.eisr else 0
+        value = ICH_MISR.EOI.mask if self._eois and self.eisr else 0
         if hcr & _ASKS:
             if hcr & ICH_HCR.UIE.mask and sum(1 for lr in self.lr if lr & _STATE) < 2:
                 value |= ICH_MISR.U.mask
@@ -128,27 +143,35 @@ class VirtualInterface(CpuInterface):
     def update(self) -> None:
         """Find what to signal, and whether the hypervisor is asked for maintenance."""
         super().update()
+        self._ask()
+
+    def _changed(self) -> None:
+        """The same, after what can't matter where nothing is pending, nor was when this was found the last time."""
+        if self.hppi_priority != IDLE_PRIORITY or (self._first != NOTHING and self.forwarded_groups):
+            super().update()
+        if self._asks or self._eois or self.hcr & _CAUSES:
+            self._ask()
+
+    def _ask(self) -> None:
         hcr = self.hcr
-        asks = bool(hcr & _ENABLE and (hcr & (_ASKS | _GROUP_EVENTS) or self._has_eoi()) and self.misr)
+        asks = bool(hcr & _ENABLE and (self._eois or hcr & _CAUSES) and self.misr)
         if asks != self._asks:
             self._asks = asks
             self._maintenance(asks)
 
-    def _has_eoi(self) -> bool:
-        a, b, c, d = self.lr
-        return bool((a | b | c | d) & _EOI)
-
     def _put(self, n: int, lr: int) -> None:
         self.lr[n] = lr
-        self._ranks[n] = (
-            (lr >> 48 & PRIORITY_MASK) << PRIORITY_AT | (lr & 0xFFFF) << INTID_AT | lr >> 60 & 1
-            if lr & _STATE == _PENDING
-            else NOTHING
-        )
+        self._eois = self._eois & ~(1 << n) | (lr >> 41 & 1) << n
+        rank = NOTHING
+        if lr & _STATE == _PENDING:
+            rank = (lr >> 48 & PRIORITY_MASK) << PRIORITY_AT | (lr & 0xFFFF) << INTID_AT | lr >> 60 & 1
+        if rank != self._ranks[n]:
+            self._ranks[n] = rank
+            self._first = min(self._ranks)
 
     def _highest(self, groups: int) -> int:
         if groups == BOTH_GROUPS:
-            return min(self._ranks)
+            return self._first
         return min((rank for rank in self._ranks if groups >> (rank & 1) & 1), default=NOTHING)
 
     # --- the guest's side
