@@ -210,3 +210,5 @@ def _write_system(encoding: int, registers: Registers, value: int) -> None:
         write(value)
     else:
         vcpu.system_registers.write(encoding, value)
+        if (follower := vcpu.sysregs.followers.get(encoding)) is not None:
+            follower(value)

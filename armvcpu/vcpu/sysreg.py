@@ -86,6 +86,8 @@ class SysRegTable:
         self.lacked = undefined
         """What the model lacks; a handler may answer for it all the same."""
         self._listeners: dict[int, tuple[Listener, int]] = {}
+        self.followers: dict[int, WriteRegister] = {}
+        """Who hears of each value that a register of the engine's own gets, and has no say."""
         self._others: dict[int, tuple[int, int, int]] = {}
         """Registers of the engine's own that are read as something else of the engine's, and not written."""
         self._native: dict[int, Access] = {}
@@ -132,6 +134,10 @@ class SysRegTable:
         else:
             self._listeners[encoding] = listener, bits
 
+    def follow(self, encoding: int, follower: WriteRegister) -> None:
+        """Call `follower` with each value that a register of the engine's own is about to get, whoever writes it."""
+        self._rows, self.followers[encoding] = None, follower
+
     def read_as(self, encoding: int, other: int) -> None:
         """Have a register of the engine's own, that can't be written, read as another one of it."""
         self._rows, self._others[encoding] = None, (ALIAS, UNDEFINED, other)
@@ -163,10 +169,12 @@ class SysRegTable:
         shape |= self._others
         for encoding in self.readers.keys() | self.writers.keys():
             shape[encoding] = self._directions(encoding)
-        for encoding, (listener, bits) in self._listeners.items():
+        for encoding in self._listeners.keys() | self.followers.keys():
             if encoding not in self.writers:  # somebody who answers a write comes first: the engine's register has none
-                shape[encoding] = shape.get(encoding, (NATIVE,))[0], BEFORE_NATIVE, bits
-                rows.writes[encoding] = listener
+                follower = self.followers.get(encoding)
+                listener, bits = self._listeners.get(encoding, (None, 0))
+                shape[encoding] = shape.get(encoding, (NATIVE,))[0], BEFORE_NATIVE, 0 if follower else bits
+                rows.writes[encoding] = _followed(listener, follower)
         rows.words.update(self._words)
         rows.reads.update(self.readers)
         rows.writes.update(self.writers)
@@ -240,6 +248,20 @@ class SysRegTable:
         self.add(CSSELR_EL1, *self.kept[CSSELR_EL1])
         self.share(CSSELR_EL1, selected)
         self.add(CCSIDR_EL1, lambda: model.ccsidr(selected[0]), None)
+
+
+def _followed(listener: Listener | None, follower: WriteRegister | None) -> Listener:
+    if follower is None:
+        assert listener is not None
+        return listener
+
+    def written(value: int) -> int:
+        if listener is not None:
+            value = listener(value)
+        follower(value)
+        return value
+
+    return written
 
 
 _shapes: dict[RowShape, RowShape] = {}

@@ -46,30 +46,41 @@ class GuestTimer:
         self.due = 0
         """The physical count of that moment, which may be more than 64 bits."""
 
-    def write(self, part: str, value: int) -> None:
-        """The guest wrote CTL, CVAL or TVAL."""
-        if part == "CTL":
-            self.ctl = value & (ENABLE | IMASK)
-        elif part == "CVAL":
-            self.cval = value & _U64
-        else:
-            self.cval = _compare_value(self._count() - self.offset, value)
-        self.update()
+    def write_ctl(self, value: int) -> bool:
+        """The guest writes CTL: may `due` be another now? Not that of a timer that is and was disabled."""
+        before, self.ctl = self.ctl, value & (ENABLE | IMASK)
+        return bool((before | value) & ENABLE) and self.update()
 
-    def read(self, part: str) -> int:
-        """The guest reads CTL, CVAL or TVAL; where it sees ISTATUS its interrupt has come too."""
-        if part == "CTL":
+    def write_cval(self, value: int) -> bool:
+        """The same of CVAL."""
+        self.cval = value & _U64
+        return bool(self.ctl & ENABLE) and self.update()
+
+    def write_tval(self, value: int) -> bool:
+        """The same of TVAL."""
+        return self.write_cval(_compare_value(self._count() - self.offset, value))
+
+    def read_ctl(self) -> int:
+        """The guest reads CTL; where it sees ISTATUS its interrupt has come too."""
+        if self.ctl & ENABLE:
             self.update()
-            return self.ctl
-        return self.cval if part == "CVAL" else (self.cval - self._count() + self.offset) & 0xFFFF_FFFF
+        return self.ctl
 
-    def move(self, offset: int) -> None:
-        """CNTVOFF_EL2 is this from now on."""
+    def read_cval(self) -> int:
+        """The guest reads CVAL."""
+        return self.cval
+
+    def read_tval(self) -> int:
+        """The guest reads TVAL: what is left, 32 bits."""
+        return (self.cval - self._count() + self.offset) & 0xFFFF_FFFF
+
+    def move(self, offset: int) -> bool:
+        """CNTVOFF_EL2 is this from now on; as `write_ctl`."""
         self.offset = offset
-        self.update()
+        return bool(self.ctl & ENABLE) and self.update()
 
-    def update(self) -> None:
-        """Look at the count: ISTATUS, and the interrupt line."""
+    def update(self) -> bool:
+        """Look at the count: ISTATUS, and the interrupt line. True, for who is asked whether it has."""
         control, is_met, self.is_armed = self.ctl & ~ISTATUS, False, False
         if control & ENABLE:
             count = self._count()
@@ -80,6 +91,7 @@ class GuestTimer:
         if level != self.level:
             self.level = level
             self._line(level)
+        return True
 
     def load(self, ctl: int, cval: int, level: bool) -> None:
         """Return to a state, with an interrupt controller that has been told of this level already."""

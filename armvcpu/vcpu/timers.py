@@ -6,8 +6,6 @@ anybody is asked here, and so is what the names of EL1's timers mean where EL2 i
 
 from __future__ import annotations
 
-from functools import partial
-
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
@@ -16,8 +14,8 @@ from armvcpu.vcpu.timer import GuestTimer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Access = tuple[int, Callable[[], int], Callable[[int], None]]
-    """A register's encoding, and who answers for its two directions."""
+    Access = tuple[int, Callable[[], int], Callable[[int], bool]]
+    """A register's encoding, and who answers for its two directions; a write says whether `due` may be another."""
 
 PARTS = ("CTL", "CVAL", "TVAL")
 
@@ -65,8 +63,9 @@ class GuestTimers:
     def registers(self) -> Iterator[Access]:
         """Of all of them."""
         for kind, timer in self._by_kind.items():
-            for part in PARTS:
-                yield kind.encoding(part), partial(timer.read, part), partial(timer.write, part)
+            yield kind.encoding("CTL"), timer.read_ctl, timer.write_ctl
+            yield kind.encoding("CVAL"), timer.read_cval, timer.write_cval
+            yield kind.encoding("TVAL"), timer.read_tval, timer.write_tval
 
     def update(self) -> None:
         """Time has passed."""

@@ -75,10 +75,10 @@ class VCpuTimers:
         """From any thread: the moment that was asked for has come."""
         self._mailbox.post(self.look)
 
-    def _then_arm(self, write: Callable[[int], None]) -> Callable[[int], None]:
+    def _then_arm(self, write: Callable[[int], bool]) -> Callable[[int], None]:
         def written(value: int) -> None:
-            write(value)
-            self._arm()
+            if write(value):
+                self._arm()
 
         return written
 

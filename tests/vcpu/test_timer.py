@@ -30,33 +30,33 @@ class Guest:
     @property
     def shown(self) -> tuple[int, int]:
         """What the guest reads of CTL and CVAL."""
-        return self.timer.read("CTL"), self.timer.read("CVAL")
+        return self.timer.read_ctl(), self.timer.read_cval()
 
 
 @pytest.mark.parametrize(("now", "met"), [(99, False), (100, True), (101, True), (TOP - 1, True), (TOP + 5, False)])
 def test_istatus_when_the_count_reaches_cval(now, met):
     """The condition is count >= CVAL, both unsigned, 64 bits (D11.2.4, "Operation of the CompareValue views")."""
     guest = Guest(now)
-    guest.timer.write("CVAL", 100)
-    guest.timer.write("CTL", ENABLE)
-    assert guest.timer.read("CTL") == ENABLE | (ISTATUS if met else 0)
+    guest.timer.write_cval(100)
+    guest.timer.write_ctl(ENABLE)
+    assert guest.timer.read_ctl() == ENABLE | (ISTATUS if met else 0)
 
 
 @pytest.mark.parametrize("control", [0, IMASK])
 def test_disabled_timer_has_no_istatus(control):
     """Without ENABLE nothing is signalled (D17.11.9, CNTP_CTL_EL0)."""
     guest = Guest(200)
-    guest.timer.write("CVAL", 100)
-    guest.timer.write("CTL", control)
-    assert (guest.timer.read("CTL"), guest.levels) == (control, [])
+    guest.timer.write_cval(100)
+    guest.timer.write_ctl(control)
+    assert (guest.timer.read_ctl(), guest.levels) == (control, [])
 
 
 def test_only_enable_and_imask_can_be_written():
     """ISTATUS is read-only and the rest RES0."""
     guest = Guest(0)
-    guest.timer.write("CVAL", 1)
-    guest.timer.write("CTL", 0xFFFF_FFFF_FFFF_FFFF)
-    assert guest.timer.read("CTL") == ENABLE | IMASK
+    guest.timer.write_cval(1)
+    guest.timer.write_ctl(0xFFFF_FFFF_FFFF_FFFF)
+    assert guest.timer.read_ctl() == ENABLE | IMASK
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_only_enable_and_imask_can_be_written():
 def test_tval_reads_the_low_half_of_what_is_left(now, cval, tval):
     """CVAL less count, 32 bits, negative after the time has come (D11.2.4, "TimerValue views")."""
     guest = Guest(now)
-    guest.timer.write("CVAL", cval)
-    assert guest.timer.read("TVAL") == tval
+    guest.timer.write_cval(cval)
+    assert guest.timer.read_tval() == tval
 
 
 @pytest.mark.parametrize(
@@ -77,23 +77,23 @@ def test_tval_reads_the_low_half_of_what_is_left(now, cval, tval):
 def test_tval_write_sets_cval_from_now(now, tval, cval):
     """The count plus the signed low 32 bits of what is written, modulo 2^64."""
     guest = Guest(now)
-    guest.timer.write("TVAL", tval)
+    guest.timer.write_tval(tval)
     assert guest.timer.cval == cval
 
 
 def test_time_moves_tval_but_not_cval():
     """TVAL counts down as the count goes up."""
     guest = Guest(1000)
-    guest.timer.write("TVAL", 10)
+    guest.timer.write_tval(10)
     guest.clock.now += 4
-    assert (guest.timer.read("TVAL"), guest.timer.read("CVAL")) == (6, 1010)
+    assert (guest.timer.read_tval(), guest.timer.read_cval()) == (6, 1010)
 
 
 def test_timer_that_nobody_hears_keeps_time():
     """Its interrupt goes nowhere."""
     timer = GuestTimer(lambda: 5)
-    timer.write("CTL", ENABLE)
-    assert (timer.read("CTL"), timer.level) == (ENABLE | ISTATUS, True)
+    timer.write_ctl(ENABLE)
+    assert (timer.read_ctl(), timer.level) == (ENABLE | ISTATUS, True)
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_a_virtual_timer_is_due_by_the_count_less_its_offset(now, offset, cval, 
     """64 bits, unsigned, modulo 2^64 (D11.2.4); the moment is one of the physical count."""
     guest = Guest(now)
     guest.timer.move(offset)
-    guest.timer.write("CVAL", cval)
-    guest.timer.write("CTL", ENABLE)
+    guest.timer.write_cval(cval)
+    guest.timer.write_ctl(ENABLE)
     assert guest.timer.is_armed == (left > 0)
-    assert guest.timer.read("TVAL") == (cval - now + offset) & 0xFFFF_FFFF
+    assert guest.timer.read_tval() == (cval - now + offset) & 0xFFFF_FFFF
     if left > 0:
         assert guest.timer.due == now + left
 
@@ -121,8 +121,8 @@ def test_a_virtual_timer_is_due_by_the_count_less_its_offset(now, offset, cval, 
 def test_moving_the_offset_moves_the_interrupt():
     """CNTVOFF_EL2 is written while the timer waits, and while its interrupt is there."""
     guest = Guest(1000)
-    guest.timer.write("CVAL", 900)
-    guest.timer.write("CTL", ENABLE)
+    guest.timer.write_cval(900)
+    guest.timer.write_ctl(ENABLE)
     guest.timer.move(500)
     guest.timer.move(0)
     assert guest.levels == [True, False, True]
@@ -131,8 +131,8 @@ def test_moving_the_offset_moves_the_interrupt():
 def test_guest_timer_fires_when_its_time_comes():
     """Armed until then; ISTATUS is shown with the interrupt, never later (D11.2.4)."""
     guest = Guest(100)
-    guest.timer.write("TVAL", 10)
-    guest.timer.write("CTL", ENABLE)
+    guest.timer.write_tval(10)
+    guest.timer.write_ctl(ENABLE)
     before = (guest.timer.is_armed, guest.shown, list(guest.levels))
     guest.clock.now = 110
     guest.timer.update()
@@ -148,8 +148,8 @@ def test_guest_timer_fires_when_its_time_comes():
 def test_guest_timers_interrupt_is_a_level(part, value, ctl):
     """It falls when the timer is disabled, masked, or its time moved away."""
     guest = Guest(100)
-    guest.timer.write("CTL", ENABLE)
-    guest.timer.write(part, value)
+    guest.timer.write_ctl(ENABLE)
+    getattr(guest.timer, f"write_{part.lower()}")(value)
     assert (guest.levels, guest.timer.ctl) == ([True, False], ctl)
 
 
@@ -157,13 +157,13 @@ def test_guest_timers_interrupt_is_a_level(part, value, ctl):
 def test_guest_timers_tval_is_signed(tval, cval):
     """32 bits, relative to the count."""
     guest = Guest(100)
-    guest.timer.write("TVAL", tval)
+    guest.timer.write_tval(tval)
     assert guest.timer.cval == cval
 
 
 def test_guest_timer_after_reset():
     """Disabled, with its interrupt gone."""
     guest = Guest(100)
-    guest.timer.write("CTL", ENABLE)
+    guest.timer.write_ctl(ENABLE)
     guest.timer.reset()
     assert (guest.levels, guest.shown, guest.timer.is_armed) == ([True, False], (0, 0), False)

@@ -58,7 +58,7 @@ class CpuTime:
         for encoding, read, write in self._timers.registers():
             vcpu.sysregs.add(encoding, read, partial(self._on_write, write))
         if not self._owns_offset:
-            vcpu.sysregs.add(_CNTVOFF, lambda: self._timers.virtual.offset, self._move)
+            vcpu.sysregs.follow(_CNTVOFF, partial(self._on_write, self._timers.virtual.move))
         if clock.repeats:
             self._answer_counts()
         else:
@@ -69,16 +69,10 @@ class CpuTime:
         """When the next timer's condition is met or a counter overflows, ns of the machine's clock, or NEVER."""
         return self._deadline.moment
 
-    def _on_write(self, write: Callable[[int], None], value: int) -> None:
-        """The guest writes CTL, CVAL or TVAL of a timer."""
-        write(value)
-        self._set_deadline()
-
-    def _move(self, offset: int) -> None:
-        """The guest writes its CNTVOFF_EL2, which the engine keeps: its virtual timer has another count."""
-        self._vcpu.system_registers.write(_CNTVOFF, offset)
-        self._timers.virtual.move(offset)
-        self._set_deadline()
+    def _on_write(self, write: Callable[[int], bool], value: int) -> None:
+        """The guest writes CTL, CVAL or TVAL of a timer, or its CNTVOFF_EL2."""
+        if write(value):
+            self._set_deadline()
 
     def _answer_counts(self) -> None:
         """Answer for the counts by the machine's clock, not the host's."""
