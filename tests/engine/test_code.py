@@ -215,3 +215,31 @@ def test_encodings_are_those_of_ic(rows):
     assert [word >> 5 & 0xFFFF for word in (IC_IVAU_X2, IC_IALLU, IC_IALLUIS)] == [IVAU, IALLU, IALLUIS]
     assert instruction_from_access(by_name["VBAR_EL1"].encoding, 0, is_read=False) >> 20 == 0xD51
     assert CODE == RAM
+
+
+@pytest.mark.parametrize("ic", [IC_IALLU, IC_IALLUIS], ids=["iallu", "ialluis"])
+def test_code_that_has_not_changed_is_not_translated_again(bench, ic):
+    """IC IALLU says nothing of what has changed: from the second one on it is looked for."""
+    bench.start(BLR_X2, ic, DSB, ISB, 0xF100_0463, 0x54FF_FF61, hvc(0))  # subs x3, x3, #1; b.ne .-20
+    map_twice(bench)
+    bench.put(FUNCTION, MOV_X0_1, RET)
+    for register, value in ((2, FUNCTION), (3, 100)):
+        bench.set_gpr(register, value)
+    bench.run_to_trap()
+    assert (bench.gpr(0), bench.gpr(3)) == (1, 0)
+    assert translations(bench) < 20
+
+
+@pytest.mark.parametrize("ic", [IC_IALLU, IC_IALLUIS], ids=["iallu", "ialluis"])
+@pytest.mark.parametrize("others", [0, 600], ids=["few blocks", "more than are compared"])
+def test_code_that_changes_after_the_first_ic_is_new(bench, ic, others):
+    """By an alias, a function that has been translated since; with many other blocks too."""
+    many = (branch(1),) * others
+    bench.start(ic, DSB, ISB, BLR_X2, *many, STR_W1_X5, DSB, ic, DSB, ISB, BLR_X2, hvc(0))
+    map_twice(bench)
+    bench.put(FUNCTION, MOV_X0_1, RET)
+    for register, value in ((1, MOV_X0_2), (2, FUNCTION), (5, FUNCTION + ALIAS)):
+        bench.set_gpr(register, value)
+    bench.run_to_trap()
+    assert bench.gpr(0) == 2
+    assert translations(bench) > others

@@ -208,5 +208,6 @@ void shim_gen_intermediate_code(void *cpu, void *block, int most)
     if (e) {
         if (e->lengths) AT(uintptr_t, e->lengths, OP_ARGS + 8) = AT(uint16_t, block, TB_ICOUNT);
         e->shared.translations++;
+        if (e->fetched) note_fetched(e, block);
     }
 }

@@ -65,7 +65,7 @@ void shim_tlb_set_dirty(void *cpu, uint64_t address)
 }
 
 /* Where RAM at a physical address is: its place in Unicorn's blocks, and on the host; false where it is none. */
-static bool find_ram(struct engine *e, uint64_t address, uint64_t *base, char **host)
+bool find_ram(struct engine *e, uint64_t address, uint64_t *base, char **host)
 {
     void **regions = AT(void **, e->uc, UC_MAPPED_BLOCKS);
     uint32_t count = AT(uint32_t, e->uc, UC_MAPPED_BLOCK_COUNT);

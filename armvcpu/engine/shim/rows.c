@@ -183,11 +183,10 @@ static void write_instruction_cache(void *env, const struct reginfo *info, uint6
     forget_line(((const struct row *)info)->engine, address);
 }
 
-/* The block that runs ends here, and its code stays in memory until something is translated. */
 static void write_whole_instruction_cache(void *env, const struct reginfo *info, uint64_t unused)
 {
     (void)env, (void)unused;
-    real.tb_flush(((const struct row *)info)->engine->cpu);
+    forget_changed_code(((const struct row *)info)->engine);
 }
 
 static void write_ignored(void *env, const struct reginfo *info, uint64_t value)
@@ -291,6 +290,7 @@ void free_rows(struct engine *e)
 {
     for (unsigned i = 0; i < 0x10000; i++) free(e->rows[i]);
     free(e->rows);
+    free(e->fetched);
     free_throughs(e);
     while (e->retired) {
         struct row *row = e->retired;

@@ -118,6 +118,7 @@ struct engine {
     uint64_t *executed; /* which pages instructions have been fetched from, where stage 2 is not Python's (walk.c) */
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
+    struct fetched *fetched; /* what blocks have been translated from, once the guest has forgotten all (icache.c) */
     struct compares *compares; /* the log of compares, where there is one (compares.c) */
     uint64_t return_block, return_at; /* at which PC, and where that is, blocks look whether a call is over (calls.c) */
     uint64_t alarm; /* when the engine is to be stopped, 0 never (alarms.c) */
@@ -277,7 +278,12 @@ void forget_code(struct engine *, uint64_t address, uint64_t size);
 void shim_tlb_reset_dirty_by_vaddr(void *cpu, uint64_t start, uint64_t length);
 void forget_line(struct engine *, uint64_t address);
 
+/* icache.c */
+void note_fetched(struct engine *, const void *block);
+void forget_changed_code(struct engine *);
+
 /* dirty.c */
+bool find_ram(struct engine *, uint64_t address, uint64_t *base, char **host);
 void shim_tb_invalidate_phys_page_fast(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc);
 void shim_tlb_set_dirty(void *cpu, uint64_t address);
 void shim_untrack_dirty(struct engine *);

@@ -63,7 +63,7 @@ static const struct symbol SYMBOLS[] = {
     {"fprintf", &real.fprintf, shim_fprintf, "and without a line on stderr for each"},
     {"printf", &real.printf, shim_printf, "or on stdout"},
     ANSWERS(tlb_reset_dirty_by_vaddr, "no walk of the TLB after each translation"),
-    CALLS(tb_flush, "IC IALLU"),
+    CALLS(tb_flush, "IC IALLU, where code has changed"),
     CALLS(tb_invalidate_phys_range, "IC IVAU, DMA and host writes: translations by physical address"),
     ANSWERS(tb_invalidate_phys_page_fast, "stores that come by the slow path: which pages are written"),
     ANSWERS(tlb_set_dirty, "where a page is written, just what leads there may come by the fast path from then on"),
