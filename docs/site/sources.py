@@ -34,6 +34,7 @@ docs/command-line
 docs/scripting
 docs/testing
 docs/fuzzing
+docs/levels
 docs/vcpu
 ```
 ```{toctree}
