@@ -62,6 +62,7 @@ def _surroundings(parts: Parts, vcpu: Aarch64VCpu, physical: Callable[[int], int
         ),
         ram_ends=tuple(piece.end for piece in parts.memory.layout.pieces),
         highest=config.el,
+        is_linux=parts.boot.plan.is_linux,
         state=_state(parts, vcpu),
         walk=lambda address, level: tuple(_walked(parts, address, level)),
         is_secure_memory=lambda address: any(base <= address < base + size for base, size in board.secure_ranges),

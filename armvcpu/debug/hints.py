@@ -49,6 +49,13 @@ def _higher_level(case: Case) -> str:
     return ""
 
 
+def _kernel_at_el3(case: Case) -> str:
+    """Documentation/arch/arm64/booting: "The CPU must be in either EL2 or non-secure EL1"."""
+    if case.surroundings.highest < 3 or not case.surroundings.is_linux:
+        return ""
+    return "an arm64 Image (Linux) can't begin at EL3: run it with --el 2 or 1, or give it --firmware that begins there"
+
+
 def _call(case: Case) -> str:
     """HVC and SMC with nobody behind them, in a guest that has the levels to itself."""
     if case.word is None or case.word & _CALL_MASK not in (_HVC, _SMC) or case.surroundings.highest == 1:
@@ -58,6 +65,8 @@ def _call(case: Case) -> str:
     if case.ec == ExceptionClass.UNKNOWN:
         control = "SCR_EL3.HCE is 0, or HCR_EL2.HCD 1" if is_hvc else "SCR_EL3.SMD is 1"
         return f"{name} is UNDEFINED here: {control}; software for EL1 that calls PSCI wants --el 1"
+    if case.own("VBAR"):  # the guest does answer
+        return ""
     conduit = "by SMC" if highest == 2 else "by nobody but its own firmware at EL3"
     whose = "which the guest has to itself, and nothing answers it there"
     return f"{name} goes to EL{level}, {whose}: PSCI is answered {conduit}"
@@ -183,8 +192,8 @@ def _compiler_trap(case: Case) -> str:
 WANTS_ANOTHER_MACHINE: tuple[Callable[[Case], str], ...] = (_semihosting, _higher_level, _cpu_interface, _gic, _uart)
 """What is wrong also where the guest's handler has passed over it."""
 RULES = (
-    _semihosting, _higher_level, _call, _secure_memory, _cpu_interface, overwritten, _floating_point, _flash,
-    _null_call, misaligned_branch,
+    _kernel_at_el3, _semihosting, _higher_level, _call, _secure_memory, _cpu_interface, overwritten, _floating_point,
+    _flash, _null_call, misaligned_branch,
     stack_alignment, stack, _gic, _uart, _null_data, translation_tables, _alignment, _nothing_there, _no_code,
     _compiler_trap, _illegal_return, missing_feature, refused_register, no_instruction,
 )  # fmt: skip

@@ -46,6 +46,8 @@ class Surroundings(Row):
     """Behind the last byte of each piece of RAM, the board's own first."""
     highest: int = 1
     """The highest level that the guest has."""
+    is_linux: bool = False
+    """Was an arm64 Image entered, by its boot protocol, and no firmware?"""
     state: str = ""
     """The level and Security state that it is in, where it has EL2 or EL3."""
     walk: Callable[[int, int], tuple[str, ...]] = lambda _address, _el: ()
