@@ -17,6 +17,7 @@ from bench.calls import calls, priority_mask
 from bench.chart import write_chart
 from bench.disk import disk
 from bench.edk2 import edk2
+from bench.kvm import kvm
 from bench.loads import linux, loads
 from bench.pairs import first_byte, pair, run
 from bench.rows import HEAD, Pair, Single, paired
@@ -126,6 +127,7 @@ SECTIONS: dict[str, Callable[[int], Iterable[Row]]] = {
     "edk2": lambda rounds: edk2(rounds, ARMVCPU, QEMU),
     "loads": lambda rounds: loads(rounds, ARMVCPU, QEMU),
     "linux": lambda rounds: linux(rounds, ARMVCPU, QEMU),
+    "kvm": lambda rounds: kvm(rounds, ARMVCPU, QEMU),
     "disk": lambda rounds: disk(rounds, [ARMVCPU], QEMU),
     "loops": loops,
     "traps": lambda rounds: traps(rounds, GUESTS / "traps.elf", QEMU),

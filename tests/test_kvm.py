@@ -70,16 +70,24 @@ def check_small(said, gic, mode):
 
 
 @pytest.mark.parametrize("gic", [3, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("cpu_model", ["a57", pytest.param("a72", marks=pytest.mark.slow)])
-def test_a_guest_of_a_few_instructions(tmp_path, gic, cpu_model):
-    """Hypercalls, a device, the virtual GIC and timer, and PSCI SYSTEM_OFF: all by KVM without VHE."""
+@pytest.mark.parametrize(
+    ("cpu_model", "name", "mode"),
+    [
+        ("a57", "linux-cloud", HYP),
+        pytest.param("a72", "linux-cloud", HYP, marks=pytest.mark.slow),
+        pytest.param("max", "linux-cloud-trixie", VHE, marks=pytest.mark.slow),
+    ],
+)
+def test_a_guest_of_a_few_instructions(tmp_path, gic, cpu_model, name, mode):
+    """Hypercalls, a device, the virtual GIC and timer, and PSCI SYSTEM_OFF: all by KVM, without VHE and with it."""
+    store.fetch(name)
     initrd, console = initrd_of(tmp_path, SMALL), MemoryConsole()
     options = {"initrd": initrd, "append": APPEND, "memory": 512 * MIB, "gic": gic, "cpu_model": cpu_model}
-    with Machine(store.path("linux-cloud"), console=console, el=2, **options) as machine:
+    with Machine(store.path(name), console=console, el=2, **options) as machine:
         outcome = machine.run(timeout=120)
     said = bytes(console.output).decode()
     assert outcome.status == 0, f"{outcome}\n{said}"
-    check_small(said, gic, HYP)
+    check_small(said, gic, mode)
 
 
 @pytest.mark.slow
@@ -95,15 +103,23 @@ def test_qemu_agrees(tmp_path, gic):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("gic", "cpus", "inner"), [(3, 1, 1), (2, 1, 1), (3, 2, 2)])
-def test_linux_in_linux(tmp_path, gic, cpus, inner):
+@pytest.mark.parametrize(
+    ("name", "cpu_model", "gic", "cpus", "inner"),
+    [
+        ("linux-cloud", "a57", 3, 1, 1),
+        ("linux-cloud", "a57", 2, 1, 1),
+        ("linux-cloud", "a57", 3, 2, 2),
+        ("linux-cloud-trixie", "max", 3, 2, 1),
+    ],
+)
+def test_linux_in_linux(tmp_path, name, cpu_model, gic, cpus, inner):
     """To the inner busybox's shell: what is typed arrives, what it computes is right, and both power off."""
-    kernel = store.fetch("linux-cloud") / "Image"
+    kernel = store.fetch(name) / "Image"
     store.fetch("busybox")
     files = {"Image": kernel.read_bytes(), "inner.cpio": busybox_initramfs(store.path("busybox"), b"echo inner\n")}
     initrd = initrd_of(tmp_path, "", **files)
-    options = {"cpus": cpus, "cpu_model": "a57", "gic": gic, "initrd": initrd, "append": APPEND, "memory": 1024 * MIB}
-    with Conversation(kernel, el=2, **options) as conversation:
+    options = {"cpus": cpus, "cpu_model": cpu_model, "gic": gic, "initrd": initrd, "append": APPEND}
+    with Conversation(kernel, el=2, memory=1024 * MIB, **options) as conversation:
         conversation.expect(PROMPT, timeout=120)
         conversation.say(f"kvm /Image /inner.cpio '{APPEND}' 256 {inner}; echo status $?")
         conversation.expect("inner\r", timeout=300)

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from walkthrough import ROOT, Step, environment, pieces, steps, walk
 
+from armvcpu.testing.firmware.store import cache_directory
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -50,12 +52,18 @@ def work(built: Path, tmp_path: Path) -> Path:
     return shutil.copytree(built, tmp_path / "work")
 
 
-@pytest.mark.parametrize("recipe", SECTIONS)
+OF_FIRMWARE = {"KVM inside"}
+"""Recipes that boot real firmware: it is fetched once, for all tests."""
+MARKED = [pytest.param(name, marks=pytest.mark.firmware) if name in OF_FIRMWARE else name for name in SECTIONS]
+
+
+@pytest.mark.parametrize("recipe", MARKED)
 def test_recipe(recipe: str, work: Path) -> None:
     """Every file and command of a recipe; each has some."""
     todo = steps(SECTIONS[recipe])
     assert todo
-    walk(todo, work, environment(work.parent))
+    cache = {"ARMVCPU_CACHE": str(cache_directory())} if recipe in OF_FIRMWARE else {}
+    walk(todo, work, environment(work.parent) | cache)
 
 
 def test_what_ci_runs(work: Path) -> None:
