@@ -24,11 +24,13 @@ void note_fetched(struct engine *e, const void *block)
 {
     struct fetched *f = e->fetched;
     if (!f->is_complete) return;
+    enum { PAGE = 1 << PAGE_BITS };
     uint32_t size = 4 * AT(uint16_t, block, TB_ICOUNT);
-    uint64_t physical, unused;
+    uint64_t physical, unused, pc = AT(uint64_t, block, TB_PC);
     char *host;
-    f->is_complete = f->count < BLOCKS && f->used + size <= BYTES &&
-                     !real.uc_vmem_translate(e->uc, AT(uint64_t, block, TB_PC), READ, &physical) &&
+    bool is_in_page = pc % PAGE + size <= PAGE; /* else its end may be anywhere */
+    f->is_complete = is_in_page && f->count < BLOCKS && f->used + size <= BYTES &&
+                     !real.uc_vmem_translate(e->uc, pc, READ, &physical) &&
                      find_ram(e, physical, &unused, &host);
     if (!f->is_complete) return;
     f->blocks[f->count].physical = physical;
