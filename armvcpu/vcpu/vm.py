@@ -105,13 +105,15 @@ class VirtualMachine:
     ) -> Aarch64VCpu:
         """Another vCPU with this VM's stage 2, set up and FREE; the first is on, others wait for CPU_ON.
 
-        Without `config` its MPIDR_EL1 is its number. UsageError for an MPIDR_EL1 that another one has; StateError where
-        the VM is closed.
+        Without `config` its MPIDR_EL1 is its number. UsageError for an MPIDR_EL1 that another one has, and for a guest
+        that starts above EL1; StateError where the VM is closed.
         """
         self.memory.require_open()
         if config is None:
             config = Aarch64VCpuCreateConfig(mpidr_el1=len(self.vcpus))
         kind_in("what a vCPU is made with", config, Aarch64VCpuCreateConfig)
+        if config.el > 1:
+            raise UsageError(f"a VM's memory is its stage 2, which a guest with EL2 has to itself (el={config.el})")
         if config.mpidr_el1 in self._power:
             raise UsageError(f"VM {self.vm_id} has a vCPU with MPIDR_EL1 {config.mpidr_el1:#x} already")
         vcpu = Aarch64VCpu(self.vm_id, len(self.vcpus), config, hal, self)

@@ -14,6 +14,7 @@ from armvcpu.arch.sysreg import RW
 from armvcpu.errors import UsageError
 from armvcpu.vcpu.exits import Nothing
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from armvcpu.vcpu.vm import VirtualMachine
 
 EL1H, EL2T, EL2H, EL3H = 0x3C5, 0x3C8, 0x3C9, 0x3CD
 NOP, BRANCH_HERE = 0xD503_201F, 0x1400_0000
@@ -216,3 +217,12 @@ def test_what_it_writes_at_el2_is_there_at_el1_and_back(machine):
         other.registers["TPIDR_EL2"] = 0x99
         other.unbind()
     assert (vcpu.gpr(4), vcpu.registers["ELR_EL2"], vcpu.state.pstate & 0xF) == (0x77, CODE + 0x104, 9)
+
+
+def test_no_vm_has_a_hypervisor_for_a_guest():
+    """Its stage 2 would be the guest's own; the VM is what it was."""
+    with VirtualMachine(1, 1 << 20) as vm:
+        with pytest.raises(UsageError, match=r"which a guest with EL2 has to itself \(el=2\)"):
+            vm.add_vcpu(Aarch64VCpuCreateConfig(el=2))
+        assert vm.vcpus == []
+        assert vm.add_vcpu().config.el == 1
