@@ -130,6 +130,15 @@ def test_what_is_signalled(gic: Levels, hcr: int, vmcr: int, signalled: bool) ->
     assert guest_reads(gic, "ICC_IAR1_EL1") == (40 if signalled else SPURIOUS)
 
 
+def test_what_is_pending_is_shown_while_off(gic: Levels) -> None:
+    """ICH_HCR_EL2.En = 0: nothing to acknowledge, but ICV_HPPIR1_EL1 shows it, if its group is enabled."""
+    gic.set("ICH_LR0_EL2", lr(40))
+    gic.set("ICH_HCR_EL2", 0)
+    assert [guest_reads(gic, f"ICC_{name}_EL1") for name in ("HPPIR1", "HPPIR0", "IAR1")] == [40, SPURIOUS, SPURIOUS]
+    guest_writes(gic, "ICC_IGRPEN1_EL1", 0)
+    assert guest_reads(gic, "ICC_HPPIR1_EL1") == SPURIOUS
+
+
 def test_the_guest_sees_and_writes_vmcr(gic: Levels) -> None:
     """ICV_* and ICH_VMCR_EL2 are the same state."""
     for name, value in (("PMR", 0x80), ("BPR0", 4), ("BPR1", 5), ("IGRPEN0", 0), ("CTLR", 0b10)):

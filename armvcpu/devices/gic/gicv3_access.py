@@ -13,11 +13,11 @@ by TC, by FMO or IMO, and by FIQ with IRQ.
 from __future__ import annotations
 
 from armvcpu.arch.controls import HCR_EL2, SCR_EL3
-from armvcpu.arch.gic_icc import ENCODINGS, IccRegisters
+from armvcpu.arch.gic_icc import ENCODINGS
 from armvcpu.arch.gic_ich import ICH_HCR
-from armvcpu.arch.gic_registers import ICC_CTLR
 from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.gic.gicv3_ich import IcvRegisters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     Rows = Iterator[tuple[int, Callable[[], int] | None, Callable[[int], None] | None]]
 
 PHYSICAL, VIRTUAL, TRAPPED = range(3)
-_ICV_CTLR_FIXED = ICC_CTLR.of(PRIbits=4, A3V=1)
 
 
 class Rule(Row):
@@ -61,7 +60,7 @@ class GuardedRegisters:
 
     def rows(self, physical: Rows) -> Rows:
         """The rows of the physical interface's registers, guarded."""
-        icv = IccRegisters(self._virtual, self._trap_sgi, _ICV_CTLR_FIXED)
+        icv = IcvRegisters(self._virtual, self._trap_sgi)
         virtual = {encoding: (read, write) for encoding, read, write in icv.rows()}
         for encoding, read, write in physical:
             rule = RULES.get(ENCODINGS.get(encoding, ""))

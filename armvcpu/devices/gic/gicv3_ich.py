@@ -1,4 +1,4 @@
-"""The virtualization control registers of one CPU, IHI 0069 12.4: what MRS and MSR of ICH_*_EL2 do, and ICC_SRE_EL2.
+"""A virtual interface as registers, IHI 0069 12.3 and 12.4: MRS and MSR of ICV_*_EL1, ICH_*_EL2 and ICC_SRE_EL2.
 
 What they mean stands in `gicv3_virtual.py`. ICC_SRE_EL2.SRE, DFB, DIB and Enable are RAO/WI: system registers are the
 only way to a CPU interface, so that no level can forbid another one to choose it (12.2, ICC_SRE_EL2).
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from armvcpu.arch.gic_icc import IccRegisters
 from armvcpu.arch.gic_ich import ICH_VTR, LIST_REGISTERS
+from armvcpu.arch.gic_registers import ICC_CTLR, SPURIOUS
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 
@@ -20,7 +22,29 @@ if TYPE_CHECKING:
 REGISTERS = ("AP0R0", "AP1R0", "HCR", "VTR", "MISR", "EISR", "ELRSR", "VMCR")
 """ICH_<name>_EL2 that there is one of, in the order of their encodings."""
 SRE_WITH_ENABLE = 0xF
+_ICV_CTLR_FIXED = ICC_CTLR.of(PRIbits=4, A3V=1)
 _VTR = ICH_VTR.of(ListRegs=LIST_REGISTERS - 1, TDS=1, nV4=1, A3V=1, PREbits=4, PRIbits=4)
+
+
+class IcvRegisters(IccRegisters):
+    """ICV_*_EL1, which its guest accesses as ICC_*_EL1.
+
+    What is pending is shown while ICH_HCR_EL2.En is 0, too, though none of it is signalled (12.4, ICH_HCR_EL2.En).
+    """
+
+    def __init__(self, interface: VirtualInterface, send_sgi: Callable[[int, int], None]) -> None:
+        super().__init__(interface, send_sgi, _ICV_CTLR_FIXED)
+        self._virtual = interface
+
+    def read_HPPIR0(self) -> int:
+        """The highest priority pending interrupt of the enabled groups if it is of Group 0."""
+        group, intid = self._virtual.highest_pending()
+        return SPURIOUS if group else intid
+
+    def read_HPPIR1(self) -> int:
+        """The same for Group 1."""
+        group, intid = self._virtual.highest_pending()
+        return intid if group else SPURIOUS
 
 
 class IchRegisters:

@@ -176,6 +176,11 @@ class VirtualInterface(CpuInterface):
 
     # --- the guest's side
 
+    def highest_pending(self) -> tuple[int, int]:
+        """Group and INTID of the most urgent interrupt of the enabled groups, signalled or not; 1 and 1023: none."""
+        rank = self._highest(self.enabled_groups)
+        return rank & 1, rank >> INTID_AT & 0xFFFF
+
     def acknowledge(self) -> int:
         """The signalled interrupt becomes active; one with a special INTID is gone with that."""
         if FIRST_SPECIAL_INTID <= self.hppi <= SPURIOUS:
