@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ENABLES = GICD_CTLR.of(EnableGrp0=1, EnableGrp1=1)
 _PRIVATE_WORDS = FIRST_SPI // 4
 _EVERY_BYTE = 0x0101_0101
+_EVERYONE = 0xFF
 
 
 class Gicv2Distributor(GicDevice):
@@ -103,7 +104,7 @@ class Gicv2Distributor(GicDevice):
         """Set the targets of four SPIs."""
         if self._is_uniprocessor or 4 * index not in self._gic.shared.intids:
             return
-        self.GICD_ITARGETSR[index] = value & _EVERY_BYTE * self.everyone
+        self.GICD_ITARGETSR[index] = value & _EVERY_BYTE * ((1 << len(self._gic.interfaces)) - 1)
         self._route(index)
         self._gic.update()
 
@@ -118,17 +119,8 @@ class Gicv2Distributor(GicDevice):
 
     # --- SGIs
 
-    def write_GICD_SGIR(self, value: int) -> None:
-        """Send an SGI to the listed CPUs, all others, or the sender (4.3.15)."""
-        self.send_sgi(value, self.everyone)
-
-    @property
-    def everyone(self) -> int:
-        """All CPUs, as a bitmap."""
-        return (1 << len(self._gic.interfaces)) - 1
-
-    def send_sgi(self, value: int, allowed: int) -> None:
-        """Send an SGI to those whom a write of GICD_SGIR names, of the CPUs of a bitmap."""
+    def write_GICD_SGIR(self, value: int, allowed: int = _EVERYONE) -> None:
+        """Send an SGI to the listed CPUs, all others, or the sender (4.3.15); of them to those in a bitmap."""
         sgir, sender = GICD_SGIR(value), self._current_cpu()
         targets = (sgir.CPUTargetList, ~(1 << sender), 1 << sender, 0)[sgir.TargetListFilter] & allowed
         for cpu, interface in enumerate(self._gic.interfaces):

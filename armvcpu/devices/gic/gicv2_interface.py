@@ -30,8 +30,8 @@ class MappedInterface(CpuInterface):
 
     ctlr: GICC_CTLR
 
-    def source(self, intid: int) -> int:
-        """The CPU that has sent this SGI, 0 to 7; 0 for anything else."""
+    def with_source(self, intid: int) -> int:
+        """An INTID with the CPU, in bits 12 to 10, that has sent this SGI; as it is for anything else."""
         raise NotImplementedError
 
     def end(self, value: int) -> None:
@@ -57,11 +57,11 @@ class MappedInterface(CpuInterface):
         """HPPIR: the INTID, for an SGI with the CPU that sent it; 1022 for one of the other group (4.4.7)."""
         if self.hppi != SPURIOUS and self.hppi_group and not self.ctlr.AckCtl:
             return OTHER_GROUP
-        return self._with_source(self.hppi)
+        return self.with_source(self.hppi)
 
     def aliased_highest_pending(self) -> int:
         """AHPPIR: one of Group 1, or none."""
-        return self._with_source(self.hppi) if self.hppi_group else SPURIOUS
+        return self.with_source(self.hppi) if self.hppi_group else SPURIOUS
 
     def acknowledge_seen(self, seen: int) -> int:
         """IAR and AIAR: acknowledge what `highest_pending` or its alias shows, if it is signalled."""
@@ -70,9 +70,6 @@ class MappedInterface(CpuInterface):
         if seen & INTID_MASK < OTHER_GROUP:
             self.acknowledge()
         return seen
-
-    def _with_source(self, intid: int) -> int:
-        return intid | self.source(intid) << 10
 
     def state(self) -> dict[str, Any]:
         """Everything that a snapshot must keep."""
@@ -109,9 +106,9 @@ class PhysicalInterface(MappedInterface, PhysicalCpuInterface):
         if self.virtual is not None:
             self.virtual.reset()
 
-    def source(self, intid: int) -> int:
+    def with_source(self, intid: int) -> int:
         """The CPU whose SGI would be acknowledged next."""
-        return self.private.source(intid)
+        return intid | self.private.source(intid) << 10
 
     def end(self, value: int) -> None:
         """GICC_EOIR. The CPUID of an SGI is not looked at, since one of them is active at a time."""

@@ -123,17 +123,17 @@ class SecureDistributor(Gicv2Distributor):
         opened = (bank.group1 | bank.opened_to_nonsecure(_FOR_TARGETS)) >> 4 * index
         return sum(0xFF << 8 * n for n in range(4) if opened >> n & 1)
 
-    def write_GICD_SGIR(self, value: int) -> None:
+    def write_GICD_SGIR(self, value: int, allowed: int = 0) -> None:
         """Send an SGI to those CPUs that have it in the group that NSATT names (4.3.15).
 
         From Non-secure software it goes to those that have it in Group 1, or opened.
         """
-        sgi = GICD_SGIR(value)
-        banks = [interface.private for interface in self._gic.interfaces]
-        allowed = sum((bank.group1 >> sgi.INTID & 1) << cpu for cpu, bank in enumerate(banks))
-        if self._restricts():
-            opened = (bank.opened_to_nonsecure(_FOR_SGIR) for bank in banks)
-            allowed |= sum((each >> sgi.INTID & 1) << cpu for cpu, each in enumerate(opened))
-        elif not sgi.NSATT:
-            allowed ^= self.everyone
-        self.send_sgi(value, allowed)
+        sgir, banks = GICD_SGIR(value), [interface.private for interface in self._gic.interfaces]
+        for cpu, bank in enumerate(banks):
+            in_group1 = bank.group1 >> sgir.INTID & 1
+            if self._restricts():
+                reached = in_group1 | bank.opened_to_nonsecure(_FOR_SGIR) >> sgir.INTID & 1
+            else:
+                reached = in_group1 == sgir.NSATT
+            allowed |= reached << cpu
+        super().write_GICD_SGIR(value, allowed)

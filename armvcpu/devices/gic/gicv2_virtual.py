@@ -13,8 +13,8 @@ may save and restore them without knowing the groups.
 
 from __future__ import annotations
 
-from armvcpu.arch.gic_cpu_interface import INTID_AT, MAX_BPR, MIN_BPR0, MIN_BPR1, NOTHING, PRIORITY_AT
-from armvcpu.arch.gic_registers import GICC_CTLR, OTHER_GROUP, SGIS, SPURIOUS
+from armvcpu.arch.gic_cpu_interface import INTID_AT, MIN_BPR0, MIN_BPR1, NOTHING, PRIORITY_AT
+from armvcpu.arch.gic_registers import OTHER_GROUP, SGIS, SPURIOUS
 from armvcpu.arch.gich_registers import GICH_HCR, GICH_LR, GICH_MISR, GICH_VMCR, LIST_REGISTERS, LrState
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.gic.gicv2_interface import INTID_MASK, MappedInterface
@@ -31,6 +31,9 @@ _ENDED = GICH_LR.of(HW=1, EOI=1) | _STATE
 _ASKS = GICH_LR.of(EOI=1)  # of these: invalid, not of hardware, and its end is to be told
 _EN, _ENABLES = GICH_HCR.of(En=1), 0xFE
 _BOTH_GROUPS, _EOI_COUNTS = 3, 32
+_VMABP, _VMBP, _VMPriMask = GICH_VMCR.VMABP, GICH_VMCR.VMBP, GICH_VMCR.VMPriMask
+_CTLR_MODES = GICH_VMCR.of(VMGrp0En=1, VMGrp1En=1, VMAckCtl=1, VMFIQEn=1, VMCBPR=1, VEM=1)
+"""Of GICH_VMCR what GICV_CTLR has, in the same bits."""
 
 
 class VirtualInterface(MappedInterface):
@@ -89,25 +92,15 @@ class VirtualInterface(MappedInterface):
     @property
     def vmcr(self) -> int:
         """GICH_VMCR: what GICV_CTLR, GICV_ABPR, GICV_BPR and GICV_PMR have."""
-        ctlr = self.ctlr
-        return GICH_VMCR.of(
-            VMGrp0En=ctlr.EnableGrp0, VMGrp1En=ctlr.EnableGrp1, VMAckCtl=ctlr.AckCtl, VMFIQEn=ctlr.FIQEn,
-            VMCBPR=ctlr.CBPR, VEM=ctlr.EOImode, VMABP=self.bpr1, VMBP=self.bpr0,
-            VMPriMask=self.pmr >> _PRIORITY_SHIFT,
-        )  # fmt: skip
+        priorities = self.bpr1 << _VMABP.lo | self.bpr0 << _VMBP.lo | self.pmr >> _PRIORITY_SHIFT << _VMPriMask.lo
+        return self.ctlr | priorities
 
     def set_vmcr(self, value: int) -> None:
         """Set these."""
         vmcr = GICH_VMCR(value)
         self.pmr = vmcr.VMPriMask << _PRIORITY_SHIFT
-        self.bpr0 = min(max(vmcr.VMBP, MIN_BPR0), MAX_BPR)
-        self.bpr1 = min(max(vmcr.VMABP, MIN_BPR1), MAX_BPR)
-        self.set_ctlr(
-            GICC_CTLR.of(
-                EnableGrp0=vmcr.VMGrp0En, EnableGrp1=vmcr.VMGrp1En, AckCtl=vmcr.VMAckCtl, FIQEn=vmcr.VMFIQEn,
-                CBPR=vmcr.VMCBPR, EOImode=vmcr.VEM,
-            )
-        )  # fmt: skip
+        self.bpr0, self.bpr1 = max(vmcr.VMBP, MIN_BPR0), max(vmcr.VMABP, MIN_BPR1)
+        self.set_ctlr(value & _CTLR_MODES)
 
     @property
     def apr(self) -> int:
@@ -131,26 +124,28 @@ class VirtualInterface(MappedInterface):
 
     @property
     def misr(self) -> int:
-        """GICH_MISR: what there is to tell the hypervisor, of that which GICH_HCR asks for."""
+        """GICH_MISR: what there is to tell the hypervisor, of that which GICH_HCR asks for by the same bits."""
         hcr, states = self.hcr, [lr & _STATE for lr in self.lrs]
-        grp0, grp1 = self.ctlr.EnableGrp0, self.ctlr.EnableGrp1
-        return GICH_MISR.of(
-            EOI=self.eisr != 0,
-            U=hcr.UIE and len(states) - states.count(0) < 2,
-            LRENP=hcr.LRENPIE and hcr.EOICount != 0,
-            NP=hcr.NPIE and _PENDING not in states,
-            VGrp0E=hcr.VGrp0EIE & grp0,
-            VGrp0D=hcr.VGrp0DIE & ~grp0,
-            VGrp1E=hcr.VGrp1EIE & grp1,
-            VGrp1D=hcr.VGrp1DIE & ~grp1,
+        groups = self.ctlr & _BOTH_GROUPS
+        met = (
+            (states.count(0) > LIST_REGISTERS - 2) << GICH_MISR.U.lo
+            | (hcr.EOICount != 0) << GICH_MISR.LRENP.lo
+            | (_PENDING not in states) << GICH_MISR.NP.lo
+            | (groups & 1) << GICH_MISR.VGrp0E.lo
+            | (~groups & 1) << GICH_MISR.VGrp0D.lo
+            | (groups >> 1) << GICH_MISR.VGrp1E.lo
+            | (~groups >> 1 & 1) << GICH_MISR.VGrp1D.lo
         )
+        return (self.eisr != 0) << GICH_MISR.EOI.lo | hcr & met
 
     # --- the virtual machine's side
 
-    def source(self, intid: int) -> int:
+    def with_source(self, intid: int) -> int:
         """The CPUID that the hypervisor has listed with an SGI."""
+        if intid >= SGIS:
+            return intid
         lr = GICH_LR(self.lrs[self._best])
-        return 0 if intid >= SGIS or lr.HW else lr.CPUID
+        return intid | (0 if lr.HW else lr.CPUID << 10)
 
     def end(self, value: int) -> None:
         """GICV_EOIR. One that drops no priority ends an interrupt that is listed all the same, and counts none."""
