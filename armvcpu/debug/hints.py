@@ -16,7 +16,16 @@ from armvcpu.debug.hints_instructions import misaligned_branch, missing_feature,
 from armvcpu.debug.hints_stack import overwritten, stack, stack_alignment
 from armvcpu.debug.hints_tables import translation_tables
 from armvcpu.debug.surroundings import Surroundings, uart_elsewhere
-from armvcpu.machine.board.virt import GICC_BASE, GICR_BASE, GICR_LIMIT, RAM_BASE, UART_BASE
+from armvcpu.machine.board.virt import (
+    GICC_BASE,
+    GICH_BASE,
+    GICR_BASE,
+    GICR_LIMIT,
+    GICV2M_BASE,
+    GICV_BASE,
+    RAM_BASE,
+    UART_BASE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +38,9 @@ _NEAR = 0x1000
 """Bytes: so far from zero a null pointer may lead."""
 _BEHIND, _AMONG_DEVICES = 1 << 32, 1 << 20
 """Bytes: so far behind RAM an access may have been meant for it; where devices are, less far."""
+_OF_EL2 = ("GICH", "GICV")
+_GICV2_FRAMES = (("GICC", GICC_BASE), ("GICv2m", GICV2M_BASE), ("GICH", GICH_BASE), ("GICV", GICV_BASE))
+_GICV2_FRAME_SIZE = 0x1_0000
 _UART = f"this board's UART is a PL011 at {UART_BASE:#010x}"
 
 
@@ -85,7 +97,7 @@ def _cpu_interface(case: Case) -> str:
     if (
         case.register is None
         or case.surroundings.gic != 2
-        or not (name := register_name(case.register)).startswith("ICC_")
+        or not (name := register_name(case.register)).startswith(("ICC_", "ICH_"))
     ):
         return ""
     return f"{name} belongs to a GICv3, and this machine has a GICv2: run it with --gic 3"
@@ -95,8 +107,11 @@ def _gic(case: Case) -> str:
     if case.status != EXTERNAL_ABORT:
         return ""
     address, gic = case.surroundings.physical(case.fault.far), case.surroundings.gic
-    if gic == 3 and GICC_BASE <= address < GICR_BASE:
-        return f"{address:#010x} is where a GICv2 has GICC, and this machine has a GICv3: run it with --gic 2"
+    frame = next((name for name, base in _GICV2_FRAMES if base <= address < base + _GICV2_FRAME_SIZE), None)
+    if gic == 3 and frame is not None:
+        return f"{address:#010x} is where a GICv2 has {frame}, and this machine has a GICv3: run it with --gic 2"
+    if frame in _OF_EL2 and case.surroundings.highest == 1:
+        return f"{address:#010x} is where a GICv2 of CPUs with EL2 has {frame}: run it with --el 2"
     if gic == 2 and GICR_BASE <= address < GICR_BASE + GICR_LIMIT:
         return f"{address:#010x} is where a GICv3 has GICR, and this machine has a GICv2: run it with --gic 3"
     return ""

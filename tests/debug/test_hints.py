@@ -68,6 +68,10 @@ PL011 = "this board's UART is a PL011 at 0x09000000"
 MISTAKES = {
     # name: (words, options, the faulting instruction, what the hint says)
     "GICC with a GICv3": ((mov(0, 0x0801_0000), store(1, 0, 4)), {}, "str w1, [x0]", "run it with --gic 2"),
+    "GICH with a GICv3": ((mov(0, 0x0803_0000), store(1, 0, 4)), {}, "str w1, [x0]", "GICH, and this machine has"),
+    "GICV without EL2": (
+        (mov(0, 0x0804_0000), store(1, 0, 4)), {"gic": 2}, "str w1, [x0]", "has GICV: run it with --el 2"
+    ),
     "GICR with a GICv2": ((mov(0, 0x080A_0014), load(1, 0, 4)), {"gic": 2}, "ldr w1, [x0]", "run it with --gic 3"),
     "ICC with a GICv2": ((msr("ICC_PMR_EL1", 0),), {"gic": 2}, "msr icc_pmr_el1, x0", "run it with --gic 3"),
     "semihosting is off": ((mov(0, 4), HLT_SEMIHOSTING), {}, "hlt #0xf000", "run it with --semihosting"),
