@@ -221,7 +221,9 @@ def _gicv2_fields(gic: Gicv2, shared: Kind, private: Sequence[Kind]) -> Kind:
 def _bank(bank: InterruptBank) -> Kind:
     kinds: dict[str, Kind] = dict.fromkeys(("line", "latched", "active", "edge", "group1"), bitmap(bank.valid))
     kinds |= {"enabled": bitmap(bank.valid), "priorities": data(bank.intids.stop, bank.intids.stop)}
-    kinds |= {name: bitmap(bank.valid) for name in ("modifier", "nsacr_low", "nsacr_high") if hasattr(bank, name)}
+    openable: int = getattr(bank, "openable", bank.valid)
+    optional = (("modifier", bank.valid), ("nsacr_low", openable), ("nsacr_high", openable))
+    kinds |= {name: bitmap(allowed) for name, allowed in optional if hasattr(bank, name)}
     if isinstance(bank, PrivateInterrupts):
         kinds["sources"] = several(number(8), len(bank.sources), len(bank.sources))
     return record(kinds)
