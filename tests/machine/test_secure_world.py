@@ -7,6 +7,7 @@ from raw_guest import BASE, ERET, FOREVER, ISB, NOP, branch, flat, image, load, 
 
 from armvcpu import Machine
 from armvcpu.machine.outcome import Ending
+from armvcpu.machine.snapshots import snapshot_file
 
 SECURE_RAM, SECURE_UART, SECURE_GPIO, FLASH0, FLASH1 = 0x0E00_0000, 0x0904_0000, 0x090B_0000, 0, 0x0400_0000
 NS, RW, HCE = 1, 1 << 10, 1 << 8
@@ -69,8 +70,7 @@ def test_a_non_secure_access_of_anything_else_does_not(start, address):
 
 def test_both_worlds_print_on_the_console(start):
     """EL3 by its UART and the other one."""
-    secure = [(word - 0) for word in print_text("S")]
-    words = [*mov(1, SECURE_UART), *mov(2, ord("s")), store(2, 1, 1), *secure, FOREVER]
+    words = [*mov(1, SECURE_UART), *mov(2, ord("s")), store(2, 1, 1), *print_text("S"), FOREVER]
     with start(*words) as machine:
         machine.run(max_instructions=200)
         assert machine.console.output == b"sS"
@@ -115,3 +115,38 @@ def test_an_image_is_loaded_into_secure_ram(tmp_path):
     with Machine(tmp_path / "bl31", el=3, load_address=SECURE_RAM + 0x1000) as machine:
         machine.run(max_instructions=100)
         assert (machine.vcpu.gpr(20), machine.vcpu.state.pc) == (0xC, SECURE_RAM + 0x1004)
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_a_snapshot_has_secure_ram_and_devices(start, tmp_path, clock):
+    """Returned to in the same machine, and from a file in another one."""
+    words = [*mov(1, SECURE_RAM), *mov(2, 0x1234), store(2, 1), *mov(1, SECURE_UART + 0x38), *mov(2, 0x50)]
+    words += [store(2, 1, 4), FOREVER]
+    options = {"clock": clock}
+    with start(*words, **options) as machine:
+        machine.run(max_instructions=100)
+        snapshot = machine.snapshot()
+        snapshot_file.save(snapshot, tmp_path / "snapshot")
+        machine.write(SECURE_RAM, bytes(8))
+        machine.bus.find(SECURE_UART).write(0x38, 4, 0)
+        machine.restore(snapshot)
+        assert state_of(machine) == (0x1234, 0x50)
+    with start(*words, snapshot=tmp_path / "snapshot", **options) as machine:
+        assert state_of(machine) == (0x1234, 0x50)
+
+
+def state_of(machine: Machine) -> tuple[int, int]:
+    """The first word of Secure RAM, and the Secure UART's UARTIMSC."""
+    memory = int.from_bytes(machine.read(SECURE_RAM, 8), "little")
+    return memory, machine.bus.find(SECURE_UART).read(0x38, 4)
+
+
+def test_runs_of_both_worlds_repeat(start):
+    """By the instruction clock: aborts, counts, memory, to the instruction."""
+
+    def run() -> tuple[int, list[int], str]:
+        with start(*at_el2(mov(1, SECURE_RAM), mrs(23, "CNTPCT_EL0"), load(22, 1, 4)), clock="instructions") as machine:
+            machine.run(max_instructions=3000)
+            return machine.instructions, [machine.vcpu.gpr(n) for n in range(31)], machine.vcpu.dump()
+
+    assert run() == run()
