@@ -91,7 +91,7 @@ def _run(
     from armvcpu.machine.console.stdio import StdioConsole  # usage errors come first
     from armvcpu.machine.machine import Machine
 
-    if config.trace or config.snapshot_save or "record" in described:
+    if config.trace or config.snapshot_save or {"record", "secure_console"} & described.keys():
         from armvcpu.cli.outputs import check_outputs  # most runs write nothing
 
         traced = [path for _, _, path in (text.partition(":") for text in config.trace) if path]

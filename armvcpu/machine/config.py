@@ -211,6 +211,11 @@ class MachineConfig(Row, metaclass=OptionsType):
         None, FILE, "Keep what is typed in F, for --replay.", metavar="F", is_in_suites=False, is_output=True
     )  # fmt: skip
     """With the moments of it. Needs the instruction clock."""
+    secure_console: PathLike | None = option(
+        None, FILE, "What the Secure UART sends, in F and not on stdout.", metavar="F",
+        is_in_suites=False, is_output=True,
+    )  # fmt: skip
+    """Of the board that `el` 3 has."""
     replay: PathLike | None = option(None, FILE, "Type what F has, at the same moments of the guest.", metavar="F")
     """Needs the instruction clock."""
     reboot: bool = option(True, FLAG, "End when the guest asks for a reset.", is_recorded=True)
@@ -262,6 +267,9 @@ class MachineConfig(Row, metaclass=OptionsType):
                 parse_module(str(each))
         self._check_board()
         self._check_recording()
+        if self.secure_console is not None and self.el < 3:
+            secure, el = named("secure_console"), named("el")
+            raise UsageError(f"{secure} without {el} 3 has no effect: no other board has a Secure UART")
         if self.semihosting_directory is not None and not self.semihosting:
             directory, semihosting = named("semihosting_directory"), named("semihosting")
             raise UsageError(f"{directory} without {semihosting} has no effect: add {semihosting}")

@@ -43,6 +43,7 @@ class TargetOptions(TypedDict, total=False):
     semihosting_directory: PathLike | None
     snapshot: PathLike | None
     replay: PathLike | None
+    secure_console: PathLike | None
     reboot: bool
     exact_mmio: bool
 

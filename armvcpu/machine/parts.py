@@ -133,8 +133,9 @@ def _assemble(
     peripherals = Peripherals(config, stream, clock.random, patience.waiting)
     held.callback(peripherals.close)
     wiring = Wiring(
-        stream, banks, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic, config.el
-    )
+        stream, banks, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic, config.el,
+        _secure_stream(config, patience, held),
+    )  # fmt: skip
     board = _board(config, wiring, more)
     boot = Boot(config, board, clock.random(32))
     fill_fw_cfg(board.fw_cfg, config, boot.plan.fw_cfg)
@@ -213,6 +214,17 @@ def _memory(
     held.callback(banks[1].close)
     there = tuple(bank for bank in banks if not is_covered(bank.base, FLASH_SIZE, more))
     return GuestMemory(config.memory, there, more, secure_ram(config.el)), banks
+
+
+def _secure_stream(config: MachineConfig, patience: Patience, held: ExitStack) -> Stream | None:
+    """Where the Secure UART's characters go, if not to the console."""
+    if config.secure_console is None:
+        return None
+    from armvcpu.machine.console.secure_output import SecureOutput  # most machines have none
+
+    output = SecureOutput(config.secure_console, patience)
+    held.callback(output.close)
+    return Stream(output.put)
 
 
 def _board(config: MachineConfig, wiring: Wiring, more: tuple[Ram, ...]) -> Board:

@@ -23,6 +23,7 @@ COMMANDS = {
     "crash": ("run", "CRASH"),
     "trace": ("run", "OFF", "--trace", "exits,insn:FILE"),
     "record": ("run", "OFF", "--record", "FILE"),
+    "secure": ("run", "OFF", "--el", "3", "--secure-console", "FILE", "--timeout", "2"),
     "snapshot": ("run", "FOREVER", "--clock", "instructions", "--max-instructions", "9000", "--snapshot-save", "FILE"),
     "log": ("-vv", "run", "OFF"),
     "probe": ("probe",),
@@ -114,7 +115,8 @@ def with_long(option, long: str) -> tuple[str, ...]:
     """A run with an option whose file has this name."""
     value = AROUND.get(option.name, "{}").format(long)
     words = ("run", value) if option.flag == "IMAGE" else ("run", "OFF", option.flag, value)
-    return (*words, "--semihosting") if option.kind is DIRECTORY else words
+    needs = {"semihosting_directory": ("--semihosting",), "secure_console": ("--el", "3")}
+    return (*words, *needs.get(option.name, ()))
 
 
 @pytest.mark.parametrize("long", TOO_LONG)

@@ -253,7 +253,7 @@ def option(rng: Random, directory: Path) -> str:
     from armvcpu.machine.config import MachineConfig
 
     del directory
-    names = [name for name in MachineConfig.options if name not in ("networks", "record")]
+    names = [name for name in MachineConfig.options if name not in ("networks", "record", "secure_console")]
     usual: dict[str, Any] = {"memory": "64M", "cpus": 2, "append": "x", "gic": 3}
     chosen = rng.sample(names, rng.choice((1, 2, 3)))
     given = {name: another(rng, usual.get(name, "x")) for name in chosen if name not in ("vars", "disks")}

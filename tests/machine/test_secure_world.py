@@ -6,6 +6,7 @@ import pytest
 from raw_guest import BASE, ERET, FOREVER, ISB, NOP, branch, flat, image, load, mov, mrs, msr, print_text, store
 
 from armvcpu import Machine
+from armvcpu.errors import ArmvcpuError
 from armvcpu.machine.outcome import Ending
 from armvcpu.machine.snapshots import snapshot_file
 
@@ -150,3 +151,32 @@ def test_runs_of_both_worlds_repeat(start):
             return machine.instructions, [machine.vcpu.gpr(n) for n in range(31)], machine.vcpu.dump()
 
     assert run() == run()
+
+
+def test_the_secure_uart_may_have_a_file_of_its_own(start, tmp_path):
+    """Every character, also those of no text; the console has the first UART's only."""
+    words = [
+        *mov(1, SECURE_UART),
+        *flat(*([*mov(2, ord(each)), store(2, 1, 1)] for each in "a\n\xff")),
+        *print_text("b"),
+    ]
+    with start(*words, FOREVER, secure_console=tmp_path / "secure.log") as machine:
+        machine.run(max_instructions=300)
+        assert (tmp_path / "secure.log").read_bytes()[:2] == b"a\n"
+        assert machine.console.output == b"b"
+    assert (tmp_path / "secure.log").read_bytes() == b"a\n\xff"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"el": 2, "secure_console": "x"}, "secure_console without el 3 has no effect"),
+        ({"secure_console": "no/such/directory/x"}, "cannot be written: No such file or directory"),
+        ({"secure_console": "/dev/full"}, "cannot be written: No space left on device"),
+    ],
+)
+def test_a_file_that_cannot_have_it_is_told(start, options, problem):
+    """At once, or when the rest of it is written."""
+    words = [*mov(1, SECURE_UART), *mov(2, 10), store(2, 1, 1), FOREVER]
+    with pytest.raises(ArmvcpuError, match=problem), start(*words, **options) as machine:
+        machine.run(max_instructions=300)

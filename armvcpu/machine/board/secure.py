@@ -29,8 +29,9 @@ _STATUS: dict[str, DtValue] = {"status": "disabled", "secure-status": "okay"}
 
 
 def secure_slots(wiring: Wiring, gic: Gicv2 | Gicv3) -> list[Slot]:
-    """The UART, whose characters go where those of the board's first one go, and the GPIO."""
-    uart, gpio = Pl011(wiring.stream, wiring.wires(gic, UART_SPI)), Pl061(wiring.wires(gic, GPIO_SPI))
+    """The UART, whose characters go where those of the board's first one go if nobody says otherwise, and the GPIO."""
+    uart = Pl011(wiring.secure_stream or wiring.stream, wiring.wires(gic, UART_SPI))
+    gpio = Pl061(wiring.wires(gic, GPIO_SPI))
     return [
         Slot(UART, UART_BASE, uart, (UART_SPI,), is_secure=True),
         Slot(GPIO, GPIO_BASE, gpio, (GPIO_SPI,), is_secure=True),

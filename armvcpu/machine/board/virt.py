@@ -229,6 +229,8 @@ class Wiring(Row):
     gic: Literal[2, 3] = 3
     el: Literal[1, 2, 3] = 1
     """The highest Exception level that the CPUs have: with 3 the board has its Secure devices."""
+    secure_stream: Stream | None = None
+    """The Secure UART's console, where that is not the first one's."""
 
     def wires(self, gic: Gicv2 | Gicv3, spi: int | None = None) -> Wires:
         """The wires of one device with this SPI, or with no interrupt."""
