@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.engine.api import Engine
-    from armvcpu.vcpu.hal import Hal
     from armvcpu.vcpu.icv import VirtualCpuInterface
     from armvcpu.vcpu.lines import InterruptLines
     from armvcpu.vcpu.mailbox import Mailbox
     from armvcpu.vcpu.sysreg import SysRegTable
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
     from armvcpu.vcpu.vcpu_timers import VCpuTimers
 
 _HCR = by_name["HCR_EL2"].encoding
@@ -57,15 +57,15 @@ class VCpuInterrupts:
             table.add(encoding, read, write)
         table.share(PMR, interface.mask_words)
 
-    def add_timers(self, table: SysRegTable, hal: Hal, *, passthrough: bool, offset: int) -> None:
-        """Have timers that interrupt this interface, answering for CNTV_* and CNTP_* in `table`."""
+    def add_timers(self, vcpu: Aarch64VCpu, *, passthrough: bool, offset: int) -> None:
+        """Have timers that interrupt this interface, answering for CNTV_*, CNTP_* and so on in the vCPU's table."""
         from armvcpu.vcpu.vcpu_timers import VCpuTimers  # as above
 
         self._timers = VCpuTimers(
-            hal, self._mailbox, lambda intid, level: self._set_line(intid, level, None),
-            passthrough=passthrough, offset=offset,
+            vcpu.hal, self._mailbox, lambda intid, level: self._set_line(intid, level, None),
+            passthrough=passthrough, offset=offset, el=vcpu.config.el, has_vhe=bool(vcpu.model.ID_AA64MMFR1_EL1.VH),
         )  # fmt: skip
-        self._timers.add_to(table)
+        self._timers.add_to(vcpu.sysregs, vcpu.system_registers)
 
     # --- from any thread --------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig, interrupts: 
         interrupts.intercept(vcpu.sysregs, lambda value: vcpu.leave(_sgi(value)))
     vcpu.handlers.forwards_smc = config.forward_smc
     if intercepts:
-        interrupts.add_timers(vcpu.sysregs, vcpu.hal, passthrough=config.passthrough_timer, offset=offset)
+        interrupts.add_timers(vcpu, passthrough=config.passthrough_timer, offset=offset)
 
 
 def _show_identity(vcpu: Aarch64VCpu) -> None:
@@ -54,7 +54,7 @@ def _show_identity(vcpu: Aarch64VCpu) -> None:
         shown = by_name[virtual].encoding
 
         def read(real: int = real, shown: int = shown) -> int:
-            below = processor.el < 2 and not processor.is_secure
+            below = vcpu.has_state and processor.el < 2 and not processor.is_secure
             return registers.read(shown) if below else real
 
         vcpu.sysregs.add(by_name[name].encoding, read, None)

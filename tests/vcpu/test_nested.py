@@ -226,3 +226,71 @@ def test_no_vm_has_a_hypervisor_for_a_guest():
             vm.add_vcpu(Aarch64VCpuCreateConfig(el=2))
         assert vm.vcpus == []
         assert vm.add_vcpu().config.el == 1
+
+
+# --- identity and timers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("el", [2, 3])
+def test_identity_is_el2s_choice_at_el1_only(machine, el):
+    """MIDR_EL1 and MPIDR_EL1 read as VPIDR_EL2 and VMPIDR_EL2 at Non-secure EL1 (D17.2.97), before it runs as after."""
+    vcpu = made(machine, el, mrs(0, "MIDR_EL1"), mrs(1, "MPIDR_EL1"), cpu_model="a57")
+    assert (vcpu.registers["MIDR_EL1"], vcpu.registers["MPIDR_EL1"]) == (vcpu.model.MIDR_EL1, 1 << 31)
+    vcpu.bind(machine.cpu())
+    vcpu.registers["VPIDR_EL2"], vcpu.registers["VMPIDR_EL2"], vcpu.registers["HCR_EL2"] = 0x1234, 0x8000_0007, 1 << 31
+    shown = {}
+    for scr, pstate in ((0x531, EL1H), (0x530, EL1H), (0x531, EL2H)):
+        if el == 2 and not scr & 1:
+            continue
+        vcpu.registers["SCR_EL3"], vcpu.registers["PSTATE"], vcpu.registers["PC"] = scr, pstate, CODE
+        vcpu.run(max_instructions=2)
+        shown[scr, pstate] = vcpu.gpr(0), vcpu.gpr(1)
+    real, virtual = (vcpu.model.MIDR_EL1, 1 << 31), (0x1234, 0x8000_0007)
+    wanted = {(0x531, EL1H): virtual, (0x530, EL1H): real, (0x531, EL2H): real}
+    assert shown == {key: value for key, value in wanted.items() if key in shown}
+    assert len(shown) == el
+
+
+FUTURE = 1 << 62
+
+
+@pytest.mark.parametrize("name", ["CNTHP", "CNTHV", "CNTPS"])
+def test_timers_of_its_levels_are_its_own(machine, name):
+    """What the guest writes is there, whoever has the CPU in between, and after a save and a load."""
+    suffix = "EL1" if name == "CNTPS" else "EL2"
+    cval, ctl = f"{name}_CVAL_{suffix}", f"{name}_CTL_{suffix}"
+    vcpu, pcpu = made(machine, 3, msr(cval, 0), msr(ctl, 1), mrs(2, cval), mrs(3, ctl)), machine.cpu()
+    other = made(machine, 3)
+    machine.put(CODE, msr(cval, 0), msr(ctl, 1), mrs(2, cval), mrs(3, ctl))
+    vcpu.registers["x0"], vcpu.registers["x1"] = FUTURE, 1
+    for _ in range(4):
+        vcpu.bind(pcpu)
+        vcpu.run(max_instructions=1)
+        vcpu.unbind()
+        other.bind(pcpu)
+        other.registers[ctl] = 0
+        other.unbind()
+    assert (vcpu.gpr(2), vcpu.gpr(3), other.registers[ctl]) == (FUTURE, 1, 0)
+    other.load_registers(vcpu.registers.save())
+    assert (other.registers[cval], other.registers[ctl]) == (FUTURE, 1)
+
+
+def test_its_virtual_count_is_moved_by_itself(machine):
+    """CNTVOFF_EL2 written by the guest, by us, and loaded: the timer's condition follows."""
+    vcpu = made(machine, 2, msr("CNTVOFF_EL2", 0), mrs(2, "CNTV_CTL_EL0"), BRANCH_HERE)
+    vcpu.bind(machine.cpu())
+    vcpu.registers["CNTV_CVAL_EL0"], vcpu.registers["CNTV_CTL_EL0"] = 1 << 55, 3  # masked
+    past = vcpu.registers.save()
+    vcpu.registers["x0"] = -(1 << 56) & (1 << 64) - 1
+    vcpu.run(max_instructions=2)
+    assert vcpu.gpr(2) == 7
+    vcpu.registers["CNTVOFF_EL2"] = 0
+    vcpu.registers["PC"] = CODE + 4
+    vcpu.run(max_instructions=1)
+    assert vcpu.gpr(2) == 3
+    vcpu.registers["CNTVOFF_EL2"] = -(1 << 56) & (1 << 64) - 1
+    moved = vcpu.registers.save()
+    vcpu.unbind()
+    vcpu.load_registers(past)
+    vcpu.load_registers(moved)
+    assert vcpu.registers["CNTV_CTL_EL0"] == 7
