@@ -2,6 +2,7 @@
  *
  * No stack is used between cross() and the end of the vector, so that the stack pointers can be anything. */
 #include "asm.h"
+#include "snippets.h"
 
 #define STATE_SP_EL0 0xf8
 #define STATE_SP_EL1 0x100
@@ -140,28 +141,6 @@ kept:
     .global after
 after:
     .skip   STATE_SIZE
-
-/* Each snippet is one instruction, its own text is its name, and an SVC that says: it took no exception. */
-.macro one text:vararg
-    .section .rodata.texts, "a"
-8:  .asciz  "\text"
-    .section .user, "ax"
-    .balign 4
-9:  \text
-    svc     #0xffff
-    .section .data.groups, "aw"
-    .quad   8b, 9b
-.endm
-.macro group name
-    .section .data.groups, "aw"
-    .balign 8
-    .global \name
-\name:
-.endm
-.macro endgroup
-    .section .data.groups, "aw"
-    .quad   0, 0
-.endm
 
 /* In any mode, with nothing set up. */
 group always
