@@ -78,7 +78,7 @@ static void run_all(const struct world *world, const char *control, u64 hcr, enu
 
 struct bits_of {
     enum control control;
-    u64 except; /* what would leave no way back (the MMU on, other endianness, AArch32), or is what a world is */
+    u64 except; /* what would leave no way back (the MMU on, other endianness, AArch32), or is what a world is (so is Secure EL2) */
     bool of_el3;
 };
 static const struct bits_of all_bits[] = {
@@ -88,7 +88,7 @@ static const struct bits_of all_bits[] = {
     {hstr_el2_, 0, false},
     {cnthctl_el2_, 0, false},
     {sctlr_el2_, 1ul << 0 | 1ul << 25 | 1ul << 19, false},
-    {scr_el3_, SCR_NS | SCR_RW, true},
+    {scr_el3_, SCR_NS | SCR_RW | 1ul << 18, true},
     {mdcr_el3_, 0, true},
     {cptr_el3_, 0, true},
 };

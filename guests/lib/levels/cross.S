@@ -3,10 +3,10 @@
 
 #define JOURNAL_X 0x20
 #define JOURNAL_COUNT 0x40
-#define JOURNAL_TRIES 0x48
-#define JOURNAL_TOP 0x50
-#define JOURNAL_HCR 0x58
-#define JOURNAL_EVENTS 0x60
+#define JOURNAL_TRIES 0x48              // from EL1, from EL2
+#define JOURNAL_TOP 0x58
+#define JOURNAL_HCR 0x60
+#define JOURNAL_EVENTS 0x70
 #define MOST_EVENTS 8
 
 .macro vectors level
@@ -62,9 +62,11 @@ function note_el\level
     ldr     x1, [x0, #JOURNAL_TOP]
     cmp     x1, #\level
     b.eq    come_back
-    ldr     x1, [x0, #JOURNAL_TRIES]
+    .if \level != 3
+    ldr     x1, [x0, #JOURNAL_TRIES + 8 * (\level - 1)]
     add     x2, x1, #1
-    str     x2, [x0, #JOURNAL_TRIES]
+    str     x2, [x0, #JOURNAL_TRIES + 8 * (\level - 1)]
+    .endif
     b       up_from_el\level
 endfunction note_el\level
 .endm
@@ -96,8 +98,9 @@ up_from_el1:
     b.eq    1b
     b       .
 up_from_el2:
+    cbnz    x1, 5f
     smc     #0xfff2
-    mrs     x2, cptr_el2
+5:  mrs     x2, cptr_el2
     b       .
 up_from_el3:                            // there is nothing above
     b       .
@@ -118,6 +121,7 @@ function cross
     adrp    x3, journal
     add     x3, x3, :lo12:journal
     stp     xzr, xzr, [x3, #JOURNAL_COUNT]
+    str     xzr, [x3, #JOURNAL_TRIES + 8]
     ldr     x3, [x3, #JOURNAL_TOP]
     ldp     x1, x2, [x0, #0x38]         // SP_EL0, SP_EL1
     msr     sp_el0, x1

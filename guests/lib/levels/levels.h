@@ -20,7 +20,7 @@ enum { MOST_EVENTS = 8 };
 /* What came, in order, with x0 to x3 at the first of them. Handlers below the top try to get up to it by HVC, SMC and
  * whatever traps; what they meet on their way is in the journal too. */
 extern struct journal {
-    u64 scratch[4], x[4], count, tries, top, hcr;
+    u64 scratch[4], x[4], count, tries[2], top, hcr, unused;
     struct event events[MOST_EVENTS];
 } journal;
 
