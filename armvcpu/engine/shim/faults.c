@@ -61,12 +61,19 @@ EXPORT int shim_first_fault(struct engine *e)
     return (int)(kept(e, s->faulted <= KEPT_FAULTS ? 0 : s->faulted - back) - s->faults);
 }
 
-/* In the place of helper_exception_return. */
+/* In the place of helper_exception_return. With PSTATE.IL set, by SPSR or because the return was an illegal one, the
+ * instruction that is returned to is not executed: Illegal Execution state exception (D1.4.4), from the present level.
+ */
 void helper_return(void *env, uint64_t pc)
 {
+    enum { PSTATE_IL = 1 << 20, SYNDROME_ILLEGAL_STATE = 0x3A000000 };
     struct engine *e = engine_of_env(env);
     bool from_el3 = (AT(uint32_t, env, ENV_PSTATE) >> 2 & 3) == 3;
     note_return(e);
     real.helper_exception_return(env, pc);
     if (from_el3) cross_el3(e);
+    if (!(AT(uint32_t, env, ENV_PSTATE) & PSTATE_IL) || !AT(uint32_t, env, ENV_AARCH64)) return;
+    uint32_t el = AT(uint32_t, env, ENV_PSTATE) >> 2 & 3;
+    e->shared.block = 0;
+    real.raise_exception(env, EXCP_UDEF, SYNDROME_ILLEGAL_STATE, el ? el : 1);
 }
