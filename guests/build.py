@@ -34,8 +34,8 @@ CFLAGS = [
     *["-ffunction-sections", "-fdata-sections"],  # the linker drops what a guest does not use
     # No FP registers in C (guests switch and trap them), and no unaligned access: with the MMU off it faults
     # (Arm ARM B2.5.2). -mgeneral-regs-only has no effect here: zig's own -mcpu comes after it.
-    # el2vmsa: the assembler knows the names of EL2's translation registers.
-    "-mcpu=generic-neon-fp_armv8+strict_align+el2vmsa",
+    # el2vmsa, el3: the assembler knows the names of EL2's translation registers, and SMC.
+    "-mcpu=generic-neon-fp_armv8+strict_align+el2vmsa+el3",
 ]
 LDFLAGS = [
     *["-static", "--build-id=none", "--gc-sections"],
