@@ -172,7 +172,7 @@ static void floating_point(u64 scr, const char *security) {
 
 #define NTW (1ul << 16 | 1ul << 18)
 
-/* A wait that nothing traps ends by the EL1 physical timer, which stays masked. */
+/* A WFI that nothing traps ends by the EL1 physical timer, which stays masked. */
 static void all_waits(u64 scr, const char *security) {
     static const struct named traps[] = {{"", 0}, {" TWI TWE", HCR_TWI | HCR_TWE}};
     for (unsigned i = 0; i < COUNT(hcrs); i++) {
@@ -186,8 +186,8 @@ static void all_waits(u64 scr, const char *security) {
                     prepare(hcrs[i].value);
                     write_control(sctlr_el1_, base[sctlr_el1_] & ~(how & 1 ? NTW : 0));
                     write_control(sctlr_el2_, (base[sctlr_el2_] | NTW) & ~(how & 2 ? NTW : 0));
-                    write_sysreg(cntp_tval_el0, 20000);
-                    write_sysreg(cntp_ctl_el0, 1);
+                    write_sysreg(cntp_tval_el0, 300000); /* QEMU's counter has 62.5 MHz */
+                    write_sysreg(cntp_ctl_el0, snippet == waits);
                     u64 hcr = hcrs[i].value | traps[how >> 2 & 1].value;
                     const struct event *event = go(snippet, SPSR_DAIF | places[p].spsr, base[hcr_el2_] | hcr, 0);
                     write_sysreg(cntp_ctl_el0, 0);

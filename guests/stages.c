@@ -22,7 +22,7 @@ static bool has_vhe, has_pan;
 
 /* Intermediate physical addresses, as stage 2 has them; and virtual ones, as the other tables have the same faults. */
 #define AT_LEVEL(kind, level) (0x0000000800000000ul + ((u64)(kind) << 32) + ((u64)(level) << 30))
-enum kind { AF_CLEAR, READ_ONLY, WRITE_ONLY, NO_ACCESS, NO_EXECUTE, TABLE_HOLE, TABLE_READ_ONLY, TABLE_DEVICE };
+enum kind { AF_CLEAR, READ_ONLY, WRITE_ONLY, NO_ACCESS, NO_EXECUTE, TABLE_HOLE, TABLE_READ_ONLY, TABLE_DEVICE, TABLE_OTHER };
 #define HOLE(level) (0x0000003000000000ul + ((u64)(level) << 32))
 #define NOWHERE 0x0b000000ul /* neither RAM nor a device */
 #define DATA_PA 0x42100000ul
@@ -68,6 +68,10 @@ static void make_first_stage(void) {
     }
     *entry_at(&first, AT_LEVEL(TABLE_READ_ONLY, 1), 2) = AT_LEVEL(TABLE_READ_ONLY, 0) | 3;
     *entry_at(&first, AT_LEVEL(TABLE_DEVICE, 1), 2) = AT_LEVEL(TABLE_DEVICE, 0) | 3;
+    *entry_at(&first, AT_LEVEL(TABLE_OTHER, 0), 2) = (AT_LEVEL(AF_CLEAR, 1) + offset(1)) | 3;
+    *entry_at(&first, AT_LEVEL(TABLE_OTHER, 1), 2) = (AT_LEVEL(WRITE_ONLY, 2) + offset(2)) | 3;
+    *entry_at(&first, AT_LEVEL(TABLE_OTHER, 2), 2) = HOLE(1) | 3;
+    *entry_at(&first, AT_LEVEL(TABLE_OTHER, 3), 1) = HOLE(3) | 3;
     *(volatile u64 *)(DATA_PA + 0x2000) = DATA_PA | user | 3;
     map(&first, 0x0000002000000000ul, DATA_PA, 3, NORMAL);
     map(&first, 0x0000002000001000ul, DATA_PA, 3, user | AP_RO);
@@ -172,6 +176,10 @@ static void second_stage_faults(const char *prefix, bool mmu, u64 hcr) {
     if (mmu) {
         second_stage(prefix, mmu, hcr, kinds[TABLE_READ_ONLY], -1, AT_LEVEL(TABLE_READ_ONLY, 1));
         second_stage(prefix, mmu, hcr, kinds[TABLE_DEVICE], -1, AT_LEVEL(TABLE_DEVICE, 1));
+        second_stage(prefix, mmu, hcr, "walk through access flag level 1", -1, AT_LEVEL(TABLE_OTHER, 0));
+        second_stage(prefix, mmu, hcr, "walk through write-only level 2", -1, AT_LEVEL(TABLE_OTHER, 1));
+        second_stage(prefix, mmu, hcr, "walk through hole level 1 for level 3", -1, AT_LEVEL(TABLE_OTHER, 2));
+        second_stage(prefix, mmu, hcr, "walk through hole level 3 for level 2", -1, AT_LEVEL(TABLE_OTHER, 3));
         second_stage(prefix, mmu, hcr, "EL1's translation", -1, 0x0000002000003000ul);
     } else {
         second_stage(prefix, mmu, hcr, "more than T0SZ", -1, 0x0000010000000000ul);
@@ -251,9 +259,9 @@ static void translate(const char *prefix, u64 hcr, u64 spsr, const struct snippe
             u64 code = at_el1 ? user_alias(&first, group->code) : (u64)group->code;
             const struct event *event = go(code, spsr, base[hcr_el2_] | hcr, addresses[i].va);
             u64 par = read_sysreg(par_el1);
-            print("%s %s, par 0x%lx, %s, %s: ", prefix, addresses[i].name, par, at_el1 ? "EL1h" : "EL2h", group->text);
+            print("%s %s, %s, %s: ", prefix, addresses[i].name, at_el1 ? "EL1h" : "EL2h", group->text);
             print_event(event, code, addresses[i].va);
-            put_string("\n");
+            print(" par=0x%lx\n", par);
         }
     }
 }
@@ -296,7 +304,7 @@ void main(const void *fdt) {
 
     second_stage_faults("stage 2 ", false, 0);
     second_stage_faults("stages 1 and 2, ", true, 0);
-    second_stage(", PTW ", true, 1ul << 2, kinds[TABLE_DEVICE], -1, AT_LEVEL(TABLE_DEVICE, 1));
+    second_stage("PTW, ", true, 1ul << 2, kinds[TABLE_DEVICE], -1, AT_LEVEL(TABLE_DEVICE, 1));
 
     own_regime("EL2 ", &own, 0, 0, 0, false);
     own_regime("EL2 WXN ", &own, 0, SCTLR_WXN_EL2, 0, false);

@@ -72,6 +72,7 @@ void helper_return(void *env, uint64_t pc)
     note_return(e);
     real.helper_exception_return(env, pc);
     if (from_el3) cross_el3(e);
+    if (e->shared.highest > 1) take_virtual_serror(e);
     if (!(AT(uint32_t, env, ENV_PSTATE) & PSTATE_IL) || !AT(uint32_t, env, ENV_AARCH64)) return;
     uint32_t el = AT(uint32_t, env, ENV_PSTATE) >> 2 & 3;
     e->shared.block = 0;

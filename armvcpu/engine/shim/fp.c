@@ -16,7 +16,7 @@ int shim_fp_exception_el(void *env, int el)
     uint64_t cpacr = AT(uint64_t, env, ENV_CPACR_EL1), hcr = 0;
     bool secure = !(AT(uint64_t, env, ENV_SCR_EL3) & NS);
     if (el < 3 && !secure) hcr = real.arm_hcr_el2_eff(env);
-    if (el <= 1 && (hcr & (E2H | TGE)) != (E2H | TGE) && is_off(cpacr >> 20 & 3, el)) return hcr & TGE ? 2 : 1;
+    if (el <= 1 && (hcr & (E2H | TGE)) != (E2H | TGE) && is_off(cpacr >> 20 & 3, el)) return 1; /* under TGE the engine makes an UNDEFINED instruction at EL2 of that */
     if (el <= 2 && !secure) {
         uint64_t cptr = AT(uint64_t, env, ENV_CPTR_EL + 16);
         if (hcr & E2H ? is_off(cptr >> 20 & 3, el && !(hcr & TGE && el == 0)) : (cptr & TFP) != 0) return 2;

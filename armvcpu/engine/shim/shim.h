@@ -195,6 +195,8 @@ struct originals {
     void *(*helper_lookup_tb_ptr)(void *env);
     void (*helper_exception_return)(void *env, uint64_t pc);
     void (*helper_wfi)(void *env, uint32_t length);
+    void (*helper_pre_hvc)(void *env);
+    void (*helper_msr_i_daifclear)(void *env, uint32_t mask);
     void *helper_check_exit_request, *helper_wfe, *helper_yield;
 };
 extern struct originals real;
@@ -206,6 +208,13 @@ void stop_run(struct engine *);
 _Noreturn void leave_block(struct engine *);
 void shim_arm_cpu_do_interrupt(void *cpu);
 void cross_el3(struct engine *);
+void shim_take_exception(struct engine *, uint32_t target, uint32_t syndrome, uint64_t far, int serror);
+
+/* levels.c */
+void helper_hypervisor_call(void *env);
+void helper_unmask(void *env, uint32_t mask);
+void take_virtual_serror(struct engine *);
+uint32_t syndrome_for_el2(struct engine *, uint32_t syndrome);
 
 /* faults.c */
 bool note_fault(struct engine *, const struct fault *, uint64_t vector);

@@ -217,6 +217,7 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     }
     if (!AT(uint32_t, e->env, ENV_AARCH64)) target = TARGET_AARCH32;
     bool is_own = target && target <= e->shared.highest;
+    if (is_own && target == 2) syndrome = syndrome_for_el2(e, syndrome);
     if (is_own && !(e->shared.hear[target - 1] >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
         end_exact(e); /* a fetch that faults: its exception is what a step has done */
         struct fault fault = fault_of(e, syndrome, far);

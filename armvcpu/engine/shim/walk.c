@@ -12,6 +12,7 @@ enum {
     LARGEST_MAPPED = 40, /* bits of the addresses that stage 2 maps at most (vcpu/stage2): none beyond can have been reached */
     ADDRESS_SIZE = 7,  /* ARMFault_AddressSize */
     EXTERNAL = 8,      /* ARMFault_SyncExternal */
+    EXTERNAL_ON_WALK = 9,
     SECURE = 2,        /* of an access's attributes (MemTxAttrs) */
     STAGE2_INDEX = 0x1B, /* ARMMMUIdx_Stage2 */
     ID_AA64MMFR0 = 0xC038,
@@ -163,6 +164,24 @@ static bool is_executed(struct engine *e, uint64_t physical, int access)
     return e->executed[page >> 6] & bit;
 }
 
+/* A fault of stage 2 in a walk of stage 1, of which the engine keeps only where it was: its kind, and its level in stage 2's
+ * tables. Without such a fault it was a walk through Device memory with HCR_EL2.PTW, a Permission fault.
+ */
+static void fault_of_walk(struct engine *e, struct fault_info *fi)
+{
+    enum { PERMISSION = 5, LARGEST_PAGE = 1 << 16, LARGEST_LEVEL2 = 1 << 29 };
+    struct fault_info of_stage2 = {0};
+    uint64_t physical, size = 0;
+    uint32_t attributes = 0;
+    int prot;
+    if (real.get_phys_addr(e->env, fi->s2addr, 0, STAGE2_INDEX, &physical, &attributes, &prot, &size, &of_stage2, NULL)) {
+        fi->type = of_stage2.type, fi->level = of_stage2.level;
+    } else if (fi->type != EXTERNAL_ON_WALK) {
+        fi->type = PERMISSION;
+        fi->level = size <= LARGEST_PAGE ? 3 : size <= LARGEST_LEVEL2 ? 2 : 1;
+    }
+}
+
 /* In the place of get_phys_addr, by which the TLB is filled and AT answered; is it a fault? */
 bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
                         uint64_t *size, struct fault_info *fi, void *cache)
@@ -170,6 +189,7 @@ bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint
     bool fault = real.get_phys_addr(env, address, access, index, physical, attributes, prot, size, fi, cache);
     struct engine *e = engine_of_env(env);
     if (!e) return fault;
+    if (fault && fi->s1ptw && e->shared.highest > 1) fault_of_walk(e, fi);
     if (!fault && e->secure_count && !(*(uint32_t *)attributes & SECURE) && is_secure_memory(e, *physical)) {
         *fi = (struct fault_info){.type = EXTERNAL};
         return true;
