@@ -38,7 +38,7 @@ group load_and_store
     one str x1, [x0]
     endgroup
 group execute
-    one br x0
+    one ret x0
     endgroup
 group translations
     .irp operation, s1e1r, s1e1w, s1e0r, s1e0w, s12e1r, s12e1w, s12e0r, s12e0w, s1e2r, s1e2w, s1e3r, s1e3w

@@ -19,10 +19,11 @@ enum {
     STORE = 1, FETCH = 2,          /* MMUAccessType */
     PAGE_WRITE = 2, PAGE_EXEC = 4, /* of prot */
     EXECUTED_PAGES = 1 << 20,      /* of 4 KiB: 4 GiB; what lies higher shares its bits */
+    SCR_NS = 1,
     SCTLR_M = 1, SCTLR_EE = 1 << 25,
     NONE = -1,
 };
-static const uint64_t HCR_DC = 1 << 12, HCR_TGE = 1 << 27;
+static const uint64_t HCR_DC = 1 << 12, HCR_TGE = 1 << 27, HCR_E2H = 1ull << 34;
 
 /* ARMMMUFaultInfo. */
 struct fault_info {
@@ -182,12 +183,30 @@ static void fault_of_walk(struct engine *e, struct fault_info *fi)
     }
 }
 
+/* The regime that takes the place of EL1&0 under HCR_EL2.TGE, where the engine goes by tables that have no effect then
+ * (D17.2.48): EL2&0 with E2H, else one without stage 2, and stage 1 is off there.
+ */
+static int regime_under_tge(const void *env, int index)
+{
+    enum { E10_0 = 0x10, E20_0, E10_1, E10_1_PAN, E20_2 = 0x15, E20_2_PAN, STAGE1_E0 = 0x20, STAGE1_E1, STAGE1_E1_PAN };
+    uint64_t hcr = AT(uint64_t, env, ENV_HCR_EL2);
+    if (!(hcr & HCR_TGE) || !(AT(uint64_t, env, ENV_SCR_EL3) & SCR_NS)) return index;
+    bool e2h = hcr & HCR_E2H;
+    switch (index) {
+    case E10_0: case STAGE1_E0: return e2h ? E20_0 : STAGE1_E0;
+    case E10_1: case STAGE1_E1: return e2h ? E20_2 : STAGE1_E1;
+    case E10_1_PAN: case STAGE1_E1_PAN: return e2h ? E20_2_PAN : STAGE1_E1_PAN;
+    default: return index;
+    }
+}
+
 /* In the place of get_phys_addr, by which the TLB is filled and AT answered; is it a fault? */
 bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
                         uint64_t *size, struct fault_info *fi, void *cache)
 {
-    bool fault = real.get_phys_addr(env, address, access, index, physical, attributes, prot, size, fi, cache);
     struct engine *e = engine_of_env(env);
+    if (e && e->shared.highest > 1) index = regime_under_tge(env, index);
+    bool fault = real.get_phys_addr(env, address, access, index, physical, attributes, prot, size, fi, cache);
     if (!e) return fault;
     if (fault && fi->s1ptw && e->shared.highest > 1) fault_of_walk(e, fi);
     if (!fault && e->secure_count && !(*(uint32_t *)attributes & SECURE) && is_secure_memory(e, *physical)) {
