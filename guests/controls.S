@@ -85,8 +85,6 @@ group at_el1
     one dc isw, xzr
     one dc csw, xzr
     one dc cisw, xzr
-    one ic iallu
-    one ic ialluis
     .irp operation, vmalle1, vmalle1is, alle1, alle1is, alle2, alle2is, vmalls12e1, vmalls12e1is, alle3
     one tlbi \operation
     .endr
@@ -124,6 +122,12 @@ group at_el1
     one msr cptr_el2, x1
     one msr cpacr_el12, x1
     one msr tpidr_el2, x1
+    endgroup
+
+/* These cost a machine all of its translations, so they are executed for HCR_EL2 alone. */
+group whole_cache
+    one ic iallu
+    one ic ialluis
     endgroup
 
 /* Registers of extensions; those of EL12 are in Armv8.1 CPUs only. */

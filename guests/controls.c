@@ -8,9 +8,9 @@
  */
 #include "levels/levels.h"
 
-extern const struct snippet everywhere[], at_el1[], of_extensions[];
-static const struct snippet *const groups[] = {everywhere, at_el1, of_extensions};
-enum { GROUPS = 3, MOST_SNIPPETS = 400, MOST_LEVELS = 3 };
+extern const struct snippet everywhere[], at_el1[], of_extensions[], whole_cache[];
+static const struct snippet *const groups[] = {everywhere, at_el1, of_extensions, whole_cache};
+enum { GROUPS = 4, MOST_SNIPPETS = 400, MOST_LEVELS = 3 };
 
 struct place {
     const char *name;
@@ -59,7 +59,8 @@ static void print_line(const char *world, const char *control, const struct plac
 static void run_all(const struct world *world, const char *control, u64 hcr, enum control changed, u64 value) {
     for (unsigned m = 0; m < MOST_LEVELS && world->modes[m].name; m++) {
         unsigned n = 0;
-        for (unsigned g = 0; g < GROUPS; g++) {
+        bool is_hcr = changed == CONTROLS || changed == hcr_el2_;
+        for (unsigned g = 0; g < GROUPS - !is_hcr; g++) {
             for (const struct snippet *snippet = groups[g]; snippet->text; snippet++, n++) {
                 write_bases();
                 if (changed < CONTROLS && changed != hcr_el2_)

@@ -25,6 +25,7 @@ static bool has_vhe, has_pan;
 enum kind { AF_CLEAR, READ_ONLY, WRITE_ONLY, NO_ACCESS, NO_EXECUTE, TABLE_HOLE, TABLE_READ_ONLY, TABLE_DEVICE, TABLE_OTHER };
 #define HOLE(level) (0x0000003000000000ul + ((u64)(level) << 32))
 #define NOWHERE 0x0b000000ul /* neither RAM nor a device */
+#define SVC_FFFF 0xd41fffe1u
 #define DATA_PA 0x42100000ul
 static u64 target(int level) { return level == 1 ? RAM_BASE : DATA_PA & -(1ul << level_shift(GRANULE_4K, level)); }
 static u64 offset(int level) { return level == 1 ? DATA_PA - RAM_BASE : DATA_PA - target(level); }
@@ -115,9 +116,13 @@ static const struct event *go(u64 code, u64 spsr, u64 hcr, u64 x0) {
         .sp_el2 = STACK(3),
         .sp_top = STACK(4),
     };
-    for (unsigned i = 0; i < 4; i++)
-        ((volatile u32 *)DATA_PA)[i] = 0xd41fffe1; /* SVC #0xffff */
-    __asm__ volatile("ic iallu\n\tdsb sy\n\tisb" ::: "memory");
+    for (unsigned i = 0; i < 4; i++) {
+        volatile u32 *word = (volatile u32 *)DATA_PA + i;
+        if (*word == SVC_FFFF)
+            continue;
+        *word = SVC_FFFF;
+        __asm__ volatile("dc cvau, %0\n\tdsb sy\n\tic ivau, %0\n\tdsb sy\n\tisb" ::"r"(word) : "memory");
+    }
     cross(&crossing);
     lines++;
     return first_event();
