@@ -140,7 +140,6 @@ struct engine *engine_of_uc(const void *uc);
 struct engine *engine_of_env(const void *env);
 
 /* Unicorn's own functions. */
-struct fault_info;
 struct originals {
     void (*abort)(void);
     int (*fprintf)(void *stream, const char *format, ...);
@@ -245,6 +244,10 @@ bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint
 void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int prot, int index,
                                   uint64_t size);
 void forget_executed(struct engine *);
+
+/* stages.c */
+void fault_of_walk(struct engine *, struct fault_info *);
+int regime_under_tge(const void *env, int index);
 
 /* fp.c */
 int shim_fp_exception_el(void *env, int el);

@@ -139,6 +139,15 @@ enum {
     CP_ACCESS_TRAP_EL2 = 3,
 };
 
+/* ARMMMUFaultInfo. */
+struct fault_info {
+    int type;
+    uint64_t s2addr;
+    int level, domain;
+    bool stage2, s1ptw, ea;
+};
+enum { STAGE2_INDEX = 0x1B }; /* ARMMMUIdx_Stage2 */
+
 /* A register row (ARMCPRegInfo). */
 struct reginfo {
     const char *name;

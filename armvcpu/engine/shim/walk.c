@@ -12,26 +12,15 @@ enum {
     LARGEST_MAPPED = 40, /* bits of the addresses that stage 2 maps at most (vcpu/stage2): none beyond can have been reached */
     ADDRESS_SIZE = 7,  /* ARMFault_AddressSize */
     EXTERNAL = 8,      /* ARMFault_SyncExternal */
-    EXTERNAL_ON_WALK = 9,
     SECURE = 2,        /* of an access's attributes (MemTxAttrs) */
-    STAGE2_INDEX = 0x1B, /* ARMMMUIdx_Stage2 */
     ID_AA64MMFR0 = 0xC038,
     STORE = 1, FETCH = 2,          /* MMUAccessType */
     PAGE_WRITE = 2, PAGE_EXEC = 4, /* of prot */
     EXECUTED_PAGES = 1 << 20,      /* of 4 KiB: 4 GiB; what lies higher shares its bits */
-    SCR_NS = 1,
     SCTLR_M = 1, SCTLR_EE = 1 << 25,
     NONE = -1,
 };
-static const uint64_t HCR_DC = 1 << 12, HCR_TGE = 1 << 27, HCR_E2H = 1ull << 34;
-
-/* ARMMMUFaultInfo. */
-struct fault_info {
-    int type;
-    uint64_t s2addr;
-    int level, domain;
-    bool stage2, s1ptw, ea;
-};
+static const uint64_t HCR_DC = 1 << 12, HCR_TGE = 1 << 27;
 
 /* The EL1&0 regime: E10_0, E10_1, E10_1_PAN with stage 2, and Stage1_E0, Stage1_E1, Stage1_E1_PAN of AT. */
 static bool is_el1_regime(int index)
@@ -163,41 +152,6 @@ static bool is_executed(struct engine *e, uint64_t physical, int access)
     uint64_t page = physical >> PAGE_BITS & (EXECUTED_PAGES - 1), bit = 1ull << (page & 63);
     if (access == FETCH) e->executed[page >> 6] |= bit;
     return e->executed[page >> 6] & bit;
-}
-
-/* A fault of stage 2 in a walk of stage 1, of which the engine keeps only where it was: its kind, and its level in stage 2's
- * tables. Without such a fault it was a walk through Device memory with HCR_EL2.PTW, a Permission fault.
- */
-static void fault_of_walk(struct engine *e, struct fault_info *fi)
-{
-    enum { PERMISSION = 5, LARGEST_PAGE = 1 << 16, LARGEST_LEVEL2 = 1 << 29 };
-    struct fault_info of_stage2 = {0};
-    uint64_t physical, size = 0;
-    uint32_t attributes = 0;
-    int prot;
-    if (real.get_phys_addr(e->env, fi->s2addr, 0, STAGE2_INDEX, &physical, &attributes, &prot, &size, &of_stage2, NULL)) {
-        fi->type = of_stage2.type, fi->level = of_stage2.level;
-    } else if (fi->type != EXTERNAL_ON_WALK) {
-        fi->type = PERMISSION;
-        fi->level = size <= LARGEST_PAGE ? 3 : size <= LARGEST_LEVEL2 ? 2 : 1;
-    }
-}
-
-/* The regime that takes the place of EL1&0 under HCR_EL2.TGE, where the engine goes by tables that have no effect then
- * (D17.2.48): EL2&0 with E2H, else one without stage 2, and stage 1 is off there.
- */
-static int regime_under_tge(const void *env, int index)
-{
-    enum { E10_0 = 0x10, E20_0, E10_1, E10_1_PAN, E20_2 = 0x15, E20_2_PAN, STAGE1_E0 = 0x20, STAGE1_E1, STAGE1_E1_PAN };
-    uint64_t hcr = AT(uint64_t, env, ENV_HCR_EL2);
-    if (!(hcr & HCR_TGE) || !(AT(uint64_t, env, ENV_SCR_EL3) & SCR_NS)) return index;
-    bool e2h = hcr & HCR_E2H;
-    switch (index) {
-    case E10_0: case STAGE1_E0: return e2h ? E20_0 : STAGE1_E0;
-    case E10_1: case STAGE1_E1: return e2h ? E20_2 : STAGE1_E1;
-    case E10_1_PAN: case STAGE1_E1_PAN: return e2h ? E20_2_PAN : STAGE1_E1_PAN;
-    default: return index;
-    }
 }
 
 /* In the place of get_phys_addr, by which the TLB is filled and AT answered; is it a fault? */
