@@ -127,7 +127,13 @@ static void write_sctlr(void *env, const struct reginfo *info, uint64_t value)
     write_through(env, info, value & ~(to_of(info)->opc1 == 6 ? OF_MTE_AT_EL3 : OF_MTE));
 }
 
-bool is_hvc_disabled(const struct engine *e) { return e->shared.highest == 2 && AT(uint64_t, e->env, ENV_HCR_EL2) & HCD; }
+/* HVC is UNDEFINED: by HCR_EL2.HCD where there is no EL3, and at EL1 in Secure state, which has no EL2. */
+bool is_hvc_disabled(const struct engine *e)
+{
+    enum { NS = 1 };
+    bool is_secure_el1 = (AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3) == 1 && !(AT(uint64_t, e->env, ENV_SCR_EL3) & NS);
+    return is_secure_el1 || (e->shared.highest == 2 && AT(uint64_t, e->env, ENV_HCR_EL2) & HCD);
+}
 
 /* By CRn (C5.1.2). */
 static bool is_implementation_defined(uint32_t encoding)
@@ -145,6 +151,13 @@ static int access_unclaimed(void *env, const struct reginfo *info, int is_read)
 {
     (void)info, (void)is_read;
     return real.arm_hcr_el2_eff(env) & TIDCP ? CP_ACCESS_TRAP_EL2 : CP_ACCESS_TRAP_UNCATEGORIZED;
+}
+
+static int access_by_mdcr(void *env, const struct reginfo *info, int is_read)
+{
+    const struct through *t = (const struct through *)info;
+    int found = access_of(env, t->to, is_read);
+    return found == CP_ACCESS_OK ? trap_by_mdcr(t->engine, t->name & 0xFFFF) : found;
 }
 
 static const struct reginfo UNCLAIMED = {
@@ -183,6 +196,7 @@ const struct reginfo *corrected(struct engine *e, uint32_t encoding, uint32_t el
     for (unsigned i = 0; i < sizeof CORRECTIONS / sizeof *CORRECTIONS; i++)
         if (encoding >= CORRECTIONS[i].first && encoding <= CORRECTIONS[i].last && CORRECTIONS[i].levels >> el & 1)
             c = CORRECTIONS[i];
+    if (is_trapped_by_mdcr(encoding)) c.accessfn = access_by_mdcr;
     if (!c.accessfn && !c.writefn) return found;
     struct reginfo *info = through(e, OF_ITSELF, encoding, found);
     if (info && c.accessfn) info->accessfn = c.accessfn;

@@ -156,8 +156,6 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
         call_instead(tcg, function, (void *)helper_wait_for_interrupt, result, count, arguments);
     else if (e && function == real.helper_yield)
         call_instead(tcg, function, (void *)helper_yield_turn, result, count, arguments);
-    else if (e && e->shared.highest > 1 && function == (void *)real.helper_pre_hvc)
-        call_instead(tcg, function, (void *)helper_hypervisor_call, result, count, arguments);
     else if (e && e->shared.highest > 1 && function == (void *)real.helper_msr_i_daifclear)
         call_instead(tcg, function, (void *)helper_unmask, result, count, arguments);
     else if (e && function == (void *)real.helper_exception_return)

@@ -1,25 +1,12 @@
-/* What EL2 and EL3 of the guest's own control, and the engine leaves out.
- *
- * HVC where there is no EL3 to enable it (DDI 0487 C6.2.116, HCR_EL2.HCD) or no EL2 (Secure state), virtual SErrors
- * (HCR_EL2.VSE, D1.3.6), syndromes of stage 2 faults (D17.2.37), and what guarded registers are trapped by (guards.c).
+/* What EL2 and EL3 of the guest's own control, and the engine leaves out: virtual SErrors (HCR_EL2.VSE, DDI 0487 D1.3.6),
+ * syndromes of stage 2 faults (D17.2.37), and traps of registers by MDCR_EL2 and MDCR_EL3 (D17.3.17, D17.3.18).
  */
 #include "shim.h"
 
-static const uint64_t AMO = 1 << 5, VSE = 1 << 8, TGE = 1ull << 27, HCD = 1 << 29;
-enum { NS = 1, PSTATE_A = 1 << 8, SYNDROME_UNKNOWN = 1 << 25, SYNDROME_SERROR = (int)0xBE000000 };
+static const uint64_t AMO = 1 << 5, VSE = 1 << 8, TGE = 1ull << 27;
+enum { NS = 1, PSTATE_A = 1 << 8, SYNDROME_SERROR = (int)0xBE000000 };
 
 static uint32_t level(const void *env) { return AT(uint32_t, env, ENV_PSTATE) >> 2 & 3; }
-
-/* In the place of helper_pre_hvc, which goes by SCR_EL3.HCE alone. */
-void helper_hypervisor_call(void *env)
-{
-    struct engine *e = engine_of_env(env);
-    uint32_t el = level(env);
-    bool is_secure = !(AT(uint64_t, env, ENV_SCR_EL3) & NS);
-    if ((e->shared.highest == 2 && AT(uint64_t, env, ENV_HCR_EL2) & HCD) || (is_secure && el == 1))
-        real.raise_exception(env, EXCP_UDEF, SYNDROME_UNKNOWN, el);
-    real.helper_pre_hvc(env);
-}
 
 /* A virtual SError that is pending and not masked. */
 static bool takes_virtual_serror(const void *env)
@@ -57,4 +44,49 @@ uint32_t syndrome_for_el2(struct engine *e, uint32_t syndrome)
     if (syndrome >> 26 != EC_DABT_LOWER || !(syndrome & ISV)) return syndrome;
     uint32_t word = real.cpu_ldl_code(e->env, AT(uint64_t, e->env, ENV_PC)); /* LDR, STR: C4.1.94, pre- and post-indexed */
     return (word & CLASS) == WRITE_BACK ? syndrome & ~(uint32_t)DESCRIPTION : syndrome;
+}
+
+/* Registers that a bit of MDCR_EL2 or MDCR_EL3 traps, where the engine does not look at it or has no such register. */
+#define DEBUG(op1, crn, crm, op2) (2 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
+enum { TPMCR = 1 << 5, TDE = 1 << 8, TDA = 1 << 9, TDOSA = 1 << 10 };
+static const struct {
+    uint16_t encoding, mdcr_el2, mdcr_el3;
+} TRAPPED[] = {
+    {DEBUG(3, 0, 1, 0), TDA, TDA}, {DEBUG(3, 0, 4, 0), TDA, TDA}, {DEBUG(3, 0, 5, 0), TDA, TDA}, /* MDCCSR, DBGDTR, DBGDTR[RT]X */
+    {DEBUG(0, 0, 0, 2), TDA, TDA}, {DEBUG(0, 0, 3, 2), TDA, TDA}, {DEBUG(0, 0, 6, 2), TDA, TDA}, /* OSDTRRX, OSDTRTX, OSECCR */
+    {DEBUG(0, 7, 8, 6), TDA, TDA}, {DEBUG(0, 7, 9, 6), TDA, TDA}, {DEBUG(0, 7, 14, 6), TDA, TDA}, /* DBGCLAIM-, DBGAUTHSTATUS */
+    {DEBUG(0, 1, 4, 4), TDOSA, TDOSA}, /* DBGPRCR */
+    {3 << 14 | 3 << 11 | 9 << 7 | 12 << 3, TPMCR, 0}, /* PMCR_EL0 */
+};
+enum { TRAPPED_COUNT = sizeof TRAPPED / sizeof *TRAPPED };
+
+static int place_in_table(uint32_t encoding)
+{
+    int n = TRAPPED_COUNT - 1;
+    while (n >= 0 && TRAPPED[n].encoding != encoding) n--;
+    return n;
+}
+
+bool is_trapped_by_mdcr(uint32_t encoding) { return place_in_table(encoding) >= 0; }
+
+static uint64_t mdcr(struct engine *e, uint32_t op1, uint32_t crm)
+{
+    uint32_t encoding = 3 << 14 | op1 << 11 | 1 << 7 | crm << 3 | 1;
+    const struct reginfo *info = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), CP_KEY | encoding);
+    return info ? AT(uint64_t, e->env, info->fieldoffset) : 0;
+}
+
+/* The trap of such a register at the present level, as an access function says it; MDCR_EL2.TDE and HCR_EL2.TGE have TDA and
+ * TDOSA behave as 1.
+ */
+int trap_by_mdcr(struct engine *e, uint32_t encoding)
+{
+    int n = place_in_table(encoding);
+    uint32_t el = level(e->env);
+    if (el < 2 && AT(uint64_t, e->env, ENV_SCR_EL3) & NS) {
+        uint64_t set = mdcr(e, 4, 1);
+        if (set & TDE || AT(uint64_t, e->env, ENV_HCR_EL2) & TGE) set |= TDA | TDOSA;
+        if (set & TRAPPED[n].mdcr_el2) return CP_ACCESS_TRAP_EL2;
+    }
+    return el < 3 && mdcr(e, 6, 3) & TRAPPED[n].mdcr_el3 ? CP_ACCESS_TRAP_EL3 : CP_ACCESS_OK;
 }

@@ -194,7 +194,6 @@ struct originals {
     void *(*helper_lookup_tb_ptr)(void *env);
     void (*helper_exception_return)(void *env, uint64_t pc);
     void (*helper_wfi)(void *env, uint32_t length);
-    void (*helper_pre_hvc)(void *env);
     void (*helper_msr_i_daifclear)(void *env, uint32_t mask);
     void *helper_check_exit_request, *helper_wfe, *helper_yield;
 };
@@ -210,7 +209,8 @@ void cross_el3(struct engine *);
 void shim_take_exception(struct engine *, uint32_t target, uint32_t syndrome, uint64_t far, int serror);
 
 /* levels.c */
-void helper_hypervisor_call(void *env);
+bool is_trapped_by_mdcr(uint32_t encoding);
+int trap_by_mdcr(struct engine *, uint32_t encoding);
 void helper_unmask(void *env, uint32_t mask);
 void take_virtual_serror(struct engine *);
 uint32_t syndrome_for_el2(struct engine *, uint32_t syndrome);

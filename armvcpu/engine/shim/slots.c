@@ -56,7 +56,6 @@ static const struct symbol SYMBOLS[] = {
     CALLS(helper_wfe, "WFE: its traps, and turns that end there (D1.6.1)"),
     CALLS(helper_wfi, "WFI: its traps; a wait is for Python (D1.6.2)"),
     CALLS(helper_yield, "YIELD: turns that end there"),
-    CALLS(helper_pre_hvc, "HVC: HCR_EL2.HCD, and Secure state"),
     CALLS(helper_msr_i_daifclear, "MSR DAIFClr: virtual SErrors"),
     CALLS(helper_exception_return, "ERET: exceptions that the guest has not returned from"),
     ANSWERS(cpu_exec, "stops that come before a run begins are not lost"),

@@ -137,6 +137,7 @@ enum {
     CP_ACCESS_TRAP = 1,
     CP_ACCESS_TRAP_UNCATEGORIZED = 2,
     CP_ACCESS_TRAP_EL2 = 3,
+    CP_ACCESS_TRAP_EL3 = 4,
 };
 
 /* ARMMMUFaultInfo. */
