@@ -76,7 +76,11 @@ def sources(name: str) -> list[str]:
 
 def optional_sources(name: str) -> list[str]:
     """What a guest is linked from as far as it asks for it, as from an archive."""
-    return [*(sources_in("lib") if is_directory(name) else []), *sources_in("lib/interrupts"), *sources_in("lib/levels")]
+    return [
+        *(sources_in("lib") if is_directory(name) else []),
+        *sources_in("lib/interrupts"),
+        *sources_in("lib/levels"),
+    ]
 
 
 def sources_in(directory: str) -> list[str]:

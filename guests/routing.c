@@ -366,8 +366,9 @@ static void redirection(void) {
             if (x1 >= (u64)levels_vectors_el1 && x1 <= (u64)levels_vectors_el3)
                 x1 -= same;
             bool read = ESR_EC(event->esr) == 0x15;
-            print("redirected%s, x1 0x%lx", hcrs[i].name, read ? x1 : 0);
-            finish(snippet, event);
+            print("redirected%s, %s: ", hcrs[i].name, snippet->text);
+            print_event(event, (u64)snippet->code, SCRATCH);
+            print(" x1=0x%lx\n", read ? x1 : 0);
         }
     }
     write_sysreg(cnthp_ctl_el2, 0);

@@ -10,6 +10,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ class Expected:
     reason: str
     fields: frozenset[str] = frozenset()
     models: tuple[str, ...] = ("a72", "max")
+    els: tuple[int, ...] = (2, 3)
 
 
 def parsed(output: str, repeated: tuple[str, ...] = ()) -> Lines:
@@ -52,24 +54,24 @@ def parsed(output: str, repeated: tuple[str, ...] = ()) -> Lines:
     return lines
 
 
-def output_here(guest: Path, model: str, el: int = 1) -> str:
+def output_here(guest: Path, model: str, **options: Any) -> str:
     """What the guest prints on armvcpu."""
     console = MemoryConsole()
-    with Machine(guest, console=console, cpu_model=model, el=el) as machine:
+    with Machine(guest, console=console, cpu_model=model, **options) as machine:
         outcome = machine.run(timeout=TIMEOUT)
     assert outcome.ok, outcome
     return console.output.decode()
 
 
-def output_of_qemu(guest: Path, machine: str, cpu: str) -> str:
-    """What the guest prints on QEMU, with these values of its options -M and -cpu."""
+def output_of_qemu(guest: Path, machine: str, cpu: str, *more: str) -> str:
+    """What the guest prints on QEMU, with these values of its options -M and -cpu, and more arguments."""
     try:
         qemu = programs.path(QEMU)
     except UsageError as error:
         pytest.fail(str(error), pytrace=False)
     board = ("-M", machine, "-m", "256", "-nographic", "-nic", "none")
     done = subprocess.run(
-        [qemu, *board, "-cpu", cpu, "-kernel", str(guest)],
+        [qemu, *board, *more, "-cpu", cpu, "-kernel", str(guest)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=TIMEOUT,
@@ -83,24 +85,24 @@ def differing(ours: dict[str, str], theirs: dict[str, str]) -> set[str]:
     return {field for field in ours.keys() | theirs.keys() if ours.get(field) != theirs.get(field)}
 
 
-def problems(
-    ours: Lines, theirs: Lines, expected: list[Expected], usual: frozenset[str] | None = None
-) -> list[str]:
+def problems(ours: Lines, theirs: Lines, expected: list[Expected], usual: frozenset[str] | None = None) -> list[str]:
     """One line of text for each difference without a reason, and for each reason without a difference.
 
-    A row without fields is about those of `usual`, or about all where that is not given.
+    A row without fields is about those of `usual`, and each line that it names differs. Where that is not given it is
+    about all fields, and one of its lines differs.
     """
-    found = []
-    matched: set[str] = set()
+    found, explained_by, named = [], set(), set()
     for name in dict.fromkeys([*theirs, *ours]):
         one, other = ours.get(name, {}), theirs.get(name, {})
         different = differing(one, other)
         for row in expected:
-            if "text" in other or not re.fullmatch(row.pattern, name):
+            if "text" in {**one, **other} or not re.fullmatch(row.pattern, name):
                 continue
-            matched.add(row.pattern)
+            named.add(row.pattern)
             explained = different & (row.fields or usual or different)
-            if not explained:
+            if explained:
+                explained_by.add(row.pattern)
+            elif usual is not None:
                 found.append(f"{name}: no longer differs, so take it out of EXPECTED: {row.reason}")
             different -= explained
         fields = (
@@ -108,7 +110,11 @@ def problems(
         )
         if different:
             found.append(f"{name}: {'; '.join(fields)}")
-    return found + [f"no line is {row.pattern!r}" for row in expected if row.pattern not in matched]
+    found += [f"no line is {row.pattern!r}" for row in expected if row.pattern not in named]
+    if usual is None:
+        left = (row for row in expected if row.pattern in named - explained_by)
+        found += [f"no line of {row.pattern!r} differs, so take it out of EXPECTED" for row in left]
+    return found
 
 
 def fail_with(found: list[str], lines: int) -> None:

@@ -101,9 +101,9 @@ def test_a_difference_is_shown_field_by_field() -> None:
     """The line's name, and what differs of it."""
     theirs = {"EL0, nop": {"esr": "0x1", "elr": "code+0x0"}}
     ours = {"EL0, nop": {"esr": "0x2", "elr": "code+0x0"}}
-    assert problems(ours, theirs, []) == ["EL0, nop: esr 0x2, QEMU 0x1"]
-    assert problems(ours, theirs, [Expected("EL0, .*", "why")]) == []
-    assert problems(ours, theirs, [Expected("EL0, .*", "why", frozenset(("far",)))]) == [
+    assert problems(ours, theirs, [], ENTRY) == ["EL0, nop: esr 0x2, QEMU 0x1"]
+    assert problems(ours, theirs, [Expected("EL0, .*", "why")], ENTRY) == []
+    assert problems(ours, theirs, [Expected("EL0, .*", "why", frozenset(("far",)))], ENTRY) == [
         "EL0, nop: no longer differs, so take it out of EXPECTED: why",
         "EL0, nop: esr 0x2, QEMU 0x1",
     ]
@@ -112,10 +112,10 @@ def test_a_difference_is_shown_field_by_field() -> None:
 def test_a_reason_without_a_difference_is_a_problem() -> None:
     """Neither where the lines are equal, nor where there is no such line any more."""
     lines = {"EL0, nop": {"esr": "0x1"}}
-    assert problems(lines, lines, [Expected("EL0, .*", "why")]) == [
+    assert problems(lines, lines, [Expected("EL0, .*", "why")], ENTRY) == [
         "EL0, nop: no longer differs, so take it out of EXPECTED: why"
     ]
-    assert problems(lines, lines, [Expected("EL2, .*", "why")]) == ["no line is 'EL2, .*'"]
+    assert problems(lines, lines, [Expected("EL2, .*", "why")], ENTRY) == ["no line is 'EL2, .*'"]
 
 
 def test_without_qemu_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

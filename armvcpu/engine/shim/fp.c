@@ -19,7 +19,7 @@ int shim_fp_exception_el(void *env, int el)
     if (el <= 1 && (hcr & (E2H | TGE)) != (E2H | TGE) && is_off(cpacr >> 20 & 3, el)) return 1; /* under TGE the engine makes an UNDEFINED instruction at EL2 of that */
     if (el <= 2 && !secure) {
         uint64_t cptr = AT(uint64_t, env, ENV_CPTR_EL + 16);
-        if (hcr & E2H ? is_off(cptr >> 20 & 3, el && !(hcr & TGE && el == 0)) : (cptr & TFP) != 0) return 2;
+        if (hcr & E2H ? is_off(cptr >> 20 & 3, el || !(hcr & TGE)) : (cptr & TFP) != 0) return 2;
     }
     return AT(uint64_t, env, ENV_CPTR_EL + 24) & TFP ? 3 : 0;
 }

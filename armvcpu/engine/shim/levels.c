@@ -37,6 +37,19 @@ void helper_unmask(void *env, uint32_t mask)
     take_virtual_serror(e);
 }
 
+/* Of the interrupt that the engine is about to enter: EL0 of a host (HCR_EL2.{E2H, TGE} = {1, 1}) masks those to EL2 as EL2
+ * itself does (D1.3.6); the engine takes them.
+ */
+bool is_masked_for_host(const struct engine *e)
+{
+    static const uint64_t HOST = 1ull << 34 | 1ull << 27;
+    enum { EXCP_IRQ = 5, PSTATE_F = 1 << 6, PSTATE_I = 1 << 7 };
+    if (level(e->env) || AT(uint32_t, e->env, ENV_TARGET_EL) != 2 || (AT(uint64_t, e->env, ENV_HCR_EL2) & HOST) != HOST) return false;
+    int number = AT(int, e->cpu, CPU_EXCEPTION_INDEX);
+    uint32_t mask = number == EXCP_IRQ ? PSTATE_I : number == EXCP_FIQ ? PSTATE_F : 0;
+    return AT(uint32_t, e->env, ENV_DAIF) & mask;
+}
+
 /* The syndrome of a stage 2 abort that the guest's own EL2 gets: instructions with write-back are not described in it. */
 uint32_t syndrome_for_el2(struct engine *e, uint32_t syndrome)
 {

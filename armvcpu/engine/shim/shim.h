@@ -209,6 +209,7 @@ void cross_el3(struct engine *);
 void shim_take_exception(struct engine *, uint32_t target, uint32_t syndrome, uint64_t far, int serror);
 
 /* levels.c */
+bool is_masked_for_host(const struct engine *);
 bool is_trapped_by_mdcr(uint32_t encoding);
 int trap_by_mdcr(struct engine *, uint32_t encoding);
 void helper_unmask(void *env, uint32_t mask);

@@ -118,6 +118,10 @@ void shim_arm_cpu_do_interrupt(void *cpu)
         real.arm_cpu_do_interrupt(cpu);
         return;
     }
+    if (is_masked_for_host(e)) {
+        AT(int, cpu, CPU_EXCEPTION_INDEX) = -1;
+        return;
+    }
     e->shared.interrupts++;
     take(cpu);
     if (AT(uint32_t, e->env, ENV_TARGET_EL) == 3) cross_el3(e);
