@@ -14,6 +14,10 @@ group calls
     one brk #0x88
     one udf #0x99
     endgroup
+group unmasks
+    one msr daifclr, #4
+    one msr daif, x1
+    endgroup
 group floats
     one fmov d0, d1
     endgroup

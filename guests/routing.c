@@ -6,7 +6,7 @@
 #include "interrupts/gic.h"
 #include "levels/levels.h"
 
-extern const struct snippet nothing[], calls[], floats[], waits[], returns[], by_stack[], aligned[], redirected[];
+extern const struct snippet nothing[], calls[], unmasks[], floats[], waits[], returns[], by_stack[], aligned[], redirected[];
 
 static unsigned lines;
 static bool has_vhe;
@@ -269,6 +269,19 @@ static void interrupts(u64 scr, const char *security) {
     }
 }
 
+/* A virtual SError that comes in when it is unmasked. */
+static void unmasking(u64 scr, const char *security) {
+    base[scr_el3_] = scr;
+    for (unsigned p = 0; p < 3; p += 2) {
+        for (const struct snippet *snippet = unmasks; snippet->text; snippet++) {
+            write_bases();
+            const struct event *event = go(snippet, SPSR_DAIF | places[p].spsr, base[hcr_el2_] | HCR_AMO | HCR_VSE, 0);
+            print("%s AMO, vSError, %s", security, places[p].name);
+            finish(snippet, event);
+        }
+    }
+}
+
 /* --- debug exceptions, alignment ------------------------------------------------------------------------------ */
 
 #define MDSCR_SS (1ul << 0)
@@ -388,6 +401,7 @@ static void in_world(u64 scr, const char *security, bool has_el2) {
     alignment(scr, security);
     all_waits(scr, security);
     interrupts(scr, security);
+    unmasking(scr, security);
 }
 
 void main(const void *fdt) {

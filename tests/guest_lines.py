@@ -1,7 +1,7 @@
 """What a guest says here and on QEMU 7.2, line by line, and for which differences there is a reason.
 
-A line is `name: field=value field=value`. A difference is a problem unless a row gives the reason, and so is a row where
-there is no difference any more.
+A line is `name: field=value field=value`. A difference is a problem unless a row gives the reason, and so is a row
+where there is no difference any more.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +17,9 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.machine import Machine
 from armvcpu.testing.firmware import programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TIMEOUT = 300
 SHOWN = 40

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from guest_lines import Expected, Lines, fail_with, output_here, output_of_qemu, parsed, problems
 
 GUEST = Path(__file__).parents[1] / "guests" / "bin" / "entry.elf"

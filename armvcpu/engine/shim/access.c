@@ -13,7 +13,7 @@ enum {
     LORSA_EL1 = KEY(0, 10, 4, 0), LORC_EL1 = KEY(0, 10, 4, 3),
     CNTPS_TVAL_EL1 = KEY(7, 14, 2, 0), CNTPS_CVAL_EL1 = KEY(7, 14, 2, 2),
     CNTFRQ_EL0 = KEY(3, 14, 0, 0), CNTPCT_EL0 = KEY(3, 14, 0, 1), CNTHCTL_EL2 = KEY(4, 14, 1, 0),
-    PMCR_EL0 = KEY(3, 9, 12, 0), MDCR_EL2 = KEY(4, 1, 1, 1), HCR_EL2 = KEY(4, 1, 1, 0),
+    PMCR_EL0 = KEY(3, 9, 12, 0), MDCR_EL2 = KEY(4, 1, 1, 1), HCR_EL2 = KEY(4, 1, 1, 0), DAIF = KEY(3, 4, 2, 1),
 };
 enum { ANY_LEVEL = 0xFF, NS = 1, TPMCR = 1 << 5 };
 static const uint64_t TIDCP = 1ull << 20, HCD = 1ull << 29;
@@ -122,6 +122,16 @@ static void write_hcr(void *env, const struct reginfo *info, uint64_t value)
     if (is_el2_highest(info)) AT(uint64_t, env, ENV_HCR_EL2) |= value & HCD;
 }
 
+/* MSR DAIF may let a virtual SError in; PC is the instruction's. */
+static void write_daif(void *env, const struct reginfo *info, uint64_t value)
+{
+    struct engine *e = ((const struct through *)info)->engine;
+    write_through(env, info, value);
+    if (!takes_virtual_serror(env)) return;
+    AT(uint64_t, env, ENV_PC) += 4;
+    take_virtual_serror(e);
+}
+
 static void write_sctlr(void *env, const struct reginfo *info, uint64_t value)
 {
     write_through(env, info, value & ~(to_of(info)->opc1 == 6 ? OF_MTE_AT_EL3 : OF_MTE));
@@ -184,6 +194,7 @@ static const struct correction {
     {PMCR_EL0, PMCR_EL0, 1 << 0 | 1 << 1, access_pmcr, NULL},
     {CNTFRQ_EL0, CNTFRQ_EL0, 1 << 2, access_frequency, NULL},
     {HCR_EL2, HCR_EL2, 1 << 2, NULL, write_hcr},
+    {DAIF, DAIF, 1 << 0 | 1 << 1, NULL, write_daif},
 };
 
 /* What an instruction of `el` accesses where a row or the engine's table has `found`, or null. */

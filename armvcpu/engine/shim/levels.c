@@ -9,7 +9,7 @@ enum { NS = 1, PSTATE_A = 1 << 8, SYNDROME_SERROR = (int)0xBE000000 };
 static uint32_t level(const void *env) { return AT(uint32_t, env, ENV_PSTATE) >> 2 & 3; }
 
 /* A virtual SError that is pending and not masked. */
-static bool takes_virtual_serror(const void *env)
+bool takes_virtual_serror(const void *env)
 {
     uint64_t hcr = AT(uint64_t, env, ENV_HCR_EL2);
     if ((hcr & (VSE | AMO)) != (VSE | AMO) || hcr & TGE || level(env) > 1) return false;
@@ -61,15 +61,14 @@ uint32_t syndrome_for_el2(struct engine *e, uint32_t syndrome)
 
 /* Registers that a bit of MDCR_EL2 or MDCR_EL3 traps, where the engine does not look at it or has no such register. */
 #define DEBUG(op1, crn, crm, op2) (2 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
-enum { TPMCR = 1 << 5, TDE = 1 << 8, TDA = 1 << 9, TDOSA = 1 << 10 };
+enum { TDE = 1 << 8, TDA = 1 << 9, TDOSA = 1 << 10 };
 static const struct {
-    uint16_t encoding, mdcr_el2, mdcr_el3;
+    uint16_t encoding, trap;
 } TRAPPED[] = {
-    {DEBUG(3, 0, 1, 0), TDA, TDA}, {DEBUG(3, 0, 4, 0), TDA, TDA}, {DEBUG(3, 0, 5, 0), TDA, TDA}, /* MDCCSR, DBGDTR, DBGDTR[RT]X */
-    {DEBUG(0, 0, 0, 2), TDA, TDA}, {DEBUG(0, 0, 3, 2), TDA, TDA}, {DEBUG(0, 0, 6, 2), TDA, TDA}, /* OSDTRRX, OSDTRTX, OSECCR */
-    {DEBUG(0, 7, 8, 6), TDA, TDA}, {DEBUG(0, 7, 9, 6), TDA, TDA}, {DEBUG(0, 7, 14, 6), TDA, TDA}, /* DBGCLAIM-, DBGAUTHSTATUS */
-    {DEBUG(0, 1, 4, 4), TDOSA, TDOSA}, /* DBGPRCR */
-    {3 << 14 | 3 << 11 | 9 << 7 | 12 << 3, TPMCR, 0}, /* PMCR_EL0 */
+    {DEBUG(3, 0, 1, 0), TDA}, {DEBUG(3, 0, 4, 0), TDA}, {DEBUG(3, 0, 5, 0), TDA}, /* MDCCSR, DBGDTR, DBGDTR[RT]X */
+    {DEBUG(0, 0, 0, 2), TDA}, {DEBUG(0, 0, 3, 2), TDA}, {DEBUG(0, 0, 6, 2), TDA}, /* OSDTRRX, OSDTRTX, OSECCR */
+    {DEBUG(0, 7, 8, 6), TDA}, {DEBUG(0, 7, 9, 6), TDA}, {DEBUG(0, 7, 14, 6), TDA}, /* DBGCLAIM-, DBGAUTHSTATUS */
+    {DEBUG(0, 1, 4, 4), TDOSA}, /* DBGPRCR */
 };
 enum { TRAPPED_COUNT = sizeof TRAPPED / sizeof *TRAPPED };
 
@@ -99,7 +98,7 @@ int trap_by_mdcr(struct engine *e, uint32_t encoding)
     if (el < 2 && AT(uint64_t, e->env, ENV_SCR_EL3) & NS) {
         uint64_t set = mdcr(e, 4, 1);
         if (set & TDE || AT(uint64_t, e->env, ENV_HCR_EL2) & TGE) set |= TDA | TDOSA;
-        if (set & TRAPPED[n].mdcr_el2) return CP_ACCESS_TRAP_EL2;
+        if (set & TRAPPED[n].trap) return CP_ACCESS_TRAP_EL2;
     }
-    return el < 3 && mdcr(e, 6, 3) & TRAPPED[n].mdcr_el3 ? CP_ACCESS_TRAP_EL3 : CP_ACCESS_OK;
+    return el < 3 && mdcr(e, 6, 3) & TRAPPED[n].trap ? CP_ACCESS_TRAP_EL3 : CP_ACCESS_OK;
 }

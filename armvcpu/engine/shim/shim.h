@@ -213,6 +213,7 @@ bool is_masked_for_host(const struct engine *);
 bool is_trapped_by_mdcr(uint32_t encoding);
 int trap_by_mdcr(struct engine *, uint32_t encoding);
 void helper_unmask(void *env, uint32_t mask);
+bool takes_virtual_serror(const void *env);
 void take_virtual_serror(struct engine *);
 uint32_t syndrome_for_el2(struct engine *, uint32_t syndrome);
 
