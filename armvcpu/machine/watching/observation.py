@@ -34,8 +34,10 @@ class Observation:
             cpu.vcpu.observer = self._observer
             gic.interface(cpu.index).observe(partial(self._on_interrupt, cpu, self._observer))
 
-    @staticmethod
-    def _on_interrupt(cpu: Cpu, observer: Observer, what: str, intid: int) -> None:
+    def _on_interrupt(self, cpu: Cpu, observer: Observer, what: str, intid: int) -> None:
+        config = cpu.vcpu.config
+        if config.el > 1 and not config.gicv3:  # in memory, where no trap has brought the state up to date
+            self._engine.look()
         observer.irq(cpu.index, cpu.vcpu.state, what, intid)
 
     def on_device_access(self, is_read: bool, address: int, width: int, value: int) -> None:
@@ -43,6 +45,10 @@ class Observation:
         if self._observer is None:
             return
         cpu = self._turns.cpu
+        if cpu.vcpu.config.el > 1:  # there is no stage-2 abort of ours before it
+            self._engine.look()
+            self._observer.mmio(cpu.index, cpu.vcpu.state, is_read, address, width, value)
+            return
         state, (_, _, pc) = cpu.vcpu.state, cpu.vcpu.last_trap
         behind = state.pc
         if behind != pc:  # an exit has stepped over the instruction that is to be told
