@@ -32,6 +32,7 @@ from armvcpu.machine.board.virt import (
     FLASH_SIZE,
     GICD_BASE,
     INPUT_BITS,
+    SEED_SIZE,
     Board,
     Wiring,
     is_covered,
@@ -137,7 +138,7 @@ def _assemble(
         _secure_stream(config, patience, held),
     )  # fmt: skip
     board = _board(config, wiring, more)
-    boot = Boot(config, board, clock.random(32))
+    boot = Boot(config, board, clock.random(32), clock.random(SEED_SIZE) if config.el == 3 else b"")
     fill_fw_cfg(board.fw_cfg, config, boot.plan.fw_cfg)
     memory.load_flash(list(boot.plan.writes), list(boot.plan.zeroes))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fdt import parse_dtb
 from raw_guest import BASE, ERET, FOREVER, ISB, NOP, branch, flat, image, load, mov, mrs, msr, print_text, store
 
 from armvcpu import Machine
@@ -108,6 +109,20 @@ def test_firmware_starts_at_el3_in_secure_flash(tmp_path, clock):
         machine.run(max_instructions=200)
         found = [machine.vcpu.gpr(n) for n in (20, 21, 22, 23)]
     assert found == [0xC, 4, 0x1000_0015, 0xEDFE_0DD0]
+
+
+def test_secure_firmware_has_seeds_of_its_own(start):
+    """/secure-chosen, as QEMU's: another rng-seed than /chosen's, and kaslr-seed; others in the next machine."""
+
+    def seeds() -> list[bytes]:
+        with start(FOREVER) as machine:
+            tree = parse_dtb(machine.read(machine.plan.dtb_addr, 16 << 10))
+        places = (("rng-seed", "/chosen"), ("rng-seed", "/secure-chosen"), ("kaslr-seed", "/secure-chosen"))
+        return [b"".join(word.to_bytes(4, "big") for word in tree.get_property(*place).data) for place in places]
+
+    first, second = seeds(), seeds()
+    assert [len(seed) for seed in first] == [32, 32, 8]
+    assert len({*first, *second}) == 6
 
 
 def test_an_image_is_loaded_into_secure_ram(tmp_path):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from armvcpu.devices.dtnode import DtValue
     from armvcpu.devices.gic.gicv2 import Gicv2
     from armvcpu.devices.gic.gicv3 import Gicv3
+    from armvcpu.machine.board.devicetree import DeviceTree
     from armvcpu.machine.board.virt import Board, Wiring
 
 UART_BASE, UART_SPI = 0x0904_0000, 8
@@ -24,6 +25,7 @@ UART, GPIO = "secure-pl011", "secure-pl061"
 """The names of their slots."""
 POWER_OFF, RESET = 0, 1
 """The GPIO's lines: the board is switched off, or starts anew, when one of them is driven high."""
+_KASLR_SIZE = 8
 _GPIO_LABEL = "secure-gpio"
 _STATUS: dict[str, DtValue] = {"status": "disabled", "secure-status": "okay"}
 
@@ -49,6 +51,16 @@ def secure_node(node: DtNode) -> DtNode:
     kind, at, address = node.name.partition("@")
     name = f"secflash{at}{address}" if kind == "flash" else node.name
     return node.replace(name=name, props={**node.props, **_STATUS}, label=node.label and _GPIO_LABEL)
+
+
+def with_seed(tree: DeviceTree, seed: bytes) -> DeviceTree:
+    """The tree with rng-seed and kaslr-seed in /secure-chosen, SEED_SIZE bytes in all."""
+    seeds: dict[str, DtValue] = {"rng-seed": seed[:-_KASLR_SIZE], "kaslr-seed": seed[-_KASLR_SIZE:]}
+    nodes = (
+        node.replace(props={**node.props, **seeds}) if node.name == "secure-chosen" else node
+        for node in tree.root.children
+    )
+    return tree.replace(root=tree.root.replace(children=tuple(nodes)))
 
 
 def secure_nodes(board: Board) -> tuple[DtNode, ...]:

@@ -9,6 +9,7 @@ from armvcpu.machine.boot.loader import BootPlan, BootRequest, plan_boot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from armvcpu.machine.board.devicetree import DeviceTree
     from armvcpu.machine.board.memory_map import MemoryMap
     from armvcpu.machine.board.virt import Board
     from armvcpu.machine.boot.symbols import Symbols
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Boot:
-    """What `config` boots on `board`; `seed` is /chosen/rng-seed.
+    """What `config` boots on `board`; `seed` is /chosen/rng-seed, `secure_seed` what /secure-chosen has of the kind.
 
     Raises:
         ImageError, UsageError: as `plan_boot`.
     """
 
-    def __init__(self, config: MachineConfig, board: Board, seed: bytes) -> None:
-        self._config, self._board, self._seed = config, board, seed
+    def __init__(self, config: MachineConfig, board: Board, seed: bytes, secure_seed: bytes = b"") -> None:
+        self._config, self._board, self._seed, self._secure_seed = config, board, seed, secure_seed
         self._named: Symbols | None = None
         """Those of the file that the options name."""
         if config.symbols is not None:
@@ -43,13 +44,21 @@ class Boot:
     def _new_plan(self) -> BootPlan:
         config = self._config
         request = BootRequest(
-            self._memory_map(), self._board.device_tree(), image=config.image, firmware=config.firmware,
+            self._memory_map(), self._tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
             entry=config.entry, loads=self._loads(), modules=self._modules(),
             chosen={"rng-seed": self._seed}, symbols=self._named,
         )  # fmt: skip
         plan = plan_boot(request)
         return plan.replace(description=(*plan.description, *self._surroundings()))
+
+    def _tree(self) -> DeviceTree:
+        tree = self._board.device_tree()
+        if not self._secure_seed:
+            return tree
+        from armvcpu.machine.board.secure import with_seed  # most boards have no Secure world
+
+        return with_seed(tree, self._secure_seed)
 
     def _surroundings(self) -> Iterator[str]:
         """What is not as on every board, for people."""
