@@ -5,21 +5,10 @@ A hypervisor sees them in memory. Those of a GICv3 are system registers of other
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from armvcpu.arch.fields import Field, RegisterView
+from armvcpu.arch.gic_ich import ICH_MISR, LIST_REGISTERS, LrState
 
-LIST_REGISTERS = 4
-"""What GIC-400 and QEMU's board have."""
-
-
-class LrState(IntEnum):
-    """GICH_LR.State; both bits set are pending and active."""
-
-    INVALID = 0
-    PENDING = 1
-    ACTIVE = 2
-    PENDING_AND_ACTIVE = 3
+__all__ = ["GICH_HCR", "GICH_LR", "GICH_MISR", "GICH_VMCR", "GICH_VTR", "LIST_REGISTERS", "LrState"]
 
 
 class GICH_HCR(RegisterView):
@@ -58,17 +47,8 @@ class GICH_VMCR(RegisterView):
     VMPriMask = Field(31, 27)
 
 
-class GICH_MISR(RegisterView):
-    """Maintenance Interrupt Status Register: why GICH's interrupt is asserted."""
-
-    EOI = Field(0)
-    U = Field(1)
-    LRENP = Field(2)
-    NP = Field(3)
-    VGrp0E = Field(4)
-    VGrp0D = Field(5)
-    VGrp1E = Field(6)
-    VGrp1D = Field(7)
+GICH_MISR = ICH_MISR
+"""Maintenance Interrupt Status Register: why GICH's interrupt is asserted, by the same bits."""
 
 
 class GICH_LR(RegisterView):
