@@ -29,6 +29,8 @@ ANSWERED = {  # by the tests that fail without it
     "tlb_reset_dirty_by_vaddr_aarch64": "test_code.py",
     "tb_invalidate_phys_page_fast_aarch64": "test_dirty_pages.py",
     "tlb_set_dirty_aarch64": "test_dirty_pages.py",
+    "pmu_op_start_aarch64": "test_monitors.py",
+    "pmu_op_finish_aarch64": "test_monitors.py",
     "memory_region_dispatch_read_aarch64": "test_devices.py",
     "memory_region_dispatch_write_aarch64": "test_devices.py",
     "tcg_gen_atomic_fetch_smin_i64_aarch64": "test_atomics.py",

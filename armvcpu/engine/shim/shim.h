@@ -152,6 +152,8 @@ struct originals {
     uint64_t (*arm_hcr_el2_eff)(void *env);
     void (*arm_rebuild_hflags)(void *env);
     void (*hw_breakpoint_update_all)(void *cpu);
+    void (*pmu_op_start)(void *env);
+    void (*pmu_op_finish)(void *env);
     void (*arm_cpu_update_virq)(void *cpu);
     void (*arm_cpu_update_vfiq)(void *cpu);
     int (*fp_exception_el)(void *env, int el);
@@ -250,6 +252,10 @@ void forget_executed(struct engine *);
 /* stages.c */
 void fault_of_walk(struct engine *, struct fault_info *);
 int regime_under_tge(const void *env, int index);
+
+/* monitors.c */
+void shim_pmu_op_start(void *env);
+void shim_pmu_op_finish(void *env);
 
 /* fp.c */
 int shim_fp_exception_el(void *env, int el);

@@ -70,6 +70,8 @@ static const struct symbol SYMBOLS[] = {
     ANSWERS(tlb_set_dirty, "where a page is written, just what leads there may come by the fast path from then on"),
     CALLS(tlb_reset_dirty, "the log of written pages begins anew: all come by the slow path again"),
     CALLS(tlb_flush, "TLB of a CPU that has been switched to"),
+    ANSWERS(pmu_op_start, "no look at counters that no guest sees, at each exception"),
+    ANSWERS(pmu_op_finish, "and at each return"),
     CALLS(arm_rebuild_hflags, "what is derived from registers that the host wrote"),
     CALLS(arm_cpu_update_virq, "virtual interrupts of a CPU that has been switched to: HCR_EL2.VI (D1.3.6)"),
     CALLS(arm_cpu_update_vfiq, "HCR_EL2.VF likewise"),
