@@ -7,6 +7,7 @@ helps nobody. The names and values are those of QEMU 7.2's manual page, qemu-sys
 
 from __future__ import annotations
 
+import os
 import re
 
 from armvcpu.arch.static import TYPE_CHECKING
@@ -32,7 +33,7 @@ OURS = {
     "device": "devices are --disk, --net and --virtio-console",
     "netdev": "a network is --net user, unix:PATH or HOST:PORT",
     "nic": "a network is --net user, unix:PATH or HOST:PORT",
-    "serial": "the UART is on standard input and output",
+    "serial": "the UART is on standard input and output, and the Secure one too, or its output in a file",
     "chardev": "the UART is on standard input and output",
     "monitor": "there is no monitor; Ctrl-A X quits",
     "nographic": "it is always so here",
@@ -47,7 +48,7 @@ OURS = {
     "gdb": _NO_DEBUGGER,
     "s": _NO_DEBUGGER,
     "S": _NO_DEBUGGER,
-    "el": "guests start at EL1, and at no other level yet",
+    "el": "it is --el",
 }
 """What QEMU's options are called here, or why they are not there; without their dashes."""
 
@@ -96,6 +97,8 @@ class _There:
     def __init__(self, words: list[str]) -> None:
         self.words = words
         self.gic: str | None = None
+        self.serials = 0
+        """How many UARTs have been told where they are."""
         self.banks: dict[int, str] = {}
         self.drives: dict[str, str] = {}
         """--disk values by the drives' ids."""
@@ -136,6 +139,16 @@ def _only(flag: str, *values: str) -> Callable[[_There, str], None]:
             raise UsageError(f"{flag} {value}: {hint(flag) or f'only {flag} {values[0]} can be had here'}")
 
     return take
+
+
+def _serial(there: _There, value: str) -> None:
+    """The first UART is on standard input and output; the Secure one's output may be in a file."""
+    there.serials += 1
+    kind, _, path = value.partition(":")
+    if there.serials == 2 and (value in {"null", "none"} or (kind == "file" and path)):
+        there.words.append(f"--secure-console={path or os.devnull}")
+    elif there.serials > 2 or value not in {"mon:stdio", "stdio"}:
+        raise UsageError(f"-serial {value}: {hint('-serial')}")
 
 
 def _ignore(_there: _There, _value: str) -> None:
@@ -308,7 +321,7 @@ _VALUED: dict[str, Callable[[_There, str], None]] = {
     "-device": _device,
     "-global": _global,
     "-semihosting-config": _semihosting,
-    "-serial": _only("-serial", "mon:stdio", "stdio"),
+    "-serial": _serial,
     "-monitor": _only("-monitor", "none"),
     "-display": _only("-display", "none"),
     "-net": _only("-net", "none"),
