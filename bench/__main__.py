@@ -17,6 +17,7 @@ from bench.calls import calls, priority_mask
 from bench.chart import write_chart
 from bench.disk import disk
 from bench.edk2 import edk2
+from bench.firmware_chain import chains
 from bench.kvm import kvm
 from bench.loads import linux, loads
 from bench.pairs import first_byte, pair, run
@@ -128,6 +129,7 @@ SECTIONS: dict[str, Callable[[int], Iterable[Row]]] = {
     "loads": lambda rounds: loads(rounds, ARMVCPU, QEMU),
     "linux": lambda rounds: linux(rounds, ARMVCPU, QEMU),
     "kvm": lambda rounds: kvm(rounds, ARMVCPU, QEMU),
+    "chains": lambda rounds: chains(rounds, ARMVCPU, QEMU),
     "disk": lambda rounds: disk(rounds, [ARMVCPU], QEMU),
     "loops": loops,
     "traps": lambda rounds: traps(rounds, GUESTS / "traps.elf", QEMU),
