@@ -58,11 +58,11 @@ def list_() -> None:
     for name, entry in store.manifest().items():
         record = store.fetched(name)
         state = f"{record['package']} {record['version']}" if record else f"{entry.package}, not fetched"
-        click.echo(f"{name:<20}{state}\n{'':<20}{entry.shows}")
-        click.echo(f"{'':<20}files: {', '.join(entry.files)}; licence: {entry.licence}")
+        click.echo(f"{name:<23}{state}\n{'':<23}{entry.shows}")
+        click.echo(f"{'':<23}files: {', '.join(entry.files)}; licence: {entry.licence}")
     for name, package in programs.PROGRAMS.items():
         state = programs.of_host(name) or programs.version(name) or f"{name}, not fetched"
-        click.echo(f"{name:<20}{state}\n{'':<20}{package.shows}: a program of the host's own architecture")
+        click.echo(f"{name:<23}{state}\n{'':<23}{package.shows}: a program of the host's own architecture")
 
 
 @firmware.command()
