@@ -44,11 +44,16 @@ static bool is_unchanged(struct engine *e)
 {
     const struct fetched *f = e->fetched;
     if (!f || !f->is_complete) return false;
+    uint64_t page = ~UINT64_C(0), unused; /* a block lies in one page, and mostly the next one in the same */
+    char *host = NULL;
     for (unsigned i = 0; i < f->count; i++) {
-        uint64_t unused;
-        char *host;
-        if (!find_ram(e, f->blocks[i].physical, &unused, &host)) return false;
-        if (memcmp(host, f->copies + f->blocks[i].at, f->blocks[i].size)) return false;
+        uint64_t physical = f->blocks[i].physical;
+        if (physical >> PAGE_BITS != page) {
+            page = physical >> PAGE_BITS;
+            if (!find_ram(e, page << PAGE_BITS, &unused, &host)) return false;
+        }
+        const char *now = host + (physical & ((1 << PAGE_BITS) - 1));
+        if (memcmp(now, f->copies + f->blocks[i].at, f->blocks[i].size)) return false;
     }
     return true;
 }
