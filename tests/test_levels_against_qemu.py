@@ -35,7 +35,7 @@ CONTROLS = (
         rf".*(mrs x1, |msr )({DEBUG_COMMUNICATION})(, x1)?",
         "QEMU 7.2 lacks these registers of D17.3, and with them their traps",
     ),
-    Expected(r".*(hcr_el2\[14\]|scr_el3\[13\])=1: EL.h?, wfe", "QEMU 7.2 never traps WFE"),
+    Expected(r".*(hcr_el2\[14\]=1|scr_el3\[13\]=1|sctlr_el2\[18\]=0): EL.h?, wfe", "QEMU 7.2 never traps WFE"),
     Expected(
         r".*hcr_el2\[20\]=1: EL1h, (mrs x1, S3_._C1[15]_C0_0|sys #0, C1[15], C0, #0, x0)",
         "QEMU 7.2 leaves HCR_EL2.TIDCP out",

@@ -13,7 +13,8 @@ enum {
     LORSA_EL1 = KEY(0, 10, 4, 0), LORC_EL1 = KEY(0, 10, 4, 3),
     CNTPS_TVAL_EL1 = KEY(7, 14, 2, 0), CNTPS_CVAL_EL1 = KEY(7, 14, 2, 2),
     CNTFRQ_EL0 = KEY(3, 14, 0, 0), CNTPCT_EL0 = KEY(3, 14, 0, 1), CNTHCTL_EL2 = KEY(4, 14, 1, 0),
-    PMCR_EL0 = KEY(3, 9, 12, 0), MDCR_EL2 = KEY(4, 1, 1, 1), HCR_EL2 = KEY(4, 1, 1, 0), DAIF = KEY(3, 4, 2, 1),
+    PMCR_EL0 = KEY(3, 9, 12, 0), MDCR_EL2 = KEY(4, 1, 1, 1), HCR_EL2 = KEY(4, 1, 1, 0),
+    DAIF = KEY(3, 4, 2, 1), FPEXC32_EL2 = KEY(4, 5, 3, 0), LORID_EL1 = KEY(0, 10, 4, 7),
 };
 enum { ANY_LEVEL = 0xFF, NS = 1, TPMCR = 1 << 5 };
 static const uint64_t TIDCP = 1ull << 20, HCD = 1ull << 29;
@@ -170,6 +171,22 @@ static int access_by_mdcr(void *env, const struct reginfo *info, int is_read)
     return found == CP_ACCESS_OK ? trap_by_mdcr(t->engine, t->name & 0xFFFF) : found;
 }
 
+/* FPEXC32_EL2, as floating point at the present level traps: by CPTR_EL2.FPEN under E2H. */
+static int access_fpexc32(void *env, const struct reginfo *info, int is_read)
+{
+    (void)info, (void)is_read;
+    int target = shim_fp_exception_el(env, (int)(AT(uint32_t, env, ENV_PSTATE) >> 2 & 3));
+    return target == 3 ? CP_ACCESS_TRAP_FP_EL3 : target == 2 ? CP_ACCESS_TRAP_FP_EL2 : CP_ACCESS_OK;
+}
+
+/* LORID_EL1: SCR_EL3.TLOR traps it in Secure state too. */
+static int access_lorid(void *env, const struct reginfo *info, int is_read)
+{
+    enum { TLOR = 1 << 14 };
+    int found = access_of(env, to_of(info), is_read);
+    return found == CP_ACCESS_OK && AT(uint64_t, env, ENV_SCR_EL3) & TLOR ? CP_ACCESS_TRAP_EL3 : found;
+}
+
 static const struct reginfo UNCLAIMED = {
     .name = "unclaimed", .state = CP_STATE_AA64, .type = CP_CONST | CP_NO_RAW, .access = ANY_LEVEL,
     .accessfn = access_unclaimed,
@@ -194,6 +211,8 @@ static const struct correction {
     {PMCR_EL0, PMCR_EL0, 1 << 0 | 1 << 1, access_pmcr, NULL},
     {CNTFRQ_EL0, CNTFRQ_EL0, 1 << 2, access_frequency, NULL},
     {HCR_EL2, HCR_EL2, 1 << 2, NULL, write_hcr},
+    {FPEXC32_EL2, FPEXC32_EL2, 1 << 2 | 1 << 3, access_fpexc32, NULL},
+    {LORID_EL1, LORID_EL1, 1 << 1 | 1 << 2, access_lorid, NULL},
     {DAIF, DAIF, 1 << 0 | 1 << 1, NULL, write_daif},
 };
 
