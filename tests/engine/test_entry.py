@@ -65,6 +65,16 @@ def test_the_engine_enters_what_el1_takes(bench, kind, mode, flags):
     assert len(bench.seen) == 1
 
 
+@pytest.mark.parametrize(("spsr", "after"), [(0x3CD, 0x3C5), (0x3C6, 0x3C5), (0x1003C5, 0x3C5), (0x1003C4, 0x3C4)])
+def test_nothing_is_executed_in_illegal_execution_state(bench, spsr, after):
+    """An illegal return, and a legal one with SPSR_EL1.IL: the next instruction is EC 0x0E with PSTATE.IL (D1.4.4)."""
+    bench.start(ERET, NOP)
+    bench.write("SPSR_EL1", spsr)
+    bench.write("ELR_EL1", CODE + 4)
+    found = bench.run_to_trap()
+    assert (hex(found.esr), found.pc, hex(bench.engine.state.pstate)) == ("0x3a000000", CODE + 4, hex(after | 1 << 20))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_exceptions_are_heard_by_class(bench, kind):
     """The trap handler gets those that it asks for, before they are entered, and no other."""

@@ -5,7 +5,7 @@ Each test fails on an engine that got better, so that the document and the ID re
 
 from __future__ import annotations
 
-from armvcpu.engine.selftest_bench import BR_X2, CODE, DATA, ERET, LDR_X3_X2, hvc
+from armvcpu.engine.selftest_bench import BR_X2, CODE, DATA, LDR_X3_X2, hvc
 
 LDAR_X3_X2 = 0xC8DF_FC43
 SCTLR_A = 0x30D0_0802
@@ -31,14 +31,6 @@ def test_branch_to_an_unaligned_address_is_undefined(bench):
     bench.start(BR_X2)
     bench.set_gpr(2, CODE + 6)
     assert hex(bench.run_to_trap().esr) == "0x2000000"
-
-
-def test_illegal_exception_return_goes_on_with_il_set(bench):
-    """PSTATE.IL is set, but the next instruction executes instead of taking EC 0x0E (D1.4.4)."""
-    bench.start(ERET, hvc(1))
-    bench.write("SPSR_EL1", 0x3CD)
-    bench.write("ELR_EL1", CODE + 4)
-    assert (bench.run_to_trap().pc, hex(bench.engine.state.pstate)) == (CODE + 8, "0x1003c5")
 
 
 def test_watchpoints_never_fire(bench):
