@@ -26,6 +26,8 @@ _OF_TRANSLATION = frozenset((
     op(3, 0, 1, 0, 0), op(3, 4, 1, 0, 0), op(3, 6, 1, 0, 0),  # SCTLR_EL1, EL2, EL3
     op(3, 0, 2, 0, 2), op(3, 4, 2, 0, 2), op(3, 0, 2, 0, 0), op(3, 0, 2, 0, 1), op(3, 4, 2, 0, 0),  # TCR_ELx, TTBRn_ELx
     op(3, 0, 10, 2, 0), op(3, 4, 10, 2, 0), op(3, 0, 13, 0, 1),  # MAIR_EL1, MAIR_EL2, CONTEXTIDR_EL1
+    op(3, 4, 2, 0, 1), op(3, 4, 2, 1, 0), op(3, 4, 2, 1, 2), op(3, 4, 13, 0, 1),  # TTBR1, VTTBR, VTCR, CONTEXTIDR_EL2
+    op(3, 6, 2, 0, 0), op(3, 6, 2, 0, 2), op(3, 6, 10, 2, 0),  # TTBR0_EL3, TCR_EL3, MAIR_EL3
 ))  # fmt: skip
 _OF_BREAKPOINTS = frozenset(op(2, 0, 0, n, op2) for n in range(16) for op2 in (4, 5))
 """DBGBVRn_EL1 and DBGBCRn_EL1."""
