@@ -46,7 +46,9 @@ def kvm(rounds: int, armvcpu: str, qemu: list[str]) -> Iterator[Pair]:
             initrd.write_bytes(_initramfs(f"kvm exits {EXITS}\npoweroff -f\n"))
             times = [(_exits(ours), _exits(theirs)) for _ in range(rounds)]
             for name in times[0][0]:
-                yield paired(f"KVM ({mode}): exit, {name}", [(mine[name], other[name]) for mine, other in times], "µs")
+                yield paired(
+                    f"KVM ({mode}): exit, {name}", [(mine[name], other[name]) for mine, other in times], "µs", None
+                )
 
 
 def _initramfs(script: str, **files: bytes) -> bytes:
