@@ -33,10 +33,11 @@ ReadRegister = Callable[[], int]
 WriteRegister = Callable[[int], object]
 """Called with what the guest writes; before a write of the engine's own register, gives what is written."""
 (UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED,
- WORD, ALIAS, COUNT) = range(11)  # fmt: skip
+ WORD, ALIAS, COUNT, REGIME) = range(12)  # fmt: skip
 """Who answers for a direction of a register: nobody; the engine's own register, or Python and then that; a constant;
 Python; for writes also IC IVAU, IC IALLU, and nobody without an exception; for reads also another register of the
-engine's, and a count of it less where counts begin. `enum action` of shim/rows.c."""
+engine's, and a count of it less where counts begin; for writes the engine's own register, whose translations are those
+of EL1 and EL0. `enum action` of shim/rows.c."""
 RowShape = tuple[tuple[int, tuple[int, int, int]], ...]
 """By packed encoding: who answers for reads and for writes, and the constant, or the encoding of the other register."""
 

@@ -37,6 +37,7 @@ from armvcpu.engine.api import (
     INSTRUCTION_CACHE,
     NATIVE,
     PYTHON,
+    REGIME,
     UNDEFINED,
     WHOLE_INSTRUCTION_CACHE,
     WORD,
@@ -64,6 +65,8 @@ CCSIDR_EL1 = by_name["CCSIDR_EL1"].encoding
 _DCZID_EL0 = by_name["DCZID_EL0"].encoding
 _NO_REGISTER = op(2, 0, 0, 1, 0)
 """The engine has MDCCSR_EL0 there, whose op1 is 3 (D17.3.15)."""
+_REGIME = tuple(by_name[name].encoding for name in ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "HCR_EL2"))
+"""What of the TLB follows from a write of these is EL1's and EL0's."""
 PMU_REGISTERS = frozenset(row.encoding for row in SYSREGS if row.name.startswith("PM") and row.home is TRAPPED)
 
 
@@ -77,7 +80,7 @@ class SysRegTable:
 
     def __init__(self, model: CpuModel, *, el: int = 1, gicv3: bool, pmu: bool = False) -> None:
         constants, readers, writers, undefined = _fixed(model, el=el, gicv3=gicv3, pmu=pmu)
-        self._constants = dict(constants)
+        self._constants, self._el = dict(constants), el
         self.readers, self.writers, self.undefined = dict(readers), dict(writers), set(undefined)
         self.looks: dict[int, ReadRegister] = {}
         """How a register is looked at, where a read of the guest's changes something beside it."""
@@ -186,6 +189,8 @@ class SysRegTable:
         for encoding in (IC_IALLUIS, IC_IALLU):
             shape.setdefault(encoding, (UNDEFINED, WHOLE_INSTRUCTION_CACHE, 0))
         shape.setdefault(IC_IVAU, (UNDEFINED, INSTRUCTION_CACHE, 0))
+        for encoding in _REGIME if self._el > 1 else ():
+            shape.setdefault(encoding, (NATIVE, REGIME, 0))
         found = tuple(sorted(shape.items()))
         rows.shape = _shapes.setdefault(found, found)
         return rows

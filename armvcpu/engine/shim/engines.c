@@ -50,6 +50,7 @@ EXPORT struct engine *shim_attach(void *uc, const struct callbacks *python)
         return NULL;
     }
     e->gone_line = UINT64_MAX;
+    e->filled = UINT16_MAX;
     e->uc = uc, e->cpu = cpu, e->env = env, e->tcg = tcg, e->python = *python;
     e->shared.stop_at = e->shared.countdown = INT64_MAX >> 1;
     pthread_mutex_lock(&changing);

@@ -9,7 +9,7 @@
 
 enum action {
     UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED, WORD, ALIAS,
-    COUNT,
+    COUNT, REGIME,
 };
 
 /* What Python shares of a register that is a WORD: its value, and from which one to which it may be written without anything
@@ -172,6 +172,15 @@ static void write_before_native(void *env, const struct reginfo *info, uint64_t 
     end(row->engine, pc, NULL);
 }
 
+/* What is flushed for it is of EL1&0. */
+static void write_regime(void *env, const struct reginfo *info, uint64_t value)
+{
+    const struct row *row = (const struct row *)info;
+    row->engine->writes_regime = true;
+    write_own(env, row, value);
+    row->engine->writes_regime = false;
+}
+
 static void write_native(void *env, const struct reginfo *info, uint64_t value)
 {
     write_own(env, (const struct row *)info, value);
@@ -226,7 +235,7 @@ static const struct reginfo *kindred(struct engine *e, uint32_t encoding)
 EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write, uint64_t value)
 {
     const struct reginfo *own = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(encoding));
-    if (!own && (read == NATIVE || write == NATIVE || write == BEFORE_NATIVE)) return 0;
+    if (!own && (read == NATIVE || write == NATIVE || write == BEFORE_NATIVE || write == REGIME)) return 0;
     const struct reginfo *other = NULL;
     if (read == ALIAS) {
         other = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of((uint32_t)value));
@@ -246,7 +255,7 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     if (write == UNDEFINED) info->access &= ~CP_WRITE_BITS;
     if (own && (read == CONSTANT || read == PYTHON || read == WORD)) info->access |= lowest_access(encoding) & CP_READ_BITS & 0xA8;
     if (own && (write == PYTHON || write == IGNORED || write == WORD)) info->access |= lowest_access(encoding) & CP_WRITE_BITS & 0x54;
-    int kept = own && (read == NATIVE || read == ALIAS || read == COUNT || write == NATIVE || write == BEFORE_NATIVE) ? own->type : 0;
+    int kept = own && (read == NATIVE || read == ALIAS || read == COUNT || write == NATIVE || write == BEFORE_NATIVE || write == REGIME) ? own->type : 0;
     info->type = (kept & ~(CP_CONST | CP_SPECIAL)) | CP_NO_RAW | CP_IO | CP_RAISES_EXC;
     if (read == CONSTANT && (write == UNDEFINED || write == IGNORED)) { /* a write of a constant is ignored */
         info->type = CP_CONST | CP_NO_RAW;
@@ -260,6 +269,10 @@ EXPORT int shim_set_row(struct engine *e, uint32_t encoding, int read, int write
     case PYTHON: info->writefn = write_python; break;
     case BEFORE_NATIVE: info->writefn = write_before_native; break;
     case NATIVE: info->writefn = write_native; break;
+    case REGIME:
+        info->writefn = write_regime;
+        e->has_regimes = true;
+        break;
     case INSTRUCTION_CACHE: info->writefn = write_instruction_cache; break;
     case WHOLE_INSTRUCTION_CACHE: info->writefn = write_whole_instruction_cache; break;
     case IGNORED: info->writefn = write_ignored; break;

@@ -115,6 +115,9 @@ struct engine {
     struct range secure[SECURE_RANGES]; /* what Non-secure accesses don't reach (walk.c) */
     struct alias aliases[ALIASES];
     unsigned secure_count, alias_count;
+    bool has_regimes;   /* are flushes just of what writes are about (flush.c)? */
+    bool writes_regime; /* is a register of EL1&0's translation being written? */
+    uint16_t filled;    /* which of the TLB's indices may have something, where has_regimes */
     uint64_t *executed; /* which pages instructions have been fetched from, where stage 2 is not Python's (walk.c) */
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
@@ -181,6 +184,7 @@ struct originals {
     uint32_t (*write_device)(void *uc, void *region, uint64_t address, uint64_t value, int memop, uint32_t attributes);
     void (*tlb_reset_dirty_by_vaddr)(void *cpu, uint64_t start, uint64_t length);
     void (*tlb_flush)(void *cpu);
+    void (*tlb_flush_by_mmuidx)(void *cpu, uint16_t indices);
     void (*tb_flush)(void *cpu);
     void (*tb_invalidate_phys_range)(void *uc, uint64_t start, uint64_t end);
     void (*tb_invalidate_phys_page_fast)(void *uc, void *pages, uint64_t start, int size, uintptr_t host_pc);
@@ -245,6 +249,8 @@ const struct reginfo *named_register(struct engine *, void *table, uint32_t enco
 bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
                         uint64_t *size, struct fault_info *fi, void *cache);
 
+void shim_tlb_flush(void *cpu);
+void shim_tlb_flush_by_mmuidx(void *cpu, uint16_t indices);
 void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int prot, int index,
                                   uint64_t size);
 void forget_executed(struct engine *);

@@ -133,6 +133,7 @@ void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical
     struct engine *e = engine_of_uc(AT(void *, cpu, CPU_UC));
     const struct alias *alias = e && e->alias_count && !(prot & PAGE_WRITE) ? alias_of(e, physical) : NULL;
     if (alias) physical += alias->to - alias->range.begin;
+    if (e) e->filled |= (uint16_t)(1 << index);
     real.tlb_set_page_with_attrs(cpu, address, physical, attributes, prot, index, size);
 }
 
