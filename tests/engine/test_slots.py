@@ -26,6 +26,8 @@ ANSWERED = {  # by the tests that fail without it
     "abort": "test_unallocated_words.py",
     "fprintf": "test_unallocated_words.py",
     "printf": "test_unallocated_words.py",
+    "tlb_flush_aarch64": "test_flushes.py",
+    "tlb_flush_by_mmuidx_aarch64": "test_flushes.py",
     "tlb_reset_dirty_by_vaddr_aarch64": "test_code.py",
     "tb_invalidate_phys_page_fast_aarch64": "test_dirty_pages.py",
     "tlb_set_dirty_aarch64": "test_dirty_pages.py",
