@@ -80,12 +80,12 @@ def test_a_monitor_passes_as_on_qemu(model: str) -> None:
     assert comparable(lines) == comparable(on_qemu("el3", model, "virtualization=on,secure=on,gic-version=3"))
 
 
-@pytest.mark.parametrize(("name", "el"), [("el2", 2), ("el3", 3)])
-def test_it_passes_while_instructions_are_counted(name: str, el: int) -> None:
+@pytest.mark.parametrize(("name", "el", "cpus"), [("el2", 2, 1), ("el2", 2, 4), ("el3", 3, 1)])
+def test_it_passes_while_instructions_are_counted(name: str, el: int, cpus: int) -> None:
     """The instruction clock changes nothing that the guest can check, and gives the same lines again."""
-    first, second = (boot(name, el=el, cpu_model="max", clock="instructions") for _ in range(2))
+    first, second = (boot(name, el=el, cpus=cpus, cpu_model="max", clock="instructions") for _ in range(2))
     assert first == second
-    check(*first, name, EL3_PASSES if el == 3 else EL2_PASSES["max"] + 1)
+    check(*first, name, EL3_PASSES if el == 3 else (EL2_PASSES["max"] + 1) * cpus)
 
 
 def goes_on(machine: Machine, other: Machine, consoles: tuple[MemoryConsole, MemoryConsole]) -> None:

@@ -10,7 +10,6 @@
 #define CPTR_FPEN (3ul << 20)    /* with VHE */
 #define CNTHCTL_EL1PCTEN (1ul << 0) /* with VHE ten bits higher */
 #define CNTHCTL_EL1PCEN (1ul << 1)
-#define COUNT_OFFSET 0x100000ul /* CNTVOFF_EL2 */
 
 /* ISS of a data abort, and of a trapped register */
 #define ISV(esr) bits(esr, 24, 24)
@@ -86,6 +85,9 @@ static bool call(struct vcpu *vcpu) {
         break;
     case CALL_TRAP_COUNT:
         allow_count(vcpu, false);
+        break;
+    case CALL_OFFSET:
+        x[0] = read_sysreg(cntvoff_el2);
         break;
     case CALL_UNMAP:
         unmap_guest_page(vcpu->cpu, x[1]);
@@ -267,7 +269,7 @@ void run(struct vcpu *vcpu) {
     vcpu->hcr = HCR_GUEST | (vcpu->vhe ? HCR_E2H : 0);
     allow_fp(vcpu);
     allow_count(vcpu, true);
-    write_sysreg(cntvoff_el2, COUNT_OFFSET);
+    write_sysreg(cntvoff_el2, read_sysreg(cntpct_el0)); /* its time begins now */
     stage_2_on(vcpu->cpu);
     virtual_begin();
     do {

@@ -100,6 +100,7 @@ enum call {
     CALL_LAST,       /* the last exit other than calls: x1 = which member of struct exit, counted from 0 */
     CALL_HCR,        /* x1 = HCR_EL2 bits to set from now on, x2 = bits to clear */
     CALL_TRAP_COUNT, /* CNTPCT_EL0 traps, once */
+    CALL_OFFSET,     /* CNTVOFF_EL2 */
     CALL_UNMAP,      /* x1 = an IPA: its page goes from stage 2, until it is used again */
     CALL_TRANSLATE,  /* x1 = an address of the guest: the machine's */
     CALL_INJECT,     /* x1 = virtual INTID, x2 = priority, x3 = maintenance interrupt at its end */
