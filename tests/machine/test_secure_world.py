@@ -195,3 +195,17 @@ def test_a_file_that_cannot_have_it_is_told(start, options, problem):
     words = [*mov(1, SECURE_UART), *mov(2, 10), store(2, 1, 1), FOREVER]
     with pytest.raises(ArmvcpuError, match=problem), start(*words, **options) as machine:
         machine.run(max_instructions=300)
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+@pytest.mark.parametrize("el", [2, 3])
+def test_firmware_programs_its_variables(tmp_path, el, clock):
+    """Bank 1, which is a file, without a stage 2 of ours: commands to the chips, and reads of memory again."""
+    words = [*mov(1, FLASH1), *mov(2, 0x40_0040), store(2, 1, 4), *mov(3, 0x1234_5678), store(3, 1, 4)]
+    words += [*mov(2, 0xFF_00FF), store(2, 1, 4), *([load(20, 1, 4)] * 12), FOREVER]
+    (tmp_path / "firmware").write_bytes(image(*words))
+    with Machine(firmware=tmp_path / "firmware", vars=tmp_path / "vars", el=el, clock=clock) as machine:
+        machine.run(max_instructions=200)
+        assert machine.vcpu.gpr(20) == 0x1234_5678
+    with (tmp_path / "vars").open("rb") as kept:
+        assert kept.read(8) == (0x1234_5678).to_bytes(4, "little") + b"\xff" * 4
