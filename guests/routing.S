@@ -32,11 +32,6 @@ group by_stack
     one ldr x1, [sp]
     one str x1, [sp]
     endgroup
-group aligned
-    one ldr x1, [x0]
-    one ldxr x1, [x0]
-    one str w1, [x0]
-    endgroup
 
 /* x1 shows which register it was. */
 group redirected

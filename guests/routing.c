@@ -6,7 +6,7 @@
 #include "interrupts/gic.h"
 #include "levels/levels.h"
 
-extern const struct snippet nothing[], calls[], unmasks[], floats[], waits[], returns[], by_stack[], aligned[], redirected[];
+extern const struct snippet nothing[], calls[], unmasks[], floats[], waits[], returns[], by_stack[], redirected[];
 
 static unsigned lines;
 static bool has_vhe;
@@ -151,12 +151,11 @@ static void floating_point(u64 scr, const char *security) {
             continue;
         for (u64 el1 = 0; el1 < 4; el1++) {
             for (u64 el2 = 0; el2 < 8; el2++) { /* FPEN, TFP */
-                for (unsigned p = 0; p < PLACES && places[p].spsr >> 2 <= top_level(); p += p ? 2 : 2) {
+                for (unsigned p = 0; p < PLACES && places[p].spsr >> 2 <= top_level(); p += 2) {
                     write_bases();
                     prepare(hcrs[i].value);
                     write_control(cpacr_el1_, el1 << 20);
-                    u64 cptr = el2 & 3 ? 0 : 0;
-                    cptr = hcrs[i].value & HCR_E2H ? (el2 & 3) << 20 : 0x33ff & ~(1ul << 10);
+                    u64 cptr = hcrs[i].value & HCR_E2H ? (el2 & 3) << 20 : 0x33ff & ~(1ul << 10);
                     write_control(cptr_el2_, cptr | (el2 & 4) << 8);
                     const struct event *event = go(floats, SPSR_DAIF | places[p].spsr, base[hcr_el2_] | hcrs[i].value, 0);
                     print("%s%s, CPACR_EL1.FPEN %lu, CPTR_EL2.FPEN %lu TFP %lu, %s", security, hcrs[i].name, el1, el2 & 3,
@@ -282,7 +281,7 @@ static void unmasking(u64 scr, const char *security) {
     }
 }
 
-/* --- debug exceptions, alignment ------------------------------------------------------------------------------ */
+/* --- debug exceptions, stack alignment ------------------------------------------------------------------------------ */
 
 #define MDSCR_SS (1ul << 0)
 #define MDSCR_KDE (1ul << 13)
@@ -319,7 +318,7 @@ static void debug(u64 scr, const char *security) {
     }
 }
 
-static void alignment(u64 scr, const char *security) {
+static void stack_alignment(u64 scr, const char *security) {
     base[scr_el3_] = scr;
     for (unsigned i = 0; i < COUNT(hcrs); i++) {
         for (unsigned p = 0; has_hcr(hcrs[i].value) && p < PLACES && places[p].spsr >> 2 <= top_level(); p++) {
@@ -398,7 +397,7 @@ static void in_world(u64 scr, const char *security, bool has_el2) {
     all_calls(scr, security);
     floating_point(scr, security);
     debug(scr, security);
-    alignment(scr, security);
+    stack_alignment(scr, security);
     all_waits(scr, security);
     interrupts(scr, security);
     unmasking(scr, security);
