@@ -9,6 +9,8 @@ from __future__ import annotations
 from armvcpu.arch.fields import Field, RegisterView
 
 SGIS, PPIS, MAX_SPIS = 16, 16, 988
+ALL_SGIS = (1 << SGIS) - 1
+"""As a bitmap, by INTID."""
 FIRST_PPI, FIRST_SPI = 16, 32
 """INTIDs 0 to 15 are SGIs, 16 to 31 PPIs (both private to a CPU), 32 to 1019 SPIs (IHI 0069 2.2, "INTIDs")."""
 SPURIOUS, OTHER_GROUP = 1023, 1022

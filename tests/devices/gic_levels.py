@@ -41,9 +41,6 @@ class ScriptedProcessor:
     def trap(self, el: int) -> None:
         self.trapped.append(el)
 
-    def undefined(self) -> None:
-        self.trapped.append(-1)
-
     def at(self, el: int, scr: int | None = None, hcr: int | None = None) -> ScriptedProcessor:
         """Be at this level, with these controls if they change."""
         self.el = el

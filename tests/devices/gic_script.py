@@ -177,7 +177,7 @@ class Model:
         """Do a step."""
         levels, pe = self.levels, self.levels.pe
         pe.at(step.el, _SCR | step.scr if self.top == 3 else 0, _HCR | step.hcr)
-        levels.gic.refresh(0)
+        levels.gic.interface(0).refresh()
         value, became = step.value or 0, self._interrupted(step)
         if not became:
             pe.trapped.clear()
@@ -188,7 +188,7 @@ class Model:
             elif isinstance(step.where, str):  # an MSR ends QEMU's block of code, and a store does not
                 became = self._interrupted(step)
         pe.at(self.top)
-        levels.gic.refresh(0)
+        levels.gic.interface(0).refresh()
         return value, became, _ISR_I * levels.irq[0] | _ISR_F * levels.fiq[0]
 
     def _interrupted(self, step: Step) -> int:

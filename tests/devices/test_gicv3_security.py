@@ -29,7 +29,7 @@ def test_irq_or_fiq(gic: Levels, group: int, fiq_at: set[str]) -> None:
     gic.pend(40, group=group)
     for name, state in STATES.items():
         gic.pe.at(*state)
-        gic.gic.refresh(0)
+        gic.gic.interface(0).refresh()
         assert (gic.fiq[0], gic.irq[0]) == (name in fiq_at, name not in fiq_at), name
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from armvcpu.devices.device import SignalLine
 
 _CPU, _INTID = "the number of a CPU", "an INTID"
+MAINTENANCE = (1, 9, 4)
+"""The interrupt of a virtual interface as an interrupt specifier: PPI 9 (INTID 25), by level."""
 Interface = TypeVar("Interface", bound=PhysicalCpuInterface)
 
 

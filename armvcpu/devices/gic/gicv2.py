@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from armvcpu.devices.device import DtNode, reg_cells, unconnected
-from armvcpu.devices.gic.common import Gic
+from armvcpu.devices.gic.common import MAINTENANCE, Gic
 from armvcpu.devices.gic.gicv2_cpu import CpuInterfaceRegisters, SecureCpuInterfaceRegisters
 from armvcpu.devices.gic.gicv2_distributor import Gicv2Distributor
 from armvcpu.devices.gic.gicv2_interface import PhysicalInterface
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from armvcpu.devices.gic.gicv2_virtual import VirtualInterface
 
 MAX_CPUS = 8
-_MAINTENANCE = (1, 9, 4)
-"""Of the virtual interfaces, as an interrupt specifier: PPI 9 (INTID 25), by level."""
 
 
 class Gicv2(Gic[PhysicalInterface]):
@@ -151,7 +149,7 @@ class Gicv2(Gic[PhysicalInterface]):
             {
                 "compatible": "arm,cortex-a15-gic",
                 "reg": reg_cells(*ranges),
-                **({"interrupts": _MAINTENANCE} if self.virtual else {}),
+                **({"interrupts": MAINTENANCE} if self.virtual else {}),
                 "interrupt-controller": None,
                 "#interrupt-cells": (3,),
                 "#address-cells": (2,),
@@ -184,6 +182,7 @@ def _banks(el: int) -> tuple[type[InterruptBank], type[PrivateInterrupts]]:
     """What holds the SPIs, and the private interrupts of a CPU."""
     if el < 3:
         return InterruptBank, PrivateInterrupts
-    from armvcpu.devices.gic.gicv2_secure import OpenedBank, OpenedPrivate  # few machines have it
+    from armvcpu.devices.gic.gicv2_secure import OpenedPrivate  # few machines have it
+    from armvcpu.devices.gic.nsacr import OpenedBank
 
     return OpenedBank, OpenedPrivate

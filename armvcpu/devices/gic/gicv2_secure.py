@@ -10,12 +10,12 @@ stands in `security.py`; here are the others, and GICD_NSACR, which opens Secure
 
 from __future__ import annotations
 
-from armvcpu.arch.gic_registers import GICD_CTLR, GICD_SGIR, GICD_TYPER
-from armvcpu.arch.static import TYPE_CHECKING, Any
-from armvcpu.devices.gic.device import Fields, InterruptRegisters
+from armvcpu.arch.gic_registers import ALL_SGIS, GICD_CTLR, GICD_SGIR, GICD_TYPER
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.devices.gic.device import InterruptRegisters
 from armvcpu.devices.gic.gicv2_distributor import Gicv2Distributor
-from armvcpu.devices.gic.gicv2_sgi import ALL_SGIS, PrivateInterrupts
-from armvcpu.devices.gic.state import InterruptBank
+from armvcpu.devices.gic.gicv2_sgi import PrivateInterrupts
+from armvcpu.devices.gic.nsacr import NSACR, OpenedBank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,36 +26,6 @@ if TYPE_CHECKING:
 _FOR_SGIR, _FOR_TARGETS = 1, 3
 
 
-class OpenedBank(InterruptBank):
-    """Interrupts with an NS_access each, which is kept as two bitmaps."""
-
-    nsacr_low = nsacr_high = 0
-
-    @property
-    def openable(self) -> int:
-        """Bitmap of those that have one."""
-        return self.valid
-
-    def reset(self) -> None:
-        """The state after reset."""
-        self.nsacr_low = self.nsacr_high = 0
-        super().reset()
-
-    def opened_to_nonsecure(self, access: int) -> int:
-        """Bitmap of those whose NS_access is `access`, 1 to 3, or more."""
-        low, high = self.nsacr_low, self.nsacr_high
-        return (low | high, high, low & high, 0)[access - 1]
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a snapshot must keep."""
-        return super().state() | {"nsacr_low": self.nsacr_low, "nsacr_high": self.nsacr_high}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Return to a state that `state()` gave."""
-        self.nsacr_low, self.nsacr_high = state["nsacr_low"], state["nsacr_high"]
-        super().load_state(state)
-
-
 class OpenedPrivate(OpenedBank, PrivateInterrupts):
     """The private interrupts of one CPU; PPIs have no NS_access (4.3.18)."""
 
@@ -63,24 +33,6 @@ class OpenedPrivate(OpenedBank, PrivateInterrupts):
     def openable(self) -> int:
         """Bitmap of the SGIs."""
         return ALL_SGIS
-
-
-def _read_nsacr(bank: InterruptBank, first: int, count: int) -> int:
-    assert isinstance(bank, OpenedBank)
-    low, high = bank.nsacr_low >> first, bank.nsacr_high >> first
-    return sum((low >> n & 1 | (high >> n & 1) << 1) << 2 * n for n in range(count))
-
-
-def _write_nsacr(bank: InterruptBank, first: int, count: int, value: int) -> None:
-    assert isinstance(bank, OpenedBank)
-    covered = (1 << count) - 1 << first & bank.openable
-    low = sum((value >> 2 * n & 1) << n for n in range(count)) << first
-    high = sum((value >> 2 * n + 1 & 1) << n for n in range(count)) << first
-    bank.nsacr_low = bank.nsacr_low & ~covered | low & covered
-    bank.nsacr_high = bank.nsacr_high & ~covered | high & covered
-
-
-NSACR = Fields(2, _read_nsacr, _write_nsacr, None)
 
 
 class SecureDistributor(Gicv2Distributor):

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from armvcpu.arch.gic_registers import FIRST_SPI, SGIS
+from armvcpu.arch.gic_registers import ALL_SGIS, FIRST_SPI, SGIS
 from armvcpu.devices.gic.device import Fields
 from armvcpu.devices.gic.state import InterruptBank
-
-ALL_SGIS = (1 << SGIS) - 1
 
 
 class PrivateInterrupts(InterruptBank):

@@ -16,7 +16,7 @@ from functools import partial
 from armvcpu.arch.gic_registers import FIRST_SPI
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import DtNode, reg_cells, unconnected
-from armvcpu.devices.gic.common import Gic
+from armvcpu.devices.gic.common import MAINTENANCE, Gic
 from armvcpu.devices.gic.gicv3_distributor import Gicv3Distributor
 from armvcpu.devices.gic.gicv3_icc import SystemRegisterInterface
 from armvcpu.devices.gic.gicv3_redistributor import Redistributor, private_interrupts
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from armvcpu.devices.device import Device, SignalLine
     from armvcpu.devices.gic.gicv3_levels import HigherLevels
     from armvcpu.devices.gic.processor import Processor
-
-_MAINTENANCE = (1, 9, 4)
-"""Of a hypervisor's list registers: PPI 9 (INTID 25), a level."""
 
 
 class Gicv3(Gic[SystemRegisterInterface]):
@@ -101,10 +98,6 @@ class Gicv3(Gic[SystemRegisterInterface]):
         """The ICC_* registers of a CPU."""
         return self.interfaces[cpu]
 
-    def refresh(self, cpu: int) -> None:
-        """A CPU has gone to EL3 or left it: what is signalled as IRQ may be FIQ now (4.6.2)."""
-        self.interfaces[cpu].refresh()
-
     # --- routing
 
     def route_by_affinity(self, spi: int, route: GICD_IROUTER) -> None:
@@ -164,7 +157,7 @@ class Gicv3(Gic[SystemRegisterInterface]):
             {
                 "compatible": "arm,gic-v3",
                 "reg": reg_cells((base, self.distributor.size), self.region),
-                **({"interrupts": _MAINTENANCE} if self.has_el2 else {}),
+                **({"interrupts": MAINTENANCE} if self.has_el2 else {}),
                 "#redistributor-regions": (1,),
                 "interrupt-controller": None,
                 "#interrupt-cells": (3,),

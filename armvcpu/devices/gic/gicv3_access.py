@@ -20,12 +20,11 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.gic.gicv3_ich import IcvRegisters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from armvcpu.devices.gic.gicv3_icc import Rows
     from armvcpu.devices.gic.gicv3_virtual import VirtualInterface
     from armvcpu.devices.gic.processor import Processor
-
-    Rows = Iterator[tuple[int, Callable[[], int] | None, Callable[[int], None] | None]]
 
 PHYSICAL, VIRTUAL, TRAPPED = range(3)
 

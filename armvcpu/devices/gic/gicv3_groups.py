@@ -11,17 +11,19 @@ GICD_CTLR.DS = 1 leaves the first and the last. Group 1's number stays 1, and Se
 from __future__ import annotations
 
 from armvcpu.arch.gic_cpu_interface import GROUP0, GROUP1
-from armvcpu.arch.static import Any
-from armvcpu.devices.gic.device import Fields, bitmap_fields
-from armvcpu.devices.gic.state import InterruptBank
+from armvcpu.arch.static import TYPE_CHECKING, Any
+from armvcpu.devices.gic.device import bitmap_fields
+from armvcpu.devices.gic.nsacr import OpenedBank
+
+if TYPE_CHECKING:
+    from armvcpu.devices.gic.state import InterruptBank
 
 SECURE_GROUP1 = 0b100
 ALL_GROUPS = GROUP0 | GROUP1 | SECURE_GROUP1
 """Groups as a bitmap, as GICD_CTLR enables them."""
-_STORED = ("modifier", "nsacr_low", "nsacr_high")
 
 
-class GroupedBank(InterruptBank):
+class GroupedBank(OpenedBank):
     """Interrupts of three groups, with what GICD_NSACR (or GICR_NSACR) lets Non-secure software do to Secure ones.
 
     `is_private`: of SGIs and PPIs it says who may send an SGI, and opens no register (12.11, GICR_NSACR).
@@ -48,9 +50,7 @@ class GroupedBank(InterruptBank):
 
     def set_nsacr(self, covered: int, low: int, high: int) -> None:
         """NSACR of the interrupts `covered`, its two bits."""
-        covered &= self._writable
-        self.nsacr_low = self.nsacr_low & ~covered | low & covered
-        self.nsacr_high = self.nsacr_high & ~covered | high & covered
+        super().set_nsacr(covered & self._writable, low, high)
 
     def group_of(self, intid: int) -> int:
         """The number of an interrupt's group."""
@@ -70,21 +70,15 @@ class GroupedBank(InterruptBank):
 
     def opened_to_nonsecure(self, access: int) -> int:
         """Bitmap of those whose NSACR field is `access`, 1 to 3, or more."""
-        low, high = self.nsacr_low, self.nsacr_high
-        return 0 if self._is_private else (low | high, high, low & high, 0)[access - 1]
-
-    def nsacr(self, intid: int) -> int:
-        """The NSACR field of an interrupt, two bits."""
-        return self.nsacr_low >> intid & 1 | (self.nsacr_high >> intid & 1) << 1
+        return 0 if self._is_private else super().opened_to_nonsecure(access)
 
     def state(self) -> dict[str, Any]:
         """Everything that a snapshot must keep."""
-        return super().state() | {name: getattr(self, name) for name in _STORED}
+        return super().state() | {"modifier": self.modifier}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state()` gave."""
-        for name in _STORED:
-            setattr(self, name, state[name])
+        self.modifier = state["modifier"]
         super().load_state(state)
 
 
@@ -93,17 +87,4 @@ def _set_modifier(bank: InterruptBank, covered: int, ones: int) -> None:
     bank.set_modifier(covered, ones)
 
 
-def _read_nsacr(bank: InterruptBank, first: int, count: int) -> int:
-    assert isinstance(bank, GroupedBank)
-    return sum(bank.nsacr(first + n) << 2 * n for n in range(count))
-
-
-def _write_nsacr(bank: InterruptBank, first: int, count: int, value: int) -> None:
-    assert isinstance(bank, GroupedBank)
-    low = sum((value >> 2 * n & 1) << n for n in range(count)) << first
-    high = sum((value >> 2 * n + 1 & 1) << n for n in range(count)) << first
-    bank.set_nsacr((1 << count) - 1 << first, low, high)
-
-
 IGRPMODR = bitmap_fields("modifier", _set_modifier, None)
-NSACR = Fields(2, _read_nsacr, _write_nsacr, None)

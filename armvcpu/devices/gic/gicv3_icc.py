@@ -69,7 +69,7 @@ class SystemRegisterInterface(PhysicalCpuInterface):
             self._deactivate(intid)
 
     def refresh(self) -> None:
-        """The PE has changed its Exception level or Security state: with one Security state nothing depends on it."""
+        """The PE has gone to EL3 or left it, and what was signalled as IRQ may be FIQ now (4.6.2): of three groups."""
 
     def reset(self) -> None:
         """The state after a reset of the CPU; the Redistributor keeps its own."""

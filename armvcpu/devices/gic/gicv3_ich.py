@@ -15,8 +15,9 @@ from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from armvcpu.devices.gic.gicv3_icc import Rows
     from armvcpu.devices.gic.gicv3_virtual import VirtualInterface
 
 REGISTERS = ("AP0R0", "AP1R0", "HCR", "VTR", "MISR", "EISR", "ELRSR", "VMCR")
@@ -55,7 +56,7 @@ class IchRegisters:
         self.write_HCR = interface.write_hcr
         self.write_VMCR = interface.write_vmcr
 
-    def rows(self) -> Iterator[tuple[int, Callable[[], int] | None, Callable[[int], None] | None]]:
+    def rows(self) -> Rows:
         """Each register's packed encoding, with who answers MRS and who MSR; None where it is UNDEFINED."""
         for name in REGISTERS:
             yield (

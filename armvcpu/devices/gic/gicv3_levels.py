@@ -8,12 +8,12 @@ from __future__ import annotations
 from functools import partial
 
 from armvcpu.arch.gic_ich import MAINTENANCE_INTID
-from armvcpu.arch.gic_registers import FIRST_SPI
+from armvcpu.arch.gic_registers import ALL_SGIS, FIRST_SPI
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.device import unconnected
 from armvcpu.devices.gic.gicv3_distributor import Gicv3Distributor
 from armvcpu.devices.gic.gicv3_icc import SystemRegisterInterface
-from armvcpu.devices.gic.gicv3_redistributor import SGIS, Redistributor, private_interrupts
+from armvcpu.devices.gic.gicv3_redistributor import Redistributor, private_interrupts
 from armvcpu.devices.gic.gicv3_virtual import VirtualInterface
 from armvcpu.errors import UsageError
 
@@ -64,7 +64,7 @@ class HigherLevels:
         from armvcpu.devices.gic.gicv3_secure_interface import ThreeGroupInterface
 
         assert isinstance(gic.shared, GroupedBank)
-        private = GroupedBank(range(FIRST_SPI), always_edge=SGIS, is_private=True)
+        private = GroupedBank(range(FIRST_SPI), always_edge=ALL_SGIS, is_private=True)
         return ThreeGroupInterface(gic, mpidr, private, gic.shared, irq, fiq, processor, virtual, self._security)
 
     def distributor(self) -> Gicv3Distributor:

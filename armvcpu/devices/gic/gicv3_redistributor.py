@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from armvcpu.arch.gic_registers import FIRST_SPI, GICR_TYPER, GICR_WAKER, IMPLEMENTER
-from armvcpu.arch.gic_registers import SGIS as NUMBER_OF_SGIS
+from armvcpu.arch.gic_registers import ALL_SGIS, FIRST_SPI, GICR_TYPER, GICR_WAKER, IMPLEMENTER
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Register
 from armvcpu.devices.gic import device as fields
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from armvcpu.devices.gic.security import Security
 
 SGI_BASE = 0x1_0000
-SGIS = (1 << NUMBER_OF_SGIS) - 1
-"""All SGIs as a bitmap: they are always edge-triggered (GICR_ICFGR0)."""
 _PRIVATE = FIRST_SPI
 _ASLEEP = GICR_WAKER.of(ProcessorSleep=1, ChildrenAsleep=1)
 
@@ -101,5 +98,5 @@ class Redistributor(GicDevice):
 
 
 def private_interrupts() -> InterruptBank:
-    """The SGIs and PPIs of one CPU."""
-    return InterruptBank(range(FIRST_SPI), always_edge=SGIS)
+    """The SGIs and PPIs of one CPU; SGIs are always edge-triggered (GICR_ICFGR0)."""
+    return InterruptBank(range(FIRST_SPI), always_edge=ALL_SGIS)

@@ -11,8 +11,9 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.device import Register
 from armvcpu.devices.gic.device import InterruptRegisters
 from armvcpu.devices.gic.gicv3_distributor import Gicv3Distributor
-from armvcpu.devices.gic.gicv3_groups import IGRPMODR, NSACR, GroupedBank
+from armvcpu.devices.gic.gicv3_groups import IGRPMODR, GroupedBank
 from armvcpu.devices.gic.gicv3_redistributor import SGI_BASE, Redistributor
+from armvcpu.devices.gic.nsacr import NSACR
 
 if TYPE_CHECKING:
     from armvcpu.devices.gic.gicv3 import Gicv3

@@ -17,13 +17,10 @@ from armvcpu.devices.gic.gicv3_ich import SRE_WITH_ENABLE
 from armvcpu.devices.gic.security import NONSECURE_BIT, nonsecure_priority, physical_priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from armvcpu.devices.gic.gicv3_icc import Rows
     from armvcpu.devices.gic.gicv3_secure_interface import ThreeGroupInterface
     from armvcpu.devices.gic.processor import Processor
     from armvcpu.devices.gic.security import Security
-
-    Rows = Iterator[tuple[int, Callable[[], int] | None, Callable[[int], None] | None]]
 
 FOR_SECURE_EL1, FOR_NONSECURE = 1020, 1021
 """Special INTIDs, which EL3 reads of Group 0: one of Group 1 is pending, of this Security state (2.2)."""

@@ -33,6 +33,3 @@ class Processor(Protocol):
 
         Called inside the reader or writer of that register; what the reader gives is then of no account.
         """
-
-    def undefined(self) -> None:
-        """It becomes an UNDEFINED exception; as `trap`."""

@@ -30,7 +30,7 @@ from functools import cache
 from types import MappingProxyType
 
 from armvcpu.arch.rows import Row
-from armvcpu.arch.static import TYPE_CHECKING, Any, Literal
+from armvcpu.arch.static import TYPE_CHECKING, Literal
 from armvcpu.devices.dtnode import Ref
 from armvcpu.devices.flash import Flash
 from armvcpu.devices.fw_cfg import FwCfg
@@ -307,15 +307,13 @@ def _covered(slots: Sequence[Slot], gic_slots: Sequence[Slot], more: tuple[Ram, 
 
 
 def _gicv3(mpidrs: Sequence[int], lines: Lines, el: int) -> tuple[Gicv3, list[Slot]]:
-    irq, fiq = [each.set_irq for each in lines.inputs], [each.set_fiq for each in lines.inputs]
-    higher: dict[str, Any] = {}
-    if el > 1:
-        virq, vfiq = [each.set_virq for each in lines.inputs], [each.set_vfiq for each in lines.inputs]
-        higher = {
-            "el": el, "processors": lines.processors, "virq": virq, "vfiq": vfiq,
-            "access_is_secure": lines.access_is_secure,
-        }  # fmt: skip
-    gic = Gicv3(mpidrs, irq, fiq, redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT, **higher)
+    inputs = lines.inputs
+    gic = Gicv3(
+        mpidrs, [each.set_irq for each in inputs], [each.set_fiq for each in inputs], el=el,
+        processors=lines.processors, access_is_secure=lines.access_is_secure,
+        virq=[each.set_virq for each in inputs], vfiq=[each.set_vfiq for each in inputs],
+        redistributor_base=GICR_BASE, redistributor_size=GICR_LIMIT,
+    )  # fmt: skip
     slots = [Slot("gicd", GICD_BASE, gic.distributor)]
     slots += [Slot(f"gicr{i}", GICR_BASE + i * device.size, device) for i, device in enumerate(gic.redistributors)]
     return gic, slots

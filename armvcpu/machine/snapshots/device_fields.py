@@ -20,6 +20,9 @@ from armvcpu.devices.flash_query import BUFFER
 from armvcpu.devices.fw_cfg import CONTROL, FwCfg
 from armvcpu.devices.gic.gicv2 import Gicv2
 from armvcpu.devices.gic.gicv2_sgi import PrivateInterrupts
+from armvcpu.devices.gic.gicv3_groups import GroupedBank
+from armvcpu.devices.gic.gicv3_secure_interface import ThreeGroupInterface
+from armvcpu.devices.gic.nsacr import OpenedBank
 from armvcpu.devices.pl011 import Pl011
 from armvcpu.devices.pl011_registers import FIFO_DEPTH
 from armvcpu.devices.pl031 import Pl031
@@ -221,9 +224,10 @@ def _gicv2_fields(gic: Gicv2, shared: Kind, private: Sequence[Kind]) -> Kind:
 def _bank(bank: InterruptBank) -> Kind:
     kinds: dict[str, Kind] = dict.fromkeys(("line", "latched", "active", "edge", "group1"), bitmap(bank.valid))
     kinds |= {"enabled": bitmap(bank.valid), "priorities": data(bank.intids.stop, bank.intids.stop)}
-    openable: int = getattr(bank, "openable", bank.valid)
-    optional = (("modifier", bank.valid), ("nsacr_low", openable), ("nsacr_high", openable))
-    kinds |= {name: bitmap(allowed) for name, allowed in optional if hasattr(bank, name)}
+    if isinstance(bank, OpenedBank):
+        kinds |= dict.fromkeys(("nsacr_low", "nsacr_high"), bitmap(bank.openable))
+    if isinstance(bank, GroupedBank):
+        kinds["modifier"] = bitmap(bank.valid)
     if isinstance(bank, PrivateInterrupts):
         kinds["sources"] = several(number(8), len(bank.sources), len(bank.sources))
     return record(kinds)
@@ -235,7 +239,7 @@ def _interface_of(interface: SystemRegisterInterface) -> dict[str, Kind]:
     if interface.virtual is not None:
         lrs = several(number(64), LIST_REGISTERS, LIST_REGISTERS)
         kinds["virtual"] = record({**_interface(), "hcr": number(32), "lr": lrs})
-    if hasattr(interface, "bpr1_secure"):
+    if isinstance(interface, ThreeGroupInterface):
         kinds |= {
             "enabled_groups": number(3),
             "bpr1_secure": between(MIN_BPR0, MAX_BPR),
