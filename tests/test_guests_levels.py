@@ -88,6 +88,21 @@ def test_it_passes_while_instructions_are_counted(name: str, el: int, cpus: int)
     check(*first, name, EL3_PASSES if el == 3 else (EL2_PASSES["max"] + 1) * cpus)
 
 
+@pytest.mark.parametrize(("name", "el", "cpus"), [("el2", 2, 2), ("el3", 3, 1)])
+def test_a_recording_is_replayed(name: str, el: int, cpus: int, tmp_path: Path) -> None:
+    """Interrupts of every level and world come at the same instructions: the same lines, and the same count."""
+    options = {"el": el, "cpus": cpus, "cpu_model": "max", "clock": "instructions"}
+    counts, outputs = [], []
+    for option in ("record", "replay"):
+        console = MemoryConsole()
+        with Machine(GUESTS / f"{name}.elf", console=console, **options, **{option: tmp_path / "run"}) as machine:
+            assert machine.run(timeout=TIMEOUT).ok
+            counts.append(machine.instructions)
+        outputs.append(bytes(console.output))
+    assert counts[0] == counts[1]
+    assert outputs[0] == outputs[1]
+
+
 def goes_on(machine: Machine, other: Machine, consoles: tuple[MemoryConsole, MemoryConsole]) -> None:
     """Two machines go on from the first one's state, and print the same lines."""
     before = len(consoles[0].output)
