@@ -30,7 +30,7 @@ CASES = {
     "armvcpu test --annotate ": {"github", "gitlab:"},
     "armvcpu test --annotate gitl": {"gitlab:"},
     "armvcpu firmware ": {"list", "fetch", "path", "initramfs"},
-    "armvcpu firmware fetch u-boot li": {"linux", "linux-cloud"},
+    "armvcpu firmware fetch u-boot li": {"linux", "linux-cloud", "linux-cloud-trixie"},
     "armvcpu firmware path edk2 ": set(store.manifest()["edk2"].files),
     "armvcpu run -m 64 --gic ": {"2", "3"},
 }
