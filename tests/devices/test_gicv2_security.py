@@ -241,6 +241,11 @@ def test_pending_sgis_of_group_0_are_hidden() -> None:
 # --- GICC: control
 
 
+def test_registers_have_the_names_of_both_states(gic: Secure) -> None:
+    """In traces and reports, whoever accesses."""
+    assert [gic.s().gicc.name_of(IAR), gic.ns().gicc.name_of(AIAR)] == [".GICC_IAR", ".GICC_AIAR"]
+
+
 def test_control_is_banked(gic: Secure) -> None:
     """The Non-secure GICC_CTLR has Group 1's bits of the Secure one, in other places (4.4.1)."""
     gic.set(CTLR, 0xFFFF_FFFF)
