@@ -64,10 +64,10 @@ def firmware(name: str, file: str, el: int, steps: tuple[tuple[str, str], ...], 
     return Boot(name, None, {"el": el, "cpu_model": "a57", "firmware": file}, steps, marks, **more)
 
 
-def trusted_firmware(name: str, *marks: str) -> Boot:
+def trusted_firmware(name: str, *marks: str, gic: int = 3) -> Boot:
     """BL1 to BL31, U-Boot as BL33, and Linux, on four CPUs that its own PSCI starts."""
     options = {
-        "el": 3, "cpu_model": "a57", "cpus": 4, "memory": "1G", "firmware": f"@{name}/flash.bin",
+        "el": 3, "cpu_model": "a57", "cpus": 4, "gic": gic, "memory": "1G", "firmware": f"@{name}/flash.bin",
         "initrd": "@initramfs", "append": CONSOLE,
     }  # fmt: skip
     chain = (
@@ -110,6 +110,7 @@ BOOTS = (
     firmware("U-Boot 2025.01 at EL3", "@u-boot-trixie/u-boot.bin", 3, U_BOOT_PROMPT, r"U-Boot 2025\.01", ends=False),
     firmware("EDK2 2022.11 at EL2", "@edk2/AAVMF_CODE.fd", 2, EDK2_OFF, "UEFI Interactive Shell"),
     trusted_firmware("tf-a"),
+    trusted_firmware("tf-a-gicv2", "vgic interrupt", gic=2),
     trusted_firmware("tf-a-optee", *OPTEE),
     xen("xen", 3),
     xen("xen", 2),
