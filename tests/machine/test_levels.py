@@ -8,6 +8,7 @@ import pytest
 from raw_guest import BASE, ERET, FOREVER, HVC, NOP, SYSTEM_OFF, WFI, add, image, load, mov, mrs, msr, store
 
 from armvcpu import Machine
+from armvcpu.arch.controls import HCR_EL2
 from armvcpu.errors import UsageError
 from armvcpu.machine.outcome import Ending
 
@@ -67,6 +68,15 @@ def test_a_cpu_that_psci_starts_begins_at_el2(machine):
     )  # fmt: skip
     assert one.run(timeout=20).ending is Ending.POWERED_OFF
     assert unpack("<QQ", one.read(DATA, 16)) == (0x77, 2 << 2)
+
+
+def test_a_pending_virtual_serror_leaves_nothing_to_wait_for(machine):
+    """WFI at EL1 goes on, though PSTATE.A masks it (DDI 0487 D1.6.2): by HCR_EL2.VSE with AMO, and not by VSE alone."""
+    pending = HCR_EL2.of(RW=1, AMO=1, VSE=1)
+    one = machine(*mov(1, pending), msr("HCR_EL2", 1), *at_el1(2, WFI, OFF), el=2)
+    assert one.run(timeout=20).ending is Ending.POWERED_OFF
+    one = machine(*mov(1, pending.replace(AMO=0)), msr("HCR_EL2", 1), *at_el1(2, WFI, OFF), el=2)
+    assert one.run(timeout=20).ending is Ending.CRASHED
 
 
 @pytest.mark.parametrize("cpus", [1, 3])

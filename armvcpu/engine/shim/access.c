@@ -7,17 +7,14 @@
 #include <stdlib.h>
 #include "shim.h"
 
-#define KEY(op1, crn, crm, op2) (3 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
-
 enum {
-    LORSA_EL1 = KEY(0, 10, 4, 0), LORC_EL1 = KEY(0, 10, 4, 3),
-    CNTPS_TVAL_EL1 = KEY(7, 14, 2, 0), CNTPS_CVAL_EL1 = KEY(7, 14, 2, 2),
-    CNTFRQ_EL0 = KEY(3, 14, 0, 0), CNTPCT_EL0 = KEY(3, 14, 0, 1), CNTHCTL_EL2 = KEY(4, 14, 1, 0),
-    PMCR_EL0 = KEY(3, 9, 12, 0), MDCR_EL2 = KEY(4, 1, 1, 1), HCR_EL2 = KEY(4, 1, 1, 0),
-    DAIF = KEY(3, 4, 2, 1), FPEXC32_EL2 = KEY(4, 5, 3, 0), LORID_EL1 = KEY(0, 10, 4, 7),
+    LORSA_EL1 = SYSREG(3, 0, 10, 4, 0), LORC_EL1 = SYSREG(3, 0, 10, 4, 3),
+    CNTPS_TVAL_EL1 = SYSREG(3, 7, 14, 2, 0), CNTPS_CVAL_EL1 = SYSREG(3, 7, 14, 2, 2),
+    CNTFRQ_EL0 = SYSREG(3, 3, 14, 0, 0), CNTPCT_EL0 = SYSREG(3, 3, 14, 0, 1), CNTHCTL_EL2 = SYSREG(3, 4, 14, 1, 0),
+    PMCR_EL0 = SYSREG(3, 3, 9, 12, 0), MDCR_EL2 = SYSREG(3, 4, 1, 1, 1), HCR_EL2 = SYSREG(3, 4, 1, 1, 0),
+    DAIF = SYSREG(3, 3, 4, 2, 1), FPEXC32_EL2 = SYSREG(3, 4, 5, 3, 0), LORID_EL1 = SYSREG(3, 0, 10, 4, 7),
 };
-enum { ANY_LEVEL = 0xFF, NS = 1, TPMCR = 1 << 5 };
-static const uint64_t TIDCP = 1ull << 20, HCD = 1ull << 29;
+enum { ANY_LEVEL = 0xFF, TPMCR = 1 << 5 };
 static const uint64_t OF_MTE = 0x7Full << 37, OF_MTE_AT_EL3 = 0x59ull << 37; /* of SCTLR_ELx: RES0 without FEAT_MTE2 */
 
 /* A register as another instruction, or another level, accesses it: who may is decided here. */
@@ -96,11 +93,10 @@ static int access_frequency(void *env, const struct reginfo *info, int is_read)
 static int access_count(void *env, const struct reginfo *info, int is_read)
 {
     enum { EL1PCTEN = 1, EL1PCEN = 2 };
-    static const uint64_t E2H = 1ull << 34;
     struct engine *e = ((const struct through *)info)->engine;
     const struct reginfo *control = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), CP_KEY | CNTHCTL_EL2);
     uint64_t *value = &AT(uint64_t, env, control->fieldoffset), kept = *value;
-    if (!(AT(uint64_t, env, ENV_SCR_EL3) & NS) || real.arm_hcr_el2_eff(env) & E2H) return access_of(env, to_of(info), is_read);
+    if (!is_nonsecure(env) || real.arm_hcr_el2_eff(env) & HCR_E2H) return access_of(env, to_of(info), is_read);
     *value = kept & EL1PCTEN ? kept | EL1PCEN : kept & ~(uint64_t)EL1PCEN;
     int found = access_of(env, to_of(info), is_read);
     *value = kept;
@@ -112,7 +108,7 @@ static int access_pmcr(void *env, const struct reginfo *info, int is_read)
 {
     const struct engine *e = ((const struct through *)info)->engine;
     const struct reginfo *mdcr = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), CP_KEY | MDCR_EL2);
-    bool traps = AT(uint64_t, env, ENV_SCR_EL3) & NS && AT(uint64_t, env, mdcr->fieldoffset) & TPMCR;
+    bool traps = is_nonsecure(env) && AT(uint64_t, env, mdcr->fieldoffset) & TPMCR;
     int found = access_of(env, to_of(info), is_read);
     return found == CP_ACCESS_OK && traps ? CP_ACCESS_TRAP_EL2 : found;
 }
@@ -120,7 +116,7 @@ static int access_pmcr(void *env, const struct reginfo *info, int is_read)
 static void write_hcr(void *env, const struct reginfo *info, uint64_t value)
 {
     write_through(env, info, value);
-    if (is_el2_highest(info)) AT(uint64_t, env, ENV_HCR_EL2) |= value & HCD;
+    if (is_el2_highest(info)) AT(uint64_t, env, ENV_HCR_EL2) |= value & HCR_HCD;
 }
 
 /* MSR DAIF may let a virtual SError in; PC is the instruction's. */
@@ -141,9 +137,8 @@ static void write_sctlr(void *env, const struct reginfo *info, uint64_t value)
 /* HVC is UNDEFINED: by HCR_EL2.HCD where there is no EL3, and at EL1 in Secure state, which has no EL2. */
 bool is_hvc_disabled(const struct engine *e)
 {
-    enum { NS = 1 };
-    bool is_secure_el1 = (AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3) == 1 && !(AT(uint64_t, e->env, ENV_SCR_EL3) & NS);
-    return is_secure_el1 || (e->shared.highest == 2 && AT(uint64_t, e->env, ENV_HCR_EL2) & HCD);
+    bool is_secure_el1 = level_of(e->env) == 1 && !is_nonsecure(e->env);
+    return is_secure_el1 || (e->shared.highest == 2 && AT(uint64_t, e->env, ENV_HCR_EL2) & HCR_HCD);
 }
 
 /* By CRn (C5.1.2). */
@@ -155,13 +150,13 @@ static bool is_implementation_defined(uint32_t encoding)
 
 static int access_implementation_defined(void *env, const struct reginfo *info, int is_read)
 {
-    return real.arm_hcr_el2_eff(env) & TIDCP ? CP_ACCESS_TRAP_EL2 : access_of(env, to_of(info), is_read);
+    return real.arm_hcr_el2_eff(env) & HCR_TIDCP ? CP_ACCESS_TRAP_EL2 : access_of(env, to_of(info), is_read);
 }
 
 static int access_unclaimed(void *env, const struct reginfo *info, int is_read)
 {
     (void)info, (void)is_read;
-    return real.arm_hcr_el2_eff(env) & TIDCP ? CP_ACCESS_TRAP_EL2 : CP_ACCESS_TRAP_UNCATEGORIZED;
+    return real.arm_hcr_el2_eff(env) & HCR_TIDCP ? CP_ACCESS_TRAP_EL2 : CP_ACCESS_TRAP_UNCATEGORIZED;
 }
 
 static int access_by_mdcr(void *env, const struct reginfo *info, int is_read)
@@ -175,7 +170,7 @@ static int access_by_mdcr(void *env, const struct reginfo *info, int is_read)
 static int access_fpexc32(void *env, const struct reginfo *info, int is_read)
 {
     (void)info, (void)is_read;
-    int target = shim_fp_exception_el(env, (int)(AT(uint32_t, env, ENV_PSTATE) >> 2 & 3));
+    int target = shim_fp_exception_el(env, (int)level_of(env));
     return target == 3 ? CP_ACCESS_TRAP_FP_EL3 : target == 2 ? CP_ACCESS_TRAP_FP_EL2 : CP_ACCESS_OK;
 }
 

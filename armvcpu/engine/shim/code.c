@@ -84,7 +84,7 @@ void shim_abort(void)
         }
         if (e->shared.counting) e->shared.countdown--; /* an instruction that traps counts as one */
         end_exact(e);
-        uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+        uint32_t el = level_of(e->env);
         AT(uint64_t, e->env, ENV_PC) = begin;
         real.raise_exception(e->env, EXCP_UDEF, IL, el ? el : 1);
     }

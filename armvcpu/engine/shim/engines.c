@@ -80,6 +80,8 @@ EXPORT void shim_detach(struct engine *e)
 EXPORT void shim_free(struct engine *e)
 {
     free_rows(e);
+    free_throughs(e);
+    forget_fetched(e);
     shim_untrack_dirty(e);
     forget_executed(e);
     free(e);

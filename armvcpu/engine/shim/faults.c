@@ -68,13 +68,13 @@ void helper_return(void *env, uint64_t pc)
 {
     enum { PSTATE_IL = 1 << 20, SYNDROME_ILLEGAL_STATE = 0x3A000000 };
     struct engine *e = engine_of_env(env);
-    bool from_el3 = (AT(uint32_t, env, ENV_PSTATE) >> 2 & 3) == 3;
+    bool from_el3 = level_of(env) == 3;
     note_return(e);
     real.helper_exception_return(env, pc);
     if (from_el3) cross_el3(e);
     if (e->shared.highest > 1) take_virtual_serror(e);
     if (!(AT(uint32_t, env, ENV_PSTATE) & PSTATE_IL) || !AT(uint32_t, env, ENV_AARCH64)) return;
-    uint32_t el = AT(uint32_t, env, ENV_PSTATE) >> 2 & 3;
+    uint32_t el = level_of(env);
     e->shared.block = 0;
     real.raise_exception(env, EXCP_UDEF, SYNDROME_ILLEGAL_STATE, el ? el : 1);
 }

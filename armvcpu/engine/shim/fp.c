@@ -5,8 +5,7 @@
  */
 #include "shim.h"
 
-static const uint64_t TGE = 1ull << 27, E2H = 1ull << 34;
-enum { NS = 1, TFP = 1 << 10 };
+enum { TFP = 1 << 10 };
 
 static bool is_off(uint64_t fpen, int el) { return fpen != 3 && !(fpen == 1 && el > 0); }
 
@@ -14,12 +13,13 @@ int shim_fp_exception_el(void *env, int el)
 {
     if (!engine_of_env(env)) return real.fp_exception_el(env, el);
     uint64_t cpacr = AT(uint64_t, env, ENV_CPACR_EL1), hcr = 0;
-    bool secure = !(AT(uint64_t, env, ENV_SCR_EL3) & NS);
+    bool secure = !is_nonsecure(env);
     if (el < 3 && !secure) hcr = real.arm_hcr_el2_eff(env);
-    if (el <= 1 && (hcr & (E2H | TGE)) != (E2H | TGE) && is_off(cpacr >> 20 & 3, el)) return 1; /* under TGE the engine makes an UNDEFINED instruction at EL2 of that */
+    /* Under TGE the engine makes an UNDEFINED instruction at EL2 of what goes to EL1. */
+    if (el <= 1 && (hcr & HCR_HOST) != HCR_HOST && is_off(cpacr >> 20 & 3, el)) return 1;
     if (el <= 2 && !secure) {
         uint64_t cptr = AT(uint64_t, env, ENV_CPTR_EL + 16);
-        if (hcr & E2H ? is_off(cptr >> 20 & 3, el || !(hcr & TGE)) : (cptr & TFP) != 0) return 2;
+        if (hcr & HCR_E2H ? is_off(cptr >> 20 & 3, el || !(hcr & HCR_TGE)) : (cptr & TFP) != 0) return 2;
     }
     return AT(uint64_t, env, ENV_CPTR_EL + 24) & TFP ? 3 : 0;
 }

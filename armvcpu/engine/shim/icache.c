@@ -68,3 +68,9 @@ void forget_changed_code(struct engine *e)
     e->fetched->is_complete = true;
     e->fetched->count = e->fetched->used = 0;
 }
+
+void forget_fetched(struct engine *e)
+{
+    free(e->fetched);
+    e->fetched = NULL;
+}

@@ -3,24 +3,27 @@
  */
 #include "shim.h"
 
-static const uint64_t AMO = 1 << 5, VSE = 1 << 8, TGE = 1ull << 27;
-enum { NS = 1, PSTATE_A = 1 << 8, SYNDROME_SERROR = (int)0xBE000000 };
+enum { PSTATE_A = 1 << 8, SYNDROME_SERROR = (int)0xBE000000 };
 
-static uint32_t level(const void *env) { return AT(uint32_t, env, ENV_PSTATE) >> 2 & 3; }
-
-/* A virtual SError that is pending and not masked. */
-bool takes_virtual_serror(const void *env)
+/* A virtual SError that is pending at EL1 or EL0, masked or not. */
+bool has_virtual_serror(const void *env)
 {
     uint64_t hcr = AT(uint64_t, env, ENV_HCR_EL2);
-    if ((hcr & (VSE | AMO)) != (VSE | AMO) || hcr & TGE || level(env) > 1) return false;
-    return AT(uint64_t, env, ENV_SCR_EL3) & NS && !(AT(uint32_t, env, ENV_DAIF) & PSTATE_A);
+    if ((hcr & (HCR_VSE | HCR_AMO)) != (HCR_VSE | HCR_AMO) || hcr & HCR_TGE) return false;
+    return level_of(env) < 2 && is_nonsecure(env);
+}
+
+/* One that is not masked. */
+bool takes_virtual_serror(const void *env)
+{
+    return has_virtual_serror(env) && !(AT(uint32_t, env, ENV_DAIF) & PSTATE_A);
 }
 
 /* Where PSTATE.A may have become 0 and PC is the next instruction's: enter one, and give the block up. */
 void take_virtual_serror(struct engine *e)
 {
     if (!takes_virtual_serror(e->env)) return;
-    AT(uint64_t, e->env, ENV_HCR_EL2) &= ~VSE;
+    AT(uint64_t, e->env, ENV_HCR_EL2) &= ~HCR_VSE;
     e->shared.block = 0;
     shim_take_exception(e, 1, (uint32_t)SYNDROME_SERROR, 0, 1);
     leave_block(e);
@@ -42,9 +45,9 @@ void helper_unmask(void *env, uint32_t mask)
  */
 bool is_masked_for_host(const struct engine *e)
 {
-    static const uint64_t HOST = 1ull << 34 | 1ull << 27;
     enum { EXCP_IRQ = 5, PSTATE_F = 1 << 6, PSTATE_I = 1 << 7 };
-    if (level(e->env) || AT(uint32_t, e->env, ENV_TARGET_EL) != 2 || (AT(uint64_t, e->env, ENV_HCR_EL2) & HOST) != HOST) return false;
+    if (level_of(e->env) || AT(uint32_t, e->env, ENV_TARGET_EL) != 2) return false;
+    if ((AT(uint64_t, e->env, ENV_HCR_EL2) & HCR_HOST) != HCR_HOST) return false;
     int number = AT(int, e->cpu, CPU_EXCEPTION_INDEX);
     uint32_t mask = number == EXCP_IRQ ? PSTATE_I : number == EXCP_FIQ ? PSTATE_F : 0;
     return AT(uint32_t, e->env, ENV_DAIF) & mask;
@@ -60,15 +63,14 @@ uint32_t syndrome_for_el2(struct engine *e, uint32_t syndrome)
 }
 
 /* Registers that a bit of MDCR_EL2 or MDCR_EL3 traps, where the engine does not look at it or has no such register. */
-#define DEBUG(op1, crn, crm, op2) (2 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
 enum { TDE = 1 << 8, TDA = 1 << 9, TDOSA = 1 << 10 };
 static const struct {
     uint16_t encoding, trap;
 } TRAPPED[] = {
-    {DEBUG(3, 0, 1, 0), TDA}, {DEBUG(3, 0, 4, 0), TDA}, {DEBUG(3, 0, 5, 0), TDA}, /* MDCCSR, DBGDTR, DBGDTR[RT]X */
-    {DEBUG(0, 0, 0, 2), TDA}, {DEBUG(0, 0, 3, 2), TDA}, {DEBUG(0, 0, 6, 2), TDA}, /* OSDTRRX, OSDTRTX, OSECCR */
-    {DEBUG(0, 7, 8, 6), TDA}, {DEBUG(0, 7, 9, 6), TDA}, {DEBUG(0, 7, 14, 6), TDA}, /* DBGCLAIM-, DBGAUTHSTATUS */
-    {DEBUG(0, 1, 4, 4), TDOSA}, /* DBGPRCR */
+    {SYSREG(2, 3, 0, 1, 0), TDA}, {SYSREG(2, 3, 0, 4, 0), TDA}, {SYSREG(2, 3, 0, 5, 0), TDA}, /* MDCCSR, DBGDTR, DBGDTR[RT]X */
+    {SYSREG(2, 0, 0, 0, 2), TDA}, {SYSREG(2, 0, 0, 3, 2), TDA}, {SYSREG(2, 0, 0, 6, 2), TDA}, /* OSDTRRX, OSDTRTX, OSECCR */
+    {SYSREG(2, 0, 7, 8, 6), TDA}, {SYSREG(2, 0, 7, 9, 6), TDA}, {SYSREG(2, 0, 7, 14, 6), TDA}, /* DBGCLAIM-, DBGAUTHSTATUS */
+    {SYSREG(2, 0, 1, 4, 4), TDOSA}, /* DBGPRCR */
 };
 enum { TRAPPED_COUNT = sizeof TRAPPED / sizeof *TRAPPED };
 
@@ -83,7 +85,7 @@ bool is_trapped_by_mdcr(uint32_t encoding) { return place_in_table(encoding) >= 
 
 static uint64_t mdcr(struct engine *e, uint32_t op1, uint32_t crm)
 {
-    uint32_t encoding = 3 << 14 | op1 << 11 | 1 << 7 | crm << 3 | 1;
+    uint32_t encoding = SYSREG(3, op1, 1, crm, 1);
     const struct reginfo *info = real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), CP_KEY | encoding);
     return info ? AT(uint64_t, e->env, info->fieldoffset) : 0;
 }
@@ -94,10 +96,10 @@ static uint64_t mdcr(struct engine *e, uint32_t op1, uint32_t crm)
 int trap_by_mdcr(struct engine *e, uint32_t encoding)
 {
     int n = place_in_table(encoding);
-    uint32_t el = level(e->env);
-    if (el < 2 && AT(uint64_t, e->env, ENV_SCR_EL3) & NS) {
+    uint32_t el = level_of(e->env);
+    if (el < 2 && is_nonsecure(e->env)) {
         uint64_t set = mdcr(e, 4, 1);
-        if (set & TDE || AT(uint64_t, e->env, ENV_HCR_EL2) & TGE) set |= TDA | TDOSA;
+        if (set & TDE || AT(uint64_t, e->env, ENV_HCR_EL2) & HCR_TGE) set |= TDA | TDOSA;
         if (set & TRAPPED[n].trap) return CP_ACCESS_TRAP_EL2;
     }
     return el < 3 && mdcr(e, 6, 3) & TRAPPED[n].trap ? CP_ACCESS_TRAP_EL3 : CP_ACCESS_OK;

@@ -1,8 +1,9 @@
 /* System registers: rows that come before those of the engine, while it translates.
  *
  * For each direction a row says who answers: nobody (UNDEFINED), the engine's own row, that of another register, or a
- * count less where counts begin, a constant, Python, or Python before the engine's own row. Access by Exception level and trap bits are the engine's where
- * it has the register, else by op1 (DDI 0487 C5.1.2). A read that is a constant is part of the translated code.
+ * count less where counts begin, a constant, Python, or Python before the engine's own row. Access by Exception level and
+ * trap bits are the engine's where it has the register, else by op1 (DDI 0487 C5.1.2). A read that is a constant is part of
+ * the translated code.
  */
 #include <stdlib.h>
 #include "shim.h"
@@ -212,7 +213,7 @@ static int lowest_access(uint32_t encoding)
 /* Does neither a row nor the engine know a register that the present level could access by its op1? */
 bool is_unclaimed(struct engine *e, uint32_t encoding)
 {
-    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+    uint32_t el = level_of(e->env);
     if (e->rows[encoding] || !(lowest_access(encoding) >> 2 * el & 3)) return false;
     return !real.get_arm_cp_reginfo(AT(void *, e->cpu, CPU_CP_REGS), key_of(encoding));
 }
@@ -303,8 +304,6 @@ void free_rows(struct engine *e)
 {
     for (unsigned i = 0; i < 0x10000; i++) free(e->rows[i]);
     free(e->rows);
-    free(e->fetched);
-    free_throughs(e);
     while (e->retired) {
         struct row *row = e->retired;
         e->retired = row->next_free;

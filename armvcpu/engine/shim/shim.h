@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include "unicorn.h"
+#include "arm.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -92,7 +93,7 @@ enum { SECURE_RANGES = 16, ALIASES = 4 };
 struct range {
     uint64_t begin, end;
 };
-/* Physical addresses of which loads and fetches find what is at `to`; stores go where they say (walk.c). */
+/* Physical addresses of which loads and fetches find what is at `to`; stores go where they say (pages.c). */
 struct alias {
     struct range range;
     uint64_t to;
@@ -112,13 +113,13 @@ struct engine {
     void *lengths;               /* the operation of the block under way that has its length */
     void *translated_block;
     const uint64_t *signalled; /* a bitmap of groups whose interrupt is signalled as IRQ or FIQ by the level; or null */
-    struct range secure[SECURE_RANGES]; /* what Non-secure accesses don't reach (walk.c) */
+    struct range secure[SECURE_RANGES]; /* what Non-secure accesses don't reach (pages.c) */
     struct alias aliases[ALIASES];
     unsigned secure_count, alias_count;
     bool has_regimes;   /* are flushes just of what writes are about (flush.c)? */
     bool writes_regime; /* is a register of EL1&0's translation being written? */
     uint16_t filled;    /* which of the TLB's indices may have something, where has_regimes */
-    uint64_t *executed; /* which pages instructions have been fetched from, where stage 2 is not Python's (walk.c) */
+    uint64_t *executed; /* which pages instructions have been fetched from, where stage 2 is not Python's (pages.c) */
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
     struct fetched *fetched; /* what blocks have been translated from, once the guest has forgotten all (icache.c) */
@@ -219,6 +220,7 @@ bool is_masked_for_host(const struct engine *);
 bool is_trapped_by_mdcr(uint32_t encoding);
 int trap_by_mdcr(struct engine *, uint32_t encoding);
 void helper_unmask(void *env, uint32_t mask);
+bool has_virtual_serror(const void *env);
 bool takes_virtual_serror(const void *env);
 void take_virtual_serror(struct engine *);
 uint32_t syndrome_for_el2(struct engine *, uint32_t syndrome);
@@ -246,14 +248,18 @@ void free_throughs(struct engine *);
 const struct reginfo *named_register(struct engine *, void *table, uint32_t encoding);
 
 /* walk.c */
+int address_size_fault(struct engine *, uint64_t address, int access, int index, const uint64_t *physical);
+
+/* pages.c */
 bool shim_get_phys_addr(void *env, uint64_t address, int access, int index, uint64_t *physical, void *attributes, int *prot,
                         uint64_t *size, struct fault_info *fi, void *cache);
-
-void shim_tlb_flush(void *cpu);
-void shim_tlb_flush_by_mmuidx(void *cpu, uint16_t indices);
 void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical, uint32_t attributes, int prot, int index,
                                   uint64_t size);
 void forget_executed(struct engine *);
+
+/* flush.c */
+void shim_tlb_flush(void *cpu);
+void shim_tlb_flush_by_mmuidx(void *cpu, uint16_t indices);
 
 /* stages.c */
 void fault_of_walk(struct engine *, struct fault_info *);
@@ -307,6 +313,7 @@ void forget_line(struct engine *, uint64_t address);
 /* icache.c */
 void note_fetched(struct engine *, const void *block);
 void forget_changed_code(struct engine *);
+void forget_fetched(struct engine *);
 
 /* dirty.c */
 bool find_ram(struct engine *, uint64_t address, uint64_t *base, char **host);

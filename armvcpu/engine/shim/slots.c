@@ -38,7 +38,7 @@ static const struct symbol SYMBOLS[] = {
     ANSWERS(tlb_set_page_with_attrs, "loads and fetches of flash that is the guest's memory, stores of it a device's"),
     CALLS(address_space_ldq_le, "descriptors"),
     CALLS(arm_hcr_el2_eff, "HCR_EL2 as it takes effect (D17.2.48)"),
-    ANSWERS(tcg_gen_callN, "the check at the start of a block inline, counts, and the helpers of WFE, YIELD and ERET"),
+    ANSWERS(tcg_gen_callN, "the check at the start of a block inline, counts; helpers of WFI, WFE, YIELD, MSR DAIFClr, ERET"),
     ANSWERS(tcg_gen_exit_tb, "the end of a block that has not begun"),
     ANSWERS(check_exit_request, "no check after loads and stores: a stop there would repeat the access"),
     ANSWERS(gen_intermediate_code, "which engine is translated for; the lengths of counted blocks"),

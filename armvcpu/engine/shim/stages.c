@@ -3,9 +3,6 @@
  */
 #include "shim.h"
 
-static const uint64_t HCR_TGE = 1 << 27, HCR_E2H = 1ull << 34;
-enum { SCR_NS = 1 };
-
 /* A fault of stage 2 in a walk of stage 1, of which the engine keeps only where it was: its kind, and its level in stage 2's
  * tables. Without such a fault it was a walk through Device memory with HCR_EL2.PTW, a Permission fault.
  */
@@ -31,7 +28,7 @@ int regime_under_tge(const void *env, int index)
 {
     enum { E10_0 = 0x10, E20_0, E10_1, E10_1_PAN, E20_2 = 0x15, E20_2_PAN, STAGE1_E0 = 0x20, STAGE1_E1, STAGE1_E1_PAN };
     uint64_t hcr = AT(uint64_t, env, ENV_HCR_EL2);
-    if (!(hcr & HCR_TGE) || !(AT(uint64_t, env, ENV_SCR_EL3) & SCR_NS)) return index;
+    if (!(hcr & HCR_TGE) || !is_nonsecure(env)) return index;
     bool e2h = hcr & HCR_E2H;
     switch (index) {
     case E10_0: case STAGE1_E0: return e2h ? E20_0 : STAGE1_E0;

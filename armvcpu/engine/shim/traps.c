@@ -158,12 +158,11 @@ static bool is_python_s(struct engine *e)
  */
 static uint32_t abort_target(const struct engine *e)
 {
-    static const uint64_t NS = 1, EA = 1 << 3, TEA = 1ull << 37, TGE = 1ull << 27;
-    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
-    uint64_t scr = AT(uint64_t, e->env, ENV_SCR_EL3), hcr = scr & NS ? real.arm_hcr_el2_eff(e->env) : 0;
-    if (scr & EA) return 3;
-    if (el < 2 && hcr & TEA) return 2;
-    return el ? el : hcr & TGE ? 2 : 1;
+    uint32_t el = level_of(e->env);
+    uint64_t scr = AT(uint64_t, e->env, ENV_SCR_EL3), hcr = scr & SCR_NS ? real.arm_hcr_el2_eff(e->env) : 0;
+    if (scr & SCR_EA) return 3;
+    if (el < 2 && hcr & HCR_TEA) return 2;
+    return el ? el : hcr & HCR_TGE ? 2 : 1;
 }
 
 static bool is_external_abort(uint32_t syndrome)
@@ -177,17 +176,16 @@ static bool is_external_abort(uint32_t syndrome)
 static uint32_t described(struct engine *e, uint32_t syndrome)
 {
     enum { DESCRIPTION = 0x01FFC000 };
-    static const uint64_t TGE = 1ull << 27;
     uint32_t ec = syndrome >> 26;
     bool is_stage1 = ec == EC_DABT;
-    if (ec == EC_DABT_LOWER) is_stage1 = is_external_abort(syndrome) || real.arm_hcr_el2_eff(e->env) & TGE;
+    if (ec == EC_DABT_LOWER) is_stage1 = is_external_abort(syndrome) || real.arm_hcr_el2_eff(e->env) & HCR_TGE;
     return is_stage1 ? syndrome & ~(uint32_t)DESCRIPTION : syndrome;
 }
 
 /* The syndrome of an abort, taken to `target` from the present level: its class says whether that is lower. */
 static uint32_t for_target(const struct engine *e, uint32_t syndrome, uint32_t target)
 {
-    bool is_same = (AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3) == target;
+    bool is_same = level_of(e->env) == target;
     return (syndrome & ~(1u << 26)) | (uint32_t)is_same << 26;
 }
 
@@ -206,7 +204,7 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     syndrome = described(e, syndrome);
     if (ec == EC_HVC64 && is_hvc_disabled(e)) {
         AT(uint64_t, e->env, ENV_PC) -= 4; /* HVC's return address is behind it */
-        AT(uint32_t, e->env, ENV_TARGET_EL) = target = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+        AT(uint32_t, e->env, ENV_TARGET_EL) = target = level_of(e->env);
         number = EXCP_UDEF, syndrome = IL, ec = EC_UNKNOWN;
     }
     if (ec == EC_FP) syndrome &= ~0xFFFFFu; /* the engine keeps AArch32's fields there until it enters */

@@ -149,7 +149,8 @@ struct fault_info {
     int level, domain;
     bool stage2, s1ptw, ea;
 };
-enum { STAGE2_INDEX = 0x1B }; /* ARMMMUIdx_Stage2 */
+enum { STAGE2_INDEX = 0x1B };    /* ARMMMUIdx_Stage2 */
+enum { LOAD, STORE, FETCH };     /* MMUAccessType */
 
 /* A register row (ARMCPRegInfo). */
 struct reginfo {

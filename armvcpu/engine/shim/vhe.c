@@ -7,15 +7,13 @@
  */
 #include "shim.h"
 
-#define KEY(op1, crn, crm, op2) (3 << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
-#define SAME(crn, crm, op2) {KEY(0, crn, crm, op2), KEY(4, crn, crm, op2)}
-#define TIMER(crm, op2) {KEY(3, 14, crm, op2), KEY(4, 14, crm, op2)}
+#define SAME(crn, crm, op2) {SYSREG(3, 0, crn, crm, op2), SYSREG(3, 4, crn, crm, op2)}
+#define TIMER(crm, op2) {SYSREG(3, 3, 14, crm, op2), SYSREG(3, 4, 14, crm, op2)}
 
-static const uint64_t TGE = 1ull << 27, E2H = 1ull << 34;
 static const struct pair {
     uint16_t el1, el2;
 } PAIRS[] = {
-    {KEY(0, 1, 0, 2), KEY(4, 1, 1, 2)}, /* CPACR_EL1, CPTR_EL2 */
+    {SYSREG(3, 0, 1, 0, 2), SYSREG(3, 4, 1, 1, 2)}, /* CPACR_EL1, CPTR_EL2 */
     SAME(1, 0, 0), SAME(2, 0, 0), SAME(2, 0, 1), SAME(2, 0, 2), /* SCTLR, TTBR0, TTBR1, TCR */
     SAME(4, 0, 0), SAME(4, 0, 1), SAME(5, 1, 0), SAME(5, 1, 1), SAME(5, 2, 0), /* SPSR, ELR, AFSR0, AFSR1, ESR */
     SAME(6, 0, 0), SAME(10, 2, 0), SAME(10, 3, 0), SAME(12, 0, 0), /* FAR, MAIR, AMAIR, VBAR */
@@ -23,7 +21,7 @@ static const struct pair {
     TIMER(2, 0), TIMER(2, 1), TIMER(2, 2), TIMER(3, 0), TIMER(3, 1), TIMER(3, 2), /* CNTP and CNTHP, CNTV and CNTHV */
 };
 enum {
-    COUNT = sizeof PAIRS / sizeof *PAIRS,
+    PAIR_COUNT = sizeof PAIRS / sizeof *PAIRS,
     OP1 = 7 << 11,
     OF_EL12 = 5 << 11,
     OF_EL3 = 0xC0, /* of `access` */
@@ -32,7 +30,7 @@ enum {
 static int access_under_e2h(void *env, const struct reginfo *info, int is_read)
 {
     (void)info, (void)is_read;
-    return real.arm_hcr_el2_eff(env) & E2H ? CP_ACCESS_OK : CP_ACCESS_TRAP_UNCATEGORIZED;
+    return real.arm_hcr_el2_eff(env) & HCR_E2H ? CP_ACCESS_OK : CP_ACCESS_TRAP_UNCATEGORIZED;
 }
 
 /* SCTLR_EL12 and its like: the register of EL1, whoever answers for it; a row for the alias itself comes first. */
@@ -57,12 +55,12 @@ static const struct reginfo *named(struct engine *e, void *table, uint32_t encod
     if (el == 1 || encoding >> 14 != 3 || (el == 3 && !is_alias)) return row_or_own(e, table, encoding);
     if (is_alias) el1 = (encoding & ~(uint32_t)OP1) | (is_timer(encoding) ? 3 << 11 : 0);
     int n = 0;
-    while (n < COUNT && PAIRS[n].el1 != el1) n++;
-    if (n == COUNT) return row_or_own(e, table, encoding);
+    while (n < PAIR_COUNT && PAIRS[n].el1 != el1) n++;
+    if (n == PAIR_COUNT) return row_or_own(e, table, encoding);
     uint64_t hcr = real.arm_hcr_el2_eff(e->env);
-    if (is_alias) return of_el1(e, table, encoding, el1, el, hcr & E2H);
+    if (is_alias) return of_el1(e, table, encoding, el1, el, hcr & HCR_E2H);
     const struct reginfo *own = row_or_own(e, table, encoding);
-    if (!(hcr & E2H) || (el == 0 && !(hcr & TGE))) return own;
+    if (!(hcr & HCR_E2H) || (el == 0 && !(hcr & HCR_TGE))) return own;
     const struct reginfo *to = row_or_own(e, table, PAIRS[n].el2);
     if (el == 2 || !to || !own) return to;
     struct reginfo *found = through(e, OF_EL2, encoding, to);
@@ -75,6 +73,6 @@ static const struct reginfo *named(struct engine *e, void *table, uint32_t encod
 /* What an instruction that names a register accesses, as the CPU is now; null where that is UNDEFINED. */
 const struct reginfo *named_register(struct engine *e, void *table, uint32_t encoding)
 {
-    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
+    uint32_t el = level_of(e->env);
     return corrected(e, encoding, el, named(e, table, encoding, el));
 }

@@ -11,8 +11,7 @@
 
 enum { PRIVATE_EXPEDITED = 8, REGISTER_PRIVATE_EXPEDITED = 16 }; /* membarrier(2) */
 
-static const uint64_t TGE = 1ull << 27, E2H = 1ull << 34;
-enum { NS = 1, SYNDROME_WFI = 0x07E00000 }; /* EC 1, IL, CV, COND AL; TI is 1 of WFE */
+enum { SYNDROME_WFI = 0x07E00000 }; /* EC 1, IL, CV, COND AL; TI is 1 of WFE */
 
 /* The controls of WFI and of WFE: SCTLR_EL1.nTWx, HCR_EL2.TWx, SCR_EL3.TWx. */
 struct controls {
@@ -24,10 +23,10 @@ static const struct controls OF_WFI = {1 << 16, 1 << 13, 1 << 12, 0}, OF_WFE = {
 /* The level that a wait at the present level traps to, or 0 (D1.6.1, D1.6.2). */
 static uint32_t trap_target(const struct engine *e, const struct controls *of)
 {
-    uint32_t el = AT(uint32_t, e->env, ENV_PSTATE) >> 2 & 3;
-    uint64_t scr = AT(uint64_t, e->env, ENV_SCR_EL3), hcr = scr & NS ? real.arm_hcr_el2_eff(e->env) : 0;
-    uint32_t of_el0 = (hcr & (E2H | TGE)) == (E2H | TGE) ? 2 : 1; /* whose SCTLR is EL0's */
-    if (el == 0 && !(AT(uint64_t, e->env, ENV_SCTLR_EL + 8 * of_el0) & of->not_sctlr)) return hcr & TGE ? 2 : 1;
+    uint32_t el = level_of(e->env);
+    uint64_t scr = AT(uint64_t, e->env, ENV_SCR_EL3), hcr = scr & SCR_NS ? real.arm_hcr_el2_eff(e->env) : 0;
+    uint32_t of_el0 = (hcr & HCR_HOST) == HCR_HOST ? 2 : 1; /* whose SCTLR is EL0's */
+    if (el == 0 && !(AT(uint64_t, e->env, ENV_SCTLR_EL + 8 * of_el0) & of->not_sctlr)) return hcr & HCR_TGE ? 2 : 1;
     if (el < 2 && hcr & of->hcr) return 2;
     return el < 3 && scr & of->scr ? 3 : 0;
 }
@@ -66,6 +65,7 @@ void helper_wait_for_interrupt(void *env, uint32_t length)
     struct engine *e = engine_of_env(env);
     (void)length;
     if (AT(uint32_t, e->cpu, CPU_INTERRUPT_REQUEST) & ANY) return;
+    if (e->shared.highest > 1 && has_virtual_serror(env)) return;
     trap_wait(e, &OF_WFI);
     e->shared.block = 0;
     e->python.trap(TARGET_WAIT, SYNDROME_WFI, 0);
