@@ -72,7 +72,7 @@ import sys, time
 from pathlib import Path
 from armvcpu.testing.firmware import store, debian
 
-def download(package, architecture, root, into):
+def download(*_):
     print("begun", flush=True)
     time.sleep(60)
 

@@ -97,7 +97,7 @@ def test_the_host_refuses(names, command, fault):
 
 
 TOO_LONG = {"name": "n" * 256, "path": "d/" * 2100 + "f"}
-AROUND = {"loads": "{}@0x48000000", "fw_cfg": "opt/a={}"}
+AROUND = {"loads": "{}@0x48000000", "modules": "{}@0x48000000,kernel", "fw_cfg": "opt/a={}"}
 """What options have around the name of a file."""
 WRITES = {
     "trace": ("run", "OFF", "--trace", "exits:LONG"),
