@@ -115,21 +115,21 @@ def _loading(plan: BootPlan) -> dict[str, Any]:
 
 _XEN = b"Xen version %d.%d"
 """Of its own banner."""
-_FIP = bytes.fromhex("010064aa78563412")
-"""The name and serial number that a Firmware Image Package of Trusted Firmware-A begins with; its BL1 is before it."""
 _FIP_ALIGNMENT = 0x1000
+"""Of Trusted Firmware-A's package of images in a flash image, behind BL1."""
 
 
 def _expected_level(kind: ImageKind, data: bytes) -> str:
     """At which Exception level the image is to be started, where that can be told; empty where not."""
     from armvcpu.machine.boot.image import ImageKind
+    from armvcpu.testing.firmware.fip import MAGIC
 
     if kind is ImageKind.LINUX_IMAGE:
         if _XEN in data:
             return "EL2 (Xen): run it with --el 2"
         return "EL2, or EL1 (an arm64 Image): --el 2 gives it KVM, and it can't begin at EL3"
     packages = range(_FIP_ALIGNMENT, min(len(data), FLASH_SIZE), _FIP_ALIGNMENT)
-    if kind is ImageKind.RAW and any(data.startswith(_FIP, at) for at in packages):
+    if kind is ImageKind.RAW and any(data.startswith(MAGIC, at) for at in packages):
         return "EL3 (Trusted Firmware-A): run it with --el 3 --firmware"
     return ""
 

@@ -109,7 +109,7 @@ class MachineConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     el: Literal[1, 2, 3] = option(
         1, NUMBER, "Exception level that the guest starts at: 1, 2 or 3.", choices=(("1", 1), ("2", 2), ("3", 3)),
-        is_recorded=True, is_snapshotted=True, is_of_board=True, is_in_pytest=True,
+        is_recorded=True, is_snapshotted=True, is_of_board=True, is_of_layout=True, is_in_pytest=True,
     )  # fmt: skip
     """The CPU has the levels up to this one; 3 has EL2 too."""
     disks: tuple[PathLike, ...] = option(

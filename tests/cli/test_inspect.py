@@ -140,6 +140,9 @@ def test_layout_options_are_those_of_run(run):
         run(large)
     assert "entry    0x40200000" in run(large, "--memory", "2G")
     assert "entry    0x4000000\n" in run(IMAGES["raw"], "--load-address", "0x4000000")
+    with pytest.raises(ImageError, match="outside RAM"):
+        run(IMAGES["raw"], "--load-address", "0xe000000")  # the Secure world's
+    assert "entry    0xe000000\n" in run(IMAGES["raw"], "--load-address", "0xe000000", "--el", "3")
 
 
 def test_symbols_are_those_of_run(tmp_path):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _HEADER = Struct("<IIQ")  # name, serial number, flags
 _ENTRY = Struct("<16sQQQ")  # UUID, offset from the file's start, size, flags
 _NAME, _SERIAL_NUMBER = 0xAA64_0001, 0x1234_5678
+MAGIC = _HEADER.pack(_NAME, _SERIAL_NUMBER, 0)[:8]
+"""What a package begins with."""
 _ALIGNMENT = 16
 _END = UUID(int=0)
 
