@@ -62,6 +62,11 @@ class CpuModel(Row):
         by_selection = {0: self.caches.l1_data, 1: self.caches.l1_instruction, 2: self.caches.l2}
         return by_selection.get(csselr & 0xF, 0)
 
+    @property
+    def has_vhe(self) -> bool:
+        """Has it the Virtualization Host Extensions (ID_AA64MMFR1_EL1.VH)? A guest sees them from EL2 on."""
+        return self.ID_AA64MMFR1_EL1.VH != 0
+
 
 _V8_0_PFR0 = ID_AA64PFR0_EL1()  # FP and AdvSIMD without half precision
 _V8_0_ISAR0 = ID_AA64ISAR0_EL1.of(AES=2, SHA1=1, SHA2=1, CRC32=1)

@@ -63,7 +63,7 @@ class VCpuInterrupts:
 
         self._timers = VCpuTimers(
             vcpu.hal, self._mailbox, lambda intid, level: self._set_line(intid, level, None),
-            passthrough=passthrough, offset=offset, el=vcpu.config.el, has_vhe=bool(vcpu.model.ID_AA64MMFR1_EL1.VH),
+            passthrough=passthrough, offset=offset, el=vcpu.config.el, has_vhe=vcpu.model.has_vhe,
         )  # fmt: skip
         self._timers.add_to(vcpu.sysregs, vcpu.system_registers)
 

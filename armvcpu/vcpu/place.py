@@ -7,14 +7,13 @@ A part of the vCPU's, because moving them is all that `bind` and `unbind` do to 
 from __future__ import annotations
 
 from armvcpu.arch.esr import has_far
-from armvcpu.arch.idfields import ID_AA64MMFR1_EL1
+from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import StateError
 from armvcpu.vcpu.context_frame import GuestSystemRegisters, TrapFrame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from armvcpu.arch.idregs import CpuModel
     from armvcpu.engine.api import Engine, Fault
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.pcpu import Aarch64PerCpu
@@ -30,22 +29,18 @@ class _NoState:
         raise StateError(f"vCPU {self._vcpu_id} has not been bound yet: it has no state, and no {name} of it")
 
 
-_MMFR1 = 4
-"""Which of the features ID_AA64MMFR1_EL1 is (`translated_features`)."""
-
-
 def no_state(vcpu_id: int) -> Any:
     """The state of a vCPU that has not been bound: StateError, whatever is asked of it."""
     return _NoState(vcpu_id)
 
 
 class Place:
-    """That of one vCPU: `features` are the instructions of its model (`Registers.present`), `el` is its first level."""
+    """That of one vCPU of `model`; `el` is its guest's highest level."""
 
-    def __init__(self, vcpu_id: int, features: Sequence[int], el: int = 1) -> None:
-        self._vcpu_id, self._features, self._el = vcpu_id, features, el
+    def __init__(self, vcpu_id: int, model: CpuModel, el: int = 1) -> None:
+        self._vcpu_id, self._features, self._el = vcpu_id, translated_features(model), el
         self.trap_frame = TrapFrame(el)
-        self.system_registers = GuestSystemRegisters(el, vhe=ID_AA64MMFR1_EL1(features[_MMFR1]).VH != 0)
+        self.system_registers = GuestSystemRegisters(el, vhe=model.has_vhe)
         self.pcpu: Aarch64PerCpu | None = None
         """The physical CPU that has them."""
         self._last_pcpu: Aarch64PerCpu | None = None

@@ -33,9 +33,7 @@ def set_up_traps(vcpu: Aarch64VCpu, config: Aarch64VCpuSetupConfig, interrupts: 
         registers.cnthctl_el2 = CNTHCTL_EL2.of(EL1PCTEN=1, EL1PCEN=1)
         registers.cptr_el2, registers.cntvoff_el2 = _CPTR_RES1, offset
     else:
-        registers.mdcr_el2 = (
-            vcpu.model.PMCR_EL0 >> 11 & 0x1F
-        )  # HPMN is PMCR_EL0.N: EL1 has all event counters (D17.3.17)
+        registers.mdcr_el2 = vcpu.model.PMCR_EL0 >> 11 & 0x1F  # HPMN is N: EL1 has all event counters (D17.3.17)
         _show_identity(vcpu)
     if vcpu.config.gicv3 and intercepts:
         interrupts.intercept(vcpu.sysregs, lambda value: vcpu.leave(_sgi(value)))

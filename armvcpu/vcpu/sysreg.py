@@ -322,7 +322,7 @@ def _is_absent(row: SysReg, model: CpuModel, el: int) -> bool:
     """Is it UNDEFINED? One of a level above is so in the engine, where its encoding says which level that is."""
     if row.home is ABSENT or (row.is_highests and row.level != el):
         return True
-    return lowest_el(row.encoding) <= el and not row.is_there(el, vhe=model.ID_AA64MMFR1_EL1.VH != 0)
+    return lowest_el(row.encoding) <= el and not row.is_there(el, vhe=model.has_vhe)
 
 
 def _ignore(_value: int) -> None:

@@ -18,7 +18,6 @@ from threading import get_ident
 from armvcpu.arch.controls import HCR_EL2
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.idregs import model as cpu_model
-from armvcpu.arch.idregs import translated_features
 from armvcpu.arch.registers import by_name
 from armvcpu.arch.static import TYPE_CHECKING, NamedTuple
 from armvcpu.engine.api import RunEnd
@@ -103,7 +102,7 @@ class Aarch64VCpu:
         self.vm_id, self.vcpu_id, self.config, self.vm = vm_id, vcpu_id, config, vm
         self.hal: Hal = hal or BareHal()
         self.model = cpu_model(config.cpu_model)
-        self._life, self._place = LifeCycle(vcpu_id), Place(vcpu_id, translated_features(self.model), config.el)
+        self._life, self._place = LifeCycle(vcpu_id), Place(vcpu_id, self.model, config.el)
         self.trap_frame, self.system_registers = self._place.trap_frame, self._place.system_registers
         self.state: CpuState = no_state(vcpu_id)
         """The saved CPU behind the trap frame, from the first `bind` on; before it, whatever is asked is StateError."""

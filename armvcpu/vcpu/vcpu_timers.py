@@ -69,7 +69,7 @@ class VCpuTimers:
         return fired
 
     def reset(self) -> None:
-        """As after reset: both disabled."""
+        """As after reset: all disabled, and CNTVOFF_EL2 is the hypervisor's."""
         self._timers.reset()
         self._timers.virtual.move(self._offset)
         self._arm()

@@ -263,27 +263,16 @@ def _place_device_tree(
     more = tuple((region.base, region.size) for region in request.memory.more)
     memory, initrd_at = (ram.base, ram.size), (initrd.addr, initrd.end) if initrd is not None else None
     if request.dtb is None:
-        blob = rendered(
-            _with_modules(request, request.device_tree, segments),
-            memory,
-            more,
-            request.append,
-            initrd_at,
-            request.chosen,
-        )
+        tree = _with_modules(request, request.device_tree, segments)
+        blob = rendered(tree, memory, more, request.append, initrd_at, request.chosen)
     else:
         from armvcpu.machine.board.devicetree_reader import parse  # most runs have the board's own
 
         given = parse(request.dtb, read_file(request.dtb, DTB_MAX_SIZE, "a device tree may be"))
         tree = with_boot(
-            _with_modules(request, given, segments),
-            memory=memory,
-            more=more,
-            bootargs=request.append,
-            initrd=initrd_at,
-            chosen=request.chosen,
-            path=path,
-        )
+            _with_modules(request, given, segments), memory=memory, more=more, bootargs=request.append,
+            initrd=initrd_at, chosen=request.chosen, path=path,
+        )  # fmt: skip
         blob = render(tree)
     addr = _find_place(ram, segments, initrd, len(blob), image)
     is_asked_for = bool(request.dtb is not None or request.append is not None or initrd is not None or request.modules)

@@ -47,8 +47,7 @@ class CpuTime:
         """When the count was zero. It begins at power-on, as on QEMU's board, whatever that of the host's clock is."""
         self._deadline = schedule.add(self.update)
         self._owns_offset = vcpu.config.el == 1
-        has_vhe = bool(vcpu.model.ID_AA64MMFR1_EL1.VH)
-        self._timers = GuestTimers(self.count, line, vcpu.config.el, has_vhe=has_vhe)
+        self._timers = GuestTimers(self.count, line, vcpu.config.el, has_vhe=vcpu.model.has_vhe)
         self.timers = self._timers.by_name
         self.pmu = Pmu(
             vcpu.model.PMCR_EL0, clock.ns, lambda: vcpu.state.pstate >> 2 & 3, self._show_user_access, line(PMU_INTID),

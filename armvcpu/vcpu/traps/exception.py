@@ -80,7 +80,7 @@ class ExceptionLayer:
         elif esr >> 26 == EC.SMC64:
             self._smc(esr)
         else:
-            self._vcpu.engine.take_exception(UNDEFINED_ESR, el=max(1, self._vcpu.state.el))
+            self._vcpu.processor.undefined()
 
     def on_entry(self) -> None:
         """The guest has taken an exception, and somebody asked; or it takes one in its own vector for ever."""
