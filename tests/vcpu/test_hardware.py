@@ -146,7 +146,7 @@ def test_probe_prints_what_is_done_in_unicorns_place():
     printed = [line.split(maxsplit=2) for line in lines if line.startswith(("answered ", "called "))]
     assert printed == [["answered" if f["answered"] else "called", f["name"], f["purpose"]] for f in functions]
     answered = {f["name"]: f["answered"] for f in functions}
-    assert (answered["get_arm_cp_reginfo_aarch64"], answered["tlb_flush_aarch64"]) == (True, False)
+    assert (answered["get_arm_cp_reginfo_aarch64"], answered["tb_flush_aarch64"]) == (True, False)
     assert all(f["purpose"] for f in functions)
 
 
