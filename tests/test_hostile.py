@@ -10,7 +10,7 @@ import pytest
 
 HOSTILE = Path(__file__).parent / "hostile"
 KINDS = ("elf", "symbols", "linux-image", "raw", "device-tree", "snapshot", "recording", "suite", "option", "layout",
-         "maps", "words", "devices", "command-line", "limits")  # fmt: skip
+         "maps", "words", "devices", "levels", "command-line", "limits")  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -123,6 +123,7 @@ NOT_COMPARED = re.compile("IC[CH]_.*|.*_TVAL_.*|CNTPCT_EL0|CNTVCT_EL0")
 AT_RESET = {
     r"ID_(?!AA64).*|MVFR._EL1": "AArch32's ID registers are UNKNOWN without AArch32, and zero here",
     "ID_AA64PFR0_EL1": "EL0 to EL3 are AArch64 only",
+    "HCR_EL2|SCR_EL3": "RW is RAO/WI where EL1 is AArch64 only; QEMU's CPUs have AArch32",
     "SCTLR_EL1": "UNKNOWN at reset: RES1 of Armv8.0 here, the TRM's value of the highest level's in QEMU",
     "CTR_EL0": "IDC, and a larger IminLine: fewer instructions of cache maintenance",
     "NZCV|SPSR_EL[23]": "QEMU resets PSTATE.Z to 1",
@@ -145,6 +146,7 @@ OF_EL2_AND_EL3 = [row for row in SYSREGS if row.level > 1 and not NOT_COMPARED.f
 OF_MAX = {
     r".*_EL(12|02)": "without HCR_EL2.E2H QEMU 7.2 has most of them, and traps on the others: they are UNDEFINED",
     "ZCR_EL[23]": "SVE is not presented",
+    "HCR_EL2|SCR_EL3": AT_RESET["HCR_EL2|SCR_EL3"],
     "(ESR|ELR|SPSR)_EL[23]": "of the exceptions of the program itself",
 }
 
@@ -162,7 +164,7 @@ def test_registers_of_el2_and_el3_have_qemus_value_after_reset_on_max(tmp_path: 
 
 _OTHERWISE_TESTED = re.compile("IC[CH]_.*|DBG.*|PM.*|MD.*|OS.*|FPCR|DAIF|SPSel|NZCV|CNT[PVH].*_(TVAL|CTL|CVAL)_.*")
 WRITTEN = {
-    "a57": {},
+    "a57": {"HCR_EL2|SCR_EL3": AT_RESET["HCR_EL2|SCR_EL3"]},
     "max": {
         "HCR_EL2|SCR_EL3": "bits of extensions that are not presented: RAS, PAuth, nested virtualization, FGT, ...",
         ".*_EL12": OF_MAX[r".*_EL(12|02)"],

@@ -31,6 +31,8 @@ _OF_TRANSLATION = frozenset((
 ))  # fmt: skip
 _OF_BREAKPOINTS = frozenset(op(2, 0, 0, n, op2) for n in range(16) for op2 in (4, 5))
 """DBGBVRn_EL1 and DBGBCRn_EL1."""
+_READ_AS_ONE = {op(3, 4, 1, 1, 0): 1 << 31, op(3, 6, 1, 1, 0): 1 << 10}
+"""HCR_EL2.RW and SCR_EL3.RW: no CPU shown has AArch32 (DDI 0487 D17.2.48, D17.2.117)."""
 
 
 class CpReg(C.Structure):
@@ -75,7 +77,7 @@ class SystemRegisters:
     def write(self, encoding: int, value: int) -> None:
         """Write a system register by its packed encoding, with all that follows from it."""
         cell, at = self._cells.get(encoding) or self._cell(encoding)
-        cell.value = value
+        cell.value = value | _READ_AS_ONE.get(encoding, 0)
         self._check(self._write(self._uc, REG_CP_REG, at), "uc_reg_write CP_REG")
         if encoding in _OF_TRANSLATION:  # Unicorn does what follows from a write only where the guest writes these
             self._handle.shim.flush_tlb(self._handle.engine)

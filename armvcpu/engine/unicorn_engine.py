@@ -90,8 +90,7 @@ class UnicornEngine:
     def _begin_at(self, el: int) -> None:
         """Leave Secure EL1, where Unicorn starts, for a level: Non-secure ones with AArch64 below, EL3 as it comes."""
         self.registers.write(_SCR_EL3, _SCR_NON_SECURE if el < 3 else 0)  # its bits 4 and 5 are RES1, and read so
-        if el < 2:
-            self.registers.write(_HCR_EL2, _HCR_RW)
+        self.registers.write(_HCR_EL2, _HCR_RW)
         self.registers.write(_SCTLR_EL1, _SCTLR_RESET)
         self.registers.write_pstate(_PSTATE_AT_RESET[el])
 

@@ -248,3 +248,27 @@ def test_controls_of_memory_tagging_are_res0(
     written = 0xFFFF_FFFF_0000_0000
     run(bench, access(by_name[name].encoding, is_read=False), pstate=pstate, highest=3, hcr=hcr, x3=written)
     assert bench.read(kept) == written & ~res0
+
+
+# --- RW -----------------------------------------------------------------------------------------------------------
+
+RW = {"HCR_EL2": 1 << 31, "SCR_EL3": 1 << 10}
+
+
+@pytest.mark.parametrize(("name", "pstate"), [("HCR_EL2", EL2), ("HCR_EL2", EL3), ("SCR_EL3", EL3)])
+def test_rw_reads_as_one_and_ignores_writes(bench: Bench, name: str, pstate: int) -> None:
+    """No level has AArch32 (D17.2.48, D17.2.117); the host's own writes are no other."""
+    run(bench, access(by_name[name].encoding, is_read=False), pstate=pstate, highest=3)
+    assert bench.read(name) & RW[name]
+    bench.write(name, 0)
+    assert bench.read(name) & RW[name]
+
+
+def test_an_abort_at_el0_after_rw_was_cleared(bench: Bench) -> None:
+    """Its syndrome is AArch64's; AArch32 has none for an Address size fault, and the engine would end the process."""
+    run(bench, access(by_name["HCR_EL2"].encoding, is_read=False), pstate=EL2, highest=2)
+    bench.put(CODE, 0xF940_0063)  # LDR X3, [X3]
+    bench.engine.state.set_pc(CODE)
+    bench.engine.registers.write_pstate(EL0)
+    bench.set_gpr(3, 1 << 48)
+    assert bench.run_to_trap().esr == 0x9200_0000

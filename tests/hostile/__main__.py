@@ -17,6 +17,7 @@ sys.path.insert(1, str(Path(__file__).parents[1]))  # where raw_guest.py is
 
 import files
 import host
+import levels
 import runner
 
 import guests
@@ -35,6 +36,7 @@ KINDS = {
     "maps": (files.maps, 4000),
     "words": (guests.words, 10_000),
     "devices": (guests.devices, 10_000),
+    "levels": (levels.levels, 10_000),
     "command-line": (host.command_line, 600),
     "limits": (host.limits, 400),
 }

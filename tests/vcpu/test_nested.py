@@ -154,9 +154,9 @@ def test_a_reset_gives_it_what_is_set_up_and_nothing_else(machine, el):
     vcpu.run(max_instructions=1)
     vcpu.reset()
     assert {register.name: register.read(vcpu.registers) for register in vcpu.registers.kept()} == begin
-    assert (begin["PSTATE"], begin["HCR_EL2"], begin["MDCR_EL2"]) == ({2: EL2H, 3: EL3H}[el], 0, 6)
+    assert (begin["PSTATE"], begin["HCR_EL2"], begin["MDCR_EL2"]) == ({2: EL2H, 3: EL3H}[el], 1 << 31, 6)  # RW is RAO
     assert (begin["VPIDR_EL2"], begin["VMPIDR_EL2"]) == (vcpu.model.MIDR_EL1, 1 << 31)
-    assert el == 2 or begin["SCR_EL3"] == 0x30
+    assert el == 2 or begin["SCR_EL3"] == 0x430
 
 
 def test_its_registers_are_listed_with_their_level():

@@ -1,8 +1,9 @@
 /* Registers as instructions of the guest access them, where that is not as the engine's table has it.
  *
  * The engine's CPU has EL3, so what the highest level may do is EL3's there; a guest that starts at EL2 writes CNTFRQ_EL0 by
- * itself (DDI 0487 D17.11.16) and disables HVC by HCR_EL2.HCD (D17.2.48). Some registers trap where they are UNDEFINED, and
- * HCR_EL2.TIDCP and MDCR_EL2.TPMCR have no effect. Guests without EL2 need nothing of this.
+ * itself (DDI 0487 D17.11.16) and disables HVC by HCR_EL2.HCD (D17.2.48). HCR_EL2.RW and SCR_EL3.RW are RAO/WI, as no level
+ * has AArch32. Some registers trap where they are UNDEFINED, and HCR_EL2.TIDCP and MDCR_EL2.TPMCR have no effect. Guests
+ * without EL2 need nothing of this.
  */
 #include <stdlib.h>
 #include "shim.h"
@@ -12,6 +13,7 @@ enum {
     CNTPS_TVAL_EL1 = SYSREG(3, 7, 14, 2, 0), CNTPS_CVAL_EL1 = SYSREG(3, 7, 14, 2, 2),
     CNTFRQ_EL0 = SYSREG(3, 3, 14, 0, 0), CNTPCT_EL0 = SYSREG(3, 3, 14, 0, 1), CNTHCTL_EL2 = SYSREG(3, 4, 14, 1, 0),
     PMCR_EL0 = SYSREG(3, 3, 9, 12, 0), MDCR_EL2 = SYSREG(3, 4, 1, 1, 1), HCR_EL2 = SYSREG(3, 4, 1, 1, 0),
+    SCR_EL3 = SYSREG(3, 6, 1, 1, 0),
     DAIF = SYSREG(3, 3, 4, 2, 1), FPEXC32_EL2 = SYSREG(3, 4, 5, 3, 0), LORID_EL1 = SYSREG(3, 0, 10, 4, 7),
 };
 enum { ANY_LEVEL = 0xFF, TPMCR = 1 << 5 };
@@ -115,9 +117,12 @@ static int access_pmcr(void *env, const struct reginfo *info, int is_read)
 
 static void write_hcr(void *env, const struct reginfo *info, uint64_t value)
 {
-    write_through(env, info, value);
+    write_through(env, info, value | HCR_RW);
     if (is_el2_highest(info)) AT(uint64_t, env, ENV_HCR_EL2) |= value & HCR_HCD;
 }
+
+/* RW as 0 would have the engine look for AArch32's fault status at a level that has none, and it ends the process over it. */
+static void write_scr(void *env, const struct reginfo *info, uint64_t value) { write_through(env, info, value | SCR_RW); }
 
 /* MSR DAIF may let a virtual SError in; PC is the instruction's. */
 static void write_daif(void *env, const struct reginfo *info, uint64_t value)
@@ -205,7 +210,8 @@ static const struct correction {
     {CNTPCT_EL0, CNTPCT_EL0, 1 << 0, access_count, NULL},
     {PMCR_EL0, PMCR_EL0, 1 << 0 | 1 << 1, access_pmcr, NULL},
     {CNTFRQ_EL0, CNTFRQ_EL0, 1 << 2, access_frequency, NULL},
-    {HCR_EL2, HCR_EL2, 1 << 2, NULL, write_hcr},
+    {HCR_EL2, HCR_EL2, 1 << 2 | 1 << 3, NULL, write_hcr},
+    {SCR_EL3, SCR_EL3, 1 << 3, NULL, write_scr},
     {FPEXC32_EL2, FPEXC32_EL2, 1 << 2 | 1 << 3, access_fpexc32, NULL},
     {LORID_EL1, LORID_EL1, 1 << 1 | 1 << 2, access_lorid, NULL},
     {DAIF, DAIF, 1 << 0 | 1 << 1, NULL, write_daif},

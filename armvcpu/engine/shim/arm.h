@@ -12,12 +12,14 @@
 #define HCR_TIDCP (1ull << 20)
 #define HCR_TGE (1ull << 27)
 #define HCR_HCD (1ull << 29)
+#define HCR_RW (1ull << 31)
 #define HCR_E2H (1ull << 34)
 #define HCR_TEA (1ull << 37)
 #define HCR_HOST (HCR_E2H | HCR_TGE)
 
 /* SCR_EL3 (D17.2.117). */
 #define SCR_NS (1ull << 0)
+#define SCR_RW (1ull << 10)
 #define SCR_EA (1ull << 3)
 
 /* The Exception level that executes. */
