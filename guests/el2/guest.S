@@ -15,19 +15,11 @@ function guest_start
 1:  b       1b
 endfunction guest_start
 
-.macro vector offset
-    .balign 0x80
-    sub     sp, sp, #FRAME_SIZE
-    stp     x0, x1, [sp]
-    mov     x0, #\offset
-    b       save_guest
-.endm
-
     .balign 0x800
 function guest_vectors
     .irp offset, 0x000, 0x080, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380, \
                  0x400, 0x480, 0x500, 0x580, 0x600, 0x680, 0x700, 0x780
-    vector \offset
+    vector_with_frame \offset, save_guest
     .endr
     .balign 0x80
 endfunction guest_vectors

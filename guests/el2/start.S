@@ -10,20 +10,9 @@
 
     .section .text.start, "ax"
 function _start
-    adrp    x1, boot_stack_top
-    add     x1, x1, :lo12:boot_stack_top
-    mov     sp, x1
-    mov     x29, xzr                    // the end of every backtrace by frame pointer
-    mov     x30, xzr
-    adrp    x1, __bss_start
-    add     x1, x1, :lo12:__bss_start
-    adrp    x2, __bss_end
-    add     x2, x2, :lo12:__bss_end
-1:  cmp     x1, x2
-    b.hs    2f
-    stp     xzr, xzr, [x1], #16
-    b       1b
-2:  mrs     x1, CurrentEL
+    begin_on_stack
+    zero_bss
+    mrs     x1, CurrentEL
     cmp     x1, #CURRENT_EL2
     b.ne    wrong_level
     bl      set_up_el2
@@ -60,67 +49,26 @@ function set_up_el2
     ret
 endfunction set_up_el2
 
-.macro own offset
-    .balign 0x80
-    sub     sp, sp, #FRAME_SIZE
-    stp     x0, x1, [sp]
-    mov     x0, #\offset
-    b       save_own
-.endm
-
-.macro from_guest offset
-    .balign 0x80
-    stp     x0, x1, [sp, #-16]!
-    mov     x1, #\offset
-    b       leave_guest
-.endm
-
     .text
     .balign 0x800
 function el2_vectors
     .irp offset, 0x000, 0x080, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380
-    own \offset
+    vector_with_frame \offset, save_own
     .endr
     .irp offset, 0x400, 0x480, 0x500, 0x580, 0x600, 0x680, 0x700, 0x780
-    from_guest \offset
+    vector_from_below \offset, leave_guest
     .endr
     .balign 0x80
 endfunction el2_vectors
 
-.macro save_syndrome frame
-    mrs     x2, elr_el2
-    mrs     x3, spsr_el2
-    stp     x2, x3, [\frame, #FRAME_ELR]
-    mrs     x2, esr_el2
-    mrs     x3, far_el2
-    stp     x2, x3, [\frame, #FRAME_ESR]
-.endm
-
 function save_own
-    save_registers sp
-    save_syndrome sp
-    add     x1, sp, #FRAME_SIZE
-    stp     x1, x0, [sp, #FRAME_SP]
-    mov     x0, sp
-    bl      own_exception
-    ldp     x1, x2, [sp, #FRAME_ELR]
-    msr     elr_el2, x1
-    msr     spsr_el2, x2
-    ldr     x30, [sp, #0xf0]
-    load_registers sp
-    ldp     x0, x1, [sp], #FRAME_SIZE
-    eret
+    call_and_return own_exception, 2
 endfunction save_own
 
 /* void enter_guest(struct vcpu *vcpu): ERET into the guest; returns with what it did last in vcpu->frame. */
 function enter_guest
     add     x1, x0, #VCPU_HOST
-    stp     x19, x20, [x1]
-    stp     x21, x22, [x1, #0x10]
-    stp     x23, x24, [x1, #0x20]
-    stp     x25, x26, [x1, #0x30]
-    stp     x27, x28, [x1, #0x40]
-    stp     x29, x30, [x1, #0x50]
+    save_callee_saved x1
     msr     tpidr_el2, x0
     ldp     x1, x2, [x0, #FRAME_ELR]
     msr     elr_el2, x1
@@ -139,16 +87,11 @@ function leave_guest
     save_registers x0
     ldp     x2, x3, [sp], #16
     stp     x2, x3, [x0]
-    save_syndrome x0
+    save_syndrome x0, 2
     mov     x4, sp
     str     x4, [x0, #FRAME_SP]
     add     x1, x0, #VCPU_HOST
-    ldp     x19, x20, [x1]
-    ldp     x21, x22, [x1, #0x10]
-    ldp     x23, x24, [x1, #0x20]
-    ldp     x25, x26, [x1, #0x30]
-    ldp     x27, x28, [x1, #0x40]
-    ldp     x29, x30, [x1, #0x50]
+    load_callee_saved x1
     ret
 endfunction leave_guest
 

@@ -14,20 +14,9 @@ function _start
     mrs     x1, mpidr_el1               // other CPUs, which QEMU starts here as well where nothing has PSCI
     tst     x1, #0xff
     b.ne    park
-    adrp    x1, boot_stack_top
-    add     x1, x1, :lo12:boot_stack_top
-    mov     sp, x1
-    mov     x29, xzr                    // the end of every backtrace by frame pointer
-    mov     x30, xzr
-    adrp    x1, __bss_start
-    add     x1, x1, :lo12:__bss_start
-    adrp    x2, __bss_end
-    add     x2, x2, :lo12:__bss_end
-1:  cmp     x1, x2
-    b.hs    2f
-    stp     xzr, xzr, [x1], #16
-    b       1b
-2:  mrs     x1, CurrentEL
+    begin_on_stack
+    zero_bss
+    mrs     x1, CurrentEL
     cmp     x1, #CURRENT_EL3
     b.ne    wrong_level
     adrp    x1, el3_vectors
@@ -47,79 +36,21 @@ park:
     b       park
 endfunction _start
 
-.macro own offset
-    .balign 0x80
-    sub     sp, sp, #FRAME_SIZE
-    stp     x0, x1, [sp]
-    mov     x0, #\offset
-    b       save_own
-.endm
-
-.macro from_world offset
-    .balign 0x80
-    stp     x0, x1, [sp, #-16]!
-    mov     x1, #\offset
-    b       leave_world
-.endm
-
     .text
     .balign 0x800
 function el3_vectors
     .irp offset, 0x000, 0x080, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380
-    own \offset
+    vector_with_frame \offset, save_own
     .endr
     .irp offset, 0x400, 0x480, 0x500, 0x580, 0x600, 0x680, 0x700, 0x780
-    from_world \offset
+    vector_from_below \offset, leave_world
     .endr
     .balign 0x80
 endfunction el3_vectors
 
-.macro save_syndrome frame, el
-    mrs     x2, elr_el\el
-    mrs     x3, spsr_el\el
-    stp     x2, x3, [\frame, #FRAME_ELR]
-    mrs     x2, esr_el\el
-    mrs     x3, far_el\el
-    stp     x2, x3, [\frame, #FRAME_ESR]
-.endm
-
-/* x0 = the vector; the frame is on the stack with x0 and x1 in it. */
-.macro call_and_return handler, el
-    save_registers sp
-    save_syndrome sp, \el
-    add     x1, sp, #FRAME_SIZE
-    stp     x1, x0, [sp, #FRAME_SP]
-    mov     x0, sp
-    bl      \handler
-    ldp     x1, x2, [sp, #FRAME_ELR]
-    msr     elr_el\el, x1
-    msr     spsr_el\el, x2
-    ldr     x30, [sp, #0xf0]
-    load_registers sp
-    ldp     x0, x1, [sp], #FRAME_SIZE
-    eret
-.endm
-
 function save_own
     call_and_return own_exception, 3
 endfunction save_own
-
-.macro save_callee_saved to
-    stp     x19, x20, [\to]
-    stp     x21, x22, [\to, #0x10]
-    stp     x23, x24, [\to, #0x20]
-    stp     x25, x26, [\to, #0x30]
-    stp     x27, x28, [\to, #0x40]
-    stp     x29, x30, [\to, #0x50]
-.endm
-.macro load_callee_saved from
-    ldp     x19, x20, [\from]
-    ldp     x21, x22, [\from, #0x10]
-    ldp     x23, x24, [\from, #0x20]
-    ldp     x25, x26, [\from, #0x30]
-    ldp     x27, x28, [\from, #0x40]
-    ldp     x29, x30, [\from, #0x50]
-.endm
 
 /* void enter_world(struct world *world): ERET into it; returns with what it did last in world->frame. */
 function enter_world
@@ -174,11 +105,7 @@ endfunction semihosting_exit
 function \name
     .irp offset, 0x000, 0x080, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380, \
                  0x400, 0x480, 0x500, 0x580, 0x600, 0x680, 0x700, 0x780
-    .balign 0x80
-    sub     sp, sp, #FRAME_SIZE
-    stp     x0, x1, [sp]
-    mov     x0, #\offset
-    b       \name\()_save
+    vector_with_frame \offset, \name\()_save
     .endr
     .balign 0x80
 endfunction \name

@@ -8,20 +8,9 @@
 
     .section .text.start, "ax"
 function _start
-    adrp    x1, boot_stack_top
-    add     x1, x1, :lo12:boot_stack_top
-    mov     sp, x1
-    mov     x29, xzr
-    mov     x30, xzr
-    adrp    x1, __bss_start
-    add     x1, x1, :lo12:__bss_start
-    adrp    x2, __bss_end
-    add     x2, x2, :lo12:__bss_end
-1:  cmp     x1, x2
-    b.hs    2f
-    stp     xzr, xzr, [x1], #16
-    b       1b
-2:  mrs     x1, CurrentEL
+    begin_on_stack
+    zero_bss
+    mrs     x1, CurrentEL
     cmp     x1, #CURRENT_EL2
     b.ne    wrong_level
     ldr     x1, =SCTLR_RES1             // MMU and caches off
@@ -47,12 +36,7 @@ endfunction hvc
 /* u64 run_el1(const char *loop, u64 count, u64 x20): ERET to the loop at EL1h; the ticks that it took. */
 function run_el1
     sub     sp, sp, #0x60
-    stp     x19, x20, [sp]
-    stp     x21, x22, [sp, #0x10]
-    stp     x23, x24, [sp, #0x20]
-    stp     x25, x26, [sp, #0x30]
-    stp     x27, x28, [sp, #0x40]
-    stp     x29, x30, [sp, #0x50]
+    save_callee_saved sp
     mov     x19, x1
     mov     x20, x2
     msr     elr_el2, x0
@@ -65,12 +49,7 @@ done:
     isb
     mrs     x0, cntvct_el0
     sub     x0, x0, x21
-    ldp     x19, x20, [sp]
-    ldp     x21, x22, [sp, #0x10]
-    ldp     x23, x24, [sp, #0x20]
-    ldp     x25, x26, [sp, #0x30]
-    ldp     x27, x28, [sp, #0x40]
-    ldp     x29, x30, [sp, #0x50]
+    load_callee_saved sp
     add     sp, sp, #0x60
     ret
 endfunction run_el1

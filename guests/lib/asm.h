@@ -58,3 +58,84 @@
     ldp     x4, x5, [\frame, #0x20]
     ldp     x2, x3, [\frame, #0x10]
 .endm
+
+/* What AAPCS64 lets a caller rely on, x19 to x30, into 0x60 bytes and out of them. */
+.macro save_callee_saved to
+    stp     x19, x20, [\to]
+    stp     x21, x22, [\to, #0x10]
+    stp     x23, x24, [\to, #0x20]
+    stp     x25, x26, [\to, #0x30]
+    stp     x27, x28, [\to, #0x40]
+    stp     x29, x30, [\to, #0x50]
+.endm
+.macro load_callee_saved from
+    ldp     x19, x20, [\from]
+    ldp     x21, x22, [\from, #0x10]
+    ldp     x23, x24, [\from, #0x20]
+    ldp     x25, x26, [\from, #0x30]
+    ldp     x27, x28, [\from, #0x40]
+    ldp     x29, x30, [\from, #0x50]
+.endm
+
+/* A vector: x0 and x1 go into a frame on the stack, x0 = its offset. And one for exceptions from a level below, whose frame
+ * is elsewhere: they are on the stack alone, x1 = its offset. */
+.macro vector_with_frame offset, to
+    .balign 0x80
+    sub     sp, sp, #FRAME_SIZE
+    stp     x0, x1, [sp]
+    mov     x0, #\offset
+    b       \to
+.endm
+.macro vector_from_below offset, to
+    .balign 0x80
+    stp     x0, x1, [sp, #-16]!
+    mov     x1, #\offset
+    b       \to
+.endm
+
+/* ELR, SPSR, ESR and FAR of a level into a frame; x2 and x3 are lost. */
+.macro save_syndrome frame, el
+    mrs     x2, elr_el\el
+    mrs     x3, spsr_el\el
+    stp     x2, x3, [\frame, #FRAME_ELR]
+    mrs     x2, esr_el\el
+    mrs     x3, far_el\el
+    stp     x2, x3, [\frame, #FRAME_ESR]
+.endm
+
+/* After `vector_with_frame`: fill the frame, call `handler` with it, and go on with what it has left there. */
+.macro call_and_return handler, el
+    save_registers sp
+    save_syndrome sp, \el
+    add     x1, sp, #FRAME_SIZE
+    stp     x1, x0, [sp, #FRAME_SP]
+    mov     x0, sp
+    bl      \handler
+    ldp     x1, x2, [sp, #FRAME_ELR]
+    msr     elr_el\el, x1
+    msr     spsr_el\el, x2
+    ldr     x30, [sp, #0xf0]
+    load_registers sp
+    ldp     x0, x1, [sp], #FRAME_SIZE
+    eret
+.endm
+
+/* The first instructions of a guest: a stack, and zeroed data; x1 and x2 are lost, and labels 1 and 2 are used. */
+.macro begin_on_stack
+    adrp    x1, boot_stack_top
+    add     x1, x1, :lo12:boot_stack_top
+    mov     sp, x1
+    mov     x29, xzr                    // the end of every backtrace by frame pointer
+    mov     x30, xzr
+.endm
+.macro zero_bss
+    adrp    x1, __bss_start
+    add     x1, x1, :lo12:__bss_start
+    adrp    x2, __bss_end
+    add     x2, x2, :lo12:__bss_end
+1:  cmp     x1, x2
+    b.hs    2f
+    stp     xzr, xzr, [x1], #16
+    b       1b
+2:
+.endm

@@ -6,11 +6,7 @@
 
     .section .text.start, "ax"
 function _start
-    adrp    x1, boot_stack_top
-    add     x1, x1, :lo12:boot_stack_top
-    mov     sp, x1
-    mov     x29, xzr                    // the end of every backtrace by frame pointer
-    mov     x30, xzr
+    begin_on_stack
     adrp    x1, vectors
     add     x1, x1, :lo12:vectors
     msr     vbar_el1, x1
@@ -19,15 +15,8 @@ function _start
     mov     x1, #(3 << 20)              // CPACR_EL1.FPEN: no trap at EL1 and EL0
     msr     cpacr_el1, x1
     isb
-    adrp    x1, __bss_start
-    add     x1, x1, :lo12:__bss_start
-    adrp    x2, __bss_end
-    add     x2, x2, :lo12:__bss_end
-1:  cmp     x1, x2
-    b.hs    2f
-    stp     xzr, xzr, [x1], #16
-    b       1b
-2:  bl      fdt_start
+    zero_bss
+    bl      fdt_start
     bl      main
     b       power_off
 endfunction _start

@@ -4,20 +4,12 @@
  * the interrupted code goes on. run_at() enters code in any mode and returns with the exception that ended it. */
 #include "asm.h"
 
-.macro vector offset
-    .balign 0x80
-    sub     sp, sp, #FRAME_SIZE
-    stp     x0, x1, [sp]
-    mov     x0, #\offset
-    b       save_frame
-.endm
-
     .text
     .balign 0x800
 function vectors
     .irp offset, 0x000, 0x080, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380, \
                  0x400, 0x480, 0x500, 0x580, 0x600, 0x680, 0x700, 0x780
-    vector \offset
+    vector_with_frame \offset, save_frame
     .endr
     .balign 0x80
 endfunction vectors
@@ -47,12 +39,7 @@ endfunction save_frame
 /* void enter(struct context *save, u64 spsr, u64 pc, u64 sp_el0, const u64 x[3]): keep what AAPCS64 lets a caller
  * rely on, then ERET to pc with x0 to x2 from x[] and x30 at the SVC that says "returned normally". */
 function enter
-    stp     x19, x20, [x0]
-    stp     x21, x22, [x0, #0x10]
-    stp     x23, x24, [x0, #0x20]
-    stp     x25, x26, [x0, #0x30]
-    stp     x27, x28, [x0, #0x40]
-    stp     x29, x30, [x0, #0x50]
+    save_callee_saved x0
     mov     x5, sp
     mrs     x6, daif
     stp     x5, x6, [x0, #0x60]
@@ -67,12 +54,7 @@ endfunction enter
 
 /* void leave(const struct context *saved): return from the enter() that saved this context. */
 function leave
-    ldp     x19, x20, [x0]
-    ldp     x21, x22, [x0, #0x10]
-    ldp     x23, x24, [x0, #0x20]
-    ldp     x25, x26, [x0, #0x30]
-    ldp     x27, x28, [x0, #0x40]
-    ldp     x29, x30, [x0, #0x50]
+    load_callee_saved x0
     ldp     x5, x6, [x0, #0x60]
     mov     sp, x5
     msr     daif, x6

@@ -110,12 +110,7 @@ way_up_end:
 function cross
     adrp    x1, kept
     add     x1, x1, :lo12:kept
-    stp     x19, x20, [x1]
-    stp     x21, x22, [x1, #0x10]
-    stp     x23, x24, [x1, #0x20]
-    stp     x25, x26, [x1, #0x30]
-    stp     x27, x28, [x1, #0x40]
-    stp     x29, x30, [x1, #0x50]
+    save_callee_saved x1
     mov     x2, sp
     str     x2, [x1, #0x60]
     adrp    x3, journal
@@ -153,12 +148,7 @@ function come_back
     isb
     adrp    x0, kept
     add     x0, x0, :lo12:kept
-    ldp     x19, x20, [x0]
-    ldp     x21, x22, [x0, #0x10]
-    ldp     x23, x24, [x0, #0x20]
-    ldp     x25, x26, [x0, #0x30]
-    ldp     x27, x28, [x0, #0x40]
-    ldp     x29, x30, [x0, #0x50]
+    load_callee_saved x0
     ldr     x1, [x0, #0x60]
     mov     sp, x1
     ret
