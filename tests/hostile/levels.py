@@ -45,7 +45,7 @@ PLACES = (
 
 def value(rng: Random) -> int:
     """What a control register might get: few bits, many, addresses."""
-    few = sum(1 << rng.randrange(64) for _ in range(rng.randrange(1, 6)))
+    few = sum({1 << rng.randrange(64) for _ in range(rng.randrange(1, 6))})
     return rng.choice((few, few, number(rng), rng.getrandbits(64), CODE + (rng.getrandbits(20) & ~0xFFF)))
 
 
