@@ -11,6 +11,7 @@ UNDEFINED exception. DDI 0487 D1.3, D17.2.37 (ESR_EL2).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from armvcpu.arch.esr import ExceptionClass as EC
 from armvcpu.arch.esr import has_far
@@ -61,15 +62,15 @@ class ExceptionLayer:
             EC.SMC64: calls.heard_smc,
         }
         self._smc = calls.smc_above
+        if highest > 1:
+            self._to_el2 = _table(partial(self._to_own_level, 2), {})
 
     def on_trap(self, target: int, esr: int, far: int) -> None:
         """The engine's trap handler."""
-        if target == 2 and self._highest == 1:
+        if target == 2:
             self._to_el2[esr >> 26](esr, far)
         elif target <= self._highest:
-            answer = self._asked.get(esr >> 26)
-            if answer is None or not answer(esr):
-                self._vcpu.engine.take_exception(esr, far, el=target)
+            self._to_own_level(target, esr, far)
         elif target == TARGET_WAIT:
             self._vcpu.leave(Halt())
         elif target == TARGET_AARCH32:
@@ -81,6 +82,12 @@ class ExceptionLayer:
             self._smc(esr)
         else:
             self._vcpu.processor.undefined()
+
+    def _to_own_level(self, target: int, esr: int, far: int) -> None:
+        """Answer it in the guest's place, or have the guest take it."""
+        answer = self._asked.get(esr >> 26)
+        if answer is None or not answer(esr):
+            self._vcpu.engine.take_exception(esr, far, el=target)
 
     def on_entry(self) -> None:
         """The guest has taken an exception, and somebody asked; or it takes one in its own vector for ever."""
