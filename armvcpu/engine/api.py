@@ -110,15 +110,17 @@ class RegisterRows:
     """Who answers for the system registers of a vCPU, by packed encoding.
 
     `reads` and `writes` may be changed at any time for registers that the shape has; the shape tells the engine which.
-    `words` are those of registers with the action WORD (`share` of `vcpu/sysreg.py`).
+    `words` are those of registers with the action WORD (`share` of `vcpu/sysreg.py`), and stay the same; `places` is
+    where an engine has found them to lie.
     """
 
-    __slots__ = ("reads", "shape", "words", "writes")
+    __slots__ = ("places", "reads", "shape", "words", "writes")
 
     def __init__(self) -> None:
         self.reads: dict[int, ReadRegister] = {}
         self.writes: dict[int, WriteRegister] = {}
         self.words: dict[int, memoryview] = {}
+        self.places: tuple[tuple[int, int], ...] | None = None
         self.shape: RowShape = ()
 
 

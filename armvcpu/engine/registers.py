@@ -104,9 +104,12 @@ class SystemRegisters:
         self._rows = rows
         if rows.shape is not self._shape and rows.shape != self._shape:
             self._apply(rows.shape)
-        for encoding, words in rows.words.items():
-            at = C.addressof(C.c_uint64.from_buffer(words))
-            self._handle.shim.set_word(self._handle.engine, encoding, at)
+        if rows.places is None:  # looked up once, as vCPUs switch often
+            words = rows.words.items()
+            rows.places = tuple((encoding, C.addressof(C.c_uint64.from_buffer(word))) for encoding, word in words)
+        set_word, engine = self._handle.shim.set_word, self._handle.engine
+        for encoding, at in rows.places:
+            set_word(engine, encoding, at)
 
     def present(self, identity: Sequence[int]) -> None:
         """Which instructions there are: ID_AA64ISAR0_EL1, ISAR1, PFR0, PFR1, MMFR1 and MMFR2 of the CPU shown."""
