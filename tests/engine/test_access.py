@@ -272,3 +272,18 @@ def test_an_abort_at_el0_after_rw_was_cleared(bench: Bench) -> None:
     bench.engine.registers.write_pstate(EL0)
     bench.set_gpr(3, 1 << 48)
     assert bench.run_to_trap().esr == 0x9200_0000
+
+
+@pytest.mark.parametrize(("el", "pstate"), [(1, EL1), (2, EL2), (3, EL3)])
+@pytest.mark.parametrize("spsr", [0x1D0, 0x1D3, 0x1DA], ids=["user", "supervisor", "hyp"])
+def test_a_return_to_aarch32_is_illegal(bench: Bench, el: int, pstate: int, spsr: int) -> None:
+    """At the present level, which then is in Illegal Execution state; SPSR_ELx is what it was (D1.4.4)."""
+    run(bench, NOP, pstate=pstate, highest=3)
+    bench.put(CODE, 0xD69F_03E0)  # ERET
+    bench.engine.state.set_pc(CODE)
+    bench.engine.registers.write_pstate(pstate)
+    bench.write(f"SPSR_EL{el}", spsr)
+    bench.write(f"ELR_EL{el}", CODE + 8)
+    seen = bench.run_to_trap()
+    assert (seen.target_el, seen.esr, seen.pc) == (el, 0x3A00_0000, CODE + 8)
+    assert (bench.engine.state.aarch32, bench.read(f"SPSR_EL{el}")) == (False, spsr)

@@ -61,6 +61,20 @@ EXPORT int shim_first_fault(struct engine *e)
     return (int)(kept(e, s->faulted <= KEPT_FAULTS ? 0 : s->faulted - back) - s->faults);
 }
 
+/* The engine's return, and one to AArch32 is illegal (D1.4.4): the engine returns to EL0 in AArch32 state, which no CPU shown
+ * has; with Supervisor mode in SPSR_ELx, of EL1, it doesn't. Without EL2 it is told in Python as what is not modelled.
+ */
+static void return_in_aarch64(const struct engine *e, void *env, uint64_t pc)
+{
+    enum { MODE = 0x1F, USER = 0x10, SUPERVISOR = 0x13 };
+    static const uint8_t BANK[] = {0, 1, 6, 7};
+    uint64_t *spsr = &AT(uint64_t, env, ENV_BANKED_SPSR + 8 * BANK[level_of(env)]), kept = *spsr;
+    bool is_aarch32 = e->shared.highest > 1 && (kept & MODE) == USER;
+    if (is_aarch32) *spsr |= SUPERVISOR;
+    real.helper_exception_return(env, pc);
+    if (is_aarch32) *spsr = kept;
+}
+
 /* In the place of helper_exception_return. With PSTATE.IL set, by SPSR or because the return was an illegal one, the
  * instruction that is returned to is not executed: Illegal Execution state exception (D1.4.4), from the present level.
  */
@@ -70,7 +84,7 @@ void helper_return(void *env, uint64_t pc)
     struct engine *e = engine_of_env(env);
     bool from_el3 = level_of(env) == 3;
     note_return(e);
-    real.helper_exception_return(env, pc);
+    return_in_aarch64(e, env, pc);
     if (from_el3) cross_el3(e);
     if (e->shared.highest > 1) take_virtual_serror(e);
     if (!(AT(uint32_t, env, ENV_PSTATE) & PSTATE_IL) || !AT(uint32_t, env, ENV_AARCH64)) return;

@@ -57,6 +57,7 @@ enum { /* from env */
     ENV_HFLAGS = 336, /* u32: what blocks are told apart by */
     ENV_CF = 520, /* u32 each: CF, VF, NF, ZF */
     ENV_DAIF = 560,
+    ENV_BANKED_SPSR = 352, /* u64, by AArch32's modes: EL1's is 1, EL2's 6, EL3's 7 */
     ENV_ELR_EL = 568,
     ENV_SP_EL = 600,
     ENV_SCTLR_EL = 672,
