@@ -160,3 +160,10 @@ def test_a_walk_goes_as_it_is_told(walk, tmp_path):
 def test_there_are_five_walks():
     """Of what every newcomer asks about."""
     assert WALKS.keys() == CODE.keys()
+
+
+def test_the_files_of_the_native_part_are_those_that_are_told():
+    """In docs/engine.md each of its sources and headers stands in the table once."""
+    table = (ROOT / "docs" / "engine.md").read_text().partition("| file | what it has |\n")[2].partition("\n\n")[0]
+    named = [name for row in table.splitlines() for name in re.findall(r"`(\w+\.[ch])`", row.split("|")[1])]
+    assert sorted(named) == sorted(path.name for path in (ROOT / "armvcpu" / "engine" / "shim").glob("*.[ch]"))

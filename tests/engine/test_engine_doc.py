@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from armvcpu.engine.native import shim
 from armvcpu.engine.selftest_checks import CHECKS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "engine.md"
-SHIM = Path(__file__).parents[2] / "armvcpu" / "engine" / "shim"
 
 
 def rows_below(header: str) -> list[list[str]]:
@@ -40,9 +38,3 @@ def test_symbols_are_those_of_the_library():
 def test_checks_are_those_of_the_self_test():
     """By name, in their order."""
     assert [row[0] for row in rows_below("| check | what it shows |")] == [check.name for check in CHECKS]
-
-
-def test_files_are_those_of_the_native_part():
-    """Each of its sources and headers stands in the table once."""
-    named = [name for row in rows_below("| file | what it has |") for name in re.findall(r"`(\w+\.[ch])`", row[0])]
-    assert sorted(named) == sorted(path.name for path in SHIM.glob("*.[ch]"))
