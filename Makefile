@@ -42,7 +42,7 @@ test: $(DEV) $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some,
 	$(PYTHON) -m pytest -n $(JOBS) -m "not slow" $(TESTS)
 
 test-slow: $(DEV) $(NATIVE) ## Run the tests that take minutes
-	$(PYTHON) -m pytest -m slow $(TESTS)
+	$(PYTHON) -m pytest -n $(JOBS) -m slow $(TESTS)
 
 test-hostile: $(DEV) $(NATIVE) ## Attack with hostile inputs (docs/reliability.md; KINDS=elf for one)
 	$(PYTHON) tests/hostile $(KINDS)
