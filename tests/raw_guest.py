@@ -73,6 +73,12 @@ def mrs(rt: int, name: str) -> int:
     return msr(name, rt) | 1 << 21
 
 
+def lower(level: int, spsr: int, *words: int | list[int]) -> list[int]:
+    """From `level`, go on with `words` at the level that SPSR_EL<level> says; X0 is lost."""
+    behind = 0x1000_0000 | 8 << 5  # adr x0, #32: eight words on
+    return [behind, msr(f"ELR_EL{level}", 0), *mov(0, spsr), msr(f"SPSR_EL{level}", 0), ERET, *flat(*words)]
+
+
 def branch(words: int) -> int:
     """B to `words` instructions from here."""
     return 0x1400_0000 | words & 0x3FF_FFFF

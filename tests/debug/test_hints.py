@@ -29,7 +29,6 @@ from raw_guest import (
 )
 
 from armvcpu import Machine
-from armvcpu.machine.outcome import Ending
 
 FADD, SMC, BRK_1000, RET, LDAXR = 0x1E61_2800, 0xD400_0003, 0xD420_7D00, 0xD65F_03C0, 0xC85F_FC41
 """fadd d0, d0, d1; smc #0; brk #1000; ret; ldaxr x1, [x2]"""
@@ -40,21 +39,6 @@ STP_LOW = 0xA9BF_07E0
 """stp x0, x1, [sp, #-16]!"""
 STP_X29_LOW, MOV_X29_SP = 0xA9BF_07A0, 0x9100_03FD
 """stp x0, x1, [x29, #-16]!; mov x29, sp"""
-
-
-@pytest.fixture
-def crashed(tmp_path):
-    """Run words to their crash, with a machine's options: the report."""
-
-    def run(*words, vector=None, **options):
-        path = tmp_path / "guest.bin"
-        path.write_bytes(image(*words, vector=vector))
-        with Machine(path, **options) as machine:
-            outcome = machine.run(timeout=20)
-            assert (outcome.ending, outcome.status) == (Ending.CRASHED, 3), outcome
-            return machine.crash_report(outcome.reason)
-
-    return run
 
 
 def at_el0(*words):

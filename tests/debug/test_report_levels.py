@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from raw_guest import BASE, ERET, FOREVER, HVC, ISB, NOP, image, load, mov, mrs, msr, store
+from raw_guest import BASE, FOREVER, HVC, ISB, NOP, image, load, lower, mov, mrs, msr, store
 
 from armvcpu import Machine
 from armvcpu.errors import UsageError
-from armvcpu.machine.outcome import Ending
 
 SMC, VTTBR = 0xD400_0003, BASE + 0x4000
 SECURE_RAM, HOLE = 0x0E00_0000, 0x0B00_0000
@@ -16,30 +15,10 @@ VECTORS_EL2 = [*mov(9, BASE + 0x800), msr("VBAR_EL2", 9)]
 TO_EL2 = [*mov(0, 0x531), msr("SCR_EL3", 0)]
 
 
-def _at(spsr: int, level: int, words) -> list[int]:
-    adr = 0x1000_0000 | 8 << 5  # adr x0, #32: eight words on
-    return [adr, msr(f"ELR_EL{level}", 0), *mov(0, spsr), msr(f"SPSR_EL{level}", 0), ERET, *words]
-
-
-@pytest.fixture
-def crashed(tmp_path):
-    """Run words to their crash: the report."""
-
-    def run(*words, vector=None, **options):
-        path = tmp_path / "guest.bin"
-        path.write_bytes(image(*words, vector=vector))
-        with Machine(path, **options) as machine:
-            outcome = machine.run(timeout=20)
-            assert (outcome.ending, outcome.status) == (Ending.CRASHED, 3), outcome
-            return machine.crash_report(outcome.reason)
-
-    return run
-
-
 MISTAKES = {
     "register of EL3": (2, [msr("SCR_EL3", 0)], "SCR_EL3 is a register of EL3, and the guest started at EL2", "EL2"),
     "register of EL2 at EL1": (
-        2, [*mov(1, 1 << 31), msr("HCR_EL2", 1), *_at(EL1H, 2, [mrs(0, "HCR_EL2")])],
+        2, [*mov(1, 1 << 31), msr("HCR_EL2", 1), *lower(2, EL1H, mrs(0, "HCR_EL2"))],
         "HCR_EL2 is a register of EL2, and this ran at EL1", "EL1",
     ),
     "HVC at EL2": (2, [HVC], "HVC goes to EL2, which the guest has to itself, and nothing answers it there", "EL2"),
@@ -78,7 +57,7 @@ def test_a_stage_2_fault_tells_both_stages(crashed):
     words = [
         *mov(1, 1 << 31 | 1), msr("HCR_EL2", 1), *mov(1, 1 << 6 | 25), msr("VTCR_EL2", 1),
         *mov(1, VTTBR), msr("VTTBR_EL2", 1), *mov(2, BASE & ~0x3FFF_FFFF | 0x7FD), store(2, 1) | 1 << 10, ISB,
-        *_at(EL1H, 2, [NOP, *mov(3, 0x8000_0010), load(4, 3)]),
+        *lower(2, EL1H, NOP, *mov(3, 0x8000_0010), load(4, 3)),
     ]  # fmt: skip
     report = crashed(*words, el=2)
     assert (report.fault.esr >> 26, report.fault.far, report.level) == (0x24, 0x8000_0010, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from struct import pack
 
 import pytest
-from raw_guest import BASE, ERET, FOREVER, br, branch, image, load, mov, mrs, msr, store
+from raw_guest import BASE, ERET, FOREVER, br, branch, image, load, lower, mov, mrs, msr, store
 
 ARMVCPU = str(Path(sys.executable).parent / "armvcpu")
 SMC, SVC = 0xD400_0003, 0xD400_0001
@@ -19,8 +19,7 @@ SUB_X5_4 = 0xD100_10A5
 
 def below_el3(words: list[int], scr: int = NON_SECURE) -> list[int]:
     """To Non-secure EL2, at `words`."""
-    adr = 0x1000_0000 | 8 << 5  # adr x0, #32: eight words on
-    return [*mov(0, scr), msr("SCR_EL3", 0), adr, msr("ELR_EL3", 0), *mov(0, EL2H), msr("SPSR_EL3", 0), ERET, *words]
+    return [*mov(0, scr), msr("SCR_EL3", 0), *lower(3, EL2H, *words)]
 
 
 def vectors(offset: int) -> list[int]:

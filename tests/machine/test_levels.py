@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import unpack
 
 import pytest
-from raw_guest import BASE, ERET, FOREVER, HVC, NOP, SYSTEM_OFF, WFI, add, image, load, mov, mrs, msr, store
+from raw_guest import BASE, FOREVER, HVC, NOP, SYSTEM_OFF, WFI, add, image, load, lower, mov, mrs, msr, store
 
 from armvcpu import Machine
 from armvcpu.arch.controls import HCR_EL2
@@ -16,12 +16,6 @@ SMC, CPU_ON = 0xD400_0003, 0xC400_0003
 DATA = BASE + 0x8000
 EL1H = 0x3C5
 OFF = [*mov(0, SYSTEM_OFF), SMC]
-
-
-def at_el1(level: int, *words: int | list[int]) -> list[int]:
-    """Go on with `words` at EL1."""
-    flat = [word for part in words for word in (part if isinstance(part, list) else [part])]
-    return [0x1000_0000 | 8 << 5, msr(f"ELR_EL{level}", 0), *mov(0, EL1H), msr(f"SPSR_EL{level}", 0), ERET, *flat]
 
 
 @pytest.fixture
@@ -53,7 +47,7 @@ def test_a_guest_starts_at_its_level(machine, el, clock):
 def test_psci_is_called_by_smc_at_el2(machine):
     """SYSTEM_OFF, from EL2 and from EL1 below it."""
     assert machine(*OFF, el=2).run(timeout=20).ending is Ending.POWERED_OFF
-    one = machine(*mov(1, 1 << 31), msr("HCR_EL2", 1), *at_el1(2, *OFF), el=2)
+    one = machine(*mov(1, 1 << 31), msr("HCR_EL2", 1), *lower(2, EL1H, *OFF), el=2)
     assert one.run(timeout=20).ending is Ending.POWERED_OFF
 
 
@@ -73,9 +67,9 @@ def test_a_cpu_that_psci_starts_begins_at_el2(machine):
 def test_a_pending_virtual_serror_leaves_nothing_to_wait_for(machine):
     """WFI at EL1 goes on, though PSTATE.A masks it (DDI 0487 D1.6.2): by HCR_EL2.VSE with AMO, and not by VSE alone."""
     pending = HCR_EL2.of(RW=1, AMO=1, VSE=1)
-    one = machine(*mov(1, pending), msr("HCR_EL2", 1), *at_el1(2, WFI, OFF), el=2)
+    one = machine(*mov(1, pending), msr("HCR_EL2", 1), *lower(2, EL1H, WFI, OFF), el=2)
     assert one.run(timeout=20).ending is Ending.POWERED_OFF
-    one = machine(*mov(1, pending.replace(AMO=0)), msr("HCR_EL2", 1), *at_el1(2, WFI, OFF), el=2)
+    one = machine(*mov(1, pending.replace(AMO=0)), msr("HCR_EL2", 1), *lower(2, EL1H, WFI, OFF), el=2)
     assert one.run(timeout=20).ending is Ending.CRASHED
 
 
@@ -94,7 +88,7 @@ def test_a_users_handler_hears_calls_of_the_guests_own(machine):
     """HVC to the guest's EL2 and SMC to its EL3: answered in their place; others go where they go."""
     one = machine(
         *mov(9, BASE + 0x800), msr("VBAR_EL2", 9), *mov(1, 1 << 31), msr("HCR_EL2", 1),
-        *at_el1(2, mov(0, 0x1234), HVC, mov(0, 0x99), HVC, FOREVER),
+        *lower(2, EL1H, mov(0, 0x1234), HVC, mov(0, 0x99), HVC, FOREVER),
         el=2,
     )  # fmt: skip
     heard = []
@@ -159,7 +153,7 @@ def test_a_snapshot_keeps_every_level(machine, el):
     one = machine(
         *mov(9, BASE + 0x800), msr("VBAR_EL2", 9), *mov(1, 1 << 31), msr("HCR_EL2", 1), msr("TPIDR_EL2", 9),
         *([*mov(1, 0x531), msr("SCR_EL3", 1)] if el == 3 else []),
-        *at_el1(el, mov(3, 5), add(3, 3, 1), 0x17FF_FFFF),
+        *lower(el, EL1H, mov(3, 5), add(3, 3, 1), 0x17FF_FFFF),
         el=el,
     )  # fmt: skip
     one.run(max_instructions=60)
@@ -188,7 +182,7 @@ def test_an_interrupt_changes_its_line_at_el3(machine):
         *mov(2, 0xF), msr("ICC_SRE_EL3", 2), *mov(2, 3), msr("ICC_IGRPEN1_EL3", 2),
         *mov(2, 0xFF), msr("ICC_PMR_EL1", 2),
         *mov(2, 0x531), msr("SCR_EL3", 2), *mov(2, 1 << 31), msr("HCR_EL2", 2), mrs(20, "ISR_EL1"),
-        *at_el1(3, mrs(21, "ISR_EL1"), FOREVER),
+        *lower(3, EL1H, mrs(21, "ISR_EL1"), FOREVER),
         el=3,
     )  # fmt: skip
     one.run(max_instructions=200)
