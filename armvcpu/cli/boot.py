@@ -11,17 +11,16 @@ from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.cli.interruptions import Interrupted, Interruptions
-from armvcpu.cli.run_options import RunConfig, spelled
+from armvcpu.cli.run_options import OPTIONS, RunConfig, spelled
 from armvcpu.cli.snapshots import SnapshotFiles
 from armvcpu.cli.standard import PATIENCE, no_stdout, say, write_stdout
 from armvcpu.errors import ArmvcpuError, UsageError
-from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.outcome import QUIT, SIGNALLED, TIME_OUT, Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from armvcpu.machine.console.output_file import OutputFile
+    from armvcpu.cli.looking import Tool
     from armvcpu.machine.console.stdio import StdioConsole
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
@@ -44,11 +43,13 @@ def boot(options: dict[str, Any]) -> int:
     with Interruptions(config.timeout, PATIENCE) as interruptions:
         try:
             with ExitStack() as stack:
-                traces: list[OutputFile] = []
+                _check_outputs(options)
                 snapshots = SnapshotFiles(config.snapshot_save, config.snapshot_at)
-                machine, outcome = _run(stack, traces, snapshots, config, described, interruptions)
+                snapshots.check()
+                tools = _open_tools(options, config, stack)
+                machine, outcome = _run(stack, tools, snapshots, config, described, interruptions)
                 _log(INFO, "%s; status %d", outcome.reason, outcome.status)
-                problems = _last_problems(machine, outcome, traces, snapshots)
+                problems = _last_problems(machine, outcome, tools, snapshots)
                 status = _report(machine, outcome, problems, as_json=config.as_json)
         except Interrupted as interrupted:
             return _report_no_run(interrupted.outcome, as_json=config.as_json)
@@ -80,9 +81,25 @@ def _log(level: int, message: str, *values: object) -> None:
         logging.getLogger("armvcpu.run").log(level, message, *values)
 
 
+def _check_outputs(options: dict[str, Any]) -> None:
+    if any(OPTIONS[name].is_output or OPTIONS[name].tool for name in options):
+        from armvcpu.cli.outputs import check_outputs  # most runs write nothing
+
+        traced = [path for _, _, path in (text.partition(":") for text in options.get("trace", ())) if path]
+        check_outputs(options, traced)
+
+
+def _open_tools(options: dict[str, Any], config: RunConfig, stack: ExitStack) -> list[Tool]:
+    if any(OPTIONS[name].tool for name in options):  # most runs have nothing that looks at them
+        from armvcpu.cli.looking import open_tools
+
+        return open_tools(config, stack, PATIENCE)
+    return []
+
+
 def _run(
     stack: ExitStack,
-    traces: list[OutputFile],
+    tools: list[Tool],
     snapshots: SnapshotFiles,
     config: RunConfig,
     described: dict[str, Any],
@@ -91,24 +108,13 @@ def _run(
     from armvcpu.machine.console.stdio import StdioConsole  # usage errors come first
     from armvcpu.machine.machine import Machine
 
-    if config.trace or config.snapshot_save or {"record", "secure_console"} & described.keys():
-        from armvcpu.cli.outputs import check_outputs  # most runs write nothing
-
-        traced = [path for _, _, path in (text.partition(":") for text in config.trace) if path]
-        check_outputs({**described, "snapshot_save": config.snapshot_save}, traced)
-    snapshots.check()
-    tracing = None
-    if config.trace:
-        from armvcpu.cli.tracing import open_traces  # most runs have none
-
-        tracing = open_traces(stack, config.trace, PATIENCE)
-        traces += tracing.files
-        described["exact_mmio"] = tracing.needs_exact_mmio(MachineConfig.of(**described).gic)
+    for tool in tools:
+        tool.prepare(described)
     console = StdioConsole(patience=PATIENCE)
     _tell_keys()
     machine = stack.enter_context(Machine(console=console, patience=PATIENCE, **described))
-    if tracing is not None:
-        tracing.attach(machine)
+    for tool in tools:
+        tool.attach(machine, console)
     for line in machine.plan.description:
         _log(INFO, line)
     _log(DEBUG, "guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
@@ -149,18 +155,20 @@ def _is_unread(console: StdioConsole) -> bool:
 
 
 def _last_problems(
-    machine: Machine, outcome: Outcome, traces: list[OutputFile], snapshots: SnapshotFiles
+    machine: Machine, outcome: Outcome, tools: list[Tool], snapshots: SnapshotFiles
 ) -> list[ArmvcpuError]:
-    """Write the snapshot and the rest of traces and recording; what each, and the guest's output, came to grief on."""
+    """Write the snapshot and the rest of recording and tools; what each, and the guest's output, came to grief on."""
     from armvcpu.machine.console.stdio import StdioConsole
 
     problems: list[ArmvcpuError] = []
     save: Callable[[], None] = partial(snapshots.save_from, machine, outcome)
-    for finish in (save, *(file.close for file in traces), machine.end_recording):
+    for finish in (save, machine.end_recording):
         try:
             finish()
         except ArmvcpuError as error:
             problems.append(error)
+    for tool in tools:
+        problems += tool.finish(machine, outcome)
     console = machine.console
     assert isinstance(console, StdioConsole)
     if console.output_error is not None and not _is_unread(console):

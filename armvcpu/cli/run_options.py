@@ -31,6 +31,7 @@ class RunConfig(Row, metaclass=OptionsType):
     trace: tuple[str, ...] = option(
         (), TEXT, "Write a line for each event, to stderr or FILE.",
         metavar="KIND,...[:FILE]", is_several=True, words=_trace_kinds, joined_by=",",
+        tool="armvcpu.cli.tracing:open_traces",
     )  # fmt: skip
     snapshot_save: str | None = option(None, FILE, "Write a snapshot when the run ends.", metavar="F", is_output=True)
     snapshot_at: str | None = option(

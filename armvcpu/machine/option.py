@@ -57,6 +57,8 @@ class Option(Row):
     """May that file be missing, since it is made then?"""
     is_output: bool = False
     """Is the file one that the run makes?"""
+    tool: str = ""
+    """Of what looks at a run (cli/looking.py): "module:function" that opens it."""
     name: str = ""
     """The field's, which its class knows."""
 
