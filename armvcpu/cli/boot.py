@@ -118,10 +118,9 @@ def _run(
     for line in machine.plan.description:
         _log(INFO, line)
     _log(DEBUG, "guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
-    console.call_on(
-        quit=machine.quit, output_lost=lambda: _end_without_reader(machine, console),
-        output=snapshots.listener(machine),
-    )  # fmt: skip
+    console.call_on(quit=machine.quit, output_lost=lambda: _end_without_reader(machine, console))
+    if (waiting := snapshots.listener(machine)) is not None:
+        console.hear(waiting)
     with console:
         repeats = machine.repeats and not {"record", "replay"} & described.keys()
         if repeats:

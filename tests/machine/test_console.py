@@ -19,6 +19,7 @@ from armvcpu.machine.console.patience import Patience
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.console.stdio import INPUT_LIMIT, StdioConsole
 from armvcpu.machine.console.terminal import HELP, Escape, EscapeFilter
+from armvcpu.testing.expect import ExpectConsole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,6 +191,16 @@ def test_regular_files_and_closed_descriptors_are_input() -> None:
 
 
 # --- output
+
+
+def test_several_hear_what_the_guest_prints(pipe: Pair) -> None:
+    """In the order in which they have asked, and in every kind of console."""
+    for console in (pipe.console, MemoryConsole(), ExpectConsole()):
+        told: list[tuple[int, int]] = []
+        for number in range(3):
+            console.hear(lambda byte, number=number, told=told: told.append((number, byte)))
+        console.write(65)
+        assert told == [(0, 65), (1, 65), (2, 65)]
 
 
 def test_a_newline_flushes(pipe: Pair) -> None:

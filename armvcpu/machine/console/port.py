@@ -52,17 +52,21 @@ class MemoryConsole:
     is_live = False
     ended = False
 
-    def __init__(self, on_output: Callable[[int], None] | None = None) -> None:
+    def __init__(self, on_output: Callable[[int], object] | None = None) -> None:
         self.output = bytearray()
         self._on_input: Callable[[], None] = nothing
         self._on_output = on_output
         self._input = bytearray()
 
     def write(self, byte: int) -> None:
-        """Append to `output`, and then tell `on_output` the byte."""
+        """Append to `output`, and then tell who hears it."""
         self.output.append(byte)
         if self._on_output is not None:
             self._on_output(byte)
+
+    def hear(self, listener: Callable[[int], object]) -> None:
+        """Call `listener` with each character of the guest's, beside those that hear it already."""
+        self._on_output = listener if self._on_output is None else both(self._on_output, listener)
 
     def call_on_input(self, callback: Callable[[], None] | None) -> None:
         """Call this when something has been typed."""
@@ -88,6 +92,16 @@ class MemoryConsole:
     def put_back(self, data: bytes) -> None:
         """Have `data` taken first."""
         self._input[:0] = data
+
+
+def both(first: Callable[[int], object], second: Callable[[int], object]) -> Callable[[int], None]:
+    """A listener to a guest's characters that is two of them."""
+
+    def heard(byte: int) -> None:
+        first(byte)
+        second(byte)
+
+    return heard
 
 
 def nothing() -> None:

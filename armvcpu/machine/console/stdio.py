@@ -13,7 +13,7 @@ from armvcpu.errors import UsageError, named
 from armvcpu.machine.console.host_writer import reopened
 from armvcpu.machine.console.output import FLUSH_AFTER_MS, BufferedOutput
 from armvcpu.machine.console.patience import Patience
-from armvcpu.machine.console.port import nothing, take_from
+from armvcpu.machine.console.port import both, nothing, take_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class StdioConsole(BufferedOutput):
         self._on_input: Callable[[], None] = nothing
         self._on_quit: Callable[[], None] = nothing
         self._on_monitor: Callable[[], None] = nothing
-        self._on_output: Callable[[int], None] | None = None
+        self._on_output: Callable[[int], object] | None = None
         self.eof = False
         self._input_limit = INPUT_LIMIT
         self._stdin = self._opened = stdin
@@ -76,14 +76,17 @@ class StdioConsole(BufferedOutput):
 
     def call_on(
         self, *, quit: Callable[[], None] = nothing, monitor: Callable[[], None] = nothing,
-        output_lost: Callable[[], None] = nothing, output: Callable[[int], None] | None = None,
+        output_lost: Callable[[], None] = nothing,
     ) -> None:  # fmt: skip
-        """Before `start`: what is called when the user gives a command, and by the guest's output.
+        """Before `start`: what is called when the user gives a command.
 
-        `output_lost`: once, when output can't be written any more, since the reader of a pipe has gone. `output`: with
-        each character of the guest's.
+        `output_lost`: once, when output can't be written any more, since the reader of a pipe has gone.
         """
-        self._on_quit, self._on_monitor, self._on_output_lost, self._on_output = quit, monitor, output_lost, output
+        self._on_quit, self._on_monitor, self._on_output_lost = quit, monitor, output_lost
+
+    def hear(self, listener: Callable[[int], object]) -> None:
+        """Call `listener` with each character of the guest's, beside those that hear it already."""
+        self._on_output = listener if self._on_output is None else both(self._on_output, listener)
 
     # --- the guest's side
 
