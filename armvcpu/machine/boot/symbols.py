@@ -100,6 +100,10 @@ class Symbols:
                 if image.is_elf:
                     yield image.data, linked
 
+    def elf_files(self) -> Iterator[bytes]:
+        """The contents of each file that is an ELF file."""
+        return (image.data for image in self._images if image.is_elf)
+
     def size(self, name: str) -> int:
         """How many bytes a symbol covers, as its ELF file says; 0 where it does not, or there is no such symbol."""
         return next((size for image in self._images if (size := image.size(name))), 0)
