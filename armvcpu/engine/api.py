@@ -233,11 +233,49 @@ class Code(Protocol):
         ...
 
 
+class Removable(Protocol):
+    """A function that is called by the engine."""
+
+    def remove(self) -> None:
+        """Call it no more; may be called twice."""
+        ...
+
+
 class Listen(Protocol):
     """Hearing of what the guest does by itself."""
 
-    def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
-        """Call `handler` with the PC before each instruction at `begin` to `end`; it may change registers and PC."""
+    def on_code(self, handler: Callable[[int], None]) -> None:
+        """Call `handler` with the PC before each instruction; it may change registers and PC."""
+        ...
+
+    def probe(self, address: int, handler: Callable[[int], object]) -> Removable:
+        """Call `handler` with the PC before each execution of the instruction at a virtual address.
+
+        At every level, in every address space, and nobody pays for it elsewhere. It may change registers and PC, and
+        leave: the run that comes then goes on with the instruction, of which it is not told again.
+        """
+        ...
+
+    def watch(
+        self,
+        address: int,
+        size: int,
+        handler: Callable[[int, int, bool], object],
+        *,
+        reads: bool,
+        writes: bool,
+        is_physical: bool = False,
+    ) -> Removable:
+        """Call `handler` before each access that touches a range of virtual, or of physical, addresses.
+
+        With the virtual address, the width in bytes, and whether it is a write: those of the access as the engine makes
+        it, which may be one of several of an instruction, and of an unaligned load some bytes more. PC is on the
+        instruction. Where it leaves, the access has not been made.
+        """
+        ...
+
+    def suspend_watches(self, is_off: bool) -> None:
+        """Have accesses made unwatched for now, or watched again."""
         ...
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
@@ -264,6 +302,14 @@ class Engine(Protocol):
     """The registers of the vCPU that is loaded, in place: valid in a trap handler and outside of `run`."""
     yields: bool
     """Do WFE and YIELD end a run?"""
+    rest: int
+    """How many instructions are left, at most, of the block in which the guest stands; 0 between two blocks.
+
+    Where instructions are counted. A stop inside of a block, by a probe, a watched access or a limit, changes nothing
+    of what comes: the next run executes these first, as the block would have been, without an interrupt and whatever
+    asks for a stop. What is due is the caller's to hold back until then. It is written where a state is loaded that was
+    left so.
+    """
 
     @property
     def memory(self) -> Memory:

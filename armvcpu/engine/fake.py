@@ -58,6 +58,7 @@ class ScriptedEngine:
         self.leaves = self.steps = 0
         self.count_origin = 0
         self.closed = self.yields = self.has_returned = False
+        self.rest = 0
         self.call: tuple[int, int] | None = None
         """Where the run is to be over, and with which SP."""
         self.edges: memoryview | None = None

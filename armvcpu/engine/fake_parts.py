@@ -64,20 +64,75 @@ class FakeCode:
             self._written(address, size)
 
 
+class FakeProbe:
+    """A function at an address."""
+
+    def __init__(self, among: list[FakeProbe], address: int, handler: Callable[[int], object]) -> None:
+        self._among, self.address, self.handler = among, address, handler
+
+    def remove(self) -> None:
+        """Call it no more."""
+        if self in self._among:
+            self._among.remove(self)
+
+
+class FakeWatch:
+    """A watched range."""
+
+    def __init__(
+        self, among: list[FakeWatch], address: int, size: int, handler: Callable[[int, int, bool], object],
+        *, reads: bool, writes: bool,
+    ) -> None:  # fmt: skip
+        self._among, self.address, self.size, self.handler = among, address, size, handler
+        self.reads, self.writes = reads, writes
+
+    def remove(self) -> None:
+        """Tell no more."""
+        if self in self._among:
+            self._among.remove(self)
+
+
 class FakeListen:
     """Who hears of what the script says."""
 
     def __init__(self) -> None:
-        self.code_handlers: list[tuple[int, int, Callable[[int], None]]] = []
+        self.code_handlers: list[Callable[[int], None]] = []
+        self.probes: list[FakeProbe] = []
+        self.watches: list[FakeWatch] = []
+        self.watches_are_off = False
         self.memory_handlers: list[Callable[[bool, int, int, int | None], None]] = []
         self.heard_exceptions = 0
         self.heard_above: dict[int, int] = {}
         """By level, of EL2 and EL3."""
         self.hears_semihosting = self.observes_exceptions = False
 
-    def on_code(self, begin: int, end: int, handler: Callable[[int], None]) -> None:
+    def on_code(self, handler: Callable[[int], None]) -> None:
         """Note it in `code_handlers`, for `AtCode`."""
-        self.code_handlers.append((begin, end, handler))
+        self.code_handlers.append(handler)
+
+    def probe(self, address: int, handler: Callable[[int], object]) -> FakeProbe:
+        """Note it in `probes`, for `AtCode`."""
+        self.probes.append(FakeProbe(self.probes, address, handler))
+        return self.probes[-1]
+
+    def watch(
+        self,
+        address: int,
+        size: int,
+        handler: Callable[[int, int, bool], object],
+        *,
+        reads: bool,
+        writes: bool,
+        is_physical: bool = False,
+    ) -> FakeWatch:
+        """Note it in `watches`, for `MemoryAccess`; physical addresses are taken for virtual ones."""
+        del is_physical
+        self.watches.append(FakeWatch(self.watches, address, size, handler, reads=reads, writes=writes))
+        return self.watches[-1]
+
+    def suspend_watches(self, is_off: bool) -> None:
+        """Note it."""
+        self.watches_are_off = is_off
 
     def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
         """Note it in `memory_handlers`, for `MemoryAccess`."""
@@ -85,9 +140,11 @@ class FakeListen:
 
     def reach(self, pc: int) -> None:
         """The guest is about to execute what is at `pc`."""
-        for begin, end, handler in self.code_handlers:
-            if begin <= pc <= end or begin > end:
-                handler(pc)
+        for handler in self.code_handlers:
+            handler(pc)
+        for probe in tuple(self.probes):
+            if probe.address == pc:
+                probe.handler(pc)
 
     def hear_exceptions(self, classes: int, el: int = 1) -> None:
         """Note it; a script says which traps come."""

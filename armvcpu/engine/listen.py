@@ -6,6 +6,7 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
 from armvcpu.engine.library import HOOK_CODE, HOOK_MEM_READ, HOOK_MEM_WRITE, MEM_CALLBACK, MEM_WRITE
 from armvcpu.engine.memory import PAGE
+from armvcpu.engine.probes import Probes, Watches
 from armvcpu.engine.state import FRAME_SP
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from armvcpu.engine.code import Code
     from armvcpu.engine.handle import Handle
     from armvcpu.engine.memory import EngineMemory
+    from armvcpu.engine.probes import Probe, Watched, WatchHandler
     from armvcpu.engine.state import CpuState
 
-    CodeHandler = Callable[[int], None]
+    CodeHandler = Callable[[int], object]
     MemoryHandler = Callable[[bool, int, int, int | None], None]
     ExceptionHandler = Callable[[int], None]
 
@@ -29,16 +31,31 @@ class Listen:
         self._handlers: list[CodeHandler] = []
         self._callbacks: list[object] = []
         self.on_code_reached = native.CODE(self._reached)
+        self.probes, self.watches = Probes(handle), Watches(handle, memory.translate)
 
-    def on_code(self, begin: int, end: int, handler: CodeHandler) -> None:
-        """Call `handler` with the PC before each instruction from `begin` to `end`, both included (1 to 0: all).
+    def probe(self, address: int, handler: CodeHandler) -> Probe:
+        """Call `handler` with the PC before each execution of the instruction at a virtual address."""
+        return self.probes.add(address, handler)
+
+    def watch(
+        self, address: int, size: int, handler: WatchHandler, *, reads: bool, writes: bool, is_physical: bool = False
+    ) -> Watched:
+        """Call `handler` before each access that touches a range, of virtual addresses or of physical ones."""
+        return self.watches.add(address, size, handler, reads=reads, writes=writes, is_physical=is_physical)
+
+    def suspend_watches(self, is_off: bool) -> None:
+        """Have accesses made unwatched for now, or watched again."""
+        self.watches.suspend(is_off)
+
+    def on_code(self, handler: CodeHandler) -> None:
+        """Call `handler` with the PC before each instruction.
 
         It sees the registers as they are there, may change them and PC, and may leave.
         """
         unicorn, shim = self._handle.unicorn, self._handle.shim
         self._handlers.append(handler)
         hook = shim.new_hook(self._handle.engine, len(self._handlers) - 1)
-        unicorn.add_hook(self._handle.uc, HOOK_CODE, shim.code, begin, end, data=hook)
+        unicorn.add_hook(self._handle.uc, HOOK_CODE, shim.code, data=hook)
         self._code.invalidate()  # blocks that are translated already don't have the call
 
     def on_memory(self, handler: MemoryHandler) -> None:

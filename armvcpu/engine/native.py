@@ -36,6 +36,8 @@ IO_READ = C.CFUNCTYPE(C.c_uint64, C.c_void_p, C.c_uint64, C.c_uint32)
 IO_WRITE = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint32, C.c_uint64)
 CODE = C.CFUNCTYPE(None, C.c_uint32, C.c_uint64)
 CROSSED = C.CFUNCTYPE(None)
+PROBE = C.CFUNCTYPE(None, C.c_uint64)
+WATCHED = C.CFUNCTYPE(None, C.c_uint64, C.c_uint32, C.c_uint32)
 
 _ENGINE, _U32, _U64, _I64, _INT = C.c_void_p, C.c_uint32, C.c_uint64, C.c_int64, C.c_int
 _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
@@ -85,6 +87,11 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_look": (_INT, _ENGINE),
     "shim_first_fault": (_INT, _ENGINE),
     "shim_new_hook": (C.c_void_p, _ENGINE, _U32),
+    "shim_probe": (_INT, _ENGINE, _U64, _INT),
+    "shim_watch": (_INT, _ENGINE, C.c_void_p, C.c_uint),
+    "shim_suspend_watches": (None, _ENGINE, _INT),
+    "shim_rest": (_U32, _ENGINE),
+    "shim_set_rest": (None, _ENGINE, _U32),
 }
 
 
@@ -92,7 +99,19 @@ class Callbacks(C.Structure):
     """`struct callbacks` of the shim."""
 
     _fields_ = tuple(
-        (name, C.c_void_p) for name in ("trap", "read", "write", "entered", "io_read", "io_write", "code", "crossed")
+        (name, C.c_void_p)
+        for name in (
+            "trap",
+            "read",
+            "write",
+            "entered",
+            "io_read",
+            "io_write",
+            "code",
+            "probe",
+            "watched",
+            "crossed",
+        )
     )
 
 

@@ -337,18 +337,16 @@ def check_devices(bench: Bench) -> None:
 
 
 def check_hooks(bench: Bench) -> None:
-    """A hook on an instruction may move PC."""
+    """A probe of an instruction may move PC."""
     bench.start(NOP, ADD_X0_1, hvc(0))
     engine = bench.engine
-    hooked = True
 
     def skip(_pc: int) -> None:
-        if hooked:
-            engine.state.set_pc(CODE + 8)
+        engine.state.set_pc(CODE + 8)
 
-    engine.listen.on_code(CODE + 4, CODE + 4, skip)
+    probe = engine.listen.probe(CODE + 4, skip)
     bench.run_to_trap()
-    hooked = False
+    probe.remove()
     expect("x0 where the hook moved PC", bench.gpr(0), 0)
 
 

@@ -72,6 +72,8 @@ class UnicornEngine:
                 "io_read": self.memory.io_read,
                 "io_write": self.memory.io_write,
                 "code": self.listen.on_code_reached,
+                "probe": self.listen.probes.on_reached,
+                "watched": self.listen.watches.on_access,
             }
         )
         self._engine, self._shared = handle.engine, handle.shared
@@ -202,6 +204,8 @@ class UnicornEngine:
         shared[LEFT] = shared[YIELDED] = 0
         if limit:
             return self._run_exactly(limit)
+        if self.rest and (end := self._finish_block()) is not RunEnd.LIMIT:
+            return end
         end = self._run()
         return RunEnd.STOPPED if end is RunEnd.LIMIT else end
 
@@ -224,18 +228,42 @@ class UnicornEngine:
         self.count_instructions()
         self.code.drain()
         target = self.instructions + limit
-        if limit > LONGEST_BLOCK:
+        if self.rest and (end := self._finish_block(min(limit, LONGEST_BLOCK))) is not RunEnd.LIMIT:
+            return end
+        if target - self.instructions > LONGEST_BLOCK:
             end = self._run_to(target - LONGEST_BLOCK)
             if end is not RunEnd.LIMIT:
                 return end
         while (left := target - self.instructions) > 0:
             if self.instructions >= self._stop:
                 return RunEnd.STOPPED
-            self._shim.next_block(self._engine, min(left, LONGEST_BLOCK))
-            end = self._run(exact=True)
+            end = self._run_block(min(left, LONGEST_BLOCK))
             if end is not RunEnd.LIMIT:
                 return end
         return RunEnd.LIMIT
+
+    @property
+    def rest(self) -> int:
+        """How many instructions are left of the block in which the guest stands; 0 between two blocks."""
+        return int(self._shim.rest(self._engine))
+
+    @rest.setter
+    def rest(self, instructions: int) -> None:
+        self._shim.set_rest(self._engine, instructions)
+
+    def _run_block(self, most: int) -> RunEnd:
+        """One block of so many instructions at most."""
+        self._shim.next_block(self._engine, most)
+        return self._run(exact=True)
+
+    def _finish_block(self, most: int = LONGEST_BLOCK) -> RunEnd:
+        """The same, whatever has asked for a stop: that is for the run behind it."""
+        is_stopped = self._shim.take_stop(self._engine)
+        while (end := self._run_block(most)) is RunEnd.STOPPED:
+            is_stopped = True
+        if is_stopped:
+            self.request_stop()
+        return end
 
     def _run_to(self, instructions: int) -> RunEnd:
         """Up to the first block after a count, or what `stop_at` says, which a handler may change meanwhile."""
@@ -266,13 +294,7 @@ class UnicornEngine:
         """Run one instruction, or take the exception that it causes; a stop is for the next run."""
         self.code.drain()
         self._shared[LEFT] = self._shared[YIELDED] = 0
-        is_stopped = self._shim.take_stop(self._engine)
-        self._shim.next_block(self._engine, 1)
-        while self._run(exact=True) is RunEnd.STOPPED:
-            is_stopped = True
-            self._shim.next_block(self._engine, 1)
-        if is_stopped:
-            self.request_stop()
+        self._finish_block(1)
 
     def leave(self) -> None:
         """In a callback: let `run` return when it is over."""

@@ -87,7 +87,7 @@ class Handlers:
 
         def add(function: F) -> F:
             callable_in(what, function, 1)
-            self._engine.listen.on_code(address, address, lambda _pc: function(self._turns.cpu.vcpu))
+            self._engine.listen.probe(address, lambda _pc: function(self._turns.cpu.vcpu))
             return function
 
         return add

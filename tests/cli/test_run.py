@@ -449,7 +449,7 @@ def test_semihosting_files_are_inside_the_directory(raw, tmp_path, name, opens):
     console = MemoryConsole()
     with Machine(path, console=console, semihosting=True, semihosting_directory=tmp_path / "in") as machine:
         seen: list[int] = []
-        machine.engine.listen.on_code(BASE + 24, BASE + 24, lambda _pc: seen.append(machine.vcpu.gpr(0)))
+        machine.engine.listen.probe(BASE + 24, lambda _pc: seen.append(machine.vcpu.gpr(0)))
         machine.run(timeout=20)
     assert (seen[0] != 2**64 - 1) is opens
 

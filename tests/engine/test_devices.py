@@ -236,9 +236,7 @@ def test_state_can_be_looked_at_only_in_a_callback(bench, device):
     """After an access, in another handler, there is none under way; also after one that was answered twice."""
     device.on_access = device.change_x5
     looked: list[tuple[bool, int]] = []
-    bench.engine.listen.on_code(
-        CODE + 8, CODE + 8, lambda _pc: looked.append((bench.engine.look(), bench.engine.state.pc))
-    )
+    bench.engine.listen.probe(CODE + 8, lambda _pc: looked.append((bench.engine.look(), bench.engine.state.pc)))
     run(bench, NOP, LDR_X3_X2, NOP)
     assert (looked, bench.engine.look()) == ([(False, CODE + 8)], False)
 
@@ -247,7 +245,8 @@ def test_a_hook_on_the_instruction_is_called_once(bench, device):
     """Although it is executed again after a callback that has changed a register."""
     reached: list[int] = []
     device.on_access = device.change_x5
-    bench.engine.listen.on_code(CODE, CODE + 12, reached.append)
+    for at in range(CODE, CODE + 16, 4):
+        bench.engine.listen.probe(at, reached.append)
     run(bench, NOP, LDP_X3_X4, NOP)
     assert reached == [CODE, CODE + 4, CODE + 8, CODE + 12]
 

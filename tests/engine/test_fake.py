@@ -138,10 +138,13 @@ def test_step_delivers_a_trap_or_moves_on():
 
 
 def test_code_handlers_are_called_where_they_were_asked_for():
-    """`AtCode` calls those whose range has the PC, and a handler may leave."""
-    engine, reached = ScriptedEngine([AtCode(0xFC), AtCode(0x104)]), []
-    engine.listen.on_code(0x100, 0x104, lambda pc: (reached.append((pc, engine.state.pc)), engine.leave()))
+    """`AtCode` calls those of all instructions and of the PC's, until that is removed; a handler may leave."""
+    engine, reached, all_of_them = ScriptedEngine([AtCode(0xFC), AtCode(0x104), AtCode(0x104), StopRequested()]), [], []
+    engine.listen.on_code(all_of_them.append)
+    probe = engine.listen.probe(0x104, lambda pc: (reached.append((pc, engine.state.pc)), engine.leave()))
     assert (engine.run(), reached) == (RunEnd.LEFT, [(0x104, 0x104)])
+    probe.remove()
+    assert (engine.run(), len(reached), all_of_them) == (RunEnd.STOPPED, 1, [0xFC, 0x104, 0x104])
 
 
 def test_memory_handlers_are_called_for_accesses():

@@ -128,10 +128,15 @@ class LateStops(UnicornEngine):
         super().stop_at(None if instructions is None else instructions + 3)
 
 
+class Removed:
+    def remove(self):
+        pass
+
+
 class FixedHooks(UnicornEngine):
     def __init__(self):
         super().__init__()
-        self.listen.on_code = lambda *_: None
+        self.listen.probe = lambda *_: Removed()
 
 
 class EndlessRuns(UnicornEngine):

@@ -39,11 +39,13 @@ EXPORT void shim_stop_at(struct engine *e, int64_t instructions)
     e->shared.stop_at = instructions;
 }
 
-/* The next block has so many instructions at most, and the run ends behind it; 0: blocks as always. */
+/* The next block has so many instructions at most, and the run ends behind it. */
 EXPORT void shim_next_block(struct engine *e, uint32_t most)
 {
+    begin_rest(e);
+    if (most > e->allowed) most = e->allowed;
     e->shared.exact = most;
-    AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = most ? most : UINT32_MAX;
+    AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = most;
 }
 
 /* The engine is about to look for a block again. The length that was asked for is gone where the last look ended in an
@@ -73,6 +75,8 @@ static void helper_exact(void *uc, uint32_t unused)
 {
     struct engine *e = engine_of_uc(uc);
     (void)unused;
+    end_rest(e);
+    forget_cut(e);
     end_exact(e);
 }
 
@@ -125,7 +129,7 @@ static void begin_block(struct engine *e, void *tcg, void *result, int count, vo
     if (e->shared.counting) refused = emit_count(e, tcg);
     if (AT(uint32_t, e->translated_block, TB_CFLAGS) & TB_COUNT_MASK) {
         call_instead(tcg, real.helper_check_exit_request, (void *)helper_exact, result, count, arguments);
-        if (refused) free_temp(tcg, refused);
+        if (refused) emit_open(e, tcg), free_temp(tcg, refused);
         return;
     }
     e->label = real.gen_new_label(tcg);
@@ -203,11 +207,12 @@ void shim_gen_intermediate_code(void *cpu, void *block, int most)
     translating = e;
     if (e) {
         e->translated_block = block;
-        e->lengths = e->label = NULL;
+        e->lengths = e->label = e->opens = NULL;
     }
     real.gen_intermediate_code(cpu, block, most);
     translating = NULL;
     if (e) {
+        settle_open(e, block);
         if (e->lengths) AT(uintptr_t, e->lengths, OP_ARGS + 8) = AT(uint16_t, block, TB_ICOUNT);
         e->shared.translations++;
         if (e->fetched) note_fetched(e, block);

@@ -49,7 +49,7 @@ EXPORT struct engine *shim_attach(void *uc, const struct callbacks *python)
         free(e);
         return NULL;
     }
-    e->gone_line = UINT64_MAX;
+    e->gone_line = e->passed = NO_ADDRESS;
     e->filled = UINT16_MAX;
     e->uc = uc, e->cpu = cpu, e->env = env, e->tcg = tcg, e->python = *python;
     e->shared.stop_at = e->shared.countdown = INT64_MAX >> 1;
@@ -84,6 +84,8 @@ EXPORT void shim_free(struct engine *e)
     forget_fetched(e);
     shim_untrack_dirty(e);
     forget_executed(e);
+    forget_probes(e);
+    forget_watches(e);
     free(e);
 }
 
@@ -104,6 +106,8 @@ EXPORT void shim_switch(struct engine *e, void *save, const void *from)
     bool same_breakpoints = !memcmp((char *)e->env + ENV_DBGBVR, (const char *)from + ENV_DBGBVR, ENV_DBGWVR - ENV_DBGBVR);
     translating = NULL;
     end_replay(e);
+    forget_cut(e);
+    e->passed = NO_ADDRESS;
     e->replay.count = 0;
     memset(e->shared.last, 0, sizeof e->shared.last);
     forget_faults(e);

@@ -27,6 +27,7 @@ EXPORT void shim_code(void *uc, uint64_t address, uint32_t size, void *data)
     e->python.code(hook->number, address);
     e->shared.position = 0;
     if (AT(uint64_t, e->env, ENV_PC) == address && !e->shared.left) return;
+    if (AT(uint64_t, e->env, ENV_PC) == address) note_cut(e, address);
     settle(e, address, 0);
     if (e->shared.left) stop_run(e);
     leave_block(e);

@@ -51,9 +51,10 @@ void shim_tlb_set_page_with_attrs(void *cpu, uint64_t address, uint64_t physical
                                   uint64_t size)
 {
     struct engine *e = engine_of_uc(AT(void *, cpu, CPU_UC));
+    uint64_t page = physical & -(1ull << PAGE_BITS);
     const struct alias *alias = e && e->alias_count && !(prot & PAGE_WRITE) ? alias_of(e, physical) : NULL;
     if (alias) physical += alias->to - alias->range.begin;
-    if (e) e->filled |= (uint16_t)(1 << index);
+    if (e) e->filled |= (uint16_t)(1 << index), e->filling = page;
     real.tlb_set_page_with_attrs(cpu, address, physical, attributes, prot, index, size);
 }
 

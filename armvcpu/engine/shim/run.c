@@ -9,10 +9,13 @@ enum end { LEFT, YIELDED, LIMIT, STOPPED, ENGINE_ERROR }; /* Python's `ENDS` (un
 EXPORT int shim_run(struct engine *e)
 {
     bool is_exact = e->shared.exact != 0;
+    if (!is_exact) forget_cut(e);
     for (;;) {
         int error = real.uc_emu_start(e->uc, AT(uint64_t, e->env, ENV_PC), 0, 0, 0);
         bool has_begun = is_exact && !e->shared.exact;
         translating = NULL;
+        end_rest(e);
+        if (has_begun) note_end(e);
         e->shared.block = e->shared.position = e->shared.exact = 0;
         AT(uint32_t, e->cpu, CPU_CFLAGS_NEXT_TB) = UINT32_MAX;
         if (error) return ENGINE_ERROR + error;

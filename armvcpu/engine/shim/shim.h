@@ -25,7 +25,9 @@ enum {
     LOOP = 1 << 16, /* and so many from one or two addresses elsewhere, without a return */
     KEPT_FAULTS = 4,
     FAILED = 2,
+    LONGEST = 512, /* instructions of a block at most: TCG_MAX_INSNS */
 };
+#define NO_ADDRESS UINT64_MAX
 
 /* An exception, and what the CPU was at: PSTATE without NZCV and DAIF; and the level that it was entered at. */
 struct fault {
@@ -71,6 +73,8 @@ struct callbacks {
     uint64_t (*io_read)(void *device, uint64_t offset, uint32_t width);
     void (*io_write)(void *device, uint64_t offset, uint32_t width, uint64_t value);
     void (*code)(uint32_t hook, uint64_t pc);
+    void (*probe)(uint64_t pc);
+    void (*watched)(uint64_t address, uint32_t width, uint32_t is_write); /* an access that is about to be made */
     void (*crossed)(void); /* EL3 has been entered or left while `signalled` has groups by which the lines depend on that */
 };
 
@@ -124,6 +128,15 @@ struct engine {
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
     struct fetched *fetched; /* what blocks have been translated from, once the guest has forgotten all (icache.c) */
     struct compares *compares; /* the log of compares, where there is one (compares.c) */
+    struct probes *probes; /* addresses of instructions that Python hears of (probes.c) */
+    uint64_t passed;       /* of them, the one at which the run was left: it goes on there without hearing again */
+    struct watches *watches; /* what accesses of memory Python hears of (watches.c) */
+    uint64_t filling;        /* the physical page that the TLB is being filled with */
+    void *opens;             /* the operation of the block under way that has where it ends for its length alone (cuts.c) */
+    uint64_t open, rest_pc;  /* where the block of exact length under way ends so; where a block was left in its middle */
+    unsigned rest, allowed;  /* and how many instructions that had still to come, at most */
+    uint32_t held;           /* interrupts that come behind these */
+    bool is_open;            /* did the block that is translated go on behind the last instruction? */
     uint64_t return_block, return_at; /* at which PC, and where that is, blocks look whether a call is over (calls.c) */
     uint64_t alarm; /* when the engine is to be stopped, 0 never (alarms.c) */
     bool is_watched, has_alarmed;
@@ -198,6 +211,12 @@ struct originals {
     uint64_t (*address_space_ldq_le)(void *uc, void *space, uint64_t address, uint32_t attributes, uint32_t *result);
     int (*uc_emu_start)(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count);
     int (*uc_vmem_translate)(void *uc, uint64_t address, int access, uint64_t *physical);
+    void (*translator_loop_temp_check)(void *context);
+    void (*tcg_tb_foreach)(void *tcg, int (*visit)(void *key, void *block, void *data), void *data);
+    void (*tb_phys_invalidate)(void *tcg, void *block, uint64_t page);
+    int (*cpu_watchpoint_address_matches)(void *cpu, uint64_t page, uint64_t length);
+    void (*cpu_check_watchpoint)(void *cpu, uint64_t address, uint64_t length, uint32_t attributes, int access,
+                                 uintptr_t host_pc);
     void *(*helper_lookup_tb_ptr)(void *env);
     void (*helper_exception_return)(void *env, uint64_t pc);
     void (*helper_wfi)(void *env, uint32_t length);
@@ -281,6 +300,26 @@ void ask_again(struct engine *);
 void settle(struct engine *, uint64_t pc, int64_t executed_there);
 bool is_at_stop(const struct engine *);
 void end_exact(struct engine *);
+
+/* probes.c */
+void emit_probe(struct engine *, uint64_t pc);
+void forget_probes(struct engine *);
+
+/* watches.c */
+int shim_cpu_watchpoint_address_matches(void *cpu, uint64_t page, uint64_t length);
+void shim_cpu_check_watchpoint(void *cpu, uint64_t address, uint64_t length, uint32_t attributes, int access,
+                               uintptr_t host_pc);
+void forget_watches(struct engine *);
+
+/* cuts.c */
+void shim_translator_loop_temp_check(void *context);
+void emit_open(struct engine *, void *tcg);
+void settle_open(struct engine *, const void *block);
+void note_cut(struct engine *, uint64_t pc);
+void note_end(struct engine *);
+void forget_cut(struct engine *);
+void begin_rest(struct engine *);
+void end_rest(struct engine *);
 
 /* calls.c */
 void emit_return(struct engine *, void *tcg, void *result, int count, void **arguments);

@@ -196,6 +196,7 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     (void)uc;
     translating = NULL;
     end_replay(e);
+    forget_cut(e);
     AT(int, e->uc, UC_SIZE_RECUR_MEM) = 0;
     uint32_t syndrome = AT(uint32_t, e->env, ENV_SYNDROME), target = AT(uint32_t, e->env, ENV_TARGET_EL);
     uint64_t far = AT(uint64_t, e->env, ENV_VADDRESS);

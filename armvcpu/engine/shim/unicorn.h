@@ -96,6 +96,9 @@ enum {
     FLAG_STEPPING = 1 << 30, /* of the flags: software step is active */
     TB_CODE = 32, /* host address */
     TB_COUNT_MASK = 0x7FFF, /* of cflags: instructions at most */
+    CONTEXT_IS_JMP = 24,    /* int, of DisasContextBase: what comes behind the instruction */
+    WATCH_READ = 1,         /* BP_MEM_READ */
+    WATCH_WRITE = 2,
 };
 
 enum {

@@ -45,8 +45,8 @@ class Outside:
     def _on_resize(self) -> None:
         self._is_resized = True
 
-    def open(self, waker: LateWaker) -> None:
-        """A run begins: the guest may have what has come, and the loop hears of what will."""
+    def open(self, waker: LateWaker, *, may_bring: bool) -> None:
+        """A run begins: the guest may have what has come, if not at once, then soon; the loop hears of what will."""
         self._waker = waker
         for source in self.sources:
             source.watch(waker.listen)
@@ -55,7 +55,10 @@ class Outside:
             self._window.watch(self._on_resize)
             self._is_resized = True  # it may be another since the last run
         self._feed.note()
-        self._feed.attend()
+        if may_bring:
+            self._feed.attend()
+        else:
+            self._attention.call()
 
     def close(self) -> None:
         """The run has ended."""

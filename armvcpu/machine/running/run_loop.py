@@ -90,7 +90,7 @@ class RunLoop:
         with LateWaker(make, self._engine, self._timeout_ns, at_once=outside.may_keep_waiting) as waker:
             self._waker, self.is_running = waker, True
             try:
-                self._outside.open(waker)
+                self._outside.open(waker, may_bring=not self._is_inside)
                 self._rearm()
                 end.can_go_on = False
                 return end.note(self._loop(max_instructions))
@@ -120,7 +120,8 @@ class RunLoop:
         cpu, moment = self._turns.cpu, self._schedule.next()
         if not cpu.is_awake() and moment < NEVER:
             self._clock.wait(moment, self._attention.event, NEVER, in_host_time=False)
-        self._schedule.run_due(self._clock.ns())
+        if not self._is_inside:
+            self._schedule.run_due(self._clock.ns())
         if not cpu.is_awake():
             return self._end.wanted
         reason: Exit | None = cpu.vcpu.step()
@@ -175,8 +176,15 @@ class RunLoop:
             return self._attend()  # a step of a device's instruction takes a stop that was meant for the run
         return outcome
 
+    @property
+    def _is_inside(self) -> bool:
+        """Has a run that repeats been left inside of a block? Without that nobody would have acted there."""
+        return self._clock.repeats and self._engine.rest > 0
+
     def _attend(self) -> Outcome | None:
         """After a stop or a sleep: what is due, and whoever has called for attention; an Outcome ends the run."""
+        if self._is_inside:
+            return self._ask(self._watching) or self._end.take() or self._time_out()
         self._attention.event.clear()
         self._schedule.run_due(self._clock.ns())
         return self._ask(self._attendants) or self._end.take() or self._time_out()

@@ -60,7 +60,7 @@ class Observation:
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""
         callable_in("who hears", heard, 1)
-        self._engine.listen.on_code(1, 0, heard)
+        self._engine.listen.on_code(heard)
 
     def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
         """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
@@ -73,5 +73,5 @@ class Observation:
         def access(is_read: bool, address: int, width: int, value: int | None) -> None:
             heard(last_pc[0], is_read, address, width, value)
 
-        self._engine.listen.on_code(1, 0, remember)
+        self._engine.listen.on_code(remember)
         self._engine.listen.on_memory(access)
