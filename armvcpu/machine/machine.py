@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Unpack
     from weakref import ref
 
+    from armvcpu.debug.monitor.monitor import Monitor
     from armvcpu.debug.report import CrashReport, Frame
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.machine.boot.loader import BootPlan
@@ -107,6 +108,8 @@ class Machine:
         self._has_begun = False
         self._report: ref[EndReport] | None = None
         """That of the last run, while somebody has it."""
+        self._monitor: Monitor | None = None
+        """That of `monitor`, from its first line on."""
         self._mark: Mark | None = None
         """By which it returns quickly to the snapshot that it has returned to last."""
         try:
@@ -142,6 +145,8 @@ class Machine:
         try:
             self.end_recording()
         finally:
+            if self._monitor is not None:
+                self._monitor.close()
             self.parts.held.close()
 
     def end_recording(self) -> None:
@@ -365,6 +370,21 @@ class Machine:
         if not 0 <= number_in("an Exception level", level, 8) <= highest:
             raise UsageError(f"the guest has no EL{level}: its levels are EL0 to EL{highest}")
         return walk(address, regime(level, highest, read), read, self.memory.doubleword)
+
+    def monitor(self, line: str) -> str:
+        """What the monitor says to a line, as `info gic` or `translate 0x40080000`; docs/monitor.md has its commands.
+
+        Between two runs, or in a handler for those that only look.
+
+        Raises:
+            UsageError, StateError: there is no such command, or it can't be done; one line says why.
+        """
+        kind_in("a line for the monitor", line, str)
+        if self._monitor is None:
+            from armvcpu.debug.monitor.monitor import Monitor  # few machines have one
+
+            self._monitor = Monitor(self)
+        return self._monitor.ask(line).text
 
     def name_of(self, address: int) -> str:
         """The device and register at a guest-physical address, as `pl011.UARTDR`; empty where there is none."""

@@ -93,6 +93,11 @@ class Symbols:
                 return image.by_name[name]
         raise UsageError(self._unknown(name))
 
+    def names(self) -> Iterator[str]:
+        """Every symbol's, once for each file that has one of it."""
+        for image in self._images:
+            yield from image.by_name
+
     def places(self, address: int) -> Iterator[tuple[bytes, int]]:
         """(ELF file, address as it was linked) of all that may have an address: for who reads more of the files."""
         for image in self._images:

@@ -90,14 +90,29 @@ def walk(address: int, of: Regime, sysreg: ReadRegister, memory: ReadMemory) -> 
     return Walk(of, seen, ipa, stage2, found)
 
 
+def first_tables(of: Regime, sysreg: ReadRegister, *, upper: bool) -> Tables | None:
+    """Stage 1's tables of a half of the addresses; None where TCR_ELx has none for it, or a reserved granule."""
+    ttbr = sysreg(_named(f"TTBR{int(upper)}_EL{of.el}"))
+    return tables(sysreg(_named(f"TCR_EL{of.el}")), ttbr, is_upper=upper)
+
+
+def second_tables(sysreg: ReadRegister) -> Tables | None:
+    """Stage 2's, as VTCR_EL2 and VTTBR_EL2 say; None where VTCR_EL2 has a reserved granule or start."""
+    vtcr = sysreg(_named("VTCR_EL2"))
+    granule, start = _GRANULES.get(vtcr >> 14 & 3), vtcr >> 6 & 3
+    if granule is None or start > 2:
+        return None
+    level = _FIRST_LEVEL[granule][start]
+    return Tables(granule, 64 - (vtcr & 0x3F), level, sysreg(_named("VTTBR_EL2")) & _ADDRESS & ~1)
+
+
 def _first_stage(
     address: int, of: Regime, sysreg: ReadRegister, memory: ReadMemory
 ) -> tuple[tuple[int, ...], int | None]:
     if not sysreg(_named(f"SCTLR_EL{of.el}")) & SCTLR_EL1.M.mask:
         return (), address
     upper = of.has_two_ranges and bool(address & _SELECTS_TTBR1)
-    ttbr = sysreg(_named(f"TTBR{int(upper)}_EL{of.el}"))
-    there = tables(sysreg(_named(f"TCR_EL{of.el}")), ttbr, is_upper=upper)
+    there = first_tables(of, sysreg, upper=upper)
     if there is None or (address & _BELOW_TAG) >> there.bits != (_BELOW_TAG >> there.bits if upper else 0):
         return (), None
     return _descend(there, address & (1 << there.bits) - 1, memory)
@@ -106,12 +121,8 @@ def _first_stage(
 def _second_stage(ipa: int, sysreg: ReadRegister, memory: ReadMemory) -> tuple[tuple[int, ...], int | None]:
     if not sysreg(_named("HCR_EL2")) & HCR_EL2.VM.mask:  # DC alone
         return (), ipa
-    vtcr = sysreg(_named("VTCR_EL2"))
-    granule, bits, start = _GRANULES.get(vtcr >> 14 & 3), 64 - (vtcr & 0x3F), vtcr >> 6 & 3
-    if granule is None or start > 2 or ipa >> bits:
-        return (), None
-    level = _FIRST_LEVEL[granule][start]
-    return _descend(Tables(granule, bits, level, sysreg(_named("VTTBR_EL2")) & _ADDRESS & ~1), ipa, memory)
+    there = second_tables(sysreg)
+    return ((), None) if there is None or ipa >> there.bits else _descend(there, ipa, memory)
 
 
 def _descend(there: Tables, offset: int, memory: ReadMemory) -> tuple[tuple[int, ...], int | None]:

@@ -11,6 +11,8 @@ _GRANULES = {0: 12, 1: 16, 2: 14}, {1: 14, 2: 12, 3: 16}
 _EPD = TCR_EL1.EPD0, TCR_EL1.EPD1
 _VALID, _TABLE_OR_PAGE = 1, 2
 _LAST_LEVEL = 3
+_LARGEST_BLOCK = {12: 30, 14: 25, 16: 29}
+"""log2 of its bytes by granule, without FEAT_LPA2 and FEAT_LPA (D8.3.1)."""
 _ADDRESS = (1 << 48) - 1
 
 
@@ -29,6 +31,10 @@ class Tables(NamedTuple):
     def shift(self, level: int) -> int:
         """log2 of the bytes that an entry of a table of this level is for."""
         return self.granule + (self.granule - 3) * (_LAST_LEVEL - level)
+
+    def has_blocks(self, level: int) -> bool:
+        """May an entry of this level map memory? Blocks have at most 1 GiB (D8.3)."""
+        return level == _LAST_LEVEL or self.shift(level) <= _LARGEST_BLOCK[self.granule]
 
     def next_table(self, descriptor: int, level: int) -> int | None:
         """The physical address of the table that an entry of this level leads to; None where it leads to none."""
