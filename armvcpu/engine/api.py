@@ -92,6 +92,44 @@ LOGGED_COMPARES = 256
 COMPARE_WORDS = 1 + 2 * LOGGED_COMPARES
 
 
+RECORD_SIZE, PLACE_SIZE = 64, 24
+"""Bytes of a record of a block, and of a place where one was left, as `Record` and `Place` have their fields."""
+
+
+class Record(NamedTuple):
+    """One translated block: `RECORD` decodes it from an engine's memory."""
+
+    pc: int
+    """The virtual address of its first instruction."""
+    physical: int
+    """The physical one, all ones where it is not known."""
+    executed: int
+    """How often it has begun."""
+    fell: int
+    """How often its last instruction, a conditional branch, was not taken."""
+    aborted: int
+    """How often it was left before its end: by an exception, or by a handler that moved PC or ended the run."""
+    instructions: int
+    words: int
+    """Where in `BlockRecords.words` its instructions are, by their number."""
+    number: int
+    """Its place among the records; 0 is the one of all blocks that there was no room for."""
+
+
+class Place(NamedTuple):
+    """Where a block was left: `PLACE` decodes it."""
+
+    times: int
+    record: int
+    """The number of the block's record."""
+    executed: int
+    """How many of the block's instructions had been executed; one that took an exception counts."""
+
+
+RECORD, PLACE = "<5Q3I12x", "<Q2I8x"
+"""For `struct`."""
+
+
 class StateCopy(NamedTuple):
     """The registers of a state as the engine lays them out, and where those are, in bytes, that are not meant."""
 
@@ -295,6 +333,41 @@ class Listen(Protocol):
         ...
 
 
+class BlockRecords(Protocol):
+    """A record for each block that has been translated while somebody wanted records.
+
+    A block ends at a branch, at another instruction that changes what code is, at the end of a page, or after 512
+    instructions; it may lie inside another. Records stay where they are for the engine's life, and count on.
+    """
+
+    def begin(self) -> None:
+        """Keep records, and count in them, from the next run on. Not while running."""
+        ...
+
+    def end(self) -> None:
+        """One who began wants no more; the records stay. Not while running."""
+        ...
+
+    def __len__(self) -> int:
+        """How many there are, that of number 0 included."""
+        ...
+
+    def blocks(self) -> memoryview:
+        """The memory of all records, by their numbers: what it holds changes as the guest runs.
+
+        Not to be looked at once the engine is closed, here and below.
+        """
+        ...
+
+    def places(self) -> memoryview:
+        """Likewise where blocks have been left before their end, in no order."""
+        ...
+
+    def words(self) -> memoryview:
+        """The instruction words of all blocks as they were translated, of 32 bits each."""
+        ...
+
+
 class Engine(Protocol):
     """One physical CPU. Not thread-safe, but for `request_stop`."""
 
@@ -324,6 +397,11 @@ class Engine(Protocol):
     @property
     def code(self) -> Code:
         """What it has translated."""
+        ...
+
+    @property
+    def records(self) -> BlockRecords:
+        """What has been executed, by block."""
         ...
 
     @property

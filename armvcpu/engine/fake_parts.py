@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from struct import pack
+
 from armvcpu.arch.registers import by_name, register_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.engine.api import RegisterRows
+from armvcpu.engine.api import PLACE, RECORD, Place, Record, RegisterRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from armvcpu.engine.fake_state import FakeStates
     from armvcpu.engine.state import CpuState
+
+
+HIGHEST = (1 << 64) - 1
 
 
 class FakeRegisters:
@@ -90,6 +95,39 @@ class FakeWatch:
         """Tell no more."""
         if self in self._among:
             self._among.remove(self)
+
+
+class FakeRecords:
+    """A test says what has been executed: `known`, in the order of their numbers, and `left` before their end."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.known = [Record(HIGHEST, HIGHEST, 0, 0, 0, 0, 0, 0)]
+        self.left: list[Place] = []
+        self.instructions: list[int] = []
+
+    def begin(self) -> None:
+        """Note it in `users`."""
+        self.users += 1
+
+    def end(self) -> None:
+        """Note it in `users`."""
+        self.users -= 1
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def blocks(self) -> memoryview:
+        """`known` as an engine has it in memory."""
+        return memoryview(b"".join(pack(RECORD, *block) for block in self.known))
+
+    def places(self) -> memoryview:
+        """`left` likewise."""
+        return memoryview(b"".join(pack(PLACE, *place) for place in self.left))
+
+    def words(self) -> memoryview:
+        """`instructions` likewise."""
+        return memoryview(b"".join(word.to_bytes(4, "little") for word in self.instructions)).cast("I")
 
 
 class FakeListen:

@@ -24,6 +24,7 @@ from armvcpu.engine.library import (
 from armvcpu.engine.listen import Listen
 from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.native import COUNTING, EDGE, LEFT, LONGEST_BLOCK, RETURNS, YIELDED, YIELDS
+from armvcpu.engine.records import BlockRecords
 from armvcpu.engine.registers import SystemRegisters
 from armvcpu.engine.state import CpuState, Layout, Views
 from armvcpu.errors import Unmodelled, UsageError
@@ -57,6 +58,7 @@ class UnicornEngine:
         self._edges: C.Array[C.c_char] | None = None
         self._compares: C.Array[C.c_char] | None = None
         self.memory, self.code = EngineMemory(handle), Code(handle)
+        self.records = BlockRecords(handle, self.code)
         self.listen = Listen(handle, self.code, self.memory, lambda: self.state)
         self.registers = SystemRegisters(handle, self.code.invalidate)
         self._on_trap: TrapHandler = _no_handler

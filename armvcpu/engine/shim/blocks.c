@@ -13,6 +13,7 @@ static int64_t length_of(const struct engine *e) { return AT(uint16_t, (void *)e
 /* Counting: in the block that runs, the instructions before `pc` and `executed_there` more have been executed. */
 void settle(struct engine *e, uint64_t pc, int64_t executed_there)
 {
+    settle_record(e, pc, executed_there);
     if (!e->shared.block) return;
     int64_t executed = ((int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2) + executed_there;
     if (executed >= 0 && executed < length_of(e)) e->shared.countdown += length_of(e) - executed;
@@ -130,6 +131,7 @@ static void begin_block(struct engine *e, void *tcg, void *result, int count, vo
     if (AT(uint32_t, e->translated_block, TB_CFLAGS) & TB_COUNT_MASK) {
         call_instead(tcg, real.helper_check_exit_request, (void *)helper_exact, result, count, arguments);
         if (refused) emit_open(e, tcg), free_temp(tcg, refused);
+        if (e->keeps_records) emit_record(e, tcg);
         return;
     }
     e->label = real.gen_new_label(tcg);
@@ -145,6 +147,7 @@ static void begin_block(struct engine *e, void *tcg, void *result, int count, vo
         real.tcg_gen_brcondi_i32(tcg, COND_LT, value_of(tcg, (void *)request), 0, e->label);
         free_temp(tcg, request);
     }
+    if (e->keeps_records) emit_record(e, tcg);
 }
 
 void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void **arguments)
@@ -207,7 +210,8 @@ void shim_gen_intermediate_code(void *cpu, void *block, int most)
     translating = e;
     if (e) {
         e->translated_block = block;
-        e->lengths = e->label = e->opens = NULL;
+        e->lengths = e->label = e->opens = e->record_addresses[0] = e->record_addresses[1] = NULL;
+        e->is_at_branch = false;
     }
     real.gen_intermediate_code(cpu, block, most);
     translating = NULL;
@@ -215,6 +219,7 @@ void shim_gen_intermediate_code(void *cpu, void *block, int most)
         settle_open(e, block);
         if (e->lengths) AT(uintptr_t, e->lengths, OP_ARGS + 8) = AT(uint16_t, block, TB_ICOUNT);
         e->shared.translations++;
+        if (e->record_addresses[0]) end_record(e, block);
         if (e->fetched) note_fetched(e, block);
     }
 }

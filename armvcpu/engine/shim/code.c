@@ -62,6 +62,7 @@ uint32_t shim_cpu_ldl_code(void *env, uint64_t address)
     uint32_t word = real.cpu_ldl_code(env, address);
     if (e->probes) emit_probe(e, address);
     if (e->compares) emit_compare(e, word);
+    if (e->keeps_records) note_word(e, word);
     return word;
 }
 
@@ -78,6 +79,7 @@ void shim_abort(void)
     translating = NULL;
     uint64_t begin = AT(uint64_t, e->translated_block, TB_PC), before = (e->word_at - begin) >> 2;
     e->shared.block = 0;
+    e->running_record = NULL;
     if (before == 0) {
         if (is_at_stop(e)) {
             stop_run(e);

@@ -82,6 +82,7 @@ EXPORT void shim_free(struct engine *e)
     free_rows(e);
     free_throughs(e);
     forget_fetched(e);
+    forget_records(e);
     shim_untrack_dirty(e);
     forget_executed(e);
     forget_probes(e);
@@ -108,6 +109,7 @@ EXPORT void shim_switch(struct engine *e, void *save, const void *from)
     end_replay(e);
     forget_cut(e);
     e->passed = NO_ADDRESS;
+    e->running_record = NULL;
     e->replay.count = 0;
     memset(e->shared.last, 0, sizeof e->shared.last);
     forget_faults(e);

@@ -90,5 +90,6 @@ void helper_return(void *env, uint64_t pc)
     if (!(AT(uint32_t, env, ENV_PSTATE) & PSTATE_IL) || !AT(uint32_t, env, ENV_AARCH64)) return;
     uint32_t el = level_of(env);
     e->shared.block = 0;
+    e->running_record = NULL;
     real.raise_exception(env, EXCP_UDEF, SYNDROME_ILLEGAL_STATE, el ? el : 1);
 }

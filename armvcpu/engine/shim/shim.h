@@ -125,6 +125,11 @@ struct engine {
     uint16_t filled;    /* which of the TLB's indices may have something, where has_regimes */
     uint64_t *executed; /* which pages instructions have been fetched from, where stage 2 is not Python's (pages.c) */
     struct dirty *dirty; /* the log of pages that are written, where there is one */
+    struct records *records;       /* of translated blocks, where they have been kept (records.c) */
+    struct record *running_record; /* that of the block that runs; null between blocks */
+    bool keeps_records, is_at_branch; /* of what is translated; is the word under way a conditional branch? */
+    uint32_t block_words[LONGEST]; /* of what is translated, while records are kept */
+    void *record_addresses[2];        /* the operations of the block under way that have its record's address */
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
     struct fetched *fetched; /* what blocks have been translated from, once the guest has forgotten all (icache.c) */
     struct compares *compares; /* the log of compares, where there is one (compares.c) */
@@ -326,6 +331,15 @@ void emit_return(struct engine *, void *tcg, void *result, int count, void **arg
 
 /* edges.c */
 void emit_edge(struct engine *, void *tcg);
+
+/* records.c */
+void emit_record(struct engine *, void *tcg);
+void note_word(struct engine *, uint32_t word);
+void end_record(struct engine *, const void *block);
+void settle_record(struct engine *, uint64_t pc, int64_t executed_there);
+void shim_tcg_gen_brcondi_i32(void *tcg, int condition, void *value, int32_t with, void *label);
+void shim_tcg_gen_brcondi_i64(void *tcg, int condition, void *value, int64_t with, void *label);
+void forget_records(struct engine *);
 
 /* compares.c */
 void emit_compare(struct engine *, uint32_t word);

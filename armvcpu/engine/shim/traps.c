@@ -51,6 +51,7 @@ static void settle_trap(struct engine *e, uint32_t ec)
     uint64_t pc = AT(uint64_t, e->env, ENV_PC);
     if (BETWEEN_BLOCKS >> ec & 1) {
         e->shared.block = 0;
+        e->running_record = NULL;
         return;
     }
     switch (ec) {
@@ -209,7 +210,7 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
         number = EXCP_UDEF, syndrome = IL, ec = EC_UNKNOWN;
     }
     if (ec == EC_FP) syndrome &= ~0xFFFFFu; /* the engine keeps AArch32's fields there until it enters */
-    if (e->shared.block) settle_trap(e, ec);
+    if (e->shared.block || e->running_record) settle_trap(e, ec);
     if (BETWEEN_BLOCKS >> ec & 1 && is_at_stop(e)) {
         stop_run(e);
         return;

@@ -141,6 +141,7 @@ int shim_cpu_exec(void *uc, void *cpu)
         if (atomic_load(&e->stop)) stop_run(e);
         ask_again(e);
         forget_replay(e);
+        e->running_record = NULL;
     }
     return real.cpu_exec(uc, cpu);
 }

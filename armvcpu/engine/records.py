@@ -1,0 +1,61 @@
+"""Records of translated blocks: how often each was executed, fell through, was left in the middle (shim/records.c)."""
+
+from __future__ import annotations
+
+import ctypes as C
+
+from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.engine.api import PLACE_SIZE, RECORD_SIZE
+from armvcpu.errors import UsageError
+
+if TYPE_CHECKING:
+    from armvcpu.engine.code import Code
+    from armvcpu.engine.handle import Handle
+
+_BLOCKS, _PLACES, _WORDS = range(3)
+"""The arrays of shim/records.c."""
+
+
+class BlockRecords:
+    """Those of one engine; see `armvcpu.engine.api.BlockRecords` for what each method promises."""
+
+    def __init__(self, handle: Handle, code: Code) -> None:
+        self._handle, self._code = handle, code
+        self._users = 0
+
+    def begin(self) -> None:
+        """Keep records from the next run on, until as many have ended as began."""
+        if not self._users:
+            if not self._handle.shim.keep_records(self._handle.engine, 1):
+                raise UsageError("the host has no memory for records of the guest's code")
+            self._code.invalidate()
+        self._users += 1
+
+    def end(self) -> None:
+        """One of those who began wants no more."""
+        self._users -= 1
+        if not self._users:
+            self._handle.shim.keep_records(self._handle.engine, 0)
+            self._code.invalidate()
+
+    def __len__(self) -> int:
+        return int(self._handle.shim.record_count(self._handle.engine, _BLOCKS))
+
+    def blocks(self) -> memoryview:
+        """The memory of all records."""
+        return self._memory(_BLOCKS, RECORD_SIZE)
+
+    def places(self) -> memoryview:
+        """The memory of all places."""
+        return self._memory(_PLACES, PLACE_SIZE)
+
+    def words(self) -> memoryview:
+        """The memory of all words."""
+        return self._memory(_WORDS, 4).cast("I")
+
+    def _memory(self, what: int, size: int) -> memoryview:
+        shim, engine = self._handle.shim, self._handle.engine
+        count = shim.record_count(engine, what)
+        if not count:
+            return memoryview(b"")
+        return memoryview((C.c_char * (count * size)).from_address(shim.records(engine, what))).cast("B")
