@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.port import Console
     from armvcpu.machine.console.window import Window
+    from armvcpu.machine.debugging.debugger import Debugger
     from armvcpu.machine.end_report import EndReport
     from armvcpu.machine.handlers import F
     from armvcpu.machine.kinds import PathLike
@@ -105,6 +106,7 @@ class Machine:
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
             (parts.guards, parts.self_debug, self._calls, *_power_lines(parts)), parts.engine,
         )  # fmt: skip
+        self._debugger: Debugger | None = None
         self._has_begun = False
         self._report: ref[EndReport] | None = None
         """That of the last run, while somebody has it."""
@@ -170,7 +172,9 @@ class Machine:
         """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`; 0: no limit."""
         check_limits(timeout, max_instructions)
         self._goes_on()
-        outcome = self._loop.run(timeout, max_instructions)
+        debugger = self._debugger
+        run = self._loop.run if debugger is None or debugger.client is None else debugger.run
+        outcome = run(timeout, max_instructions)
         is_crash = outcome.ending is Ending.CRASHED
         if not is_crash and not (outcome.may_hang and not (outcome.reason == QUIT and self.current_cpu.waiting)):
             return outcome
@@ -276,6 +280,19 @@ class Machine:
         self._goes_on()
         mark, self._mark = self._mark, None
         self._mark = restore(self.parts, snapshot, mark)
+        if self._debugger is not None:
+            self._debugger.restored()
+
+    # --- debugging --------------------------------------------------------------------------------------------
+
+    @property
+    def debugger(self) -> Debugger:
+        """What stops the guest between two instructions and steps it; made when it is first asked for."""
+        if self._debugger is None:
+            from armvcpu.machine.debugging.debugger import Debugger  # most guests are not debugged
+
+            self._debugger = Debugger(self.parts, self._loop)
+        return self._debugger
 
     # --- looking in -------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ EXPORT int shim_run(struct engine *e)
 {
     bool is_exact = e->shared.exact != 0;
     if (!is_exact) forget_cut(e);
+    if (AT(uint64_t, e->env, ENV_PC) != e->passed) e->passed = NO_ADDRESS;
     for (;;) {
         int error = real.uc_emu_start(e->uc, AT(uint64_t, e->env, ENV_PC), 0, 0, 0);
         bool has_begun = is_exact && !e->shared.exact;

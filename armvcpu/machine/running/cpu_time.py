@@ -125,6 +125,11 @@ class CpuTime:
             self.timers[name].load(ctl, cval, level)
         self._set_deadline()
 
+    def stand(self, duration: int) -> None:
+        """The count has stood for so many ns; whoever has the CPU loaded tells the engine."""
+        self._origin += duration // NS_PER_COUNT
+        self._set_deadline()
+
     def count(self) -> int:
         """CNTPCT_EL0; CNTVCT_EL0 too, where no hypervisor of the guest's is there to tell them apart."""
         return self._now() // NS_PER_COUNT - self._origin

@@ -93,7 +93,9 @@ class RunLoop:
                 self._outside.open(waker, may_bring=not self._is_inside)
                 self._rearm()
                 end.can_go_on = False
-                return end.note(self._loop(max_instructions))
+                outcome = self._loop(max_instructions)
+                limit = f"instruction limit: {max_instructions} executed"
+                return end.note(Outcome.of(Ending.LIMIT, limit) if outcome is None else outcome)
             except (GuestCrash, Unmodelled) as stop:
                 return end.note(Outcome.of(Ending.CRASHED, str(stop)))
             finally:
@@ -107,7 +109,7 @@ class RunLoop:
         """
         self.forbid_running("a step can't be made")
         self._end.begin()
-        self.is_running = True
+        self._timeout_ns, self.is_running = NEVER, True
         try:
             return self._step()
         except BaseException as failure:
@@ -117,11 +119,12 @@ class RunLoop:
             self.is_running = False
 
     def _step(self) -> Outcome | None:
+        if self._clock.repeats:
+            return self._loop(1)
         cpu, moment = self._turns.cpu, self._schedule.next()
         if not cpu.is_awake() and moment < NEVER:
             self._clock.wait(moment, self._attention.event, NEVER, in_host_time=False)
-        if not self._is_inside:
-            self._schedule.run_due(self._clock.ns())
+        self._schedule.run_due(self._clock.ns())
         if not cpu.is_awake():
             return self._end.wanted
         reason: Exit | None = cpu.vcpu.step()
@@ -132,7 +135,8 @@ class RunLoop:
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
-    def _loop(self, max_instructions: int) -> Outcome:
+    def _loop(self, max_instructions: int) -> Outcome | None:
+        """To the end of the run; None where the limit is that."""
         end, left = self._count.executed + max_instructions, 0
         turns = self._turns
         while True:
@@ -145,14 +149,17 @@ class RunLoop:
                 left = end - self._count.executed
                 if left <= 0:
                     self._end.can_go_on = True
-                    return Outcome.of(Ending.LIMIT, f"instruction limit: {max_instructions} executed")
+                    return None
             vcpu = turns.cpu.vcpu
             reason = vcpu.run(left)
             if vcpu.yielded:
                 turns.end()
             if not isinstance(reason, ExternalInterrupt | Nothing):
                 self.last_exits.append((vcpu.state.pc, reason))
-            outcome = self._end.wanted or self._act(reason)
+            if max_instructions and self._clock.repeats and type(reason) is Nothing and self._count.executed >= end:
+                outcome = self._end.wanted or self._ask(self._watching)  # nobody else: the limit is no event
+            else:
+                outcome = self._end.wanted or self._act(reason)
             if outcome is not None:
                 return outcome
 
@@ -184,10 +191,15 @@ class RunLoop:
     def _attend(self) -> Outcome | None:
         """After a stop or a sleep: what is due, and whoever has called for attention; an Outcome ends the run."""
         if self._is_inside:
-            return self._ask(self._watching) or self._end.take() or self._time_out()
+            return self._ask(self._watching) or self._ended_by_host()
+        if self._clock.repeats and (outcome := self._ended_by_host()) is not None:
+            return outcome  # nobody looks at a guest that has been stopped for that alone
         self._attention.event.clear()
         self._schedule.run_due(self._clock.ns())
-        return self._ask(self._attendants) or self._end.take() or self._time_out()
+        return self._ask(self._attendants) or self._ended_by_host()
+
+    def _ended_by_host(self) -> Outcome | None:
+        return self._end.take() or self._time_out()
 
     def _ask(self, attendants: Sequence[Attendant]) -> Outcome | None:
         """Each in turn; an Outcome ends the run."""

@@ -1,0 +1,248 @@
+"""The debugger of one machine: what stops its guest, and who decides then.
+
+A run with a client is a row of runs of the engine. Each ends at a stop, between two of the guest's instructions, where
+the client is called on the run's own thread: it looks, writes, steps, goes back in history, and returns to have the
+guest go on. By the host's clock the guest's time stands still meanwhile; by the instruction clock a stop changes
+nothing of what comes (engine/shim/cuts.c).
+
+A watchpoint stops before the access is made, as Arm's own do (DDI 0487 D2.10). What the engine tells of is an access as
+it makes it; whether the instruction really touches what is watched is looked up in its encoding.
+"""
+
+from __future__ import annotations
+
+import time
+
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
+from armvcpu.machine.board.memory import page_pieces
+from armvcpu.machine.debugging.points import Breakpoint, Breakpoints, Watchpoint, Watchpoints
+from armvcpu.machine.debugging.standing import Standing
+from armvcpu.machine.debugging.stop import STOPPED, Stop, StopKind
+from armvcpu.machine.outcome import TIME_OUT, Ending, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.arch.accesses import MemoryAccess
+    from armvcpu.machine.parts import Parts
+    from armvcpu.machine.running.count import Count
+    from armvcpu.machine.running.run_loop import RunLoop
+
+
+class Client(Protocol):
+    """Who debugs: called on the thread of the run, while the guest stands still."""
+
+    def stopped(self, stop: Stop) -> None:
+        """Return to have the guest go on; `Machine.quit` and the like end the run then."""
+
+    def ended(self, outcome: Outcome) -> bool:
+        """The guest has ended, crashed or reached a limit; True where it is to go on, having been taken back."""
+
+
+class Patience:
+    """What is left of a run's limits, of which stops use up nothing; a context while the guest runs."""
+
+    def __init__(self, timeout: float | None, max_instructions: int, count: Count) -> None:
+        self._timeout, self._most, self._count = timeout, max_instructions, count
+        self._first, self._ran, self._began = count.executed, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._ran += time.monotonic() - self._began
+
+    @property
+    def left(self) -> tuple[float | None, int]:
+        """Seconds and instructions that the guest may still run."""
+        most = self._most and max(1, self._most - (self._count.executed - self._first))
+        return None if self._timeout is None else max(0.0, self._timeout - self._ran), most
+
+    def ended(self) -> Outcome | None:
+        """The run's end, where one is used up."""
+        if self._most and self._count.executed - self._first >= self._most:
+            return Outcome.of(Ending.LIMIT, f"instruction limit: {self._most} executed")
+        if self._timeout is not None and self._ran >= self._timeout:
+            return Outcome.of(Ending.LIMIT, TIME_OUT)
+        return None
+
+
+class Debugger:
+    """Stops the guest of a machine, and steps it.
+
+    `breakpoints` and `watchpoints` have `add` and `remove`, at any time, in a condition or another handler too.
+    """
+
+    def __init__(self, parts: Parts, loop: RunLoop) -> None:
+        self._loop, self._turns, self._engine, self._end = loop, parts.turns, parts.engine, parts.end
+        self._clock, self._count = parts.clock, parts.count
+        self._standing = Standing(parts.turns.cpus, parts.clock)
+        self.breakpoints = Breakpoints(parts.engine, self._on_breakpoint)
+        self.watchpoints = Watchpoints(parts.engine, self._on_watchpoint)
+        self.client: Client | None = None
+        self._stop: Stop | None = None
+        self.last: Stop | None = None
+        """Where the guest stands; None while it runs, and before somebody has stopped it."""
+        self._is_passing = self._is_paused = False
+        self._passed: int | None = None
+        """PC of a breakpoint at which the guest stands already, so that going on does not stop there at once."""
+        self.noted: Callable[[Stop], None] | None = None
+        """Called with each breakpoint and watchpoint in place of stopping: for a look through what has been."""
+
+    # --- who decides ------------------------------------------------------------------------------------------
+
+    def attach(self, client: Client, *, at_start: bool = False) -> None:
+        """Have `client` decide at each stop from now on; `at_start`: the next run begins with one."""
+        self.client = client
+        self._is_paused = self._is_paused or at_start
+
+    def detach(self, client: Client) -> None:
+        """It decides no more, and the guest is not stopped for it; one that is not attached is fine."""
+        if self.client is client:
+            self.client = None
+
+    def pause(self) -> None:
+        """From any thread: stop the guest soon, or when it next runs."""
+        self._is_paused = True
+        self._end.by_host(STOPPED)
+
+    def run(self, timeout: float | None, max_instructions: int) -> Outcome:
+        """`Machine.run` with a client."""
+        patience = Patience(timeout, max_instructions, self._count)
+        if self._is_paused:
+            self._tell(self._here(StopKind.START if self.last is None else StopKind.PAUSED))
+        while True:
+            with patience:
+                what = patience.ended() or self.go(*patience.left)
+            if isinstance(what, Stop):
+                self._tell(what)
+                continue
+            if what.status == Ending.LIMIT.value:
+                what = patience.ended() or what  # of the whole run, and not of its last piece
+            if self.client is None or not self._has_been_taken_back(what):
+                return what
+
+    def _tell(self, stop: Stop) -> None:
+        self._is_paused = False
+        if self.client is not None:
+            with self._standing:
+                self.client.stopped(stop)
+
+    def _has_been_taken_back(self, outcome: Outcome) -> bool:
+        assert self.client is not None
+        with self._standing:
+            return self.client.ended(outcome)
+
+    # --- running ----------------------------------------------------------------------------------------------
+
+    def go(self, timeout: float | None = None, max_instructions: int = 0) -> Stop | Outcome:
+        """Between two runs: run to the next stop, or to what ends a run."""
+        passes = self.last is not None and self.last.kind is StopKind.WATCHPOINT
+        if passes and self.last is not None and self._turns.cpu.vcpu.state.pc == self.last.pc:
+            outcome = self._pass()  # the access that it stands before
+            if outcome is not None:
+                return outcome
+            max_instructions -= max_instructions > 0
+        pc = self._turns.cpu.vcpu.state.pc
+        self._passed = pc if self.last is not None and self.breakpoints.at(pc) else None
+        self._stop = self.last = None
+        outcome = self._loop.run(timeout, max_instructions)
+        return outcome if outcome is not STOPPED else self._arrive(self._why())
+
+    def _why(self) -> Stop:
+        return self._here(StopKind.PAUSED) if self._stop is None else self._stop
+
+    def step(self, cpu: int | None = None) -> Stop | Outcome:
+        """Between two runs: until a CPU, the one that is loaded if None, has executed an instruction.
+
+        Others run before where it is not its turn: a CPU that waits keeps a step waiting, until `pause`.
+        """
+        wanted = self._turns.cpu.index if cpu is None else cpu
+        if not self._clock.repeats and self._turns.cpus[wanted].runnable:
+            self._turns.switch_to(self._turns.cpus[wanted])
+        while True:
+            outcome = self._pass()
+            if outcome is not None and outcome is not STOPPED:
+                return outcome
+            if self._turns.cpu.index == wanted:
+                return self._arrive(self._here(StopKind.STEP))
+            if self._is_paused:
+                return self._arrive(self._here(StopKind.PAUSED))
+
+    def _pass(self) -> Outcome | None:
+        """One instruction, for which nobody stops."""
+        self._is_passing = True
+        try:
+            return self._loop.step()
+        finally:
+            self._is_passing = False
+
+    def _here(self, kind: StopKind) -> Stop:
+        cpu = self._turns.cpu
+        return Stop(kind, cpu.index, cpu.vcpu.state.pc)
+
+    def _arrive(self, stop: Stop) -> Stop:
+        self.last = stop
+        return stop
+
+    def restored(self) -> None:
+        """The guest has been taken to another state."""
+        self._standing.begin_anew()
+        self.last = None
+
+    def moved(self, kind: StopKind) -> Stop:
+        """The guest has been taken to another moment, where it stands now."""
+        self._standing.begin_anew()
+        return self._arrive(self._here(kind))
+
+    # --- what stops it ----------------------------------------------------------------------------------------
+
+    def _on_breakpoint(self, breakpoint: Breakpoint) -> None:
+        passed, self._passed = self._passed, None
+        if self._is_passing or breakpoint.address == passed or self._stop is not None:
+            return
+        if breakpoint.condition is None or breakpoint.condition(self._turns.cpu.vcpu):
+            self._hit(self._here(StopKind.BREAKPOINT))
+
+    def _on_watchpoint(self, watchpoint: Watchpoint, address: int, width: int, is_write: bool) -> None:
+        if self._is_passing or self._stop is not None:
+            return
+        touched = self._touched(watchpoint, address, width, is_write=is_write)
+        if touched is not None:
+            cpu = self._turns.cpu
+            self._hit(Stop(StopKind.WATCHPOINT, cpu.index, cpu.vcpu.state.pc, touched, is_write))
+
+    def _hit(self, stop: Stop) -> None:
+        if self.noted is not None:
+            self.noted(stop)
+            return
+        self._stop = stop
+        self._end.by_guest(STOPPED)
+        self._engine.leave()
+
+    def _touched(self, watchpoint: Watchpoint, address: int, width: int, *, is_write: bool) -> int | None:
+        """The first address of what the instruction touches and the watchpoint watches; None: nothing."""
+        access = self._access()
+        if access is not None:
+            tag = access.address ^ address if (access.address ^ address) >> 56 else 0
+            address, width = access.address ^ tag >> 56 << 56, access.width
+            if is_write and access.expected is not None and not self._holds(address, width, access.expected):
+                return None  # a compare and swap that fails, which the engine makes of a load and a store
+        for at, size in page_pieces(address, width):
+            begin = self._engine.memory.translate(at) if watchpoint.physical else at
+            if begin is not None:
+                first = max(begin, watchpoint.address)
+                if first < min(begin + size, watchpoint.address + watchpoint.size):
+                    return at + first - begin
+        return None
+
+    def _access(self) -> MemoryAccess | None:
+        from armvcpu.arch.accesses import memory_access  # most guests are not watched
+
+        state = self._turns.cpu.vcpu.state
+        word = self._engine.memory.fetch_word(state.pc)
+        return None if word is None else memory_access(word, state.pc, state.gpr, state.frame[31])
+
+    def _holds(self, address: int, width: int, value: int) -> bool:
+        data = self._engine.memory.read_virtual(address, width)
+        return data is None or int.from_bytes(data, "little") == value

@@ -1,0 +1,36 @@
+"""The guest's time while it stands still: by the host's clock it must not see that it did, as QEMU's guests don't."""
+
+from __future__ import annotations
+
+from armvcpu.arch.static import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from armvcpu.machine.board.clock import Clock
+    from armvcpu.machine.running.cpu import Cpu
+
+
+class Standing:
+    """A context in which the counts of all CPUs stand; of a clock that counts instructions they do so by themselves."""
+
+    def __init__(self, cpus: Sequence[Cpu], clock: Clock) -> None:
+        self._cpus, self._clock = cpus, clock
+        self._since = 0
+
+    def __enter__(self) -> Standing:
+        self.begin_anew()
+        return self
+
+    def begin_anew(self) -> None:
+        """The guest has been taken to a state whose time goes on from now."""
+        self._since = self._clock.ns()
+
+    def __exit__(self, *_: object) -> None:
+        if self._clock.repeats:
+            return
+        stood = self._clock.ns() - self._since
+        for cpu in self._cpus:
+            cpu.time.stand(stood)
+            if cpu.is_bound:
+                cpu.go_on()
