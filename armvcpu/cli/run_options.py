@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _trace_kinds() -> Sequence[str]:
-    from armvcpu.debug.trace import KINDS  # most runs trace nothing
+    from armvcpu.debug.tracing.kinds import KINDS  # most runs trace nothing
 
     return tuple(KINDS)
 
@@ -32,6 +32,10 @@ class RunConfig(Row, metaclass=OptionsType):
         (), TEXT, "Write a line for each event, to stderr or FILE.",
         metavar="KIND,...[:FILE]", is_several=True, words=_trace_kinds, joined_by=",",
         tool="armvcpu.cli.tracing:open_traces",
+    )  # fmt: skip
+    trace_filter: tuple[str, ...] = option(
+        (), TEXT, "Of --trace, keep only events of this symbol, address, vcpu, level, device or class.",
+        metavar="KEY=VALUE,...", is_several=True,
     )  # fmt: skip
     snapshot_save: str | None = option(None, FILE, "Write a snapshot when the run ends.", metavar="F", is_output=True)
     snapshot_at: str | None = option(

@@ -1,71 +1,76 @@
-"""`--trace`: opens the files and connects a tracer to a machine."""
+"""`--trace`: opens the files and connects traces to a machine."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from armvcpu.debug.trace import Tracer, parse_kinds
-from armvcpu.errors import ArmvcpuError, UsageError
+from armvcpu.cli.run_options import spelled
+from armvcpu.cli.standard import say
+from armvcpu.debug.tracing.compressed import compression
+from armvcpu.debug.tracing.filters import Filters, ambiguous
+from armvcpu.debug.tracing.formats import Writer, writer_for
+from armvcpu.debug.tracing.kinds import parse_kinds
+from armvcpu.errors import ArmvcpuError, UsageError, spell_names
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.output_file import OutputFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from contextlib import ExitStack
 
     from armvcpu.cli.run_options import RunConfig
+    from armvcpu.debug.tracing.trace import Trace
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.stdio import StdioConsole
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
 
 
-@dataclass
+class _Sink(NamedTuple):
+    """Where events of some kinds go."""
+
+    kinds: frozenset[str]
+    writer: Writer
+    file: OutputFile | None
+
+
 class Traces:
-    """Where each kind of event goes."""
+    """Those of one run."""
 
-    sinks: list[tuple[frozenset[str], Callable[[str], object]]] = field(default_factory=list)
-    files: list[OutputFile] = field(default_factory=list)
-    """Those of them that are files; closing one tells what could not be written."""
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Every kind that somebody wants."""
-        return frozenset().union(*(kinds for kinds, _ in self.sinks))
+    def __init__(self, sinks: list[_Sink], filters: tuple[str, ...]) -> None:
+        self._sinks, self._filters = sinks, filters
+        self._kinds: frozenset[str] = frozenset().union(*(sink.kinds for sink in sinks))
+        self._open: list[Trace] = []
 
     def prepare(self, described: dict[str, Any]) -> None:
         """A device's access is to come out with its exact place? A GICv2's are how a guest deals with interrupts."""
         gic = MachineConfig.of(**described).gic
-        described["exact_mmio"] = "mmio" in self.kinds or ("irq" in self.kinds and gic == 2)
+        described["exact_mmio"] = "mmio" in self._kinds or ("irq" in self._kinds and gic == 2)
 
     def attach(self, machine: Machine, console: StdioConsole) -> None:
         """Have the machine tell what happens."""
         del console
-        for kinds, output in self.sinks:
-            tracer = Tracer(kinds, output, machine.symbols, machine.engine.memory.fetch_word, machine.name_of)
-            machine.observe(tracer)
-            if "insn" in kinds:
-                machine.trace_instructions(partial(_on_current_cpu, machine, tracer.insn))
-            if "mem" in kinds:
-                machine.trace_memory(partial(_on_current_cpu, machine, tracer.mem))
+        for line in ambiguous(self._filters, machine.symbols):
+            say(spell_names(line, spelled))
+        for sink in self._sinks:
+            self._open.append(machine.trace(sink.kinds, sink.writer, self._filters))
 
     def finish(self, machine: Machine, outcome: Outcome) -> list[ArmvcpuError]:
-        """Close the files."""
+        """Write what is left, and close the files."""
         del machine, outcome
-        problems: list[ArmvcpuError] = []
-        for file in self.files:
-            try:
-                file.close()
-            except ArmvcpuError as error:
-                problems.append(error)
-        return problems
+        for trace in self._open:
+            trace.close()
+        return list(self._problems())
 
-
-def _on_current_cpu(machine: Machine, event: Callable[..., None], *what: Any) -> None:
-    event(machine.current_cpu.index, *what)
+    def _problems(self) -> Iterator[ArmvcpuError]:
+        for sink in self._sinks:
+            if sink.file is not None:
+                try:
+                    sink.file.close()
+                except ArmvcpuError as error:
+                    yield error
 
 
 def _to_stderr(line: str) -> None:
@@ -77,14 +82,18 @@ def _unwritable(path: str, said: str) -> UsageError:
 
 
 def open_traces(config: RunConfig, stack: ExitStack, patience: Patience) -> Traces:
-    """Parse the options and open their files; UsageError for a kind that is none or a file that can't be written."""
-    traces = Traces()
-    for text in config.trace:
-        kinds, path = parse_kinds(text)
-        if path is None:
-            traces.sinks.append((kinds, _to_stderr))
-            continue
-        file = stack.enter_context(OutputFile(path, patience, partial(_unwritable, path)))
-        traces.files.append(file)
-        traces.sinks.append((kinds, file.write))
-    return traces
+    """Parse the options and open their files.
+
+    Raises:
+        UsageError: a kind or a filter is none, or a file can't be written.
+    """
+    Filters(config.trace_filter)
+    parsed = [parse_kinds(text) for text in config.trace]
+    return Traces([_open(stack, patience, *each) for each in parsed], config.trace_filter)
+
+
+def _open(stack: ExitStack, patience: Patience, kinds: frozenset[str], path: str | None) -> _Sink:
+    if path is None:
+        return _Sink(kinds, writer_for(None, _to_stderr), None)
+    file = stack.enter_context(OutputFile(path, patience, partial(_unwritable, path), through=compression(path)))
+    return _Sink(kinds, writer_for(path, file.write), file)

@@ -19,26 +19,29 @@ def describe_exit(reason: Exit) -> str:
 
     A value never has a space in it, but for the reason of FailEntry, which is last.
     """
-    words = [type(reason).__name__]
+    return " ".join([type(reason).__name__, *(f"{key}={value}" for key, value in exit_fields(reason).items())])
+
+
+def exit_fields(reason: Exit) -> dict[str, str | int]:
+    """The fields of an exit; decimal numbers are integers, all else is text."""
+    fields: dict[str, str | int] = {}
     for name in type(reason).__match_args__:
         value = getattr(reason, name)
         if name == "addr" and isinstance(reason, SysRegRead | SysRegWrite):
-            words.append(f"register={register_name(encoding_from_iss(value))}")
+            fields["register"] = register_name(encoding_from_iss(value))
         elif value is not None and (value is not False or name != "is_denied"):
-            words.append(f"{name}={_value(name, value)}")
-    return " ".join(words)
+            fields[name] = _value(name, value)
+    return fields
 
 
-def _value(name: str, value: object) -> str:
+def _value(name: str, value: object) -> str | int:
     match value:
         case bool():
             return "yes" if value else "no"
         case Flag():
             return (value.name or "0").replace(" ", "")
         case int():
-            return (
-                general_register_name(value) if name == "reg" else str(value) if name in _IN_DECIMAL else f"{value:#x}"
-            )
+            return general_register_name(value) if name == "reg" else value if name in _IN_DECIMAL else f"{value:#x}"
         case tuple():
             return ",".join(f"{item:#x}" for item in value)
         case _:

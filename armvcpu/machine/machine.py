@@ -32,12 +32,14 @@ from armvcpu.machine.running.run_loop import RunLoop
 from armvcpu.vcpu.pcpu import unicorn_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from typing import Unpack
     from weakref import ref
 
     from armvcpu.debug.monitor.monitor import Monitor
     from armvcpu.debug.report import CrashReport, Frame
+    from armvcpu.debug.tracing.formats import Writer
+    from armvcpu.debug.tracing.trace import Trace
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.machine.boot.loader import BootPlan
     from armvcpu.machine.boot.symbols import Symbols
@@ -412,6 +414,20 @@ class Machine:
     def observe(self, observer: Observer) -> None:
         """Have `observer` hear what happens, beside those that do already."""
         self.parts.observation.add(observer, self.board.gic)
+
+    def trace(self, kinds: Collection[str], writer: Writer, filters: Iterable[str] = ()) -> Trace:
+        """Have events of these kinds written, of those that `filters` keep, until the trace is closed.
+
+        The kinds and the filters are those of --trace and --trace-filter; `writer` is one of `writer_for(name, write)`
+        (armvcpu.debug.tracing.formats), or has its methods. `mmio` needs a machine with `exact_mmio`.
+
+        Raises:
+            UsageError: a kind or a filter is none, or names what is not there.
+        """
+        from armvcpu.debug.tracing.filters import Filters  # most machines are not traced
+        from armvcpu.debug.tracing.trace import Trace
+
+        return Trace(self.parts, self.symbols, kinds, writer, Filters(filters))
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.vcpu.observer import check_observer
+from armvcpu.vcpu.observer import check_observer, heard
 from armvcpu.vcpu.traps.guest import TrapHandlers
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ class Listeners:
         self.sysregs, self._highest = sysregs, highest
         self.handlers: TrapHandlers[Aarch64VCpu] = TrapHandlers()
         self.observer: Observer | None = None
+        self._heard: frozenset[str] = frozenset()
 
     def observe(self, observer: Observer | None, tell_sysreg: TellSysReg) -> None:
-        """Have `observer` hear of everything, of accesses of registers by `tell_sysreg`; UsageError where it can't."""
+        """Have `observer` hear what it wants, of accesses of registers by `tell_sysreg`; UsageError where it can't."""
         if observer is not None:
             check_observer(observer)
         self.observer = observer
-        self.sysregs.observe(None if observer is None else tell_sysreg)
+        self._heard = frozenset() if observer is None else heard(observer)
+        self.sysregs.observe(tell_sysreg if "sysreg" in self._heard else None)
 
     def settle(self, engine: Engine) -> None:
         """Have the engine call whom it should."""
@@ -43,4 +45,4 @@ class Listeners:
             hypercalls = 1 << ExceptionClass.HVC64 if self.handlers.hypercalls else 0
             engine.listen.hear_exceptions(breakpoints | hypercalls, 2)
             engine.listen.hear_exceptions(breakpoints | (1 << ExceptionClass.SMC64 if self.handlers.smc else 0), 3)
-        engine.listen.observe_exceptions(self.observer is not None)
+        engine.listen.observe_exceptions("exception" in self._heard)

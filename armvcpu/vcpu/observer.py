@@ -6,14 +6,17 @@ from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.errors import callable_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from armvcpu.engine.state import CpuState
     from armvcpu.vcpu.exits import Exit
 
 
 class Observer(Protocol):
-    """Events of one vCPU, in the order they happen. `state.pc` is the instruction's, but in `call` and `exit`."""
+    """Events of one vCPU, in the order they happen. `state.pc` is the instruction's, but in `call` and `exit`.
+
+    What a class that is derived from it does not have itself is not told, and costs nothing.
+    """
 
     def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
         """The guest has taken an exception, and PC is on its vector; `far` where the class has one."""
@@ -50,40 +53,57 @@ def check_observer(observer: object) -> None:
         callable_in(f"`{name}` of an observer", getattr(observer, name, None), arguments)
 
 
-class Observers:
-    """Two observers as one."""
+def heard(observer: Observer) -> frozenset[str]:
+    """The events that it wants: those of whose methods it has its own."""
+    if isinstance(observer, Observers):
+        return observer.events
+    methods = {name: getattr(observer, name) for name in _EVENTS}
+    return frozenset(name for name, method in methods.items() if _function(method) is not getattr(Observer, name))
 
-    def __init__(self, first: Observer, second: Observer) -> None:
-        self._all = (first, second)
+
+def _function(method: object) -> object:
+    return getattr(method, "__func__", method)
+
+
+class Observers:
+    """Several observers as one: each hears what it wants."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._hearing: dict[str, list[Observer]] = {name: [] for name in _EVENTS}
+        for observer in observers:
+            for name in heard(observer):
+                self._hearing[name].append(observer)
+        self.events = frozenset(name for name, hearing in self._hearing.items() if hearing)
+        """Those that somebody wants."""
 
     def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
-        """Tell both."""
-        for each in self._all:
+        """Tell who wants to hear."""
+        for each in self._hearing["exception"]:
             each.exception(vcpu_id, elr, target_el, esr, far, vector)
 
     def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
-        """Tell both."""
-        for each in self._all:
+        """Tell who wants to hear."""
+        for each in self._hearing["sysreg"]:
             each.sysreg(vcpu_id, state, encoding, is_read, value)
 
     def call(
         self, vcpu_id: int, state: CpuState, conduit: str, function_id: int, args: Sequence[int], result: object
     ) -> None:
-        """Tell both."""
-        for each in self._all:
+        """Tell who wants to hear."""
+        for each in self._hearing["call"]:
             each.call(vcpu_id, state, conduit, function_id, args, result)
 
     def mmio(self, vcpu_id: int, state: CpuState, is_read: bool, address: int, width: int, value: int) -> None:
-        """Tell both."""
-        for each in self._all:
+        """Tell who wants to hear."""
+        for each in self._hearing["mmio"]:
             each.mmio(vcpu_id, state, is_read, address, width, value)
 
     def irq(self, vcpu_id: int, state: CpuState, what: str, intid: int) -> None:
-        """Tell both."""
-        for each in self._all:
+        """Tell who wants to hear."""
+        for each in self._hearing["irq"]:
             each.irq(vcpu_id, state, what, intid)
 
     def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
-        """Tell both."""
-        for each in self._all:
+        """Tell who wants to hear."""
+        for each in self._hearing["exit"]:
             each.exit(vcpu_id, state, reason)

@@ -32,6 +32,7 @@ docs/first-program
 docs/recipes
 docs/command-line
 docs/scripting
+docs/tracing
 docs/testing
 docs/fuzzing
 docs/levels

@@ -13,7 +13,7 @@ from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from armvcpu.arch.idregs import MODELS
 from armvcpu.cli import cli
-from armvcpu.debug.trace import KINDS
+from armvcpu.debug.tracing.kinds import KINDS
 from armvcpu.testing.firmware import store
 
 CASES = {

@@ -42,5 +42,5 @@ def test_register_without_a_row_keeps_its_generic_name():
 
 def test_capstone_is_not_imported_before_it_is_used():
     """Loading it would slow every start of a guest."""
-    code = "import sys, armvcpu.debug.trace, armvcpu.debug.report; sys.exit('capstone' in sys.modules)"
+    code = "import sys, armvcpu.debug.tracing.trace, armvcpu.debug.report; sys.exit('capstone' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,10 +7,16 @@ from elf_symbols import OBJECT, make_elf, symbol
 from guest_state import make_state
 
 from armvcpu.arch.registers import op
-from armvcpu.debug.trace import KINDS, Tracer, parse_kinds
+from armvcpu.debug.tracing.code import Accesses, Instructions
+from armvcpu.debug.tracing.event import Places
+from armvcpu.debug.tracing.guest import TracedGuest
+from armvcpu.debug.tracing.kinds import KINDS, parse_kinds
+from armvcpu.debug.tracing.listeners import LISTENERS
+from armvcpu.debug.tracing.text import TextWriter
 from armvcpu.errors import UsageError
 from armvcpu.machine.boot.symbols import Symbols
 from armvcpu.vcpu.exits import MmioRead, SystemDown
+from armvcpu.vcpu.observer import Observers
 
 BASE = 0x4008_0000
 AT = "cpu0 0x0000000040080010 main+0x10"
@@ -19,7 +25,7 @@ NOT_SUPPORTED = (1 << 64) - 1
 
 
 class Trace:
-    """A tracer and what it wrote."""
+    """What listens for some kinds, and what was written of it."""
 
     def __init__(self, *kinds: str) -> None:
         symbols = Symbols.from_elf(
@@ -27,22 +33,30 @@ class Trace:
         )
         code = {BASE + 0x10: 0xD503201F}
         self.text = ""
-        self.tracer = Tracer(kinds or KINDS, self.write, symbols, code.get, {0x900_0000: "pl011.UARTDR"}.get)
+        guest = TracedGuest(
+            Places(symbols), code.get, {0x900_0000: "pl011.UARTDR"}.get, lambda intid: {33: "pl011"}.get(intid, "")
+        )
+        emit = TextWriter(self.write).event
+        made = {kind: LISTENERS[kind](guest, emit) for kind in LISTENERS if not kinds or kind in kinds}
+        self.observer = Observers(made.values())
+        where = lambda: (0, 1)  # noqa: E731
+        self.insn = Instructions(guest, emit, where).heard
+        self.mem = Accesses(guest, emit, where).heard
 
     def write(self, line: str) -> None:
         self.text += line
 
 
-def events(t: Tracer) -> None:
+def events(t: Trace) -> None:
     """One event of every kind, in the order of KINDS."""
-    t.exit(0, STATE, MmioRead(0xB00_0000, 4, 1, 4, signed_ext=False))
-    t.irq(0, STATE, "acknowledge", 27)
-    t.mmio(0, STATE, is_read=False, address=0x900_0000, width=4, value=0x41)
-    t.sysreg(0, STATE, op(3, 0, 12, 12, 0), is_read=True, value=0x1B)
-    t.call(0, STATE, "SMC", 0xC400_0003, (1, 0x4000_0000, 0, 0, 0, 0), (0, 0, 0, 0))
-    t.exception(0, STATE.pc, 1, 0x9600_0045, 0x10, 0x4009_0200)
-    t.insn(0, BASE + 0x10)
-    t.mem(0, BASE + 0x10, is_read=True, address=BASE + 0x84, width=4, value=7)
+    t.observer.exit(0, STATE, MmioRead(0xB00_0000, 4, 1, 4, signed_ext=False))
+    t.observer.irq(0, STATE, "acknowledge", 27)
+    t.observer.mmio(0, STATE, is_read=False, address=0x900_0000, width=4, value=0x41)
+    t.observer.sysreg(0, STATE, op(3, 0, 12, 12, 0), is_read=True, value=0x1B)
+    t.observer.call(0, STATE, "SMC", 0xC400_0003, (1, 0x4000_0000, 0, 0, 0, 0), (0, 0, 0, 0))
+    t.observer.exception(0, STATE.pc, 1, 0x9600_0045, 0x10, 0x4009_0200)
+    t.insn(BASE + 0x10)
+    t.mem(BASE + 0x10, is_read=True, address=BASE + 0x84, width=4, value=7)
 
 
 LINES = {
@@ -59,38 +73,39 @@ LINES = {
 
 
 def test_every_event_is_one_line_of_the_documented_format():
-    """See the docstring of debug/trace.py."""
+    """See the docstrings of debug/tracing/text.py and kinds.py."""
     trace = Trace()
-    events(trace.tracer)
+    events(trace)
     assert trace.text.splitlines() == [f"{AT} {LINES[kind]}" for kind in KINDS]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LISTENERS)
 def test_only_the_kinds_asked_for_are_written(kind):
-    """One kind, one line."""
+    """One kind, one line of what an observer is told."""
     trace = Trace(kind)
-    events(trace.tracer)
-    assert trace.text == f"{AT} {LINES[kind]}\n"
+    events(trace)
+    of_the_engine = [f"{AT} {LINES[other]}" for other in ("insn", "mem")]
+    assert trace.text.splitlines() == [f"{AT} {LINES[kind]}", *of_the_engine]
 
 
 def test_place_without_a_symbol_is_a_dash():
     """The column is never empty, so that columns can be cut."""
     trace = Trace()
-    trace.tracer.mmio(2, make_state(pc=4), is_read=True, address=0x10, width=1, value=0)
+    trace.observer.mmio(2, make_state(pc=4), is_read=True, address=0x10, width=1, value=0)
     assert trace.text == "cpu2 0x0000000000000004 - mmio read address=0x10 width=1 value=0x0\n"
 
 
 def test_interrupt_exceptions_have_no_syndrome():
     """ESR_ELx is not written for IRQ and FIQ (AArch64.TakeException)."""
     trace = Trace()
-    trace.tracer.exception(0, STATE.pc, 1, 0x9600_0045, None, 0x4009_0480)
+    trace.observer.exception(0, STATE.pc, 1, 0x9600_0045, None, 0x4009_0480)
     assert trace.text == f"{AT} exception irq target=EL1 vector=0x40090480\n"
 
 
 def test_undefined_instruction_is_shown():
     """EC 0 says no more than that something is undefined; the instruction does."""
     trace = Trace()
-    trace.tracer.exception(0, STATE.pc, 1, 0x0200_0000, None, 0x4009_0200)
+    trace.observer.exception(0, STATE.pc, 1, 0x0200_0000, None, 0x4009_0200)
     assert trace.text.endswith(" # undefined instruction or unknown reason: nop\n")
 
 
@@ -112,14 +127,14 @@ def test_undefined_instruction_is_shown():
 def test_results_of_calls_are_named(function_id, result, words):
     """DEN 0022 5.2.2 for PSCI; of other services only -1 is common (DEN 0028 5.2)."""
     trace = Trace()
-    trace.tracer.call(0, STATE, "HVC", function_id, (0,) * 6, result)
+    trace.observer.call(0, STATE, "HVC", function_id, (0,) * 6, result)
     assert words in trace.text
 
 
 def test_instruction_that_cannot_be_read_is_traced_as_such():
     """A jump to nowhere is seen in the trace before the abort it causes."""
     trace = Trace()
-    trace.tracer.insn(0, 0)
+    trace.insn(0)
     assert trace.text == "cpu0 0x0000000000000000 - insn unreadable\n"
 
 

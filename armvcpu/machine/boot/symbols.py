@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
+from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import accumulate
 from struct import error
@@ -113,6 +114,14 @@ class Symbols:
         """How many bytes a symbol covers, as its ELF file says; 0 where it does not, or there is no such symbol."""
         return next((size for image in self._images if (size := image.size(name))), 0)
 
+    def ranges(self, pattern: str) -> list[tuple[int, int]]:
+        """(begin, end) of every symbol whose name matches (`*`, `?`), as linked and, where that differs, as loaded."""
+        return [found for image in self._images for found in image.ranges(pattern)]
+
+    def starts(self, name: str) -> list[int]:
+        """Where the symbols of this very name are, as they were linked: several, of static functions."""
+        return sorted({start for image in self._images for start in image.starts(name)})
+
     def _unknown(self, name: str) -> str:
         names = [known for image in self._images for known in image.by_name]
         if not names:
@@ -167,6 +176,20 @@ class _Image:
             (s.end - s.start for s in self._file.symbols if s.name == name and s.start == start and not s.is_label), 0
         )
 
+    def ranges(self, pattern: str) -> Iterator[tuple[int, int]]:
+        """(begin, end) of the symbols that match."""
+        for symbol in self._ended:
+            if symbol.end > symbol.start and fnmatchcase(symbol.name, pattern):
+                yield symbol.start, symbol.end
+                for segment in self._file.segments:
+                    if segment.vaddr != segment.paddr and 0 <= symbol.start - segment.vaddr < segment.size:
+                        moved = segment.paddr - segment.vaddr
+                        yield symbol.start + moved, symbol.end + moved
+
+    def starts(self, name: str) -> Iterator[int]:
+        """Of all that have this very name."""
+        return (symbol.start for symbol in self._ended if symbol.name == name)
+
     @cached_property
     def by_name(self) -> dict[str, int]:
         """Every name's value; of several symbols that share a name, the global one's."""
@@ -183,12 +206,17 @@ class _Image:
             return Table([], {}, [])
 
     @cached_property
-    def _index(self) -> _Index:
+    def _ended(self) -> list[Symbol]:
+        """All of them, sorted, labels with an end."""
         sized = sorted(symbol for symbol in self._file.symbols if not symbol.is_label)
         covering = _Index(sized)
         # A label inside a symbol that has a size is a place in a function, not a function.
         labels = [s for s in self._file.symbols if s.is_label and covering.find(s.start) is None]
-        return _Index(_end_labels(sorted(sized + labels)))
+        return _end_labels(sorted(sized + labels))
+
+    @cached_property
+    def _index(self) -> _Index:
+        return _Index(self._ended)
 
 
 def _end_labels(symbols: list[Symbol]) -> list[Symbol]:

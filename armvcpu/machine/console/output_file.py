@@ -25,17 +25,25 @@ if TYPE_CHECKING:
 class OutputFile:
     """The file at `path`, opened anew; `explain` makes the error of what the host says where it refuses.
 
+    `through` makes of the open file another one, whose contents it changes and puts there, and which closes it.
+
     Raises:
         ArmvcpuError: as `explain` has it; the file can't be opened.
     """
 
     def __init__(
-        self, path: PathLike, patience: Patience, explain: Callable[[str], ArmvcpuError], encoding: str = "utf-8"
+        self,
+        path: PathLike,
+        patience: Patience,
+        explain: Callable[[str], ArmvcpuError],
+        encoding: str = "utf-8",
+        through: Callable[[IO[bytes]], IO[bytes]] | None = None,
     ) -> None:
         self._explain = explain
         self._failure: ArmvcpuError | None = None
         with self._explained():
-            self._file = _open_text(path, patience, encoding)
+            file = open_output(path, patience)
+            self._file = io.TextIOWrapper(file if through is None else through(file), encoding, "backslashreplace")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -81,8 +89,8 @@ class OutputFile:
         self.close()
 
 
-def _open_text(path: PathLike, patience: Patience, encoding: str) -> IO[str]:
-    """Open a file to write text anew: a regular one as `open` does, a FIFO or terminal with patience.
+def open_output(path: PathLike, patience: Patience) -> IO[bytes]:
+    """Open a file to write it anew: a regular one as `open` does, a FIFO or terminal with patience.
 
     To open a FIFO waits for its reader, as it does for every program.
 
@@ -90,8 +98,7 @@ def _open_text(path: PathLike, patience: Patience, encoding: str) -> IO[str]:
         OSError: the host refuses.
     """
     with patience.waiting():
-        file = open(path, "wb", buffering=0)  # noqa: SIM115  the caller's, closed with the text
+        file = open(path, "wb", buffering=0)  # noqa: SIM115  the caller's
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return io.TextIOWrapper(io.BufferedWriter(file), encoding, "backslashreplace")
-    patient = HostFile(file.fileno(), patience, file)
-    return io.TextIOWrapper(io.BufferedWriter(patient), encoding, "backslashreplace")
+        return io.BufferedWriter(file)
+    return io.BufferedWriter(HostFile(file.fileno(), patience, file))

@@ -24,21 +24,32 @@ class Observation:
 
     def __init__(self, engine: Engine, turns: Turns) -> None:
         self._engine, self._turns = engine, turns
-        self._observer: Observer | None = None
+        self._observers: list[Observer] = []
+        self._observer: Observers | None = None
 
     def add(self, observer: Observer, gic: Gicv2 | Gicv3) -> None:
         """Have `observer` hear what happens, beside those that do already."""
         check_observer(observer)
-        self._observer = observer if self._observer is None else Observers(self._observer, observer)
-        for cpu in self._turns.cpus:
-            cpu.vcpu.observer = self._observer
-            gic.interface(cpu.index).observe(partial(self._on_interrupt, cpu, self._observer))
+        self._tell([*self._observers, observer], gic)
 
-    def _on_interrupt(self, cpu: Cpu, observer: Observer, what: str, intid: int) -> None:
+    def remove(self, observer: Observer, gic: Gicv2 | Gicv3) -> None:
+        """It hears no more; one that is not there is none the less gone."""
+        self._tell([each for each in self._observers if each is not observer], gic)
+
+    def _tell(self, observers: list[Observer], gic: Gicv2 | Gicv3) -> None:
+        self._observers = observers
+        self._observer = together = Observers(observers) if observers else None
+        for cpu in self._turns.cpus:
+            cpu.vcpu.observer = together
+            hears = together is not None and "irq" in together.events
+            gic.interface(cpu.index).observe(partial(self._on_interrupt, cpu) if hears else None)
+
+    def _on_interrupt(self, cpu: Cpu, what: str, intid: int) -> None:
+        assert self._observer is not None
         config = cpu.vcpu.config
         if config.el > 1 and not config.gicv3:  # in memory, where no trap has brought the state up to date
             self._engine.look()
-        observer.irq(cpu.index, cpu.vcpu.state, what, intid)
+        self._observer.irq(cpu.index, cpu.vcpu.state, what, intid)
 
     def on_device_access(self, is_read: bool, address: int, width: int, value: int) -> None:
         """The bus of a machine with `exact_mmio` has served an access."""

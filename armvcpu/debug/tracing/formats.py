@@ -1,0 +1,34 @@
+"""What a trace is written as, by the name of its file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from armvcpu.debug.tracing.compressed import bare
+from armvcpu.debug.tracing.text import JsonWriter, TextWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.debug.tracing.event import Event
+
+
+class Writer(Protocol):
+    """Writes events."""
+
+    timed: bool
+    """Does it want to know when they were?"""
+
+    def event(self, event: Event) -> None:
+        """Write one."""
+
+    def end(self) -> None:
+        """Write what stands behind the last one."""
+
+
+def writer_for(path: str | None, write: Callable[[str], object]) -> Writer:
+    """The one for a file of that name, or None for stderr; `write` takes text."""
+    name = bare(path or "")
+    if name.endswith(".jsonl"):
+        return JsonWriter(write)
+    return TextWriter(write)
