@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from armvcpu.debug.tracing.event import Event
     from armvcpu.debug.tracing.filters import Filters
     from armvcpu.debug.tracing.formats import Writer
-    from armvcpu.engine.api import Probe
+    from armvcpu.engine.api import Removable
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.parts import Parts
 
@@ -33,7 +33,7 @@ class Trace:
         self._observers = [LISTENERS[kind](guest, emit) for kind in LISTENERS if kind in kinds]
         for observer in self._observers:
             parts.observation.add(observer, parts.board.gic)
-        self._probes: list[Probe] = []
+        self._probes: list[Removable] = []
         if "insn" in kinds:
             self._hear_instructions(Instructions(guest, emit, self._where), filters.instructions(symbols))
         if "mem" in kinds:
