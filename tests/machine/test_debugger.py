@@ -58,6 +58,22 @@ def test_a_condition_decides_and_costs_no_stop(hello):
     assert len(client.stops) == len(asked) // 2 > 0
 
 
+def test_stops_can_be_heard_of_without_stopping(hello):
+    """All that come, up to one that is asked for, with the count of instructions before each."""
+    seen = []
+
+    def hear(stop):
+        seen.append((stop.pc, hello.engine.instructions))
+        return len(seen) == 3
+
+    at = hello.symbols.address("fdt_cells")
+    hello.engine.count_instructions()
+    hello.debugger.breakpoints.add(at)
+    assert hello.debugger.go(timeout=20, hear=hear) == Stop(StopKind.BREAKPOINT, 0, at)
+    assert seen[2] == (at, hello.engine.instructions)
+    assert len({count for _, count in seen}) == 3
+
+
 def test_going_on_from_a_breakpoint_is_not_stopped_by_it(hello):
     """Nor from one that a step has come to; but each later arrival is a stop."""
     main = hello.symbols.address("main")

@@ -86,8 +86,7 @@ class Debugger:
         self._is_passing = self._is_paused = False
         self._passed: int | None = None
         """PC of a breakpoint at which the guest stands already, so that going on does not stop there at once."""
-        self.noted: Callable[[Stop], None] | None = None
-        """Called with each breakpoint and watchpoint in place of stopping: for a look through what has been."""
+        self._hears: Callable[[Stop], object] | None = None
 
     # --- who decides ------------------------------------------------------------------------------------------
 
@@ -135,8 +134,25 @@ class Debugger:
 
     # --- running ----------------------------------------------------------------------------------------------
 
-    def go(self, timeout: float | None = None, max_instructions: int = 0) -> Stop | Outcome:
-        """Between two runs: run to the next stop, or to what ends a run."""
+    def go(
+        self,
+        timeout: float | None = None,
+        max_instructions: int = 0,
+        *,
+        hear: Callable[[Stop], object] | None = None,
+    ) -> Stop | Outcome:
+        """Between two runs: run to the next stop, or to what ends a run.
+
+        With `hear`, it is called with each stop in the guest, which goes on unless that gives something true: for a
+        look through what happens.
+        """
+        self._hears = hear
+        try:
+            return self._go(timeout, max_instructions)
+        finally:
+            self._hears = None
+
+    def _go(self, timeout: float | None, max_instructions: int) -> Stop | Outcome:
         passes = self.last is not None and self.last.kind is StopKind.WATCHPOINT
         if passes and self.last is not None and self._turns.cpu.vcpu.state.pc == self.last.pc:
             outcome = self._pass()  # the access that it stands before
@@ -213,8 +229,7 @@ class Debugger:
             self._hit(Stop(StopKind.WATCHPOINT, cpu.index, cpu.vcpu.state.pc, touched, is_write))
 
     def _hit(self, stop: Stop) -> None:
-        if self.noted is not None:
-            self.noted(stop)
+        if self._hears is not None and not self._hears(stop):
             return
         self._stop = stop
         self._end.by_guest(STOPPED)
