@@ -20,7 +20,7 @@ ORDER = (
     "machine.board", "machine.boot", "machine.console", "machine.running", "machine.watching",
     "machine.hal", "machine.handlers", "machine.parts", "machine.semihosting", "machine.snapshots",
     "machine.debugging",
-    "debug",
+    "debug", "debug.page",
     "machine.machine",  # the façade, which has the reports of debug/
     "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings",
     "testing.core_file", "testing.failure", "testing.fuzz", "testing.suite", "testing.annotating", "testing.plugin",

@@ -47,7 +47,7 @@ def open_tools(config: RunConfig, stack: ExitStack, patience: Patience) -> list[
     """
     tools: list[Tool] = []
     for name, option in RunConfig.options.items():
-        if option.tool and getattr(config, name):
+        if option.tool and getattr(config, name) != option.default:
             module, _, function = option.tool.partition(":")
             tools.append(getattr(import_module(module), function)(config, stack, patience))
     return tools

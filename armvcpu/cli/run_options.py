@@ -41,6 +41,10 @@ class RunConfig(Row, metaclass=OptionsType):
     snapshot_at: str | None = option(
         None, TEXT, "End the run once the guest has printed TEXT, for --snapshot-save.", metavar="TEXT"
     )
+    report: str | None = option(
+        None, FILE, "Write a page about the run, HTML that needs no network, to F.html.", metavar="F.html",
+        is_output=True, tool="armvcpu.cli.reporting:open_report",
+    )  # fmt: skip
     as_json: bool = option(False, FLAG, "Print the outcome as JSON, on the last line of stdout.", flag="--json")
 
 

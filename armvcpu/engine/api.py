@@ -176,6 +176,10 @@ class Memory(Protocol):
         """Put a device at a physical address; its callbacks run inside the guest's access."""
         ...
 
+    def hear_io(self, heard: Callable[[int, bool], None]) -> None:
+        """Call `heard` with the physical address of each access of a device, and whether it is a read; before it."""
+        ...
+
     def unmap(self, address: int, size: int) -> None:
         """Take a region away; not while running."""
         ...

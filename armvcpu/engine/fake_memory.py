@@ -9,7 +9,7 @@ from armvcpu.engine.api import PRIVATE_SIZE, TABLES_OFFSET
 from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from armvcpu.engine.api import IoRead, IoWrite
 
@@ -32,6 +32,7 @@ class FakeMemory:
         self.ram: dict[int, memoryview] = {}
         self.io: dict[int, IoRegion] = {}
         self.tables = memoryview(bytearray(PRIVATE_SIZE - TABLES_OFFSET))
+        self.io_heard: list[Callable[[int, bool], None]] = []
         self.tlb_flushes = 0
         self.secure: list[tuple[int, int]] = []
         self.elsewhere: dict[int, tuple[int, int | None]] = {}
@@ -90,6 +91,10 @@ class FakeMemory:
         """Note it in `io`."""
         self.io[address] = IoRegion(size, read, write)
 
+    def hear_io(self, heard: Callable[[int, bool], None]) -> None:
+        """Note who hears."""
+        self.io_heard.append(heard)
+
     def unmap(self, address: int, size: int) -> None:
         """Remove what was mapped at `address`."""
         if self.ram.pop(address, None) is None and self.io.pop(address, None) is None:
@@ -98,11 +103,15 @@ class FakeMemory:
     def io_read(self, address: int, width: int) -> int:
         """What a guest's load of `width` bytes from a device at this physical address gets."""
         base, region = self._io_at(address)
+        for heard in self.io_heard:
+            heard(address, True)
         return region.read(address - base, width)
 
     def io_write(self, address: int, width: int, value: int) -> None:
         """A guest's store of `width` bytes to a device at this physical address."""
         base, region = self._io_at(address)
+        for heard in self.io_heard:
+            heard(address, False)
         region.write(address - base, width, value)
 
     def _io_at(self, address: int) -> tuple[int, IoRegion]:

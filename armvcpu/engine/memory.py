@@ -16,7 +16,7 @@ from armvcpu.engine.native import IO_READ, IO_WRITE
 from armvcpu.errors import InternalError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from armvcpu.engine.api import IoRead, IoWrite
     from armvcpu.engine.handle import Handle
@@ -32,6 +32,7 @@ class EngineMemory:
         self._regions: dict[int, Any] = {}
         self._ram: dict[int, memoryview] = {}
         self._devices: dict[int, tuple[IoRead, IoWrite]] = {}
+        self._heard: Callable[[int, bool], None] | None = None
         self._next_device = 1
         self._elsewhere: dict[int, tuple[int, int]] = {}
         self._dirty: C.Array[C.c_uint64] | None = None
@@ -58,11 +59,18 @@ class EngineMemory:
     def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
         """Map a device; its callbacks run inside the guest's access, in one piece of 1, 2, 4 or 8 bytes."""
         number, self._next_device = self._next_device, self._next_device + 1
-        self._devices[number] = read, write
+        self._devices[number] = (read, write) if self._heard is None else _heard(self._heard, address, read, write)
         device = self._handle.shim.device
         error = self._unicorn.quick.uc_mmio_map(self._handle.uc, address, size, device, number, device, number)
         self._unicorn.require(error, f"mapping a device at {address:#x}")
         self._regions[address] = number
+
+    def hear_io(self, heard: Callable[[int, bool], None]) -> None:
+        """Call `heard` with the physical address of each access of a device, and whether it is a read; before it."""
+        for address, number in self._regions.items():
+            if isinstance(number, int):  # else it is RAM
+                self._devices[number] = _heard(heard, address, *self._devices[number])
+        self._heard = heard if self._heard is None else _both(self._heard, heard)
 
     def unmap(self, address: int, size: int) -> None:
         """Unmap what `map_ram` or `map_io` put there; not while running."""
@@ -173,3 +181,25 @@ class EngineMemory:
             return self._word.value
         data = self.read_virtual(address, 4)
         return None if data is None else int.from_bytes(data, "little")
+
+
+def _heard(heard: Callable[[int, bool], None], base: int, read: IoRead, write: IoWrite) -> tuple[IoRead, IoWrite]:
+    """A device's callbacks, heard by somebody."""
+
+    def heard_read(offset: int, width: int) -> int:
+        heard(base + offset, True)
+        return read(offset, width)
+
+    def heard_write(offset: int, width: int, value: int) -> None:
+        heard(base + offset, False)
+        write(offset, width, value)
+
+    return heard_read, heard_write
+
+
+def _both(first: Callable[[int, bool], None], second: Callable[[int, bool], None]) -> Callable[[int, bool], None]:
+    def heard(address: int, is_read: bool) -> None:
+        first(address, is_read)
+        second(address, is_read)
+
+    return heard

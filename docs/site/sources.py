@@ -34,6 +34,7 @@ docs/command-line
 docs/scripting
 docs/tracing
 docs/testing
+docs/report
 docs/fuzzing
 docs/levels
 docs/vcpu

@@ -33,6 +33,7 @@ class Package(NamedTuple):
 
 
 PROGRAMS = {
+    "chromium": Package(("chromium",), "shows pages: tests of reports, and the documentation's pictures"),
     "gcc-aarch64-linux-gnu": Package(
         tuple(f"aarch64-linux-gnu-{each}" for each in ("gcc", "ar", "as", "cpp", "ld", "nm", "objcopy", "objdump")),
         "builds Trusted Firmware-A",

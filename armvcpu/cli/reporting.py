@@ -1,0 +1,78 @@
+"""`--report` of `run` and of `test`: who hears the machine, and the page at the end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from armvcpu.debug.page.collector import RUN, Collector
+from armvcpu.debug.page.ends import verdict_of
+from armvcpu.debug.page.facts import gather
+from armvcpu.debug.page.page import Entry, check_needs, render
+from armvcpu.errors import ArmvcpuError, UsageError
+from armvcpu.testing.suite.reports import can_be_written, write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import ExitStack
+
+    from armvcpu.cli.run_options import RunConfig
+    from armvcpu.machine.console.patience import Patience
+    from armvcpu.machine.console.stdio import StdioConsole
+    from armvcpu.machine.machine import Machine
+    from armvcpu.machine.outcome import Outcome
+
+FLAG = "--report"
+
+
+class RunReport:
+    """The page of one run, as a tool (`looking.py`)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._collector = path, Collector(RUN)
+
+    def prepare(self, described: dict[str, Any]) -> None:
+        """Nothing: every machine can be heard."""
+
+    def attach(self, machine: Machine, console: StdioConsole) -> None:
+        """Hear console and machine."""
+        console.hear(self._collector.hear)
+        self._collector.attach(machine.parts, machine.observe)
+
+    def finish(self, machine: Machine, outcome: Outcome) -> list[ArmvcpuError]:
+        """Write the page."""
+        details = outcome.details
+        facts = gather(self._collector, machine.parts, machine.symbols, None if details is None else details.as_dict())
+        config = machine.config
+        name = os.path.basename(os.fsdecode(config.image or config.firmware or "snapshot"))
+        entry = Entry(
+            name=name, verdict=verdict_of(outcome), words=outcome.reason, seconds=facts["seconds"], text="",
+            machines=[facts],
+        )  # fmt: skip
+        return write_page(self._path, f"{name} on armvcpu", [entry])
+
+
+def open_report(config: RunConfig, stack: ExitStack, patience: Patience) -> RunReport:
+    """Before the run; UsageError where a page can't be made, or not be there."""
+    del stack, patience
+    assert config.report is not None
+    return RunReport(page_path(config.report))
+
+
+def page_path(text: str) -> Path:
+    """Where a page is to be; UsageError where none can be, before anything runs."""
+    check_needs(FLAG)
+    path = Path(text)
+    if not text or not can_be_written(path):
+        raise UsageError(f"{FLAG} {text or repr(text)}: give a file in a directory that can be written")
+    return path
+
+
+def write_page(path: Path, title: str, entries: Sequence[Entry]) -> list[ArmvcpuError]:
+    """Write it, in whole or not at all; what kept it from being written."""
+    try:
+        write_report(path, render(title, entries))
+    except UsageError as error:
+        return [error]
+    return []

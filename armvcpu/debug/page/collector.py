@@ -1,0 +1,122 @@
+"""Hears a machine for its page: console, exceptions, interrupts, calls, exits, device accesses; in bounded memory.
+
+    collector = Collector(RUN)
+    console.hear(collector.hear)                     before the run, as soon as there is a console
+    collector.attach(parts, machine.observe)         and once there is a machine
+
+Nothing is formatted here: what was heard becomes words when the run is over (`facts.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from armvcpu.debug.page.lines import ConsoleLines
+from armvcpu.debug.page.timeline import Timeline
+from armvcpu.vcpu.exits import Halt
+from armvcpu.vcpu.observer import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from armvcpu.engine.state import CpuState
+    from armvcpu.machine.parts import Parts
+    from armvcpu.vcpu.exits import Exit
+
+MOST_KINDS = 500
+"""Kinds of call and of register access that are counted one by one."""
+
+
+class Limits(NamedTuple):
+    """How much is kept of one machine."""
+
+    console: int
+    """Bytes of the console's beginning, and as many of its end."""
+    events: int
+    """First events, and as many last ones."""
+    bins: int
+    """Intervals of time in which events are counted; an even number."""
+    lanes: int
+    """Kinds of event, by vCPU."""
+
+
+RUN = Limits(console=512 << 10, events=1000, bins=256, lanes=160)
+TEST = Limits(console=64 << 10, events=200, bins=128, lanes=80)
+"""Of each machine of a suite, which may have hundreds."""
+
+
+class Collector(Observer):
+    """What one machine did. Keys of lanes: ("exception", EC, target EL), ("irq", INTID), ("call", id), ("halt",)."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._now: Callable[[], int] = lambda: 0
+        self.timeline = Timeline(self._time, limits.bins, limits.events, limits.lanes)
+        self.console = ConsoleLines(self._time, limits.console)
+        self.hear = self.console.hear
+        self.exits: Counter[str] = Counter()
+        self.calls: Counter[int] = Counter()
+        self.registers: Counter[tuple[int, bool]] = Counter()
+        """By encoding and whether it is read."""
+        self.interrupts: Counter[int] = Counter()
+        self.accesses: Counter[tuple[int, bool]] = Counter()
+        """Device accesses by address, from the 512th byte to the next, and whether it is a read."""
+        self.began = time.monotonic()
+
+    def _time(self) -> int:
+        return self._now()
+
+    def attach(self, parts: Parts, observe: Callable[[Observer], None]) -> None:
+        """Hear this machine from now on."""
+        clock = parts.clock
+        self._now = lambda: clock.ns() - clock.began
+        observe(self)
+        if not parts.config.exact_mmio:  # else each is told to an observer
+            parts.engine.memory.hear_io(self._access)
+
+    @property
+    def guest_ns(self) -> int:
+        """The guest's time now: nanoseconds since it was switched on."""
+        return self._now()
+
+    # --- vcpu.observer.Observer
+
+    def exception(self, vcpu_id: int, elr: int, target_el: int, esr: int, far: int | None, vector: int) -> None:
+        """The guest has taken an exception."""
+        del vector
+        self.timeline.add(vcpu_id, ("exception", esr >> 26 & 0x3F, target_el), elr, (esr, -1 if far is None else far))
+
+    def sysreg(self, vcpu_id: int, state: CpuState, encoding: int, is_read: bool, value: int) -> None:
+        """MRS or MSR of a register that is answered here."""
+        del vcpu_id, state, value
+        self.registers[encoding, is_read] += 1
+
+    def call(
+        self, vcpu_id: int, state: CpuState, conduit: str, function_id: int, args: Sequence[int], result: object
+    ) -> None:
+        """An HVC or SMC."""
+        del conduit, args, result
+        number = function_id if function_id in self.calls or len(self.calls) < MOST_KINDS else -1
+        self.calls[number] += 1
+        self.timeline.add(vcpu_id, ("call", number), state.pc)
+
+    def mmio(self, vcpu_id: int, state: CpuState, is_read: bool, address: int, width: int, value: int) -> None:
+        """A device access, on a machine with `exact_mmio`."""
+        del vcpu_id, state, width, value
+        self._access(address, is_read)
+
+    def _access(self, address: int, is_read: bool) -> None:
+        self.accesses[address & ~0x1FF, is_read] += 1
+
+    def irq(self, vcpu_id: int, state: CpuState, what: str, intid: int) -> None:
+        """The guest acknowledges or ends an interrupt."""
+        if what == "acknowledge":
+            self.interrupts[intid] += 1
+            self.timeline.add(vcpu_id, ("irq", intid), state.pc)
+
+    def exit(self, vcpu_id: int, state: CpuState, reason: Exit) -> None:
+        """The vCPU leaves the guest."""
+        self.exits[type(reason).__name__] += 1
+        if isinstance(reason, Halt):
+            self.timeline.add(vcpu_id, ("halt",), state.pc)
