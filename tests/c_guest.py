@@ -46,8 +46,10 @@ FLAGS = ("-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "
 BASE = 0x4008_0000
 
 
-def build(directory: Path, text: str, *flags: str, compiler: str = "clang", suffix: str = "c") -> Path:
-    """Compile C with these flags into an ELF file linked at 0x4008_0000; its path."""
+def build(
+    directory: Path, text: str, *flags: str, compiler: str = "clang", suffix: str = "c", start: str = START
+) -> Path:
+    """Compile C with these flags into an ELF file linked at 0x4008_0000, which `start` begins; its path."""
     cache = str(directory / "cache")
     environment = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache, "PATH": "/usr/bin:/bin"}
     command = CLANG if compiler == "clang" else (programs.path("aarch64-linux-gnu-gcc"),)
@@ -58,7 +60,7 @@ def build(directory: Path, text: str, *flags: str, compiler: str = "clang", suff
         )
         assert not done.returncode, done.stderr.decode()
 
-    (directory / "start.S").write_text(START)
+    (directory / "start.S").write_text(start)
     (directory / f"main.{suffix}").write_text(text)
     run(*command, "-c", "start.S", "-o", "start.o")
     strict = "-mcpu=generic+strict_align" if compiler == "clang" else "-mstrict-align"  # the MMU is off

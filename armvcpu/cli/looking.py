@@ -45,9 +45,10 @@ def open_tools(config: RunConfig, stack: ExitStack, patience: Patience) -> list[
     Raises:
         UsageError: one is asked for something that can't be, or its file can't be written.
     """
+    options = RunConfig.options.items()
+    wanted = (option.tool for name, option in options if option.tool and getattr(config, name) != option.default)
     tools: list[Tool] = []
-    for name, option in RunConfig.options.items():
-        if option.tool and getattr(config, name) != option.default:
-            module, _, function = option.tool.partition(":")
-            tools.append(getattr(import_module(module), function)(config, stack, patience))
+    for tool in dict.fromkeys(wanted):  # several options may be one tool's
+        module, _, function = tool.partition(":")
+        tools.append(getattr(import_module(module), function)(config, stack, patience))
     return tools

@@ -37,6 +37,14 @@ class RunConfig(Row, metaclass=OptionsType):
         (), TEXT, "Of --trace, keep only events of this symbol, address, vcpu, level, device or class.",
         metavar="KEY=VALUE,...", is_several=True,
     )  # fmt: skip
+    coverage: str | None = option(
+        None, FILE, "Write which lines, functions and branches were executed.", metavar="F", is_output=True,
+        tool="armvcpu.cli.coverage:open_coverage",
+    )  # fmt: skip
+    coverage_elf: tuple[str, ...] = option(
+        (), FILE, "An ELF file of which --coverage is to tell, too.", metavar="F", is_several=True,
+        tool="armvcpu.cli.coverage:open_coverage",
+    )  # fmt: skip
     snapshot_save: str | None = option(None, FILE, "Write a snapshot when the run ends.", metavar="F", is_output=True)
     snapshot_at: str | None = option(
         None, TEXT, "End the run once the guest has printed TEXT, for --snapshot-save.", metavar="TEXT"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Unpack
     from weakref import ref
 
+    from armvcpu.debug.coverage.coverage import Coverage
     from armvcpu.debug.monitor.monitor import Monitor
     from armvcpu.debug.report import CrashReport, Frame
     from armvcpu.debug.tracing.formats import Writer
@@ -428,6 +429,26 @@ class Machine:
         from armvcpu.debug.tracing.trace import Trace
 
         return Trace(self.parts, self.symbols, kinds, writer, Filters(filters))
+
+    @contextmanager
+    def coverage(self, *files: PathLike) -> Iterator[Coverage]:
+        """What the guest executes within this block, by line, function and branch, of the machine's programs.
+
+        Those are its image, its firmware, and what else is loaded; and of its symbols' file and `files`, ELF files for
+        AArch64. What it has can be asked for, and written, within the block and after it (docs/coverage.md).
+
+        Raises:
+            StateError: the guest runs.
+            ImageError: one of `files` can't be used.
+        """
+        from armvcpu.debug.coverage.machine import Covering
+
+        self._loop.forbid_running("coverage can't begin or end")
+        covering = Covering(self.parts, files)
+        try:
+            yield covering.coverage
+        finally:
+            covering.end()
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""

@@ -16,6 +16,7 @@ from elftools.elf.elffile import ELFFile
 
 from armvcpu.debug.dwarf.calls import constant, in_general, in_vector
 from armvcpu.debug.dwarf.function import Function
+from armvcpu.debug.dwarf.ranges import base_of, ranges_of
 from armvcpu.debug.dwarf.reader import TypeReader, name_of, origin_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class DwarfFile:
     @cached_property
     def _units(self) -> list[tuple[list[tuple[int, int]], Any]]:
         """Every unit with its ranges, from its first entry; no ranges where that tells none."""
-        return [(list(self._ranges_of(unit.get_top_DIE())), unit) for unit in self._dwarf.iter_CUs()]
+        return [(list(ranges_of(self._dwarf, unit.get_top_DIE())), unit) for unit in self._dwarf.iter_CUs()]
 
     def _parts_of(self, unit: Any) -> list[_Part]:
         parts = self._parts.get(unit.cu_offset)
@@ -88,32 +89,16 @@ class DwarfFile:
             found = (
                 _Part(low, high, die)
                 for die in _functions_in(unit.get_top_DIE())
-                for low, high in self._ranges_of(die)
+                for low, high in ranges_of(self._dwarf, die)
                 if low < high
             )
             parts = self._parts[unit.cu_offset] = sorted(found, key=lambda part: part.low)
         return parts
 
-    def _ranges_of(self, die: Any) -> Iterator[tuple[int, int]]:
-        """(first address, behind the last) of each (DWARF 5, 2.17)."""
-        attributes = die.attributes
-        if "DW_AT_ranges" in attributes:
-            base = _base_of(die.cu)
-            lists = self._dwarf.range_lists()
-            for entry in lists.get_range_list_at_offset(attributes["DW_AT_ranges"].value, die.cu):
-                if hasattr(entry, "base_address"):
-                    base = entry.base_address
-                else:
-                    start = 0 if getattr(entry, "is_absolute", False) else base
-                    yield start + entry.begin_offset, start + entry.end_offset
-        elif "DW_AT_low_pc" in attributes and "DW_AT_high_pc" in attributes:
-            low, high = attributes["DW_AT_low_pc"].value, attributes["DW_AT_high_pc"]
-            yield low, high.value if high.form == "DW_FORM_addr" else low + high.value
-
     def _function(self, die: Any) -> Function:
         known = self._functions.get(die.offset)
         if known is None:
-            ranges = list(self._ranges_of(die))
+            ranges = list(ranges_of(self._dwarf, die))
             low, high = ranges[0]
             children = [child.tag for child in die.iter_children()]
             known = self._functions[die.offset] = Function(
@@ -143,7 +128,7 @@ class DwarfFile:
         parser = LocationParser(self._dwarf.location_lists())
         if attribute is None or not parser._attribute_has_loc_list(attribute, die.cu["version"]):
             return None
-        base = _base_of(die.cu)
+        base = base_of(die.cu)
         each: Any
         for each in parser.parse_from_attribute(attribute, die.cu["version"], die):
             if hasattr(each, "base_address"):
@@ -163,11 +148,6 @@ def _functions_in(die: Any) -> Iterator[Any]:
                 yield child
         elif child.tag in _SCOPES and child.has_children:
             yield from _functions_in(child)
-
-
-def _base_of(unit: Any) -> int:
-    attribute = unit.get_top_DIE().attributes.get("DW_AT_low_pc")
-    return 0 if attribute is None else int(attribute.value)
 
 
 def _simple_place(expression: bytes, kind: Type) -> Where | None:

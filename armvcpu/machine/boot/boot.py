@@ -46,7 +46,7 @@ class Boot:
         request = BootRequest(
             self._memory_map(), self._tree(), image=config.image, firmware=config.firmware,
             initrd=config.initrd, dtb=config.dtb, append=config.append, load_address=config.load_address,
-            entry=config.entry, loads=self._loads(), modules=self._modules(),
+            entry=config.entry, loads=self.loads(), modules=self._modules(),
             chosen={"rng-seed": self._seed}, symbols=self._named,
         )  # fmt: skip
         plan = plan_boot(request)
@@ -78,7 +78,8 @@ class Boot:
         taken = kept.replace(name=f"{kept.name} of {named('vars')}")
         return memory.replace(flash=memory.flash[:-1], devices=(*memory.devices, taken))
 
-    def _loads(self) -> tuple[Load, ...]:
+    def loads(self) -> tuple[Load, ...]:
+        """The further files that the options name."""
         if not self._config.loads:
             return ()
         from armvcpu.machine.layout import parse_load  # most machines load no further file

@@ -38,6 +38,7 @@ PROGRAMS = {
         tuple(f"aarch64-linux-gnu-{each}" for each in ("gcc", "ar", "as", "cpp", "ld", "nm", "objcopy", "objdump")),
         "builds Trusted Firmware-A",
     ),
+    "lcov": Package(("lcov", "genhtml"), "makes pages of what --coverage writes"),
     "make": Package(("make",), "builds Trusted Firmware-A"),
     "mtools": Package(("mcopy", "mformat", "mmd", "mtype"), "makes the disks of suites and tests"),
     "passt": Package(("passt",), "the network of --net user"),
@@ -117,9 +118,11 @@ def _fetch(package: str, cache: Path) -> None:
 
 
 def _write_script(program: str, root: Path, script: Path) -> None:
-    """Start a program with the libraries that are unpacked with it (ld.so(8): LD_LIBRARY_PATH), for it alone."""
-    places = ":".join(str(each) for each in _library_directories(root))
-    libraries = f"LD_LIBRARY_PATH={shlex.quote(places)} " if places else ""
+    """Start a program with the libraries that are unpacked with it (ld.so(8), perlrun(1)), for it alone."""
+    libraries = ""
+    for variable, directories in (("LD_LIBRARY_PATH", _library_directories(root)), ("PERL5LIB", _of_perl(root))):
+        if places := ":".join(str(each) for each in directories):
+            libraries += f"{variable}={shlex.quote(places)} "
     with appearing(script) as temporary:
         temporary.write_text(f'#!/bin/sh\n{libraries}exec {shlex.quote(str(root / "usr/bin" / program))} "$@"\n')
         temporary.chmod(0o755)
@@ -129,3 +132,9 @@ def _library_directories(root: Path) -> Iterator[Path]:
     for directory, _, files in os.walk(root):
         if any(".so." in file or file.endswith(".so") for file in files):
             yield Path(directory)
+
+
+def _of_perl(root: Path) -> Iterator[Path]:
+    """Where Debian has modules (Debian Perl Policy, 2.3)."""
+    for pattern in ("usr/share/perl5", "usr/share/perl/*", "usr/lib/*/perl5/*", "usr/lib/*/perl/*"):
+        yield from sorted(root.glob(pattern))
