@@ -24,13 +24,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
-PROGRAMS, VCPU_PROGRAMS, FUZZING, TRACING = (
-    [found.groups() for found in BLOCK.finditer((ROOT / "docs" / name).read_text())]
-    for name in ("scripting.md", "vcpu.md", "fuzzing.md", "tracing.md")
-)
+PAGES = ("scripting.md", "vcpu.md", "fuzzing.md", "tracing.md", "coverage.md")
+PROGRAMS, *OTHERS = ([found.groups() for found in BLOCK.finditer((ROOT / "docs" / name).read_text())] for name in PAGES)
 
 
-@pytest.mark.parametrize(("program", "printed"), [*PROGRAMS, *VCPU_PROGRAMS, *FUZZING, *TRACING])
+@pytest.mark.parametrize(("program", "printed"), [*PROGRAMS, *(each for page in OTHERS for each in page)])
 def test_program_runs_and_prints_what_it_says(program: str, printed: str | None) -> None:
     """Status 0 and nothing on stderr; some output, where the document shows none."""
     command = [sys.executable, "-c", program]

@@ -35,6 +35,7 @@ docs/scripting
 docs/tracing
 docs/testing
 docs/report
+docs/coverage
 docs/fuzzing
 docs/levels
 docs/vcpu
