@@ -64,6 +64,7 @@ class RunEnd(Enum):
     STOPPED = "request_stop() was called, or the count of stop_at() reached"
     LIMIT = "the instruction limit was reached"
     YIELDED = "the guest waits for an event (WFE) or yields (YIELD), and the engine's `yields` is set"
+    PAUSED = "the count of pause_at() was reached, and no other end"
 
 
 class LastException(NamedTuple):
@@ -560,6 +561,25 @@ class Engine(Protocol):
     def stop_at(self, instructions: int | None) -> None:
         """Have runs end with STOPPED at the first block after the count, always the same one; None: not."""
         ...
+
+    def pause_at(self, instructions: int | None) -> None:
+        """Have runs end with PAUSED at the first block after the count, unless they end otherwise there; None: not.
+
+        It is beside `stop_at`, for who looks at the guest there and changes nothing.
+        """
+        ...
+
+    @property
+    def entries(self) -> int:
+        """How many exceptions and interrupts have been entered, at any level, while instructions were counted.
+
+        A faulting instruction and the vector that it leads to have the same count of instructions: with this one every
+        state of a run has a pair of its own, and both only grow.
+        """
+        ...
+
+    @entries.setter
+    def entries(self, value: int) -> None: ...
 
     def new_state(self, el: int = 1) -> CpuState:
         """A state for another vCPU, as after reset at this level; any engine of the process can load it."""

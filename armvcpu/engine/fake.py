@@ -68,7 +68,7 @@ class ScriptedEngine:
         self.on_cross: Callable[[], None] | None = None
         self.access_is_secure = False
         """As a test sets it."""
-        self.instructions = 0
+        self.instructions = self.entries = 0
         self.stops: list[int | None] = []
         """The argument of each `stop_at`."""
         self.last_exception = _NO_EXCEPTION
@@ -260,6 +260,9 @@ class ScriptedEngine:
     def stop_at(self, instructions: int | None) -> None:
         """Note it; the script goes on as it stands."""
         self.stops.append(instructions)
+
+    def pause_at(self, instructions: int | None) -> None:
+        """The script goes on as it stands."""
 
     # --- states -----------------------------------------------------------------------------------------------
 

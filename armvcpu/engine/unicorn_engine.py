@@ -86,7 +86,7 @@ class UnicornEngine:
         self.highest = 1
         self._begin_at(1)
         self._resets = {1: bytes(self._env.raw)}
-        self._stop = self._bound = native.NEVER
+        self._stop = self._bound = self._pause = native.NEVER
         self._set_stop()
         self.state = self._own_state = self.new_state()
         self.state.look_at(self._env, self._give_up)
@@ -209,7 +209,11 @@ class UnicornEngine:
         if self.rest and (end := self._finish_block()) is not RunEnd.LIMIT:
             return end
         end = self._run()
-        return RunEnd.STOPPED if end is RunEnd.LIMIT else end
+        return self._at_count() if end is RunEnd.LIMIT else end
+
+    def _at_count(self) -> RunEnd:
+        """Which of the two counts has been reached that end a run."""
+        return RunEnd.PAUSED if self.instructions < self._stop else RunEnd.STOPPED
 
     def _run(self, *, exact: bool = False) -> RunEnd:
         """LIMIT is for a count that has been reached, and for the end of a block that was to be the last (`exact`)."""
@@ -237,8 +241,8 @@ class UnicornEngine:
             if end is not RunEnd.LIMIT:
                 return end
         while (left := target - self.instructions) > 0:
-            if self.instructions >= self._stop:
-                return RunEnd.STOPPED
+            if self.instructions >= min(self._stop, self._pause):
+                return self._at_count()
             end = self._run_block(min(left, LONGEST_BLOCK))
             if end is not RunEnd.LIMIT:
                 return end
@@ -403,8 +407,22 @@ class UnicornEngine:
         self._stop = native.NEVER if instructions is None else min(instructions, native.NEVER)
         self._set_stop()
 
+    def pause_at(self, instructions: int | None) -> None:
+        """Have runs end there with PAUSED; None: not."""
+        self._pause = native.NEVER if instructions is None else min(instructions, native.NEVER)
+        self._set_stop()
+
+    @property
+    def entries(self) -> int:
+        """How many exceptions and interrupts have been entered."""
+        return int(self._shared[native.ENTRIES])
+
+    @entries.setter
+    def entries(self, value: int) -> None:
+        self._shared[native.ENTRIES] = value
+
     def _set_stop(self) -> None:
-        self._shim.stop_at(self._engine, min(self._stop, self._bound))
+        self._shim.stop_at(self._engine, min(self._stop, self._bound, self._pause))
 
     # --- states -----------------------------------------------------------------------------------------------
 

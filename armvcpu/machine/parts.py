@@ -43,6 +43,7 @@ from armvcpu.machine.boot.boot import Boot
 from armvcpu.machine.boot.fw_cfg_files import fill_fw_cfg
 from armvcpu.machine.console.feed import ConsoleFeed
 from armvcpu.machine.console.inputs import open_input
+from armvcpu.machine.console.outputs import Outputs
 from armvcpu.machine.console.patience import Patience
 from armvcpu.machine.hal import MachineHal, MachinePower
 from armvcpu.machine.running.attention import Attention
@@ -50,6 +51,7 @@ from armvcpu.machine.running.count import Count
 from armvcpu.machine.running.cpu import Cpu
 from armvcpu.machine.running.cpu_time import CpuTime
 from armvcpu.machine.running.end_request import EndRequest
+from armvcpu.machine.running.pauses import Pauses
 from armvcpu.machine.running.stage2 import Stage2Faults, Stage2Switch
 from armvcpu.machine.running.turns import Turns
 from armvcpu.machine.watching.guards import Guards
@@ -61,6 +63,8 @@ from armvcpu.vcpu.psci import Psci
 from armvcpu.vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.devices.gic.gicv2 import Gicv2
     from armvcpu.engine.api import Engine
     from armvcpu.machine.board.bus import Watch
@@ -99,8 +103,11 @@ class Parts(Row):
     attention: Attention
     end: EndRequest
     count: Count
+    pauses: Pauses
     inputs: Input
     feed: ConsoleFeed
+    outputs: Outputs
+    """Where the guest's characters go: the console, and the Secure UART's file."""
     held: ExitStack
     """What has to be given back: engine, files, programs."""
 
@@ -130,12 +137,13 @@ def _assemble(
     schedule, lines = Schedule(), Lines(config.cpus, config.el)
     more = users_ram(config)
     memory, banks = _memory(config, more, held)
-    stream = Stream(console.write)
+    outputs = Outputs(console.write, _secure_output(config, patience, held), repeats=clock.repeats)
+    stream = Stream(outputs.write)
     peripherals = Peripherals(config, stream, clock.random, patience.waiting)
     held.callback(peripherals.close)
     wiring = Wiring(
         stream, banks, lines, schedule, clock, memory, peripherals.virtio, config.virtio_version, config.gic, config.el,
-        _secure_stream(config, patience, held),
+        None if outputs.write_secure is None else Stream(outputs.write_secure),
     )  # fmt: skip
     board = _board(config, wiring, more)
     boot = Boot(config, board, clock.random(32), clock.random(SEED_SIZE) if config.el == 3 else b"")
@@ -181,8 +189,8 @@ def _assemble(
     feed = ConsoleFeed(inputs, board.console, peripherals.console, schedule)
     return Parts(
         config, console, clock, schedule, peripherals, board, boot, pcpu, engine, space, memory, bus, turns, stage2,
-        guards, self_debug, observation, attention, EndRequest(attention, patience), Count(engine), inputs, feed,
-        held.pop_all(),
+        guards, self_debug, observation, attention, EndRequest(attention, patience), Count(engine), Pauses(engine),
+        inputs, feed, outputs, held.pop_all(),
     )  # fmt: skip
 
 
@@ -217,7 +225,7 @@ def _memory(
     return GuestMemory(config.memory, there, more, secure_ram(config.el)), banks
 
 
-def _secure_stream(config: MachineConfig, patience: Patience, held: ExitStack) -> Stream | None:
+def _secure_output(config: MachineConfig, patience: Patience, held: ExitStack) -> Callable[[int], None] | None:
     """Where the Secure UART's characters go, if not to the console."""
     if config.secure_console is None:
         return None
@@ -225,7 +233,7 @@ def _secure_stream(config: MachineConfig, patience: Patience, held: ExitStack) -
 
     output = SecureOutput(config.secure_console, patience)
     held.callback(output.close)
-    return Stream(output.put)
+    return output.put
 
 
 def _board(config: MachineConfig, wiring: Wiring, more: tuple[Ram, ...]) -> Board:

@@ -106,6 +106,15 @@ class Place:
         self._last_exception, self._fault_history = None, b""
 
     @property
+    def past(self) -> tuple[tuple[int, int | None, int] | None, bytes]:
+        """What is remembered of exceptions: the last one, and those that the guest has not returned from."""
+        return self.last_exception, self.pcpu.engine.fault_history if self.pcpu else self._fault_history
+
+    @past.setter
+    def past(self, past: tuple[tuple[int, int | None, int] | None, bytes]) -> None:
+        self._last_exception, self._fault_history = past
+
+    @property
     def last_exception(self) -> tuple[int, int | None, int] | None:
         """(ESR, FAR where the exception has one, ELR) of the guest's own last exception; None where it took none."""
         last = self.pcpu.engine.last_exception if self.pcpu else None

@@ -118,6 +118,8 @@ class Aarch64VCpu:
         """(number in x0, PC behind it) of the last SMC that nobody answered."""
         self.yielded = False
         """Did the last run end because the guest waits for an event, or yields?"""
+        self.paused = False
+        """Did it end at the count that the engine's `pause_at` has, and for nothing else?"""
         self._registers: Registers | None = None
         self._mailbox = Mailbox(self._kick)
         self._interrupts = VCpuInterrupts(self._mailbox, self._show_virtual_interrupts)
@@ -289,10 +291,13 @@ class Aarch64VCpu:
         self._place.forget_exception()
         self._interrupts.forget_shown()  # they have their own HCR_EL2.VI
 
-    def copy_registers(self) -> RegisterCopy | None:
-        """What `put_registers` returns to, on this vCPU only; None where the engine can't tell its registers apart."""
-        engine = self._place.last_engine
-        copy = None if engine is None else engine.copy_state(self.state, self.system_registers.configured())
+    def copy_registers(self, *, whole: bool = False) -> RegisterCopy | None:
+        """What `put_registers` returns to, on this vCPU only; None where the engine can't tell its registers apart.
+
+        `whole`: with those of the levels above the guest's, which are its configuration.
+        """
+        engine, but = self._place.last_engine, () if whole else self.system_registers.configured()
+        copy = None if engine is None else engine.copy_state(self.state, but)
         kept = [(write, read()) for read, write in self.sysregs.kept.values()]
         return None if copy is None else RegisterCopy(copy, kept)
 
@@ -376,6 +381,15 @@ class Aarch64VCpu:
         """The first of the exceptions that the guest has not returned from (ERET), of a vCPU that is bound; or None."""
         return self._place.first_fault
 
+    @property
+    def past(self) -> tuple[tuple[int, int | None, int] | None, bytes]:
+        """What is remembered of its exceptions, beside its registers; may be set while it is not bound."""
+        return self._place.past
+
+    @past.setter
+    def past(self, past: tuple[tuple[int, int | None, int] | None, bytes]) -> None:
+        self._place.past = past
+
     def keep_last_exception(self) -> None:
         """The engine is about to have another state, and forgets it."""
         self._place.keep_last_exception()
@@ -399,7 +413,7 @@ class Aarch64VCpu:
             mailbox.claim()
         if not self._can_enter and (problem := self._why_not_enter()):
             return FailEntry(problem)
-        life.state, self._exit, self.yielded = _RUNNING, None, False
+        life.state, self._exit, self.yielded, self.paused = _RUNNING, None, False, False
         waiting = mailbox.waiting
         try:
             if waiting:
@@ -413,7 +427,7 @@ class Aarch64VCpu:
             return self._taken_exit()
         if end is RunEnd.STOPPED:
             return self._take_physical_interrupt(pcpu)
-        self.yielded = end is RunEnd.YIELDED
+        self.yielded, self.paused = end is RunEnd.YIELDED, end is RunEnd.PAUSED
         return Nothing()
 
     def step(self) -> Exit:

@@ -56,6 +56,7 @@ struct shared {
     int64_t returns;      /* 1: it is looked for; 2: it has been reached */
     int64_t edge;         /* the block before this one, as the map of edges has it */
     int64_t translations; /* blocks translated so far */
+    int64_t entries;      /* exceptions and interrupts that have been entered */
     int64_t storm;        /* exceptions in a row from the vector that they go to */
     int64_t loop;         /* or from one or two addresses elsewhere; faults.c */
     int64_t is_pair;      /* 1: from two */

@@ -90,12 +90,13 @@ static void entered(struct engine *e, struct fault *fault, uint32_t target)
 /* AArch64.TakeException by the engine's own code, for exceptions and for interrupts; that clears the condition flags,
  * which the architecture keeps.
  */
-static void take(void *cpu)
+static void take(struct engine *e)
 {
-    void *env = AT(void *, cpu, CPU_ENV);
+    void *env = e->env;
     uint64_t carry_overflow = AT(uint64_t, env, ENV_CF), negative_zero = AT(uint64_t, env, ENV_CF + 8);
     bool aarch64 = AT(uint32_t, env, ENV_AARCH64);
-    real.arm_cpu_do_interrupt(cpu);
+    real.arm_cpu_do_interrupt(e->cpu);
+    e->shared.entries++;
     if (!aarch64) return;
     AT(uint64_t, env, ENV_CF) = carry_overflow;
     AT(uint64_t, env, ENV_CF + 8) = negative_zero;
@@ -124,7 +125,7 @@ void shim_arm_cpu_do_interrupt(void *cpu)
         return;
     }
     e->shared.interrupts++;
-    take(cpu);
+    take(e);
     if (AT(uint32_t, e->env, ENV_TARGET_EL) == 3) cross_el3(e);
 }
 
@@ -133,7 +134,7 @@ static void enter(struct engine *e, uint32_t number, uint32_t syndrome, uint64_t
     AT(int, e->cpu, CPU_EXCEPTION_INDEX) = (int)number;
     AT(uint32_t, e->env, ENV_SYNDROME) = syndrome;
     AT(uint64_t, e->env, ENV_VADDRESS) = far;
-    take(e->cpu);
+    take(e);
 }
 
 /* A syndrome that the engine has lost (it raised the exception from inside a helper): MSR DAIFSet and DAIFClr at EL0. */

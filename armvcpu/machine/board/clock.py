@@ -126,9 +126,14 @@ class InstructionClock:
         self._engine = engine
         engine.count_instructions()
 
+    @property
+    def executed(self) -> int:
+        """Instructions since power-on."""
+        return 0 if self._engine is None else self._engine.instructions
+
     def ns(self) -> int:
         """Nanoseconds since power-on."""
-        executed = 0 if self._engine is None else self._engine.instructions
+        executed = 0 if self._engine is None else self._engine.instructions  # asked for at each look at a timer
         return executed * NS_PER_INSTRUCTION + self._skipped
 
     def busy_ns(self) -> int:

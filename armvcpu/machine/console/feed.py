@@ -39,6 +39,11 @@ class ConsoleFeed:
         """From any thread: there may be input."""
         self._has_news = True
 
+    @property
+    def has_input(self) -> bool:
+        """Does `attend` let something in?"""
+        return self._has_news and self._inputs.has_come
+
     def attend(self) -> None:
         """Between two blocks of the guest: let in what has come, and offer it."""
         if self._has_news:
@@ -47,6 +52,17 @@ class ConsoleFeed:
                 self._has_news = True
             self._next.set(self._inputs.deadline)
             self.feed()
+
+    def restart(self) -> None:
+        """The inputs are at another moment: hear of the next one that is known, and look whether there is one now."""
+        self._readers.clear()
+        self._next.set(self._inputs.deadline)
+        self.note()
+
+    @property
+    def has_readers(self) -> bool:
+        """Does a guest wait for a character?"""
+        return bool(self._readers)
 
     def read(self) -> int | None:
         """The next character, for semihosting; None after the last one, NoInputYet where more may come."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from armvcpu.arch.static import TYPE_CHECKING, Any, Protocol
 from armvcpu.devices.deadline import NEVER
 from armvcpu.errors import ImageError, UsageError, described
+from armvcpu.machine.board.clock import InstructionClock
 from armvcpu.machine.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.console.output_file import OutputFile
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.port import Console
+    from armvcpu.machine.console.recording import Event
     from armvcpu.machine.kinds import PathLike
 
 _ADMITTED_AT_ONCE = 1 << 20
@@ -37,6 +39,10 @@ class Input(Protocol):
 
     def put_back(self, data: bytes) -> None:
         """Return what the guest had no room for; the next `take` gives it first."""
+
+    @property
+    def has_come(self) -> bool:
+        """Does `admit` have something to let in? Where it is not known, it may."""
 
     def admit(self) -> bool:
         """Between two blocks of the guest: from now on it may have what has come. Is there more, for the next time?"""
@@ -75,7 +81,7 @@ def _taken(console: Console, limit: int) -> bytes:
 class HostInput:
     """A console as it is."""
 
-    deadline, end, comes_in_host_time, is_recorded = NEVER, None, True, False
+    deadline, end, comes_in_host_time, is_recorded, has_come = NEVER, None, True, False, True
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -102,16 +108,23 @@ class HostInput:
 
 
 class AdmittedInput:
-    """A console whose input is let in between two blocks, and recorded."""
+    """A console whose input is let in between two blocks, and recorded.
+
+    What has been let in can come again: `keep` has it kept from then on, and a machine that has gone back gets it at
+    its moments, until it is where it has been already (`go_back`). What a user types meanwhile waits.
+    """
 
     def __init__(
-        self, console: Console, clock: Clock, patience: Patience, path: PathLike | None = None,
+        self, console: Console, clock: InstructionClock, patience: Patience, path: PathLike | None = None,
         header: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self._console, self._clock, self._patience, self._path, self._header = console, clock, patience, path, header
         self._record: OutputFile | None = None
         self._admitted = bytearray()
-        self._ended = False
+        self._ended = self._is_kept = False
+        self._events: list[Event] = []
+        """Of those that are known, from `_next` on they are still to come."""
+        self._next = self._live_from = 0
         self.end: Outcome | None = None
 
     def begin(self) -> None:
@@ -149,13 +162,27 @@ class AdmittedInput:
 
     @property
     def deadline(self) -> int:
-        """A user types when they like."""
-        return NEVER
+        """The moment of the next event that is known; a user types when they like."""
+        return self._events[self._next][0] if self._next < len(self._events) else NEVER
+
+    @property
+    def _is_live(self) -> bool:
+        """Does the guest get what the console has?"""
+        return self._next == len(self._events) and self._clock.executed >= self._live_from
 
     @property
     def comes_in_host_time(self) -> bool:
         """As the console says."""
-        return self._console.is_live
+        return self._is_live and self._console.is_live
+
+    @property
+    def has_come(self) -> bool:
+        """Has the console something, or has it ended?"""
+        if not self._is_live:
+            return self.deadline <= self._clock.ns()
+        data = _taken(self._console, 1)
+        self._console.put_back(data)
+        return bool(data) or (self._console.ended and not self._ended)
 
     def take(self, limit: int) -> bytes:
         """The first of what has been admitted."""
@@ -169,15 +196,56 @@ class AdmittedInput:
 
     def admit(self) -> bool:
         """All that the console has, up to a MiB, and that no more will come: recorded as an input of nothing."""
+        if not self._is_live:
+            self._repeat()
+            return self._is_live
         ended = self._console.ended
         data = _taken(self._console, _ADMITTED_AT_ONCE)
         if data:
             self._admitted += data
-            self._write(input=data.decode("latin-1"))
+            self._note(data)
         if ended and not self._ended and len(data) < _ADMITTED_AT_ONCE:
             self._ended = True
-            self._write(input="")
+            self._note(b"")
         return len(data) == _ADMITTED_AT_ONCE
+
+    def _repeat(self) -> None:
+        """All whose moment has come."""
+        while self.deadline <= self._clock.ns():
+            _, what = self._events[self._next]
+            self._next += 1
+            if isinstance(what, Outcome):
+                self.end = what
+            else:
+                self._admitted += what
+                self._ended = self._ended or not what
+
+    def _note(self, data: bytes) -> None:
+        if self._is_kept:
+            self._events.append((self._clock.ns(), data))
+            self._next = len(self._events)
+        self._write(input=data.decode("latin-1"))
+
+    # --- going back
+
+    def keep(self) -> None:
+        """From now on what is let in can come again."""
+        self._is_kept = True
+
+    def state(self) -> tuple[bytes, bool, int]:
+        """What has been let in and not been taken, whether that is all, and which event comes next."""
+        return bytes(self._admitted), self._ended, self._next
+
+    def go_back(self, state: tuple[bytes, bool, int], live_from: int) -> None:
+        """Return to a state that `state()` gave; until so many instructions have been executed all is as it was."""
+        admitted, self._ended, self._next = state
+        self._admitted[:] = admitted
+        self._live_from, self.end = live_from, None
+
+    def forget_future(self) -> None:
+        """What is typed from now on comes at once."""
+        del self._events[self._next :]
+        self._live_from = 0
 
     def close(self, outcome: Outcome | None) -> None:
         """Record how it ended, and close the file; ImageError where something could not be written."""
@@ -198,43 +266,39 @@ class ReplayedInput(AdmittedInput):
     """What a recording has, at its moments; what is typed meanwhile goes nowhere."""
 
     def __init__(
-        self, console: Console, clock: Clock, patience: Patience, path: PathLike, header: dict[str, Any]
+        self, console: Console, clock: InstructionClock, patience: Patience, path: PathLike, header: dict[str, Any]
     ) -> None:
         super().__init__(console, clock, patience)
         from armvcpu.machine.console.recording import read_recording
 
         self._events = read_recording(path, header)
 
-    @property
-    def comes_in_host_time(self) -> bool:
-        """All of it is there."""
-        return False
+    comes_in_host_time = False
+    """All of it is there."""
 
     @property
     def ended(self) -> bool:
         """Is no event left?"""
-        return not self._events
+        return self._next == len(self._events)
 
     @property
-    def deadline(self) -> int:
-        """The moment of the next event."""
-        return self._events[0][0] if self._events else NEVER
+    def has_come(self) -> bool:
+        """Has the moment of one?"""
+        return self.deadline <= self._clock.ns()
 
     def admit(self) -> bool:
         """All whose moment has come."""
         self._console.take(_ADMITTED_AT_ONCE)
-        while self._events and self._events[0][0] <= self._clock.ns():
-            _, what = self._events.pop(0)
-            if isinstance(what, Outcome):
-                self.end = what
-            else:
-                self._admitted += what
+        self._repeat()
         return False
+
+    def forget_future(self) -> None:
+        """The recording's events are still to come."""
 
 
 def open_input(config: MachineConfig, console: Console, clock: Clock, patience: Patience) -> Input:
     """The input that a machine is configured to have; ImageError where a recording can't be used."""
-    if config.clock == "host":
+    if not isinstance(clock, InstructionClock):
         return HostInput(console)
     if config.replay is None and config.record is None:
         return AdmittedInput(console, clock, patience)

@@ -107,6 +107,11 @@ class Outside:
         return self._inputs.comes_in_host_time
 
     @property
+    def brings_input(self) -> bool:
+        """Is there something that has been typed, and that the guest is given when its run stops?"""
+        return self._feed.has_input
+
+    @property
     def can_interrupt(self) -> bool:
         """Could what a user types, or a frame, end a WFI?"""
         console = self._virtio_console

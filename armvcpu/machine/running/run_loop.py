@@ -6,6 +6,9 @@ clock the engine stops itself at a count. Idle CPUs cost nothing: the loop itsel
 
 Whoever else wants the loop is an attendant. It calls for attention (from another thread), or has the engine leave the
 guest (in a trap), and is asked then, with all others and in one order: `attend`.
+
+By the instruction clock a stop changes nothing of the run that is none of its moments: where no deadline has come and
+nothing has been typed, the turn of a CPU goes on as if there had been none. Nor do pauses (`pauses.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.running.count import Count
     from armvcpu.machine.running.end_request import EndRequest
     from armvcpu.machine.running.outside import Outside
+    from armvcpu.machine.running.pauses import Pauses
     from armvcpu.machine.running.turns import Turns
 
 LONGEST_TIMEOUT = 1e9
@@ -52,11 +56,11 @@ class RunLoop:
 
     def __init__(
         self, turns: Turns, clock: Clock, schedule: Schedule, attention: Attention, end: EndRequest, count: Count,
-        outside: Outside, actions: Actions, attendants: Sequence[Attendant], engine: Engine,
+        outside: Outside, actions: Actions, attendants: Sequence[Attendant], engine: Engine, pauses: Pauses,
     ) -> None:  # fmt: skip
         self._turns, self._clock, self._schedule, self._attention = turns, clock, schedule, attention
         self._end, self._count, self._outside, self._actions = end, count, outside, actions
-        self._watching, self._engine = tuple(attendants), engine
+        self._watching, self._engine, self._pauses = tuple(attendants), engine, pauses
         self._attendants: tuple[Attendant, ...] = (*attendants, turns, outside)
         self.last_exits: deque[tuple[int, Exit]] = deque(maxlen=KEPT_EXITS)
         self.is_running = False
@@ -152,6 +156,9 @@ class RunLoop:
                     return None
             vcpu = turns.cpu.vcpu
             reason = vcpu.run(left)
+            if vcpu.paused:
+                self._pauses.run_due()
+                continue
             if vcpu.yielded:
                 turns.end()
             if not isinstance(reason, ExternalInterrupt | Nothing):
@@ -176,6 +183,8 @@ class RunLoop:
         """On an exit, or on a stop without one; an Outcome ends the run."""
         if isinstance(reason, ExternalInterrupt) and self._was_alarm():
             return self._ask(self._watching)  # the guest may have wanted the same stop
+        if isinstance(reason, ExternalInterrupt) and self._is_no_moment():
+            return self._look_outside()
         if isinstance(reason, ExternalInterrupt | Nothing):
             return self._attend()
         outcome = self._actions.deal(reason)
@@ -187,6 +196,20 @@ class RunLoop:
     def _is_inside(self) -> bool:
         """Has a run that repeats been left inside of a block? Without that nobody would have acted there."""
         return self._clock.repeats and self._engine.rest > 0
+
+    def _is_no_moment(self) -> bool:
+        """Was a stop nothing of the run's own, which repeats: neither a deadline nor input?"""
+        return (
+            self._clock.repeats
+            and not self._is_inside
+            and self._schedule.moment > self._clock.ns()
+            and not self._outside.brings_input
+        )  # fmt: skip
+
+    def _look_outside(self) -> Outcome | None:
+        """After such a stop: whoever has called for attention, but for the turns."""
+        self._attention.event.clear()
+        return self._ask((*self._watching, self._outside)) or self._end.take() or self._time_out()
 
     def _attend(self) -> Outcome | None:
         """After a stop or a sleep: what is due, and whoever has called for attention; an Outcome ends the run."""

@@ -54,6 +54,8 @@ class Turns:
         self.cpus: list[Cpu] = []
         self.cpu: Cpu
         """The one that the engine has loaded, or had last."""
+        self.began = 0
+        """The count of instructions, where they are counted, at which the CPU was loaded."""
         self._turn = Turn.UNSHARED
         self._end = schedule.add(self._come_to_end)
         self._due = 0
@@ -110,6 +112,7 @@ class Turns:
         """Load a CPU, where none is."""
         self.cpu = self.cpus[index]
         self.cpu.bind()
+        self.began = self._engine.instructions
 
     # --- the end of a turn ------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ def attach_semihosting(parts: Parts) -> Semihosting:
 
     def write_console(data: bytes) -> None:
         for byte in data:
-            parts.console.write(byte)
+            parts.outputs.write(byte)
 
     directory = None if config.semihosting_directory is None else Path(config.semihosting_directory)
     semihosting = Semihosting(
