@@ -19,7 +19,7 @@ ORDER = (
     "machine.files", "machine.programs",
     "machine.board", "machine.boot", "machine.console", "machine.running", "machine.watching",
     "machine.hal", "machine.handlers", "machine.parts", "machine.semihosting", "machine.snapshots",
-    "machine.debugging",
+    "machine.debugging", "machine.history",
     "debug", "debug.page",
     "machine.machine",  # the façade, which has the reports of debug/
     "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings",

@@ -107,6 +107,17 @@ class Schedule:
             self.moment = min(map(_MOMENT, self._deadlines), default=NEVER)
             self.on_change()
 
+    def state(self) -> list[int]:
+        """The moments of all, in the order in which they were added."""
+        return [*map(_MOMENT, self._deadlines)]
+
+    def load_state(self, state: list[int]) -> None:
+        """Return to moments that `state` gave, of the same deadlines."""
+        for deadline, moment in zip(self._deadlines, state, strict=True):
+            deadline.moment = moment
+        self.moment = min(state, default=NEVER)
+        self.on_change()
+
     def settle(self) -> None:
         """Find the earliest moment, after it has moved to later."""
         earliest = min(map(_MOMENT, self._deadlines))

@@ -31,6 +31,9 @@ from armvcpu.machine.running.power import Power
 from armvcpu.machine.running.run_loop import RunLoop
 from armvcpu.vcpu.pcpu import unicorn_engine
 
+HISTORY_SIZE = 1 << 30
+"""Bytes that a history may take, unless another size is given."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from typing import Unpack
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.debugging.debugger import Debugger
     from armvcpu.machine.end_report import EndReport
     from armvcpu.machine.handlers import F
+    from armvcpu.machine.history.history import History
     from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.option_types import MachineOptions
     from armvcpu.machine.parts import Parts
@@ -107,7 +111,7 @@ class Machine:
                 parts.peripherals.sources, parts.attention, parts.end, _window(parts),
             ),
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
-            (parts.guards, parts.self_debug, self._calls, *_power_lines(parts)), parts.engine,
+            (parts.guards, parts.self_debug, self._calls, *_power_lines(parts)), parts.engine, parts.pauses,
         )  # fmt: skip
         self._debugger: Debugger | None = None
         self._has_begun = False
@@ -115,6 +119,7 @@ class Machine:
         """That of the last run, while somebody has it."""
         self._monitor: Monitor | None = None
         """That of `monitor`, from its first line on."""
+        self._history: History | None = None
         self._mark: Mark | None = None
         """By which it returns quickly to the snapshot that it has returned to last."""
         try:
@@ -296,6 +301,32 @@ class Machine:
 
             self._debugger = Debugger(self.parts, self._loop)
         return self._debugger
+
+    # --- history ----------------------------------------------------------------------------------------------
+
+    def keep_history(self, size: int = HISTORY_SIZE) -> History:
+        """From here on keep the states of the machine, between two runs; it may go back to each (`history`).
+
+        For what they take `size` bytes of the host's memory are meant. A history that there was is forgotten.
+
+        Raises:
+            UsageError: the machine's runs do not repeat, by the host's clock say, or bring what can't come again.
+            StateError: the guest runs.
+        """
+        from armvcpu.machine.history.history import History
+
+        self._loop.forbid_running("a history can't begin")
+        number_in("the size of a history", size, 62)
+        if self._history is not None:
+            self._history.close()
+            self._history = None
+        self._history = History(self.parts, size, self._loop)
+        return self._history
+
+    @property
+    def history(self) -> History | None:
+        """What `keep_history` has begun."""
+        return self._history
 
     # --- looking in -------------------------------------------------------------------------------------------
 

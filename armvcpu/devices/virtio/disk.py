@@ -18,7 +18,7 @@ from armvcpu.devices.virtio.queue import after
 from armvcpu.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 SECTOR = 512
@@ -44,7 +44,7 @@ class DiskImage:
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self.path, self.read_only = path, read_only
-        self._undo_logs: WeakSet[UndoLog] = WeakSet()
+        self._logs: WeakSet[UndoLog | WriteLog] = WeakSet()
         try:
             # Without O_NONBLOCK, opening a FIFO would wait for its other end.
             self._fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -98,14 +98,20 @@ class DiskImage:
 
     def write_from(self, buffers: Sequence[memoryview], offset: int) -> None:
         """Write the buffers at `offset`, bytes; OSError where the host cannot."""
-        for log in self._undo_logs:
+        for log in self._logs:
             log.remember(offset, sum(map(len, buffers)))
         self._transfer(os.pwritev, buffers, offset)
 
     def new_undo_log(self) -> UndoLog:
         """Begin to remember what is overwritten, for as long as somebody has the log."""
         log = UndoLog(self)
-        self._undo_logs.add(log)
+        self._logs.add(log)
+        return log
+
+    def new_write_log(self) -> WriteLog:
+        """Begin to note which pieces are overwritten, for as long as somebody has the log."""
+        log = WriteLog(self)
+        self._logs.add(log)
         return log
 
     def read(self, offset: int, size: int) -> bytes:
@@ -168,5 +174,47 @@ class UndoLog:
 
     def close(self) -> None:
         """Remember nothing any more."""
-        self._disk._undo_logs.discard(self)
+        self._disk._logs.discard(self)
         self._before = {}
+
+
+class WriteLog:
+    """Which pieces of an image have been written since they were taken last, and what each held before that."""
+
+    PIECE = 4096
+
+    def __init__(self, disk: DiskImage) -> None:
+        self._disk = disk
+        self._written: set[int] = set()
+        self.originals: dict[int, bytes] = {}
+        """By the number of a piece, of all that have been written since the log began."""
+
+    def remember(self, offset: int, size: int) -> None:
+        """This range is about to be overwritten."""
+        for piece in range(offset // self.PIECE, -(-(offset + size) // self.PIECE)):
+            self._written.add(piece)
+            if piece not in self.originals:
+                self.originals[piece] = self.read(piece)
+
+    def take(self) -> set[int]:
+        """The numbers of the pieces that have been written; none is noted after."""
+        written, self._written = self._written, set()
+        return written
+
+    def note(self, pieces: Iterable[int]) -> None:
+        """These have been written, too."""
+        self._written.update(pieces)
+
+    def read(self, piece: int) -> bytes:
+        """A piece; the last one of an image may be shorter."""
+        at = piece * self.PIECE
+        return self._disk.read(at, min(self.PIECE, self._disk.size - at))
+
+    def write(self, piece: int, data: bytes) -> None:
+        """Have a piece hold this; OSError where the host cannot."""
+        self._disk.write_from([memoryview(data)], piece * self.PIECE)
+
+    def close(self) -> None:
+        """Note nothing any more."""
+        self._disk._logs.discard(self)
+        self.originals = {}

@@ -64,6 +64,10 @@ class EndRequest:
             self.can_go_on = True
         return outcome
 
+    def go_back(self) -> None:
+        """The guest is where it was before it ended."""
+        self.wanted, self.can_go_on = None, True
+
     def note(self, outcome: Outcome) -> Outcome:
         """The run has ended so; a quit that was asked of it meanwhile is done with.
 
