@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.running.outside import Outside
     from armvcpu.machine.running.pauses import Pauses
     from armvcpu.machine.running.turns import Turns
+    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 LONGEST_TIMEOUT = 1e9
 """Seconds: a longer time-out is none."""
@@ -115,6 +116,7 @@ class RunLoop:
         self._end.begin()
         self._timeout_ns, self.is_running = NEVER, True
         try:
+            self._rearm()
             return self._step()
         except BaseException as failure:
             name_handler(failure)
@@ -156,11 +158,8 @@ class RunLoop:
                     return None
             vcpu = turns.cpu.vcpu
             reason = vcpu.run(left)
-            if vcpu.paused:
-                self._pauses.run_due()
+            if self._was_pause(vcpu):
                 continue
-            if vcpu.yielded:
-                turns.end()
             if not isinstance(reason, ExternalInterrupt | Nothing):
                 self.last_exits.append((vcpu.state.pc, reason))
             if max_instructions and self._clock.repeats and type(reason) is Nothing and self._count.executed >= end:
@@ -169,6 +168,14 @@ class RunLoop:
                 outcome = self._end.wanted or self._act(reason)
             if outcome is not None:
                 return outcome
+
+    def _was_pause(self, vcpu: Aarch64VCpu) -> bool:
+        """Has a vCPU run to a pause, which is no end of a run? One that yields has ended its turn."""
+        if vcpu.yielded:
+            self._turns.end()
+        elif vcpu.paused:
+            self._pauses.run_due()
+        return vcpu.paused
 
     def _was_alarm(self) -> bool:
         """Was a stop the waker's first look? Then by the instruction clock nothing has happened outside the guest."""
@@ -265,10 +272,9 @@ class RunLoop:
 
     def _rearm(self) -> None:
         """Have the engine stopped at the next moment: by the thread that sleeps, or at its count of instructions."""
-        if self._waker is None:
-            return
         deadline = self._clock.set_deadline(self._schedule.moment)
-        self._waker.set_deadline(None if deadline >= NEVER else deadline)
+        if self._waker is not None:
+            self._waker.set_deadline(None if deadline >= NEVER else deadline)
 
     def _time_out(self) -> Outcome | None:
         if self._timeout_ns < NEVER and time.monotonic_ns() >= self._timeout_ns:
