@@ -31,6 +31,9 @@ def spell_names(words: str, spell: Callable[[str], str]) -> str:
 class ArmvcpuError(Exception):
     """Base of every error armvcpu raises on purpose. `str()` of it is one line for the user."""
 
+    status = 2
+    """A command's, where there is nothing worse to tell."""
+
     def __str__(self) -> str:
         """The words, with options as Python and suites write them."""
         return self.said(str)

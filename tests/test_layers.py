@@ -22,6 +22,7 @@ ORDER = (
     "machine.debugging", "machine.history",
     "debug", "debug.page",
     "machine.machine",  # the façade, which has the reports of debug/
+    "debug.scripts",  # which scripts get
     "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings",
     "testing.core_file", "testing.failure", "testing.fuzz", "testing.suite", "testing.annotating", "testing.plugin",
     "cli",

@@ -29,8 +29,6 @@ DEBUG, INFO = 10, 20
 """As `logging` has them."""
 INPUT_PATIENCE = 1.0
 """Seconds that a repeatable run waits for piped input before it begins without its end."""
-UNWRITTEN = 2
-"""The status where something that was asked for can't be written, and the guest's own end says nothing worse."""
 
 
 def boot(options: dict[str, Any]) -> int:
@@ -63,7 +61,7 @@ def boot(options: dict[str, Any]) -> int:
 def _status_with(problem: ArmvcpuError, status: int) -> int:
     """Say what could not be written. A crash stays a crash, and a signal a signal."""
     say(problem.said(spelled))
-    return UNWRITTEN if status in {0, 4} else status
+    return problem.status if status in {0, 4} else status
 
 
 def _tell_keys() -> None:

@@ -53,6 +53,14 @@ class RunConfig(Row, metaclass=OptionsType):
         None, FILE, "Write a page about the run, HTML that needs no network, to F.html.", metavar="F.html",
         is_output=True, tool="armvcpu.cli.reporting:open_report",
     )  # fmt: skip
+    script: tuple[str, ...] = option(
+        (), FILE, "Call the functions of a Python script as its decorators say; may be repeated.",
+        metavar="F", is_several=True, tool="armvcpu.cli.scripting:open_scripts",
+    )  # fmt: skip
+    script_errors: str = option(
+        "stop", TEXT, "What a script's mistake does to the run.",
+        metavar="stop|continue", choices=(("stop", "stop"), ("continue", "continue")),
+    )  # fmt: skip
     as_json: bool = option(False, FLAG, "Print the outcome as JSON, on the last line of stdout.", flag="--json")
 
 

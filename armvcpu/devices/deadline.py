@@ -85,6 +85,11 @@ class Schedule:
         self._deadlines.append(deadline)
         return deadline
 
+    def remove(self, deadline: Deadline) -> None:
+        """It has nothing to come any more, and is forgotten."""
+        deadline.clear()
+        self._deadlines = [each for each in self._deadlines if each is not deadline]  # run_due may be at work
+
     def next(self) -> int:
         """The earliest moment, ns of the machine's clock, or NEVER. While `run_due` runs, one that has come."""
         return self.moment
@@ -120,7 +125,7 @@ class Schedule:
 
     def settle(self) -> None:
         """Find the earliest moment, after it has moved to later."""
-        earliest = min(map(_MOMENT, self._deadlines))
+        earliest = min(map(_MOMENT, self._deadlines), default=NEVER)
         if earliest != self.moment:
             self.moment = earliest
             self.on_change()

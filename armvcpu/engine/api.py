@@ -181,6 +181,10 @@ class Memory(Protocol):
         """Call `heard` with the physical address of each access of a device, and whether it is a read; before it."""
         ...
 
+    def replace_io(self, address: int, read: IoRead, write: IoWrite) -> None:
+        """Have other callbacks answer for the device that `map_io` has put at this address; at any time."""
+        ...
+
     def unmap(self, address: int, size: int) -> None:
         """Take a region away; not while running."""
         ...

@@ -95,6 +95,10 @@ class FakeMemory:
         """Note who hears."""
         self.io_heard.append(heard)
 
+    def replace_io(self, address: int, read: IoRead, write: IoWrite) -> None:
+        """Other callbacks in `io`."""
+        self.io[address] = IoRegion(self.io[address].size, read, write)
+
     def unmap(self, address: int, size: int) -> None:
         """Remove what was mapped at `address`."""
         if self.ram.pop(address, None) is None and self.io.pop(address, None) is None:

@@ -72,6 +72,12 @@ class EngineMemory:
                 self._devices[number] = _heard(heard, address, *self._devices[number])
         self._heard = heard if self._heard is None else _both(self._heard, heard)
 
+    def replace_io(self, address: int, read: IoRead, write: IoWrite) -> None:
+        """Have other callbacks answer for the device that `map_io` has put at this address; at any time."""
+        if self._heard is not None:
+            read, write = _heard(self._heard, address, read, write)
+        self._devices[self._regions[address]] = read, write
+
     def unmap(self, address: int, size: int) -> None:
         """Unmap what `map_ram` or `map_io` put there; not while running."""
         error = self._unicorn.quick.uc_mem_unmap(self._handle.uc, address, size)

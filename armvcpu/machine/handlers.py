@@ -53,10 +53,26 @@ class Handlers:
 
         return add
 
+    def forget_call(self, kind: str, number: int) -> None:
+        """Take a handler of "hypercall" or "SMC" away."""
+        for cpu in self._turns.cpus:
+            handlers = cpu.vcpu.handlers
+            del (handlers.hypercalls if kind == "hypercall" else handlers.smc)[number]
+            cpu.vcpu.settle_listeners()
+
     def on_sysreg(
         self, name: str, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None
     ) -> None:
         """MRS and MSR of a system register."""
+        encoding = self.register(name)
+        for what, function in (("read", read), ("write", write)):
+            if function is not None:
+                callable_in(f"on_sysreg's {what}", function, 0 if what == "read" else 1)
+        for cpu in self._turns.cpus:
+            cpu.vcpu.answer_sysreg(encoding, read, write)
+
+    def register(self, name: str) -> int:
+        """The encoding of a register of the guest's levels; UsageError for another name."""
         kind_in("a system register's name", name, str)
         encoding = encoding_of(name)
         if encoding is None:
@@ -67,11 +83,7 @@ class Handlers:
             raise UsageError(
                 f"{name} is a register of EL{lowest_el(encoding)}: the guest has no level above EL{highest}"
             )
-        for what, function in (("read", read), ("write", write)):
-            if function is not None:
-                callable_in(f"on_sysreg's {what}", function, 0 if what == "read" else 1)
-        for cpu in self._turns.cpus:
-            cpu.vcpu.answer_sysreg(encoding, read, write)
+        return encoding
 
     def on_mmio(self, base: int, size: int, read: IoRead, write: IoWrite) -> None:
         """The device at `base`, by its callbacks."""

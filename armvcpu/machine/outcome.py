@@ -26,7 +26,7 @@ class Ending(Enum):
     CRASHED = 3
     LIMIT = 4
     STOPPED = -1
-    """At a place that the embedding program has named; the guest can go on. No command ends so."""
+    """At a place that the embedding program has named, or by a script's mistake; the guest can go on."""
 
 
 class Outcome(Row):

@@ -27,7 +27,7 @@ from armvcpu.arch.registers import (
     op,
 )
 from armvcpu.arch.registers import NATIVE as IN_THE_ENGINE
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, Any, NamedTuple
 from armvcpu.engine.api import (
     ALIAS,
     BEFORE_NATIVE,
@@ -68,6 +68,20 @@ _NO_REGISTER = op(2, 0, 0, 1, 0)
 _REGIME = tuple(by_name[name].encoding for name in ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "HCR_EL2"))
 """What of the TLB follows from a write of these is EL1's and EL0's."""
 PMU_REGISTERS = frozenset(row.encoding for row in SYSREGS if row.name.startswith("PM") and row.home is TRAPPED)
+
+
+class Answers(NamedTuple):
+    """Who answers for one register, and what is known of it."""
+
+    read: ReadRegister | None
+    write: WriteRegister | None
+    listener: Listener | None
+    """Of a register of the engine's own: who hears of what the guest writes, and says what is written."""
+    follower: WriteRegister | None
+    is_undefined: bool
+    constant: int | None
+    words: memoryview | None
+    native: Access | None
 
 
 class SysRegTable:
@@ -116,6 +130,29 @@ class SysRegTable:
             self.readers[encoding] = read
         if write is not None:
             self.writers[encoding] = write
+
+    def answers(self, encoding: int) -> Answers:
+        """Who answers for a register now: what `put_back` returns to."""
+        return Answers(
+            self.readers.get(encoding), self.writers.get(encoding), self._listeners.get(encoding, (None, 0))[0],
+            self.followers.get(encoding), encoding in self.undefined, self._constants.get(encoding),
+            self._words.get(encoding), self._native.get(encoding),
+        )  # fmt: skip
+
+    def put_back(self, encoding: int, before: Answers) -> None:
+        """Have those answer for a register who did before `add`."""
+        self._rows = None
+        kept: tuple[tuple[dict[int, Any], object], ...] = (
+            (self.readers, before.read), (self.writers, before.write), (self._constants, before.constant),
+            (self._words, before.words), (self._native, before.native),
+        )  # fmt: skip
+        for table, value in kept:
+            if value is None:
+                table.pop(encoding, None)
+            else:
+                table[encoding] = value
+        if before.is_undefined:
+            self.undefined.add(encoding)
 
     def share(self, encoding: int, words: memoryview) -> None:
         """A register that is answered here is a number that the engine may read, and mostly write, itself.

@@ -12,7 +12,7 @@ from armvcpu.debug.dwarf.kinds import ArrayType, Base, Encoding, Record, Type, V
 from armvcpu.debug.dwarf.place import InMemory, InRegisters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from armvcpu.debug.dwarf.place import Memory, Place
 
@@ -23,6 +23,14 @@ LARGEST_AGGREGATE = 4
 """Members of a Homogeneous Floating-point Aggregate (5.9.5)."""
 
 
+class Named(Protocol):
+    """Registers by name."""
+
+    def __getitem__(self, name: str) -> int:
+        """Its value."""
+        ...
+
+
 class Frame(Protocol):
     """The registers that arguments are in, as `Aarch64VCpu` has them."""
 
@@ -31,7 +39,7 @@ class Frame(Protocol):
         ...
 
     @property
-    def registers(self) -> Mapping[str, int]:
+    def registers(self) -> Named:
         """`V0`, `SP`."""
         ...
 

@@ -111,6 +111,30 @@ class Bus:
             if self._watch is None:
                 self._show_first(window)
 
+    def answer_with(self, window: Window, read: IoRead, write: IoWrite) -> Window:
+        """Have other callbacks answer for a window that is there, from now on; the window as it is then.
+
+        At any time, in the middle of one of its own accesses too. They find registers and PC as they are, see `look`.
+        """
+        changed = window.replace(read=read, write=write)
+        self.windows[self.windows.index(window)] = changed
+        if window.base in self._mapped:
+            self._engine.memory.replace_io(window.base, read, write)
+        return changed
+
+    def look(self) -> None:
+        """In a callback: bring the vCPU's registers and PC up to date."""
+        self._engine.look()
+
+    def remove(self, window: Window) -> None:
+        """Take away what `add` has put there; between two runs of the engine."""
+        self.windows.remove(window)
+        if self._space.translate(window.base) is not None and not self._is_opened(window.base, window.size):
+            self.hide(window)
+        if window.base in self._mapped:
+            self._mapped.discard(window.base)
+            self._engine.memory.unmap(window.base, window.size)
+
     def check_free(self, base: int, size: int, *, io: bool = True) -> None:
         """UsageError unless a device of that size, in whole pages, may come there."""
         number_in("a device's address", base, 64)

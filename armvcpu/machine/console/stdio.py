@@ -108,6 +108,11 @@ class StdioConsole(BufferedOutput):
             self._wake()
         return data
 
+    def feed(self, data: bytes) -> None:
+        """Type `data`, behind what has been typed; from any thread."""
+        self._input += data
+        self._on_input()
+
     def put_back(self, data: bytes) -> None:
         """Have `data` taken first."""
         self._input[:0] = data

@@ -7,6 +7,8 @@ import threading
 from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.engine.api import Engine
 
 
@@ -15,6 +17,8 @@ class Attention:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.others: list[Callable[[], object]] = []
+        """Who else is asked between two runs of the engine, once somebody has called for attention."""
         self.event = threading.Event()
         """Set while nobody has looked yet; the loop sleeps on it where all CPUs wait."""
         self.is_asleep = False

@@ -226,6 +226,8 @@ class RunLoop:
             return outcome  # nobody looks at a guest that has been stopped for that alone
         self._attention.event.clear()
         self._schedule.run_due(self._clock.ns())
+        for attend in self._attention.others:
+            attend()
         return self._ask(self._attendants) or self._ended_by_host()
 
     def _ended_by_host(self) -> Outcome | None:

@@ -9,6 +9,7 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import no_number
 from armvcpu.vcpu.exits import Hypercall
 from armvcpu.vcpu.smc_filter import CallAction
+from armvcpu.vcpu.traps.guest import PASS_ON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,26 +37,34 @@ class CallTraps:
         frame = vcpu.state.frame
         number = frame[0]
         handler = self._hypercalls.get(number)
-        if handler is not None:  # as `_answer`, without a call: this is the shortest way that a guest has to Python
-            if self._listeners.observer is not None:
-                self._answer("hvc", handler)
-                return
+        if handler is not None and self._listeners.observer is None:
+            # As `_answer`, without a call: this is the shortest way that a guest has to Python
             value = handler(vcpu)
-            if value is not None:
-                try:
-                    frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
-                except TypeError:
+            if value is None:
+                return
+            try:
+                frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
+            except TypeError:
+                if value is not PASS_ON:
                     raise no_number(f"the handler of HVC {number:#x}", value, handler) from None
-        elif number & _FAST and (handler := _by_identity(self._hypercalls, number)) is not None:
-            self._answer("hvc", handler)
-        else:
-            action = vcpu.services.action(number & _IDENTITY)
-            if action is _ANSWER:
-                self._serve("hvc")
-            elif action is _REFUSE:
-                self._answer("hvc", _not_supported)
             else:
-                self._leave("hvc", esr)
+                return
+        else:
+            if handler is None and number & _FAST:
+                handler = _by_identity(self._hypercalls, number)
+            if handler is not None and self._answer("hvc", handler):
+                return
+        self._unclaimed_hvc(esr)
+
+    def _unclaimed_hvc(self, esr: int) -> None:
+        """HVC that no handler has answered."""
+        action = self._vcpu.services.action(self._vcpu.state.frame[0] & _IDENTITY)
+        if action is _ANSWER:
+            self._serve("hvc")
+        elif action is _REFUSE:
+            self._answer("hvc", _not_supported)
+        else:
+            self._leave("hvc", esr)
 
     def heard_hvc(self, _esr: int) -> bool:
         """HVC to the guest's own EL2, PC behind it: has a handler of the user's answered it?"""
@@ -63,16 +72,12 @@ class CallTraps:
         handler = self._hypercalls.get(number)
         if handler is None and number & _FAST:
             handler = _by_identity(self._hypercalls, number)
-        if handler is not None:
-            self._answer("hvc", handler)
-        return handler is not None
+        return handler is not None and self._answer("hvc", handler)
 
     def heard_smc(self, _esr: int) -> bool:
         """SMC to the guest's own EL3, PC behind it: likewise."""
         handler = self._smc_handler(self._vcpu.state.frame[0])
-        if handler is not None:
-            self._answer("smc", handler)
-        return handler is not None
+        return handler is not None and self._answer("smc", handler)
 
     def _smc_handler(self, number: int) -> Handler | None:
         handler = self._smcs.get(number & _W0)
@@ -88,8 +93,7 @@ class CallTraps:
         vcpu = self._vcpu
         number = vcpu.state.frame[0]
         handler = self._smc_handler(number)
-        if handler is not None:
-            self._answer("smc", handler)
+        if handler is not None and self._answer("smc", handler):
             return
         action = vcpu.services.action(number & _IDENTITY)
         if action is _ANSWER:
@@ -106,12 +110,14 @@ class CallTraps:
         args = frame[1], frame[2], frame[3], frame[4], frame[5], frame[6]
         self._vcpu.leave(Hypercall(frame[0], args, esr & 0xFFFF, conduit))
 
-    def _answer(self, conduit: str, handler: Handler) -> None:
-        """Have a handler answer; who observes hears of the call as it was, whatever the handler does to registers."""
+    def _answer(self, conduit: str, handler: Handler) -> bool:
+        """Has a handler answered? Who observes hears of the call as it was, whatever the handler does to registers."""
         vcpu, observer = self._vcpu, self._listeners.observer
         number = vcpu.state.frame[0]
         args: Sequence[int] = () if observer is None else vcpu.state.frame[1:7].tolist()
         value = handler(vcpu)
+        if value is PASS_ON:
+            return False
         if observer is not None:
             observer.call(vcpu.vcpu_id, vcpu.state, conduit, number, args, value)
         if value is not None:
@@ -119,6 +125,7 @@ class CallTraps:
                 vcpu.state.set_gpr(0, value)
             except TypeError:
                 raise no_number(f"the handler of {conduit.upper()} {number:#x}", value, handler) from None
+        return True
 
     def _serve(self, conduit: str) -> None:
         """Let the firmware services answer the call in x0."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.sysreg import SysRegTable
 
 VCpu = TypeVar("VCpu")
+PASS_ON: Any = object()
+"""What the handler of a call gives that has only looked: whoever would be asked without it is."""
 
 
 class CallTable(Generic[VCpu]):
@@ -54,7 +56,7 @@ class CallTable(Generic[VCpu]):
 class TrapHandlers(Generic[VCpu]):
     """A user's Python that answers inside the trap: no exit, a third of the time. Calls are by number.
 
-    A call's handler gets the vCPU, with the arguments in its registers, and gives x0, or None to leave it.
+    A call's handler gets the vCPU, with the arguments in its registers, and gives x0, None to leave it, or PASS_ON.
     """
 
     __slots__ = ("breakpoint", "forwards_smc", "hypercalls", "semihosting", "smc")

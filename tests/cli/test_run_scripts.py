@@ -1,0 +1,88 @@
+"""`run --script`: what a user sees."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command import armvcpu
+
+HELLO = "guests/bin/hello.elf"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a guest with a script; what came out."""
+
+    def run(text: str, *options: str, image: str = HELLO):
+        path = tmp_path / "hooks.py"
+        path.write_text(text)
+        return armvcpu("run", image, "--script", str(path), *options)
+
+    return run
+
+
+def test_what_a_script_prints_stands_between_the_guests_lines(run):
+    """In order, on stdout; several scripts are told of the same."""
+    done = run('from armvcpu.script import *\n@on_console("PASS")\ndef end(text): print("seen", text)\n')
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert lines[lines.index("PASS hello") + 1] == "seen PASS hello"
+
+
+def test_a_mistake_ends_the_run_with_status_1(run):
+    """Its traceback on stderr, and nothing else."""
+    text = 'from armvcpu.script import *\n@on_symbol("main")\ndef main(): assert 1 == 2, "no"\n'
+    done = run(text, "--json")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback (most recent call last):\n  File ")
+    assert done.stderr.endswith("AssertionError: no\n")
+    assert "armvcpu/" not in done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["status"], told["ending"]) == (1, "stopped")
+    assert told["reason"] == "a script failed: hooks.py:3: AssertionError: no"
+
+
+def test_a_mistake_at_the_end_is_status_1_too(run):
+    """So a script can say what it expects of a run."""
+    done = run("from armvcpu.script import *\n@on_end\ndef end(outcome): assert outcome.status == 4\n")
+    assert done.returncode == 1
+    assert "AssertionError" in done.stderr
+
+
+def test_a_mistake_may_leave_the_run_as_it_is(run):
+    """By --script-errors continue."""
+    text = 'from armvcpu.script import *\n@on_symbol("main")\ndef main(): raise ValueError\n'
+    done = run(text, "--script-errors", "continue")
+    assert done.returncode == 0
+    assert done.stdout.endswith("0 failed\n")
+    assert done.stderr.endswith("ValueError\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import os\ndef (:\n", ":2: invalid syntax; the script is not loaded\n"),
+        ("from armvcpu.script import *\n@on_symbol('maim')\ndef f(): pass\n", ":2: no symbol 'maim' in the guest's"),
+        ("x = 1\0", "source code string cannot contain null bytes"),
+    ],
+)
+def test_a_script_that_is_none_is_one_line(run, text, said):
+    """With file and line, status 2, before the guest begins."""
+    done = run(text)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
+
+
+def test_a_script_that_fails_when_it_is_loaded_shows_its_traceback(run):
+    """And one line, status 2."""
+    done = run("import nothing_of_this_name\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.splitlines()[-1].endswith("ModuleNotFoundError: No module named 'nothing_of_this_name'")
+
+
+def test_a_file_that_is_not_there_is_one_line():
+    """Status 2."""
+    done = armvcpu("run", HELLO, "--script", "/nowhere/hooks.py")
+    assert (done.returncode, done.stderr) == (2, "armvcpu: script /nowhere/hooks.py: No such file or directory\n")
