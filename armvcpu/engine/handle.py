@@ -49,6 +49,8 @@ def closed(name: str) -> NoReturn:
 class Handle:
     """An open uc_engine with the MAX model; `attach` makes it the shim's."""
 
+    is_open = True
+
     def __init__(self) -> None:
         self.unicorn, self.shim = library(), native.shim()
         _require_room()
@@ -104,6 +106,8 @@ class ClosedHandle(Handle):
 
     A class of its own, since with `__getattr__` Python finds every attribute by a slower way.
     """
+
+    is_open = False
 
     if not TYPE_CHECKING:
 

@@ -58,7 +58,7 @@ class Probes:
             self._at[probe.address] = left
         elif there:
             del self._at[probe.address]
-            if self._handle.engine:  # else the engine has been closed
+            if self._handle.is_open:
                 self._handle.shim.probe(self._handle.engine, probe.address, 0)
 
     def _reached(self, pc: int) -> None:
@@ -108,7 +108,7 @@ class Watches:
 
     def _set(self, watches: tuple[Watched, ...]) -> None:
         self._all = watches
-        if not self._handle.engine:  # the engine has been closed
+        if not self._handle.is_open:
             return
         words = (C.c_uint64 * (3 * len(watches)))()
         for number, each in enumerate(watches):

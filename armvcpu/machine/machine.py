@@ -111,7 +111,7 @@ class Machine:
                 parts.peripherals.sources, parts.attention, parts.end, _window(parts),
             ),
             Actions(parts.turns, parts.bus, parts.board, parts.space, self._power, self.config),
-            (parts.guards, parts.self_debug, self._calls, *_power_lines(parts)), parts.engine, parts.pauses,
+            (parts.page_watches, parts.self_debug, self._calls, *_power_lines(parts)), parts.engine, parts.pauses,
         )  # fmt: skip
         self._debugger: Debugger | None = None
         self._has_begun = False

@@ -1,6 +1,6 @@
 """The parts of a machine, and the one place where their order of assembly can be read.
 
-    options -> clock, schedule, peripherals -> board -> boot plan -> engine, memory, bus -> guards -> CPUs -> input
+    options -> clock, schedule, peripherals -> board -> boot plan -> engine, memory, bus -> watches -> CPUs -> input
 
 Each step takes what it needs of the steps before as arguments, so no other order is possible; nobody holds a machine
 that is only half there. What must be heard of in the other direction is a wire that is laid first and connected by its
@@ -54,8 +54,9 @@ from armvcpu.machine.running.end_request import EndRequest
 from armvcpu.machine.running.pauses import Pauses
 from armvcpu.machine.running.stage2 import Stage2Faults, Stage2Switch
 from armvcpu.machine.running.turns import Turns
-from armvcpu.machine.watching.guards import Guards
+from armvcpu.machine.watching.holes import Holes
 from armvcpu.machine.watching.observation import Observation
+from armvcpu.machine.watching.page_watches import PageWatches
 from armvcpu.machine.watching.self_debug import SelfDebug
 from armvcpu.vcpu.pcpu import Aarch64PerCpu
 from armvcpu.vcpu.percpu import PerCpu
@@ -97,7 +98,8 @@ class Parts(Row):
     turns: Turns
     """The CPUs (`turns.cpus`), and which of them the engine has loaded (`turns.cpu`)."""
     stage2: Stage2Switch
-    guards: Guards
+    holes: Holes
+    page_watches: PageWatches
     self_debug: SelfDebug
     observation: Observation
     attention: Attention
@@ -166,10 +168,10 @@ def _assemble(
         pieces = [(piece.base, piece.size) for piece in memory.layout.pieces]
         bus.show_everything(pieces, 1 << INPUT_BITS, Nowhere(engine).abort if is_guests else None)
     bus.open_empty()
-    guards = Guards(memory, space, pcpu, turns, stage2)
-    self_debug = SelfDebug(config.cpus, engine, memory, guards, turns)
+    holes, page_watches = Holes(memory, space, pcpu, stage2), PageWatches(engine, memory, turns)
+    self_debug = SelfDebug(config.cpus, engine, turns)
 
-    faults = Stage2Faults(guards.claims, memory, bus, space)
+    faults = Stage2Faults(memory, bus, space)
     hal, psci = MachineHal(board.gic), Psci(MachinePower(turns.cpus, memory))
     for index, mpidr in enumerate(board.mpidrs):
         vcpu = _new_vcpu(index, mpidr, boot.plan.x0, config, hal, lines.processors[index])
@@ -189,8 +191,8 @@ def _assemble(
     feed = ConsoleFeed(inputs, board.console, peripherals.console, schedule)
     return Parts(
         config, console, clock, schedule, peripherals, board, boot, pcpu, engine, space, memory, bus, turns, stage2,
-        guards, self_debug, observation, attention, EndRequest(attention, patience), Count(engine), Pauses(engine),
-        inputs, feed, outputs, held.pop_all(),
+        holes, page_watches, self_debug, observation, attention, EndRequest(attention, patience), Count(engine),
+        Pauses(engine), inputs, feed, outputs, held.pop_all(),
     )  # fmt: skip
 
 

@@ -158,12 +158,12 @@ def test_watchpoints_go_with_a_reset_and_return_with_a_snapshot(tmp_path):
     path.write_bytes(raw.image(*words, vector=HANDLER))
     with Machine(path) as machine:
         machine.on_hypercall(0xC600_0001)(lambda _vcpu: machine.quit("here"))
-        assert not machine.parts.guards
+        assert machine.parts.self_debug.is_idle
         machine.run(timeout=5)
         snapshot = machine.snapshot()
-        assert machine.parts.guards
+        assert not machine.parts.self_debug.is_idle
         machine.reset()
-        assert not machine.parts.guards
+        assert machine.parts.self_debug.is_idle
         machine.restore(snapshot)
         assert machine.run(timeout=5).ok
         assert machine.vcpu.gpr(21) == CURRENT | WNR
@@ -227,4 +227,23 @@ def test_a_page_that_was_watched_is_free_once_nothing_is(tmp_path):
     with Machine(path) as machine:
         machine.memory.write(TABLES, NOWHERE)
         machine.run(timeout=0.2)
-        assert not machine.parts.guards
+        assert machine.parts.self_debug.is_idle
+
+
+@pytest.mark.parametrize("el", [2, 3])
+def test_a_watched_store_at_el2_becomes_an_exception_there(tmp_path, el):
+    """With HMC in the control, and MDCR_EL2.TDE, by which debug exceptions go there (DDI 0487 D2.4)."""
+    handler = [
+        raw.mrs(21, "ESR_EL2"), raw.mrs(22, "FAR_EL2"), raw.mrs(23, "ELR_EL2"), *raw.mov(1, DATA), raw.load(24, 1),
+        raw.FOREVER,
+    ]  # fmt: skip
+    route = [*raw.mov(0, 1 << 8), raw.msr("MDCR_EL2", 0), *raw.mov(9, raw.BASE + 0x800), raw.msr("VBAR_EL2", 9)]
+    fill = raw.flat(raw.mov(1, DATA), raw.mov(2, OLD), raw.store(2, 1), route)
+    code = raw.flat(fill, UNLOCK, watch(DATA, EL1_STORES | 1 << 13), access(0, 8))
+    down = [*raw.mov(0, 0x531), raw.msr("SCR_EL3", 0), raw.lower(3, 0x3C9)] if el == 3 else []
+    path = tmp_path / "guest.bin"
+    path.write_bytes(raw.image(*raw.flat(*down, *code), vector=handler))
+    with Machine(path, el=el) as machine:
+        machine.run(timeout=0.3)
+        x = [machine.vcpu.gpr(n) for n in range(31)]
+        assert (x[21], x[22], x[23], x[24]) == (CURRENT | WNR, DATA, x[6], OLD)

@@ -245,6 +245,14 @@ def test_a_watch_may_outlive_its_machine(boot):
     assert len(watch.writes) == 1
 
 
+def test_a_guest_with_el2_is_watched_too(boot):
+    """Whose stage 2 is its own."""
+    target = boot(code(raw.store(1, 3)), el=2)
+    with target.watch(DATA, 8) as watch:
+        target.run(timeout=0.3)
+    assert len(watch.writes) == 1
+
+
 def test_only_memory_can_be_watched(boot):
     """A device has `mmio` for that."""
     with pytest.raises(UsageError, match="no RAM at 0x9000000"):

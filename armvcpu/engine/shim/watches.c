@@ -93,10 +93,11 @@ void shim_cpu_check_watchpoint(void *cpu, uint64_t address, uint64_t length, uin
     if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
     e->python.watched(address, (uint32_t)length, access == WATCH_WRITE);
     e->shared.position = 0;
-    if (!e->shared.left) return;
-    note_cut(e, pc);
+    bool is_there = AT(uint64_t, e->env, ENV_PC) == pc; /* else the guest has been given an exception */
+    if (is_there && !e->shared.left) return;
+    if (is_there) note_cut(e, pc);
     settle(e, pc, 0);
     AT(int, e->uc, UC_SIZE_RECUR_MEM) = 0;
-    stop_run(e);
+    if (e->shared.left) stop_run(e);
     leave_block(e);
 }

@@ -19,11 +19,11 @@ from armvcpu.machine.debugging.points import Breakpoint, Breakpoints, Watchpoint
 from armvcpu.machine.debugging.standing import Standing
 from armvcpu.machine.debugging.stop import STOPPED, Stop, StopKind
 from armvcpu.machine.outcome import TIME_OUT, Ending, Outcome
+from armvcpu.machine.watching.touched import touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from armvcpu.arch.accesses import MemoryAccess
     from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.count import Count
     from armvcpu.machine.running.run_loop import RunLoop
@@ -237,27 +237,11 @@ class Debugger:
 
     def _touched(self, watchpoint: Watchpoint, address: int, width: int, *, is_write: bool) -> int | None:
         """The first address of what the instruction touches and the watchpoint watches; None: nothing."""
-        access = self._access()
-        if access is not None:
-            tag = access.address ^ address if (access.address ^ address) >> 56 else 0
-            address, width = access.address ^ tag >> 56 << 56, access.width
-            if is_write and access.expected is not None and not self._holds(address, width, access.expected):
-                return None  # a compare and swap that fails, which the engine makes of a load and a store
-        for at, size in page_pieces(address, width):
+        accessed = touched(self._engine, address, width, is_write=is_write)
+        for at, size in () if accessed is None else page_pieces(*accessed):
             begin = self._engine.memory.translate(at) if watchpoint.physical else at
             if begin is not None:
                 first = max(begin, watchpoint.address)
                 if first < min(begin + size, watchpoint.address + watchpoint.size):
                     return at + first - begin
         return None
-
-    def _access(self) -> MemoryAccess | None:
-        from armvcpu.arch.accesses import memory_access  # most guests are not watched
-
-        state = self._turns.cpu.vcpu.state
-        word = self._engine.memory.fetch_word(state.pc)
-        return None if word is None else memory_access(word, state.pc, state.gpr, state.frame[31])
-
-    def _holds(self, address: int, width: int, value: int) -> bool:
-        data = self._engine.memory.read_virtual(address, width)
-        return data is None or int.from_bytes(data, "little") == value

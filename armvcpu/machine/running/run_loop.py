@@ -53,7 +53,7 @@ class Attendant(Protocol):
 
 
 class RunLoop:
-    """The loop of one machine; `attendants` are those that look at the guest: guards, its own debug registers."""
+    """The loop of one machine; `attendants` are those that look at the guest: watches, its own debug registers."""
 
     def __init__(
         self, turns: Turns, clock: Clock, schedule: Schedule, attention: Attention, end: EndRequest, count: Count,

@@ -11,7 +11,7 @@ from armvcpu.errors import UsageError
 from armvcpu.vcpu.stage2.mapping import MappingFlags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from armvcpu.machine.board.bus import Bus
     from armvcpu.machine.board.memory import GuestMemory
@@ -27,9 +27,9 @@ class Stage2Switch:
 
     A Linux kernel that is entered directly has none while a CPU's own MMU is on, since it costs a boot a fifth
     (docs/engine.md, "Stage 2"): RAM and devices lie at the same addresses on both sides, and a kernel touches nothing
-    else. While pages are guarded it has, since guards are stage 2's doing.
+    else. While there are holes it has, since those are stage 2's doing.
 
-    Of a guest that has EL2 to itself stage 2 is its own: for us there is none, and no guard.
+    Of a guest that has EL2 to itself stage 2 is its own: for us there is none, and no hole.
     """
 
     def __init__(self, cpus: Sequence[Cpu], *, always: bool, is_guests: bool = False) -> None:
@@ -48,7 +48,7 @@ class Stage2Switch:
         """Have it on for every CPU, or for those only that need it. UsageError where it is the guest's."""
         if wanted and self.is_guests:
             raise UsageError(
-                "pages can't be watched where the guest has EL2 to itself: stage 2 is its own (el=1 has it)"
+                "pages can't be denied where the guest has EL2 to itself: stage 2 is its own (el=1 has it)"
             )
         self._is_held = wanted
         self.settle()
@@ -70,15 +70,13 @@ class Stage2Switch:
 
 
 class Stage2Faults:
-    """What answers a stage-2 fault, asked in order: a guard, flash or a device that is not mapped yet, lazy memory."""
+    """What answers a stage-2 fault, asked in order: flash or a device that is not mapped yet, lazy memory."""
 
-    def __init__(self, claims: Callable[[int], bool], memory: GuestMemory, bus: Bus, space: AddressSpace) -> None:
-        self._claims, self._memory, self._bus, self._space = claims, memory, bus, space
+    def __init__(self, memory: GuestMemory, bus: Bus, space: AddressSpace) -> None:
+        self._memory, self._bus, self._space = memory, bus, space
 
     def handle(self, address: int, access: MappingFlags) -> bool:
         """Is the access allowed now?"""
-        if self._claims(address):
-            return True
         if access is MappingFlags.EXECUTE:
             self._memory.note_execution(address)
         if access is not MappingFlags.WRITE and self._memory.populate(address):

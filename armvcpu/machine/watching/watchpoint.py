@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from armvcpu.arch.rows import Row
-from armvcpu.machine.board.memory import PAGE
-from armvcpu.vcpu.stage2.mapping import MappingFlags
 
-_SECURE_ONLY = 2
-_MOST_PAGES = 1024
-"""A watchpoint may watch 2 GiB; the pages of a larger one are not guarded."""
+_SECURE_ONLY, _NON_SECURE_ONLY = 2, (1, 3)
+"""Values of SSC."""
 
 
 class Watchpoint(Row):
@@ -17,18 +14,22 @@ class Watchpoint(Row):
     value: int
     control: int
 
-    @property
-    def levels(self) -> int:
-        """The exception levels it watches, a bit each: PAC, and SSC and HMC for Non-secure state."""
-        if self.control >> 13 & 1 or self.control >> 14 & 3 == _SECURE_ONLY:
-            return 0
-        return {1: 0b10, 2: 0b01, 3: 0b11}.get(self.control >> 1 & 3, 0)
+    def watches(self, el: int, *, is_secure: bool) -> bool:
+        """Does it watch accesses of an Exception level, in a Security state: SSC, HMC and PAC (D2.10.3)?"""
+        state = self.control >> 14 & 3
+        if (state == _SECURE_ONLY and not is_secure) or (state in _NON_SECURE_ONLY and is_secure):
+            return False
+        return bool(self.control >> 13 & 1) if el > 1 else bool(self.control >> 1 & 3 & (1 if el else 2))
 
     @property
-    def denied(self) -> MappingFlags:
-        """LSC: loads, stores or both."""
-        kinds = {1: MappingFlags.READ, 2: MappingFlags.WRITE, 3: MappingFlags.READ | MappingFlags.WRITE}
-        return kinds.get(self.control >> 3 & 3, MappingFlags(0))
+    def reads(self) -> bool:
+        """LSC: does it watch loads?"""
+        return bool(self.control >> 3 & 1)
+
+    @property
+    def writes(self) -> bool:
+        """LSC: does it watch stores?"""
+        return bool(self.control >> 4 & 1)
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
@@ -42,12 +43,6 @@ class Watchpoint(Row):
         if first & 4:
             select &= 0xF
         return [(first + n, first + n) for n in range(8) if select >> n & 1]
-
-    @property
-    def pages(self) -> set[int]:
-        """The virtual pages they are in; none where they are too many."""
-        found = {at for first, last in self.ranges for at in range(first & -PAGE, last + 1, PAGE)[: _MOST_PAGES + 1]}
-        return found if len(found) <= _MOST_PAGES else set()
 
     def hit(self, address: int, width: int) -> int | None:
         """The lowest address of an access that is watched, or None."""

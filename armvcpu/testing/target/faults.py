@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 from armvcpu.devices.virtio.block import REQUEST, VirtioBlock
 from armvcpu.errors import UsageError, kind_in, number_in, seconds_in
 from armvcpu.machine.board.memory import PAGE
-from armvcpu.machine.watching.guards import Guard
 from armvcpu.testing.arguments import count_in
 from armvcpu.testing.target.places import NotReachedError
-from armvcpu.vcpu.stage2.mapping import RWX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,9 +84,16 @@ class Faults:
 
         The address is virtual where the guest's MMU maps it, else physical.
         """
-        guard = Guard(frozenset({self._machine.physical(number_in("an address", address, 64)) & -PAGE}), RWX, None)
-        self._machine.parts.guards.add(guard)
-        return self._healed_by(lambda: self._machine.parts.guards.remove(guard))
+        page, holes = self._machine.physical(number_in("an address", address, 64)) & -PAGE, self._machine.parts.holes
+        holes.add(page)
+        healed = [False]
+
+        def heal() -> None:
+            if not healed[0]:
+                healed[0] = True
+                holes.remove(page)
+
+        return self._healed_by(heal)
 
     # --- interrupts
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from armvcpu.errors import UsageError
 from armvcpu.machine.board.memory import PAGE, page_pieces
-from armvcpu.machine.watching.guards import Guard
-from armvcpu.vcpu.stage2.mapping import MappingFlags
+from armvcpu.machine.watching.page_watches import PageWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.machine.machine import Machine
-    from armvcpu.machine.watching.guards import GuardedAccess
+    from armvcpu.machine.watching.page_watches import WatchedAccess
 
 
 class Touched(NamedTuple):
@@ -50,14 +49,9 @@ class Watch:
         """Called with each, after it has been made."""
         self._machine = machine
         self._ranges = _physical(machine, address, size)
-        denied = MappingFlags(0)
-        if read:
-            denied |= MappingFlags.READ
-        if write:
-            denied |= MappingFlags.WRITE
         pages = frozenset(start & -PAGE for start, _ in self._ranges)
-        self._guard = Guard(pages, denied, self._hear)
-        machine.parts.guards.add(self._guard)
+        self._watch = PageWatch(pages, self._hear, reads=read, writes=write)
+        machine.parts.page_watches.add(self._watch)
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +61,7 @@ class Watch:
 
     def close(self) -> None:
         """Hear no more; what has been kept stays."""
-        self._machine.parts.guards.remove(self._guard)
+        self._machine.parts.page_watches.remove(self._watch)
 
     @property
     def reads(self) -> list[Touched]:
@@ -79,7 +73,7 @@ class Watch:
         """The writes."""
         return [access for access in self.accesses if not access.is_read]
 
-    def _hear(self, access: GuardedAccess) -> None:
+    def _hear(self, access: WatchedAccess) -> None:
         if not any(at < end and start < at + size for at, size in access.pieces for start, end in self._ranges):
             return
         found = self._machine.symbols.find(access.pc)
