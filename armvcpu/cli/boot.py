@@ -48,7 +48,7 @@ def boot(options: dict[str, Any]) -> int:
                 machine, outcome = _run(stack, tools, snapshots, config, described, interruptions)
                 _log(INFO, "%s; status %d", outcome.reason, outcome.status)
                 problems = _last_problems(machine, outcome, tools, snapshots)
-                status = _report(machine, outcome, problems, as_json=config.as_json)
+                status = _report(machine, outcome, problems, tools, as_json=config.as_json)
         except Interrupted as interrupted:
             return _report_no_run(interrupted.outcome, as_json=config.as_json)
         except ArmvcpuError as error:
@@ -173,7 +173,9 @@ def _last_problems(
     return problems
 
 
-def _report(machine: Machine, outcome: Outcome, problems: list[ArmvcpuError], *, as_json: bool) -> int:
+def _report(
+    machine: Machine, outcome: Outcome, problems: list[ArmvcpuError], tools: list[Tool], *, as_json: bool
+) -> int:
     """Say how it ended, where that is not plain, and what could not be written; returns the exit status."""
     from armvcpu.machine.console.output import BufferedOutput
 
@@ -201,6 +203,8 @@ def _report(machine: Machine, outcome: Outcome, problems: list[ArmvcpuError], *,
             "crash": details.as_dict() if details is not None and crashed else None,
             "hang": details.as_dict() if details is not None and not crashed else None,
         }
+        for tool in tools:
+            facts |= getattr(tool, "facts", dict)()
         console = machine.console
         assert isinstance(console, BufferedOutput)
         status = _print_json(

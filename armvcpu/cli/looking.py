@@ -3,7 +3,8 @@
 A run has none of them but those that it names, and imports nothing for the others. A tool is opened before the machine
 is made, so that a mistake in what it is asked for comes before anything else happens; it is attached once there is a
 machine, and finished when the run is over. The field `tool` of an option in RunConfig has the function that opens it,
-with (config, stack, patience).
+with (config, stack, patience). A tool that has something to tell beside what it writes has a method `facts() -> dict`,
+whose items are among those of --json.
 """
 
 from __future__ import annotations

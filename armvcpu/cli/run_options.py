@@ -45,6 +45,14 @@ class RunConfig(Row, metaclass=OptionsType):
         (), FILE, "An ELF file of which --coverage is to tell, too.", metavar="F", is_several=True,
         tool="armvcpu.cli.coverage:open_coverage",
     )  # fmt: skip
+    profile: str | None = option(
+        None, FILE, "Write where the guest's time goes, by its call stacks; FILE ends in .collapsed, .txt,"
+        " .speedscope.json or .pb.gz.",
+        metavar="FILE", is_output=True, tool="armvcpu.cli.profiling:open_profile",
+    )  # fmt: skip
+    profile_interval: int = option(
+        500, NUMBER, "Microseconds of the guest's time between two samples of --profile.", metavar="US", smallest=1
+    )
     snapshot_save: str | None = option(None, FILE, "Write a snapshot when the run ends.", metavar="F", is_output=True)
     snapshot_at: str | None = option(
         None, TEXT, "End the run once the guest has printed TEXT, for --snapshot-save.", metavar="TEXT"

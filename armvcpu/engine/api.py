@@ -377,6 +377,69 @@ class BlockRecords(Protocol):
         ...
 
 
+class Tally(NamedTuple):
+    """How often Python was called, and for how many ns of the host's clock; by exception class, or by address."""
+
+    runs: tuple[int, int]
+    reads: tuple[int, int]
+    """Of registers that Python answers."""
+    writes: tuple[int, int]
+    entered: tuple[int, int]
+    """To hear of an exception."""
+    code: tuple[int, int]
+    """At addresses of code."""
+    samples: tuple[int, int]
+    waits: tuple[int, int]
+    """WFI."""
+    accesses: tuple[int, int]
+    """Of memory that is watched."""
+    interrupts: int
+    """How many IRQs and FIQs the guest has taken."""
+    traps: dict[int, tuple[int, int]]
+    exceptions: dict[int, int]
+    """How many the guest has taken at its own levels, by class."""
+    devices: dict[int, tuple[int, int, int]]
+    """Loads, stores and their ns, by where the device begins that the engine knows, or a piece of it of 512 bytes; the
+    eighth piece is the rest."""
+
+
+class Samples(Protocol):
+    """Looking at the guest from time to time, and a tally of what Python is called for."""
+
+    def begin(self, handler: Callable[[], None], *, instructions: int = 0, ns: int = 0) -> None:
+        """Call `handler` at every so many instructions, which must be counted, or ns of the host's clock, in runs.
+
+        It sees the registers as they are before a block of code, may change nothing of the guest, and may leave. By
+        instructions that is the block in which the moment falls, and the run is what it is without.
+        """
+        ...
+
+    def end(self) -> None:
+        """Call nobody any more."""
+        ...
+
+    def frames(self, x29: int) -> tuple[Sequence[int], int]:
+        """The return addresses of the chain of frame records from X29 up, and where a last one is that has none, or 0.
+
+        At virtual addresses of the level that runs; in any handler as outside of a run.
+        """
+        ...
+
+    def tally(self, *, wanted: bool) -> None:
+        """Count anew from now on how often Python is called and for how long; or no more."""
+        ...
+
+    @property
+    def tallied(self) -> Tally:
+        """What has been counted since `tally`."""
+        ...
+
+    @property
+    def run_ns(self) -> int:
+        """With a tally: ns of the host's clock that runs have taken since it began, without the samples."""
+        ...
+
+
 class Engine(Protocol):
     """One physical CPU. Not thread-safe, but for `request_stop`."""
 
@@ -416,6 +479,11 @@ class Engine(Protocol):
     @property
     def listen(self) -> Listen:
         """Who hears of what it does."""
+        ...
+
+    @property
+    def samples(self) -> Samples:
+        """Who looks at the guest from time to time."""
         ...
 
     def set_trap_handler(self, handler: TrapHandler, on_entry: EntryHandler | None = None) -> None:

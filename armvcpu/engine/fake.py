@@ -19,7 +19,7 @@ from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.arch.vectors import VectorKind, vector_offset
 from armvcpu.engine.api import STORM_LIMIT, Fault, LastException, RunEnd
 from armvcpu.engine.fake_memory import FakeMemory
-from armvcpu.engine.fake_parts import FakeCode, FakeListen, FakeRecords, FakeRegisters
+from armvcpu.engine.fake_parts import FakeCode, FakeListen, FakeRecords, FakeRegisters, FakeSamples
 from armvcpu.engine.fake_script import AtCode, Entry, ExceptionEntry, LimitReached, ScriptedAccess, StopRequested, Trap
 from armvcpu.engine.fake_state import FakeStates
 from armvcpu.engine.state import FRAME_PC, FRAME_SP, CpuState
@@ -51,6 +51,7 @@ class ScriptedEngine:
     def __init__(self, script: Iterable[Entry] = ()) -> None:
         self.script: deque[Entry] = deque(script)
         self.memory, self.listen, self.records = FakeMemory(), FakeListen(), FakeRecords()
+        self.samples = FakeSamples()
         self.code = FakeCode(self.memory.written)
         self.entered: list[ExceptionEntry] = []
         self.limits: list[int] = []

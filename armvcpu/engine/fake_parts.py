@@ -6,7 +6,7 @@ from struct import pack
 
 from armvcpu.arch.registers import by_name, register_name
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.engine.api import PLACE, RECORD, Place, Record, RegisterRows
+from armvcpu.engine.api import PLACE, RECORD, Place, Record, RegisterRows, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,6 +128,38 @@ class FakeRecords:
     def words(self) -> memoryview:
         """`instructions` likewise."""
         return memoryview(b"".join(word.to_bytes(4, "little") for word in self.instructions)).cast("I")
+
+
+class FakeSamples:
+    """A script takes no time."""
+
+    run_ns = 0
+
+    def __init__(self) -> None:
+        self.handler: Callable[[], None] | None = None
+
+    def begin(self, handler: Callable[[], None], *, instructions: int = 0, ns: int = 0) -> None:
+        """Note it in `handler`."""
+        del instructions, ns
+        self.handler = handler
+
+    def end(self) -> None:
+        """Forget it."""
+        self.handler = None
+
+    def frames(self, x29: int) -> tuple[Sequence[int], int]:
+        """There are none."""
+        del x29
+        return (), 0
+
+    def tally(self, *, wanted: bool) -> None:
+        """Nothing is counted."""
+
+    @property
+    def tallied(self) -> Tally:
+        """Nothing was."""
+        none = (0, 0)
+        return Tally(none, none, none, none, none, none, none, none, 0, {}, {}, {})
 
 
 class FakeListen:

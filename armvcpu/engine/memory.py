@@ -78,6 +78,10 @@ class EngineMemory:
             read, write = _heard(self._heard, address, read, write)
         self._devices[self._regions[address]] = read, write
 
+    def device_places(self) -> dict[int, int]:
+        """Where each device is, by the number that the shim knows it by."""
+        return {number: address for address, number in self._regions.items() if isinstance(number, int)}
+
     def unmap(self, address: int, size: int) -> None:
         """Unmap what `map_ram` or `map_io` put there; not while running."""
         error = self._unicorn.quick.uc_mem_unmap(self._handle.uc, address, size)

@@ -23,6 +23,13 @@ FAILED = 2
 """In LEFT: a callback has failed."""
 LAYOUT_WORDS = 12
 """Of `shim_layout` (shim/engines.c), as `state.Layout` has fields."""
+(TALLY_RUNS, TALLY_READS, TALLY_WRITES, TALLY_ENTERED, TALLY_CODE, TALLY_SAMPLES, TALLY_WAITS, TALLY_ACCESSES,
+ TALLY_INTERRUPTS, TALLY_TRAPS) = range(0, 20, 2)  # fmt: skip
+TALLY_EXCEPTIONS = TALLY_TRAPS + 128
+TALLY_DEVICES = TALLY_EXCEPTIONS + 64
+TALLIED_DEVICES, PARTS, PART_BITS = 64, 8, 9
+TALLY_WORDS = TALLY_DEVICES + 3 * PARTS * TALLIED_DEVICES
+"""Places of a tally, 64 bits each (shim/tally.h)."""
 LONGEST_BLOCK = 512
 """Instructions: TCG_MAX_INSNS of the translator."""
 NEVER = (1 << 63) - 1 >> 1
@@ -38,6 +45,7 @@ CODE = C.CFUNCTYPE(None, C.c_uint32, C.c_uint64)
 CROSSED = C.CFUNCTYPE(None)
 PROBE = C.CFUNCTYPE(None, C.c_uint64)
 WATCHED = C.CFUNCTYPE(None, C.c_uint64, C.c_uint32, C.c_uint32)
+SAMPLE = C.CFUNCTYPE(None)
 
 _ENGINE, _U32, _U64, _I64, _INT = C.c_void_p, C.c_uint32, C.c_uint64, C.c_int64, C.c_int
 _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
@@ -95,6 +103,10 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_suspend_watches": (None, _ENGINE, _INT),
     "shim_rest": (_U32, _ENGINE),
     "shim_set_rest": (None, _ENGINE, _U32),
+    "shim_sample": (None, _ENGINE, _I64, _U64),
+    "shim_frames": (C.c_uint, _ENGINE, _U64, C.c_void_p, C.c_uint, C.c_void_p),
+    "shim_run_ns": (_I64, _ENGINE),
+    "shim_tally": (None, _ENGINE, C.c_void_p),
 }
 
 
@@ -111,6 +123,7 @@ class Callbacks(C.Structure):
             "io_read",
             "io_write",
             "code",
+            "sample",
             "probe",
             "watched",
             "crossed",

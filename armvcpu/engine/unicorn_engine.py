@@ -26,6 +26,7 @@ from armvcpu.engine.memory import EngineMemory
 from armvcpu.engine.native import COUNTING, EDGE, LEFT, LONGEST_BLOCK, RETURNS, YIELDED, YIELDS
 from armvcpu.engine.records import BlockRecords
 from armvcpu.engine.registers import SystemRegisters
+from armvcpu.engine.samples import Samples
 from armvcpu.engine.state import CpuState, Layout, Views
 from armvcpu.errors import Unmodelled, UsageError
 
@@ -61,6 +62,7 @@ class UnicornEngine:
         self.records = BlockRecords(handle, self.code)
         self.listen = Listen(handle, self.code, self.memory, lambda: self.state)
         self.registers = SystemRegisters(handle, self.code.invalidate)
+        self.samples = Samples(handle, self.code.invalidate, self.memory.device_places)
         self._on_trap: TrapHandler = _no_handler
         self._on_entry: EntryHandler = _ignore
         self._on_cross: Callable[[], None] = _ignore
@@ -76,6 +78,7 @@ class UnicornEngine:
                 "code": self.listen.on_code_reached,
                 "probe": self.listen.probes.on_reached,
                 "watched": self.listen.watches.on_access,
+                "sample": self.samples.on_sample,
             }
         )
         self._engine, self._shared = handle.engine, handle.shared

@@ -37,6 +37,7 @@ docs/testing
 docs/report
 docs/coverage
 docs/fuzzing
+docs/profiling
 docs/levels
 docs/vcpu
 ```

@@ -126,6 +126,8 @@ class Virtqueue:
         self.maximum = maximum
         self._default = maximum if default is None else default
         self.event_index = self.indirect = False  # VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC negotiated
+        self.served = 0
+        """Chains given back since the machine was made."""
         self.reset()
 
     def reset(self) -> None:
@@ -254,6 +256,7 @@ class Virtqueue:
         self._used = self._used + 1 & 0xFFFF
         U16.pack_into(self._used_ring, 2, self._used)
         self._memory.noted.add(self._written)
+        self.served += 1
 
     def wants_interrupt(self) -> bool:
         """Does the driver want to hear of the chains returned since the last call (2.7.7.2, 2.7.10)?"""

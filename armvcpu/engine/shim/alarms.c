@@ -30,6 +30,12 @@ static uint64_t ring(uint64_t moment)
 {
     uint64_t next = UINT64_MAX;
     for (struct engine *e = watched; e; e = e->next_watched) {
+        if (e->samples_by_clock && e->next_sample <= moment) {
+            e->next_sample = moment + e->samples_by_clock;
+            atomic_store(&e->is_sample_due, 1);
+            stop_run(e);
+        }
+        if (e->samples_by_clock && e->next_sample < next) next = e->next_sample;
         if (!e->alarm) continue;
         if (e->alarm <= moment) {
             e->alarm = 0;
@@ -97,26 +103,44 @@ static bool start(void)
     return has_started;
 }
 
-/* Have the engine's run end at a moment, ns of CLOCK_MONOTONIC; 0: not. 0 where there can be no thread for it. */
-EXPORT int shim_alarm(struct engine *e, uint64_t moment)
+/* The engine has something to be woken for at `moment`, 0: nothing more. 0 where there can be no thread for it; with the
+ * lock taken.
+ */
+static int expect(struct engine *e, uint64_t moment)
 {
-    pthread_mutex_lock(&changing);
     if (!is_prepared) prepare();
     if (!e->is_watched) {
         e->is_watched = true;
         e->next_watched = watched;
         watched = e;
     }
-    e->alarm = moment;
     if (moment && !has_thread) {
         asleep_until = 0; /* it looks before it sleeps */
         has_thread = start();
     } else if (moment && moment < asleep_until) {
         pthread_cond_signal(&earlier);
     }
-    bool is_set = has_thread || !moment;
+    return has_thread || !moment;
+}
+
+/* Have the engine's run end at a moment, ns of CLOCK_MONOTONIC; 0: not. 0 where there can be no thread for it. */
+EXPORT int shim_alarm(struct engine *e, uint64_t moment)
+{
+    pthread_mutex_lock(&changing);
+    e->alarm = moment;
+    int is_set = expect(e, moment);
     pthread_mutex_unlock(&changing);
     return is_set;
+}
+
+/* A sample is due every `ns` of the host's clock; 0: no more. Without a thread there are none. */
+void sample_by_clock(struct engine *e, uint64_t ns)
+{
+    pthread_mutex_lock(&changing);
+    e->samples_by_clock = ns;
+    e->next_sample = now() + ns;
+    expect(e, ns ? e->next_sample : 0);
+    pthread_mutex_unlock(&changing);
 }
 
 /* Has an alarm ended a run since this was asked last? */

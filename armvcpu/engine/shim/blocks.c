@@ -31,12 +31,14 @@ EXPORT void shim_set_instructions(struct engine *e, int64_t executed)
 {
     e->shared.block = e->shared.position = 0;
     e->shared.countdown = e->shared.stop_at - executed;
+    begin_samples(e, executed);
 }
 
 /* Runs end before the first block that begins when so many have been executed. */
 EXPORT void shim_stop_at(struct engine *e, int64_t instructions)
 {
     e->shared.countdown += instructions - e->shared.stop_at;
+    e->sample_below += instructions - e->shared.stop_at;
     e->shared.stop_at = instructions;
 }
 
@@ -85,10 +87,13 @@ static void helper_exact(void *uc, uint32_t unused)
 static void helper_refused(void *uc, uint32_t unused)
 {
     struct engine *e = engine_of_uc(uc);
+    const void *block = (const void *)e->shared.block;
+    int64_t length = length_of(e);
     (void)unused;
-    e->shared.countdown += length_of(e);
+    e->shared.countdown += length;
     e->shared.block = 0;
     if (e->shared.countdown <= 0) stop_run(e);
+    else sample_block(e, block, length);
 }
 
 /* Countdown and block are brought up to date; what is negative where the block is not to begin. */
@@ -102,6 +107,11 @@ static uintptr_t emit_count(struct engine *e, void *tcg)
     e->lengths = last_operation(tcg);
     real.tcg_gen_op3(tcg, OP_SUB_I64, left, left, length);
     real.tcg_gen_op3(tcg, OP_ST_I64, left, base, offsetof(struct shared, countdown));
+    if (e->sample_step) { /* negative, too, where a sample falls into the block */
+        real.tcg_gen_op3(tcg, OP_LD_I64, length, base, offsetof(struct engine, sample_below));
+        real.tcg_gen_op3(tcg, OP_SUB_I64, length, left, length);
+        real.tcg_gen_op3(tcg, OP_OR_I64, refused, refused, length);
+    }
     real.tcg_gen_op3(tcg, OP_ST_I64, block, base, offsetof(struct shared, block));
     free_temp(tcg, base), free_temp(tcg, left), free_temp(tcg, length), free_temp(tcg, one), free_temp(tcg, block);
     return refused;

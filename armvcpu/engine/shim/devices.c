@@ -8,7 +8,7 @@
  * A callback that fails ends the run at its instruction, so that nothing of the guest is lost behind it.
  */
 #include <string.h>
-#include "shim.h"
+#include "tally.h"
 
 enum { FRAME = 33 * 8 };
 
@@ -148,7 +148,7 @@ uint32_t shim_read_device(void *uc, void *region, uint64_t address, uint64_t *va
         *value = answer->value;
     } else {
         e->shared.secure = is_secure(attributes);
-        *value = e->python.io_read(mmio->read_data, address, width);
+        *value = ask_io_read(e, mmio->read_data, address, width);
         if (memop & MO_BSWAP) *value = swap(*value, width);
         if (e->shared.left) stop_run(e);
         go_on(e, (struct answer){address, *value, width, false, false});
@@ -165,7 +165,7 @@ uint32_t shim_write_device(void *uc, void *region, uint64_t address, uint64_t va
     if (answer_of(e, true, address, width)) return 0;
     if (width < 8) value &= (1ull << 8 * width) - 1;
     e->shared.secure = is_secure(attributes);
-    e->python.io_write(mmio->read_data, address, width, memop & MO_BSWAP ? swap(value, width) : value);
+    ask_io_write(e, mmio->read_data, address, width, memop & MO_BSWAP ? swap(value, width) : value);
     if (e->shared.left) stop_run(e);
     go_on(e, (struct answer){address, 0, width, true, false});
     return 0;

@@ -1,6 +1,6 @@
 /* Hooks on instructions: the handler sees the registers as they are before it, may change them and PC, and may leave. */
 #include <stdlib.h>
-#include "shim.h"
+#include "tally.h"
 
 struct hook {
     struct engine *engine;
@@ -24,7 +24,7 @@ EXPORT void shim_code(void *uc, uint64_t address, uint32_t size, void *data)
     if (e->replay.count && !e->replay.has_begun && e->replay.pc == address) return; /* it has been heard of */
     if (e->shared.block) e->shared.position = (int64_t)(address - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
     AT(uint64_t, e->env, ENV_PC) = address;
-    e->python.code(hook->number, address);
+    ask_code(e, hook->number, address);
     e->shared.position = 0;
     if (AT(uint64_t, e->env, ENV_PC) == address && !e->shared.left) return;
     if (AT(uint64_t, e->env, ENV_PC) == address) note_cut(e, address);

@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 #include "emit.h"
+#include "tally.h"
 
 enum { FIRST_SIZE = 64 };
 struct probe {
@@ -96,7 +97,7 @@ static void helper_probe(void *uc, uint32_t unused)
     if (goes_on || !e->probes || !place_of(e->probes, pc)->is_armed) return;
     if (e->replay.count && !e->replay.has_begun && e->replay.pc == pc) return; /* it has been heard of */
     if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
-    e->python.probe(pc);
+    ask_probe(e, pc);
     e->shared.position = 0;
     if (AT(uint64_t, e->env, ENV_PC) == pc && !e->shared.left) return;
     if (AT(uint64_t, e->env, ENV_PC) == pc) {

@@ -6,7 +6,7 @@
  * the translated code.
  */
 #include <stdlib.h>
-#include "shim.h"
+#include "tally.h"
 
 enum action {
     UNDEFINED, NATIVE, CONSTANT, PYTHON, BEFORE_NATIVE, INSTRUCTION_CACHE, WHOLE_INSTRUCTION_CACHE, IGNORED, WORD, ALIAS,
@@ -77,7 +77,7 @@ static uint64_t read_python(void *env, const struct reginfo *info)
 {
     const struct row *row = (const struct row *)info;
     (void)env;
-    uint64_t pc = begin(row->engine), value = row->engine->python.read(row->encoding);
+    uint64_t pc = begin(row->engine), value = ask_read(row->engine, row->encoding);
     end(row->engine, pc, &value);
     return value;
 }
@@ -128,7 +128,7 @@ static void write_python(void *env, const struct reginfo *info, uint64_t value)
     const struct row *row = (const struct row *)info;
     (void)env;
     uint64_t pc = begin(row->engine);
-    row->engine->python.write(row->encoding, value);
+    ask_write(row->engine, row->encoding, value);
     end(row->engine, pc, NULL);
 }
 
@@ -169,7 +169,7 @@ static void write_before_native(void *env, const struct reginfo *info, uint64_t 
         return;
     }
     uint64_t pc = begin(row->engine);
-    write_own(env, row, row->engine->python.write(row->encoding, value));
+    write_own(env, row, ask_write(row->engine, row->encoding, value));
     end(row->engine, pc, NULL);
 }
 

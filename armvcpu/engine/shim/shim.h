@@ -74,6 +74,7 @@ struct callbacks {
     uint64_t (*io_read)(void *device, uint64_t offset, uint32_t width);
     void (*io_write)(void *device, uint64_t offset, uint32_t width, uint64_t value);
     void (*code)(uint32_t hook, uint64_t pc);
+    void (*sample)(void);  /* a moment has come at which it wants to look (samples.c) */
     void (*probe)(uint64_t pc);
     void (*watched)(uint64_t address, uint32_t width, uint32_t is_write); /* an access that is about to be made */
     void (*crossed)(void); /* EL3 has been entered or left while `signalled` has groups by which the lines depend on that */
@@ -131,6 +132,12 @@ struct engine {
     bool keeps_records, is_at_branch; /* of what is translated; is the word under way a conditional branch? */
     uint32_t block_words[LONGEST]; /* of what is translated, while records are kept */
     void *record_addresses[2];        /* the operations of the block under way that have its record's address */
+    int64_t *tally;      /* how often Python was called, and for how long, where somebody wants to know (tally.h) */
+    int64_t run_began;   /* when the present run has, with a tally */
+    int64_t sample_step, sample_at, sample_below; /* samples by instructions: how many lie between two, 0 none; the next one;
+                                                     and what `countdown` is below behind a block that it falls into */
+    uint64_t samples_by_clock, next_sample;       /* by the host's clock: ns between two, 0 none; the next one */
+    atomic_int is_sample_due;
     uint8_t *edges;      /* the map of edges, where they are counted (edges.c) */
     struct fetched *fetched; /* what blocks have been translated from, once the guest has forgotten all (icache.c) */
     struct compares *compares; /* the log of compares, where there is one (compares.c) */
@@ -303,6 +310,8 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
 void shim_tcg_gen_exit_tb(void *tcg, void *block, unsigned index);
 void shim_gen_intermediate_code(void *cpu, void *block, int most);
 void ask_again(struct engine *);
+void shim_next_block(struct engine *, uint32_t most);
+int64_t shim_instructions(const struct engine *);
 void settle(struct engine *, uint64_t pc, int64_t executed_there);
 bool is_at_stop(const struct engine *);
 void end_exact(struct engine *);
@@ -327,6 +336,11 @@ void forget_cut(struct engine *);
 void begin_rest(struct engine *);
 void end_rest(struct engine *);
 
+/* samples.c */
+void begin_samples(struct engine *, int64_t executed);
+void sample_block(struct engine *, const void *block, int64_t length);
+bool sample_between(struct engine *);
+
 /* calls.c */
 void emit_return(struct engine *, void *tcg, void *result, int count, void **arguments);
 
@@ -347,6 +361,7 @@ void emit_compare(struct engine *, uint32_t word);
 
 /* alarms.c */
 void forget_alarm(struct engine *);
+void sample_by_clock(struct engine *, uint64_t ns);
 
 /* waits.c */
 void helper_wait_for_event(void *env);

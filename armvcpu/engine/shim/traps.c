@@ -4,7 +4,7 @@
  * DDI 0487 D1.3 (exceptions), D17.2.37 (ESR_ELx). Python is the software at the level above the guest's highest one. Of a
  * guest that starts at EL1 that has HVC, SMC, trapped registers and stage-2 aborts, of one that starts at EL2 SMC.
  */
-#include "shim.h"
+#include "tally.h"
 
 enum {
     IL = 1 << 25,
@@ -78,13 +78,14 @@ static void entered(struct engine *e, struct fault *fault, uint32_t target)
 {
     fault->elr = AT(int64_t, e->env, ENV_ELR_EL + 8 * target);
     fault->level = target;
+    if (e->tally) e->tally[TALLY_EXCEPTIONS + (fault->esr >> 26 & 63)]++;
     e->shared.last[0] = fault->esr;
     e->shared.last[1] = fault->far;
     e->shared.last[2] = fault->elr;
     e->shared.last[3] = target;
     if (target == 3) cross_el3(e);
     bool never_ends = note_fault(e, fault, AT(uint64_t, e->env, ENV_PC));
-    if (e->shared.observe || never_ends) e->python.entered((uint32_t)fault->esr);
+    if (e->shared.observe || never_ends) tell_entered(e, (uint32_t)fault->esr);
 }
 
 /* AArch64.TakeException by the engine's own code, for exceptions and for interrupts; that clears the condition flags,
@@ -125,6 +126,7 @@ void shim_arm_cpu_do_interrupt(void *cpu)
         return;
     }
     e->shared.interrupts++;
+    if (e->tally) e->tally[TALLY_INTERRUPTS]++;
     take(e);
     if (AT(uint32_t, e->env, ENV_TARGET_EL) == 3) cross_el3(e);
 }
@@ -229,7 +231,7 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
         enter(e, number, syndrome, far);
         entered(e, &fault, target);
     } else {
-        e->python.trap(target, syndrome, far);
+        ask_trap(e, target, syndrome, far);
         ask_again(e);
     }
     if (e->shared.left) stop_run(e);

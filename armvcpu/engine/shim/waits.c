@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "shim.h"
+#include "tally.h"
 
 enum { PRIVATE_EXPEDITED = 8, REGISTER_PRIVATE_EXPEDITED = 16 }; /* membarrier(2) */
 
@@ -68,7 +68,7 @@ void helper_wait_for_interrupt(void *env, uint32_t length)
     if (e->shared.highest > 1 && has_virtual_serror(env)) return;
     trap_wait(e, &OF_WFI);
     e->shared.block = 0;
-    e->python.trap(TARGET_WAIT, SYNDROME_WFI, 0);
+    ask_trap(e, TARGET_WAIT, SYNDROME_WFI, 0);
     if (e->shared.left) stop_run(e);
     leave_block(e);
 }

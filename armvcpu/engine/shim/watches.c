@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "shim.h"
+#include "tally.h"
 
 enum { PAGE = 1 << PAGE_BITS, MOST_WIDTH = 64, IS_PHYSICAL = 4 };
 struct watch {
@@ -91,7 +91,7 @@ void shim_cpu_check_watchpoint(void *cpu, uint64_t address, uint64_t length, uin
     real.cpu_restore_state(cpu, host_pc, true);
     uint64_t pc = AT(uint64_t, e->env, ENV_PC);
     if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
-    e->python.watched(address, (uint32_t)length, access == WATCH_WRITE);
+    tell_watched(e, address, (uint32_t)length, access == WATCH_WRITE);
     e->shared.position = 0;
     bool is_there = AT(uint64_t, e->env, ENV_PC) == pc; /* else the guest has been given an exception */
     if (is_there && !e->shared.left) return;

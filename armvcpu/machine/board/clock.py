@@ -36,6 +36,8 @@ class Clock(Protocol):
     """Is it the same in every run?"""
     began: int
     """When the machine was switched on, by `ns`."""
+    idle_ns: int
+    """How much of that time all CPUs have waited since this clock was made."""
 
     def attach(self, engine: Engine) -> None:
         """The machine's engine, once it is there."""
@@ -82,6 +84,7 @@ class HostClock:
 
     def __init__(self) -> None:
         self.began = self.ns()
+        self.idle_ns = 0
 
     def attach(self, engine: Engine) -> None:
         """The engine's own counts are this clock's."""
@@ -98,7 +101,9 @@ class HostClock:
     def wait(self, moment: int, attention: Event, time_out: int, *, in_host_time: bool) -> None:
         """Sleep."""
         del in_host_time
-        _sleep(attention, min(moment, time_out) - self.ns())
+        start = self.ns()
+        _sleep(attention, min(moment, time_out) - start)
+        self.idle_ns += self.ns() - start
 
     def state(self) -> list[int]:
         """Nothing: the host's time goes on."""
@@ -116,7 +121,7 @@ class InstructionClock:
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
-        self._skipped = 0
+        self._skipped = self.idle_ns = 0
         self._drawn = 0
         self._poll_pc = self._poll_start = self._poll_last = 0
         self._deadline = NEVER
@@ -180,7 +185,9 @@ class InstructionClock:
             _sleep(attention, min(moment - now, time_out - start))
         if moment < NEVER:
             end = min(moment, now + time.monotonic_ns() - start) if in_host_time else moment
-            self._skipped += max(0, end - now)
+            waited = max(0, end - now)
+            self._skipped += waited
+            self.idle_ns += waited
 
     def state(self) -> list[int]:
         """What has passed without instructions, how much has been drawn, and where the guest waits."""

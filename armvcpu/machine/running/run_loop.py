@@ -66,6 +66,8 @@ class RunLoop:
         self.last_exits: deque[tuple[int, Exit]] = deque(maxlen=KEPT_EXITS)
         self.is_running = False
         """Is `run` or `step` at work?"""
+        self.ran_ns = 0
+        """How long runs have taken, ns of the host's clock."""
         self._waker: LateWaker | None = None
         self._timeout_ns = NEVER
         schedule.watch(self._rearm)
@@ -77,11 +79,14 @@ class RunLoop:
 
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """See `Machine.run`."""
+        start = time.monotonic_ns()
         try:
             return self._run(timeout, max_instructions)
         except BaseException as failure:
             name_handler(failure)
             raise
+        finally:
+            self.ran_ns += time.monotonic_ns() - start
 
     def _run(self, timeout: float | None, max_instructions: int) -> Outcome:
         self.forbid_running("a run can't begin")
