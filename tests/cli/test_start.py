@@ -137,9 +137,9 @@ def test_a_recording_is_by_instructions_unless_told_otherwise(monkeypatch):
 
 def test_the_default_in_the_help_is_the_fields_own():
     shown = [option for option in OPTIONS.values() if option.shown_default is not None]
-    assert {"cpus", "el", "gic", "virtio_version", "memory", "cpu_model", "clock", "script_errors"} == {
-        option.name for option in shown
-    }
+    assert {option.name for option in shown} == {
+        "cpus", "el", "gic", "virtio_version", "memory", "cpu_model", "clock", "profile_interval", "script_errors",
+    }  # fmt: skip
     assert all(option.read(option.shown_default) == option.default for option in shown)
 
 
