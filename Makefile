@@ -38,7 +38,7 @@ run: $(NATIVE) ## Boot the hello guest (GUEST=name for another)
 	@$(VENV)/bin/armvcpu run guests/bin/$(or $(GUEST),hello).elf
 
 test: $(DEV) $(NATIVE) ## Run the tests (under ten minutes; TESTS=path for some, JOBS=1 in order)
-	@$(VENV)/bin/armvcpu firmware fetch chromium mtools passt qemu-system-arm
+	@$(VENV)/bin/armvcpu firmware fetch chromium gdb-multiarch mtools passt qemu-system-arm
 	$(PYTHON) -m pytest -n $(JOBS) -m "not slow" $(TESTS)
 
 test-slow: $(DEV) $(NATIVE) ## Run the tests that take minutes

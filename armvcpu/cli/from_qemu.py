@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from armvcpu.machine.option import Option
 
-_NO_DEBUGGER = "there is no debugger here yet; --trace and the report of a crash or a time-out say where a guest is"
+QEMUS_PORT = "1234"
+"""Where QEMU's -s has gdb connect."""
 OURS = {
     "kernel": "IMAGE is given by itself, without an option: `armvcpu run F`",
     "bios": "it is --firmware",
@@ -45,9 +46,7 @@ OURS = {
     "semihosting-config": "it is --semihosting",
     "enable-kvm": "everything is emulated here: leave it out",
     "accel": "everything is emulated here: leave it out",
-    "gdb": _NO_DEBUGGER,
-    "s": _NO_DEBUGGER,
-    "S": _NO_DEBUGGER,
+    "gdb": "it is --gdb [HOST:]PORT or unix:PATH",
     "el": "it is --el",
 }
 """What QEMU's options are called here, or why they are not there; without their dashes."""
@@ -120,6 +119,20 @@ class _There:
             raise UsageError(f"-drive id={name}: no -device has it, so the guest has it not; write --disk F")
         end = self.words.index("--") if "--" in self.words else len(self.words)
         return self.words[:end] + added + self.words[end:]
+
+
+def _gdb(there: _There, value: str) -> None:
+    """A TCP port, maybe of a host; what else QEMU can listen at, gdb connects to by no name."""
+    found = re.fullmatch(
+        r"(?:tcp:)?([^:,]*):([0-9]{1,5})(?:,(?:server(?:=on)?|nowait|wait=off|nodelay(?:=on)?))*", value
+    )
+    is_path = re.fullmatch(r"unix:([^,]+)(?:,(?:server(?:=on)?|nowait|wait=off))*", value)
+    if found is None and is_path is None:
+        raise UsageError(f"-gdb {value}: give tcp:HOST:PORT or unix:PATH, or --gdb [HOST:]PORT")
+    if is_path is not None:
+        there.words.append(f"--gdb=unix:{is_path[1]}")
+    elif found is not None:
+        there.words.append(f"--gdb={found[1]}:{found[2]}" if found[1] else f"--gdb={found[2]}")
 
 
 def _same(flag: str) -> Callable[[_There, str], None]:
@@ -304,6 +317,8 @@ _PLAIN: dict[str, list[str]] = {
     "-no-user-config": [],
     "-no-reboot": ["--no-reboot"],
     "-semihosting": ["--semihosting"],
+    "-s": [f"--gdb={QEMUS_PORT}"],
+    "-S": ["--gdb-wait"],
 }
 _VALUED: dict[str, Callable[[_There, str], None]] = {
     "-M": _machine,
@@ -319,6 +334,7 @@ _VALUED: dict[str, Callable[[_There, str], None]] = {
     "-dtb": _same("--dtb"),
     "-drive": _drive,
     "-device": _device,
+    "-gdb": _gdb,
     "-global": _global,
     "-semihosting-config": _semihosting,
     "-serial": _serial,

@@ -69,6 +69,11 @@ class RunConfig(Row, metaclass=OptionsType):
         "stop", TEXT, "What a script's mistake does to the run.",
         metavar="stop|continue", choices=(("stop", "stop"), ("continue", "continue")),
     )  # fmt: skip
+    gdb: str | None = option(
+        None, TEXT, "Have gdb connect by `target remote`; HOST is this one's loopback interface.",
+        metavar="[HOST:]PORT|unix:PATH", tool="armvcpu.cli.gdb:open_gdb",
+    )  # fmt: skip
+    gdb_wait: bool = option(False, FLAG, "Begin when gdb has connected and says so.", tool="armvcpu.cli.gdb:check_wait")
     as_json: bool = option(False, FLAG, "Print the outcome as JSON, on the last line of stdout.", flag="--json")
 
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from weakref import ref
 
     from armvcpu.debug.coverage.coverage import Coverage
+    from armvcpu.debug.gdb.address import Listener
+    from armvcpu.debug.gdb.serving import GdbServer
     from armvcpu.debug.monitor.monitor import Monitor
     from armvcpu.debug.profile.profile import Profile
     from armvcpu.debug.report import CrashReport, Frame
@@ -302,6 +304,28 @@ class Machine:
 
             self._debugger = Debugger(self.parts, self._loop)
         return self._debugger
+
+    def serve_gdb(
+        self, address: str | int | Listener, *, wait: bool = False, say: Callable[[str], object] | None = None
+    ) -> GdbServer:
+        """Have gdb connect at `[HOST:]PORT` or `unix:PATH` from now on, until this machine is closed.
+
+        A host is this one's loopback interface, and port 0 one that is free: the server's `address` is what gdb's
+        `target remote` takes. With `wait` the next run begins when a gdb has connected, and has the guest go on. `say`
+        hears one line of what a user should know.
+
+        Raises:
+            UsageError: it is no such place, or the place is taken.
+        """
+        from armvcpu.debug.gdb.serving import GdbServer, open_listener  # few machines have one
+
+        listener = open_listener(address) if isinstance(address, str | int) else address
+        server = GdbServer(
+            self.parts, self.debugger, listener, waits=wait, monitor=self.monitor, reset=self.reset,
+            history=lambda: None, say=say or _unsaid,
+        )  # fmt: skip
+        self.parts.held.callback(server.close)
+        return server
 
     # --- history ----------------------------------------------------------------------------------------------
 
@@ -588,6 +612,10 @@ class Machine:
     def release_power_key(self) -> None:
         """Let the power key go."""
         self.board.gpio.release()
+
+
+def _unsaid(_line: str) -> None:
+    """Nobody wants to know."""
 
 
 def _window(parts: Parts) -> Window | None:

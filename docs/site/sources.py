@@ -31,6 +31,7 @@ CONTENTS = """
 docs/first-program
 docs/recipes
 docs/command-line
+docs/gdb
 docs/scripting
 docs/tracing
 docs/testing

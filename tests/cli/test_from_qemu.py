@@ -43,6 +43,10 @@ TAKEN = {
         "secure_console": "s.log",
     },
     "--el 3 -serial stdio -serial null": {"el": 3, "secure_console": "/dev/null"},
+    "-s -S": {"gdb": "1234", "gdb_wait": True},
+    "-gdb tcp::4444": {"gdb": "4444"},
+    "-gdb tcp:0.0.0.0:1,server,nowait": {"gdb": "0.0.0.0:1"},
+    "-gdb unix:/tmp/s,server=on,wait=off": {"gdb": "unix:/tmp/s"},
     "-no-reboot -semihosting": {"reboot": False, "semihosting": True},
     "-semihosting-config enable=on,target=native": {"semihosting": True},
     "-semihosting-config enable=off": {},
@@ -150,12 +154,11 @@ def test_memory_without_a_unit_is_bytes_and_the_line_says_what_is_meant():
 NOT_HERE = {
     "-m512": "no option -m512: write -m 512",
     "-smp2": "no option -smp2: write -smp 2",
-    "-s": "no option -s: there is no debugger here yet",
-    "-S": "no option -S: there is no debugger here yet",
-    "-gdb tcp::1234": "no option -gdb: there is no debugger here yet",
-    "--gdb 1234": "no option --gdb: there is no debugger here yet",
+    "-gdb stdio": "-gdb stdio: give tcp:HOST:PORT or unix:PATH",
+    "-S": "--gdb-wait waits for a gdb that could not connect: give --gdb PORT, too",
+    "--gdb nowhere": "--gdb 'nowhere' is no place for gdb to connect to",
     "--memroy 64M": "No such option '--memroy'. Did you mean '--memory'?",
-    "--gbd 1": "No such option '--gbd'; see",
+    "--gbd 1": "No such option '--gbd'. Did you mean '--gdb'?",
 }
 
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from armvcpu.arch.static import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 GRACE = 0.05
 """Seconds that are left for output once a run is to end; the end itself takes about as long again."""
@@ -88,6 +88,14 @@ class Patience:
         has_room = bool(_poll({fd: select.POLLOUT}, left))
         self.gave_up = self.gave_up or not has_room
         return has_room
+
+    def wait_for_input(self, fds: Iterable[int]) -> set[int]:
+        """Wait until some of the descriptors have something to read; those. None of them where the run is to end."""
+        if self._fd < 0:
+            self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        if self._until is not None:
+            return set()
+        return _poll({self._fd: select.POLLIN, **dict.fromkeys(fds, select.POLLIN)}, None) - {self._fd}
 
 
 def ring_in(seconds: float) -> None:

@@ -43,11 +43,13 @@ class EndRequest:
     def by_host(self, outcome: Outcome) -> None:
         """From any thread, or a signal handler: end the run soon, or the next one where none is at work.
 
-        The first one that is asked for counts.
+        The first one that is asked for counts; but a debugger's stop, after which the run goes on, gives way.
         """
-        if self._by_host is None:
+        is_stop = outcome.ending is Ending.STOPPED
+        if self._by_host is None or (self._by_host.ending is Ending.STOPPED and not is_stop):
             self._by_host = outcome
-        self.patience.end()
+        if not is_stop:
+            self.patience.end()
         self._attention.call()
 
     def time_has_come(self) -> None:

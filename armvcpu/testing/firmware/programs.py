@@ -38,6 +38,7 @@ PROGRAMS = {
         tuple(f"aarch64-linux-gnu-{each}" for each in ("gcc", "ar", "as", "cpp", "ld", "nm", "objcopy", "objdump")),
         "builds Trusted Firmware-A",
     ),
+    "gdb-multiarch": Package(("gdb-multiarch",), "drives --gdb in tests"),
     "lcov": Package(("lcov", "genhtml"), "makes pages of what --coverage writes"),
     "make": Package(("make",), "builds Trusted Firmware-A"),
     "mtools": Package(("mcopy", "mformat", "mmd", "mtype"), "makes the disks of suites and tests"),

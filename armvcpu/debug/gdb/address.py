@@ -1,0 +1,126 @@
+"""Where gdb connects: `[HOST:]PORT` or `unix:PATH`. A host is this one's loopback interface unless it is named."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from armvcpu.errors import UsageError, named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOOPBACK = "127.0.0.1"
+_BACKLOG = 8
+
+
+class Address(NamedTuple):
+    """A place to listen at: a TCP port of a host, or a socket in the file system."""
+
+    host: str = LOOPBACK
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def of(cls, text: str) -> Address:
+        """Read one; UsageError where it is none."""
+        if text.startswith("unix:") and len(text) > 5:
+            return cls("", 0, text[5:])
+        host, colon, port = text.rpartition(":")
+        if not port.isascii() or not port.isdecimal() or int(port) > 0xFFFF or (colon and not host and text[0] != ":"):
+            raise UsageError(
+                f"{named('gdb')} {text!r} is no place for gdb to connect to: give [HOST:]PORT or unix:PATH"
+            )
+        return cls(host.removeprefix("[").removesuffix("]") or LOOPBACK, int(port))
+
+    def __str__(self) -> str:
+        """As gdb's `target remote` takes it."""
+        if self.path:
+            return self.path
+        if self.host == LOOPBACK:
+            return f":{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Listener(NamedTuple):
+    """A socket that listens; closing it frees the place."""
+
+    socket: socket.socket
+    address: Address
+    """Where it is: with the port that the host has chosen, where 0 was asked for."""
+    close: Callable[[], None]
+    """May be called twice."""
+    is_as_asked: bool = True
+    """Is it where it was asked for, and not at a port that the host has chosen?"""
+
+
+def listen(address: Address) -> Listener:
+    """Listen there; UsageError where that can't be, say since the port is in use."""
+    try:
+        return _listen_in_files(address) if address.path else _listen_on_network(address)
+    except OSError as error:
+        where = f"unix:{address.path}" if address.path else f"port {address.port} of {address.host}"
+        raise UsageError(f"gdb can't connect at {where}: {error.strerror or error}; choose another place") from error
+
+
+def _listen_on_network(address: Address) -> Listener:
+    family, kind, protocol, _, place = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(place)
+        made.listen(_BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return Listener(made, address._replace(port=made.getsockname()[1]), made.close, bool(address.port))
+
+
+def _listen_in_files(address: Address) -> Listener:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _bind(made, address.path)
+        made.listen(_BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    there = os.stat(address.path)
+
+    def close() -> None:
+        if made.fileno() < 0:
+            return
+        made.close()
+        with suppress(OSError):
+            if os.path.samestat(os.stat(address.path), there):  # and not one that somebody has put there since
+                os.unlink(address.path)
+
+    return Listener(made, address, close)
+
+
+def _bind(made: socket.socket, path: str) -> None:
+    """In place of a socket that nobody listens at any more, too: it is left by a process that was killed."""
+    try:
+        made.bind(path)
+    except OSError:
+        if not _is_deserted(path):
+            raise
+        os.unlink(path)
+        made.bind(path)
+
+
+def _is_deserted(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            if not stat.S_ISSOCK(os.stat(path).st_mode):
+                return False
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            pass
+    return False

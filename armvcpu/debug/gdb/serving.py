@@ -1,0 +1,61 @@
+"""A machine that gdb can connect to: the listener, its thread and the debugger's client put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from armvcpu.debug.gdb.address import Address, listen
+from armvcpu.debug.gdb.client import Client
+from armvcpu.debug.gdb.machine_guest import MachineGuest
+from armvcpu.debug.gdb.moves import Moves
+from armvcpu.debug.gdb.server import Server
+from armvcpu.machine.outcome import Ending, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from armvcpu.debug.gdb.address import Listener
+    from armvcpu.debug.gdb.moves import GoesBack
+    from armvcpu.machine.debugging.debugger import Debugger
+    from armvcpu.machine.parts import Parts
+
+_KILLED = Outcome.of(Ending.POWERED_OFF, "ended from gdb")
+
+
+class GdbServer:
+    """Where a gdb connects to a machine, from now until it is closed, which the machine does at the latest.
+
+    `monitor` carries out a command of the monitor's, `reset` switches the machine off and on, `history`
+    gives what it keeps of its past, `say` tells the user.
+    """
+
+    def __init__(
+        self, parts: Parts, debugger: Debugger, listener: Listener, *, waits: bool, monitor: Callable[[str], str],
+        reset: Callable[[], None], history: Callable[[], GoesBack | None], say: Callable[[str], object],
+    ) -> None:  # fmt: skip
+        self._debugger = debugger
+        self._last = parts.end
+        self._server = Server(listener, debugger.pause, say, parts.end.patience)
+        guest = MachineGuest(parts, debugger, monitor, reset, history)
+        moves = Moves(debugger, parts.turns, lambda: parts.end.by_host(_KILLED), history)
+        self._client = Client(self._server, guest, moves, waits=waits)
+        debugger.attach(self._client, at_start=waits)
+
+    @property
+    def address(self) -> str:
+        """As gdb's `target remote` takes it."""
+        return str(self._server.address)
+
+    def serve(self) -> None:
+        """Between two runs: wait for a gdb here, and answer it until it has the guest go on, or leaves."""
+        self._client.serve()
+
+    def close(self) -> None:
+        """Let gdb go, and listen no longer; may be called twice."""
+        self._debugger.detach(self._client)
+        self._client.close(self._last.last)
+
+
+def open_listener(address: str | int) -> Listener:
+    """Listen at `[HOST:]PORT` or `unix:PATH`; UsageError where that is no place, or can't be had."""
+    return listen(Address.of(str(address)))
