@@ -291,6 +291,8 @@ class Machine:
         self._goes_on()
         mark, self._mark = self._mark, None
         self._mark = restore(self.parts, snapshot, mark)
+        if self._history is not None:
+            self._history.begin_anew()
         if self._debugger is not None:
             self._debugger.restored()
 
@@ -345,7 +347,7 @@ class Machine:
         if self._history is not None:
             self._history.close()
             self._history = None
-        self._history = History(self.parts, size, self._loop)
+        self._history = History(self.parts, size, self.debugger, self._goes_on)
         return self._history
 
     @property

@@ -12,6 +12,7 @@ from armvcpu import Machine, MemoryConsole
 from armvcpu.devices.virtio.disk import DiskImage
 from armvcpu.errors import StateError, UsageError
 from armvcpu.machine.config import MachineConfig
+from armvcpu.machine.debugging.stop import StopKind
 from armvcpu.machine.history import history as history_module
 from armvcpu.machine.history.contents import Disk
 from armvcpu.machine.history.history import check_history
@@ -155,6 +156,43 @@ def test_a_disk_goes_back_and_forth(tmp_path):
             assert file.read_bytes() == states[number]
 
 
+# --- back to a stop ------------------------------------------------------------------------------------------------
+
+
+def hits_of(machine: Machine, limit: int = 0) -> list[tuple[int, int, int]]:
+    """(count, PC, CPU) of each stop of a run forwards."""
+    found: list[tuple[int, int, int]] = []
+    machine.debugger.go(
+        60, limit, hear=lambda stop: found.append((machine.engine.instructions, stop.pc, stop.cpu))
+    )  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol", "options"),
+    [
+        ("hello", "fdt_cells", {}),
+        ("exceptions", "exception", {}),
+        ("smp", "ticket_lock", {"cpus": 4, "memory": "64M"}),
+        ("el2", "leave_guest", {"cpus": 2, "el": 2, "cpu_model": "max"}),
+    ],
+)
+def test_the_way_back_has_the_same_stops(name, symbol, options, frequent):
+    """From the guest's end, each once, the other way round; and then the beginning."""
+    with Machine(f"guests/bin/{name}.elf", clock="instructions", **options) as machine:
+        history, debugger = machine.keep_history(), machine.debugger
+        debugger.breakpoints.add(machine.symbols.address(symbol))
+        forwards = hits_of(machine)[-12:]
+        assert forwards
+        for there in reversed(forwards):
+            stop = history.continue_back()
+            assert stop.kind is StopKind.BREAKPOINT
+            assert (history.count, stop.pc, stop.cpu) == there
+        debugger.breakpoints.remove(debugger.breakpoints.all[0])
+        assert history.continue_back().kind is StopKind.BEGINNING
+        assert history.count == 0
+
+
 # --- how much is kept -------------------------------------------------------------------------------------------
 
 
@@ -215,3 +253,64 @@ def test_what_was_never_there_is_refused():
             history.go_to(10)
         with pytest.raises(StateError, match="powered off"):
             history.go_to(history.count + 1)
+
+
+@pytest.mark.parametrize("name", ["hello", "exceptions", "smp", "el2", "wfi"])
+def test_a_step_back_undoes_a_step(name, frequent):
+    """Of whichever CPU, through faults, interrupts and switches of CPUs."""
+    options = {"smp": {"cpus": 4, "memory": "64M"}, "el2": {"cpus": 2, "el": 2, "cpu_model": "max"}}.get(name, {})
+    with Machine(f"guests/bin/{name}.elf", clock="instructions", **options) as machine:
+        history, debugger = machine.keep_history(), machine.debugger
+        machine.run(max_instructions=10_000)
+        seen = []
+        for _ in range(200):
+            seen.append((history.count, machine.vcpu.state.pc, machine.current_cpu.index))
+            debugger.step()
+        for there in reversed(seen):
+            history.step_back()
+            assert (history.count, machine.vcpu.state.pc, machine.current_cpu.index) == there
+
+
+def test_who_wrote_this(frequent):
+    """A watchpoint that is set when it is too late, and the way back: to before the last store."""
+    with Machine("guests/bin/hello.elf", clock="instructions") as machine:
+        history, debugger = machine.keep_history(), machine.debugger
+        machine.run(timeout=10)
+        stack = next(at for at in range(machine.vcpu.state.frame[31] - 64, 0, -8) if machine.read(at, 8) != bytes(8))
+        last = machine.read(stack, 8)
+        debugger.watchpoints.add(stack, 8)
+        stop = history.continue_back()
+        assert (stop.kind, stop.is_write, stop.address is not None) == (StopKind.WATCHPOINT, True, True)
+        debugger.step()
+        assert machine.read(stack, 8) == last
+        count = history.count
+        debugger.watchpoints.remove(debugger.watchpoints.all[0])
+        written = []
+        debugger.watchpoints.add(stack, 8)
+        debugger.go(timeout=10, hear=lambda stop: written.append(stop.is_write))
+        assert not written
+        assert history.count > count
+
+
+def test_who_changes_the_past_makes_another_future(frequent):
+    """What was after that is forgotten, and what was before it is not."""
+    with Machine("guests/bin/hello.elf", clock="instructions") as machine:
+        history = machine.keep_history()
+        machine.run(timeout=10)
+        end, printed = history.count, bytes(machine.console.output)
+        history.go_to(5000)
+        old = digest(machine)
+        message = machine.symbols.address("main")
+        history.go_to(end // 2)
+        machine.vcpu.state.set_pc(message)
+        assert machine.run(timeout=10).ending is Ending.POWERED_OFF
+        assert history.count != end
+        assert machine.console.output != printed
+        new = digest(machine), history.count
+        history.go_to(end // 2 + 1000)
+        history.go_to(new[1])
+        assert digest(machine) == new[0]
+        history.go_to(5000)
+        assert digest(machine) == old
+        assert machine.run(timeout=10).ending is Ending.POWERED_OFF
+        assert history.count == end

@@ -156,8 +156,8 @@ class Debugger:
         passes = self.last is not None and self.last.kind is StopKind.WATCHPOINT
         if passes and self.last is not None and self._turns.cpu.vcpu.state.pc == self.last.pc:
             outcome = self._pass()  # the access that it stands before
-            if outcome is not None:
-                return outcome
+            if outcome is not None or max_instructions == 1:
+                return outcome or Outcome.of(Ending.LIMIT, "instruction limit: 1 executed")
             max_instructions -= max_instructions > 0
         pc = self._turns.cpu.vcpu.state.pc
         self._passed = pc if self.last is not None and self.breakpoints.at(pc) else None
@@ -185,6 +185,14 @@ class Debugger:
             if self._is_paused:
                 return self._arrive(self._here(StopKind.PAUSED))
 
+    def run_past(self, max_instructions: int) -> Outcome:
+        """Between two runs: run so many instructions, whatever breakpoints and watchpoints there are."""
+        self._is_passing, self._stop, self.last = True, None, None
+        try:
+            return self._loop.run(None, max_instructions)
+        finally:
+            self._is_passing = False
+
     def _pass(self) -> Outcome | None:
         """One instruction, for which nobody stops."""
         self._is_passing = True
@@ -200,6 +208,10 @@ class Debugger:
     def _arrive(self, stop: Stop) -> Stop:
         self.last = stop
         return stop
+
+    def require_still(self, what: str) -> None:
+        """StateError while the guest runs."""
+        self._loop.forbid_running(what)
 
     def restored(self) -> None:
         """The guest has been taken to another state."""

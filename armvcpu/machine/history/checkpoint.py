@@ -1,4 +1,4 @@
-"""A machine's state between two blocks of its run, to the last bit: what it does from there on, it does again.
+"""A machine's state at a moment of its run, to the last bit: what it does from there on, it does again.
 
 A snapshot (`snapshots/`) is a state that another machine can go on from, by names and in files; this is one of the very
 machine, as its registers lie in the engine, with what is remembered of exceptions, the moments that are due, and where
@@ -48,6 +48,8 @@ class Checkpoint:
 
     count: int
     entries: int
+    rest: int
+    """Of the block that the guest is in, where somebody changed it there."""
     cpus: list[CpuThen]
     current: int
     began: int
@@ -81,10 +83,11 @@ def can_take(parts: Parts) -> bool:
 
 
 def take(parts: Parts, memories: list[Contents]) -> Checkpoint:
-    """The state of a machine that is between two blocks."""
+    """The state of a machine that stands still."""
     return Checkpoint(
         parts.engine.instructions,
         parts.engine.entries,
+        parts.engine.rest,
         [_take_cpu(cpu) for cpu in parts.turns.cpus],
         parts.turns.cpu.index,
         parts.turns.began,
@@ -140,6 +143,7 @@ def restore(parts: Parts, then: Checkpoint, live_from: int) -> None:
         if saved.registers is not None:
             cpu.vcpu.past = saved.past
     turns.load(then.current)
+    engine.rest = then.rest
     turns.load_state(then.turns)
     turns.began = then.began
     for cpu, saved in zip(turns.cpus, then.cpus, strict=True):

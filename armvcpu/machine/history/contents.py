@@ -42,6 +42,10 @@ class Contents(Protocol):
         """Have them hold what they held at the last of these checkpoints."""
         ...
 
+    def begin_anew(self) -> None:
+        """There are no checkpoints: the next one is the first."""
+        ...
+
     def close(self) -> None:
         """Nobody asks any more."""
         ...
@@ -62,8 +66,12 @@ class Ram:
 
     def __init__(self, memory: GuestMemory) -> None:
         self._memory, self._log = memory, memory.dirty.new_log()
-        self._log.bits = memory.dirty.used_bits()
         self._source = reserve(len(memory.ram))
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """The first checkpoint has all that may be anything but zeroes."""
+        self._log.bits = self._memory.dirty.used_bits()
 
     def take_written(self) -> set[int]:
         """By the log of written pages."""
@@ -104,6 +112,11 @@ class Disk:
 
     def __init__(self, disk: DiskImage) -> None:
         self._log = disk.new_write_log()
+
+    def begin_anew(self) -> None:
+        """What is there now is what was there before the first write."""
+        self._log.take()
+        self._log.originals.clear()
 
     def take_written(self) -> set[int]:
         """By the log of the disk."""

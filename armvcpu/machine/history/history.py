@@ -15,14 +15,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import StateError, UsageError, named
+from armvcpu.machine.debugging.stop import STOPPED
+from armvcpu.machine.history.changes import Changes
 from armvcpu.machine.history.checkpoint import inputs_of
 from armvcpu.machine.history.keeper import Keeper
+from armvcpu.machine.history.search import Search
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.machine.config import MachineConfig
+    from armvcpu.machine.debugging.debugger import Debugger
+    from armvcpu.machine.debugging.stop import Stop
     from armvcpu.machine.history.checkpoint import Checkpoint
     from armvcpu.machine.parts import Parts
-    from armvcpu.machine.running.run_loop import RunLoop
 
 INTERVAL = 50_000_000
 """Instructions between two checkpoints of a run; the guest's time has 0.2 s meanwhile."""
@@ -46,26 +52,43 @@ def check_history(config: MachineConfig) -> None:
 
 
 class History:
-    """That of one machine, whose guest `loop` runs. It may take about `size` bytes."""
+    """That of one machine, which `debugger` runs. It may take about `size` bytes; `leaves`: the machine leaves a state.
 
-    def __init__(self, parts: Parts, size: int, loop: RunLoop) -> None:
+    While the guest stands still for a debugger's client it can be gone back in it, as between two runs.
+    """
+
+    def __init__(self, parts: Parts, size: int, debugger: Debugger, leaves: Callable[[], None]) -> None:
         check_history(parts.config)
-        self._parts, self._loop = parts, loop
+        self._parts, self._debugger, self._leaves = parts, debugger, leaves
         self._engine = parts.engine
         self._inputs = inputs_of(parts)
         self._inputs.keep()
-        self._keeper = Keeper(parts, size)
-        self._reached = 0
-        """The count up to which what the guest does is known."""
+        self._keeper, self._changes = Keeper(parts, size), Changes(parts)
+        self._search = Search(parts, self._keeper, debugger, self)
+        self._reached = self._known_to = 0
+        """The latest count that the guest has been at, and up to which it does again what it has done."""
         self._target = self._looked = 0
         self._pause, self._frontier = parts.pauses.add(self._take), parts.pauses.add(self._come_to_frontier)
         self._pause.set(self.count)
+        parts.pauses.watch(self)
 
     def close(self) -> None:
         """Keep nothing any more."""
+        self._parts.pauses.watch(None)
         self._parts.pauses.remove(self._pause)
         self._parts.pauses.remove(self._frontier)
+        self._changes.close()
         self._keeper.close()
+
+    def begin_anew(self) -> None:
+        """The machine is in a state that it was not led to by its run: from a snapshot, say."""
+        self._keeper.clear()
+        self._inputs.forget_future()
+        self._parts.outputs.forget_future()
+        self._reached = self._known_to = self._target = self._looked = 0
+        self._changes.note()
+        self._frontier.set(None)
+        self._pause.set(self.count)
 
     # --- where
 
@@ -98,36 +121,84 @@ class History:
     # --- going
 
     def go_to(self, count: int) -> None:
-        """Be where the machine was, or will be, after exactly so many instructions; between two runs.
+        """Be where the machine was, or will be, after exactly so many instructions.
 
         Raises:
             UsageError: it was never there: `begin` is later.
             StateError: the guest runs, or ends before.
         """
-        self._loop.forbid_running("a machine can't go back")
-        then = self._keeper.before(count)
+        then = self._before(count)
         if then is None:
             begin = self.begin
             problem = "nothing has been run yet" if begin is None else f"the history begins at {begin}"
             raise UsageError(f"there is no way back to {count} instructions: {problem}")
         if not then.count <= self.count <= count:
-            self._return_to(then, count)
+            self.return_to(then, count)
+        self._run_to(count)
+
+    def go_back_to(self, count: int) -> None:
+        """Be where the machine was when it had just executed so many instructions, and nothing had come of that."""
+        then = self._before(count)
+        assert then is not None
+        self.return_to(then, count)
+        self._run_to(count)
+
+    def step_back(self) -> Stop:
+        """To before the last instruction of the CPU that is loaded; BEGINNING where there is none."""
+        return self._search.step_back()
+
+    def continue_back(self) -> Stop:
+        """To the last breakpoint or watchpoint of the debugger's before here, or to the beginning of the history."""
+        return self._search.continue_back()
+
+    def _before(self, count: int) -> Checkpoint | None:
+        """The checkpoint to run from. One at the count itself has what was due there done already."""
+        at = self._keeper.before(count)
+        if at is None or at.count < count or at.begins_at == count:
+            return at
+        return self._keeper.before(count - 1) or at
+
+    def return_to(self, then: Checkpoint, target: int) -> None:
+        """Be at a checkpoint, and on the way to a state behind it."""
+        self._debugger.require_still("a machine can't go back")
+        self._leaves()
+        self._reached, self._target, self._looked = self.end, target, then.count
+        change = self._keeper.next_change(then)
+        self._known_to = self._reached if change is None else change
+        self._keeper.restore(then, self._known_to)
+        self._parts.end.go_back()
+        self._debugger.restored()
+        self._changes.note()
+        self._frontier.set(self._known_to)
+        self._pause.set(self._next())
+
+    def _run_to(self, count: int) -> None:
+        """From where the machine is."""
         end = self._parts.end
         while (left := count - self.count) > 0:
-            outcome = self._loop.run(None, left) if end.can_go_on else end.last
-            if self.count < count:
+            outcome = self._debugger.run_past(left) if end.can_go_on else end.last
+            if self.count < count and outcome is not STOPPED:  # somebody wants a stop, and gets it there
                 reason = "" if outcome is None else f": {outcome.reason}"
                 raise StateError(f"the guest came to {self.count} instructions, not to {count}{reason}")
 
-    def _return_to(self, then: Checkpoint, target: int) -> None:
-        """Be at a checkpoint, and on the way to a state behind it."""
-        self._reached, self._target, self._looked = self.end, target, then.count
-        self._keeper.restore(then, self._reached)
-        self._parts.end.go_back()
-        self._frontier.set(self._reached)
-        self._pause.set(self._next())
-
     # --- along a run
+
+    def leave(self) -> None:
+        """The guest is about to run: where somebody has changed it, what it does now is new."""
+        if self._changes.found():
+            self._forget_future()
+            self._keeper.take(self.count)
+
+    def stay(self) -> None:
+        """It stands still."""
+        self._changes.note()
+
+    def _forget_future(self) -> None:
+        self._keeper.forget_after(self.count)
+        self._inputs.forget_future()
+        self._parts.outputs.forget_future()
+        self._reached = self._known_to = self.count
+        self._frontier.set(None)
 
     def _take(self) -> None:
         """A pause has come: the state is kept."""
@@ -145,6 +216,8 @@ class History:
         return max(following, self.count + 1)
 
     def _come_to_frontier(self) -> None:
-        """What comes is new: what has been typed meanwhile may be let in."""
+        """What comes is new: what has been typed meanwhile may be let in, and what was changed here has not been."""
+        if self._known_to < self._reached:
+            self._forget_future()
         self._parts.feed.note()
         self._parts.attention.call()

@@ -60,12 +60,15 @@ class Keeper:
         at = bisect_right(self._all, count, key=_COUNT)
         return self._all[at - 1] if at else None
 
-    def take(self) -> None:
-        """Keep the state that the machine has now, between two blocks."""
+    def take(self, changed_at: int | None = None) -> None:
+        """Keep the state that the machine has now; `changed_at` this count somebody changed it."""
         parts, count = self._parts, self._parts.engine.instructions
-        if not checkpoint.can_take(parts) or ((known := self.before(count)) is not None and known.count == count):
+        known = self.before(count)
+        is_known = known is not None and known.count == count and changed_at is None
+        if is_known or not checkpoint.can_take(parts):
             return
         taken = checkpoint.take(parts, self._memories)
+        taken.begins_at = changed_at
         self._all.insert(bisect_right(self._all, count, key=_COUNT), taken)
         self._last = taken
         self.used += taken.size
@@ -90,9 +93,31 @@ class Keeper:
         low, high = sorted((self._all.index(last), self._all.index(then)))
         return self._all[low + 1 : high + 1]
 
+    def next_change(self, then: Checkpoint) -> int | None:
+        """The count at which somebody changed the guest, the first one after a checkpoint."""
+        following = self._all[self._all.index(then) + 1 :]
+        return next((each.begins_at for each in following if each.begins_at is not None), None)
+
+    def after(self, then: Checkpoint) -> Checkpoint | None:
+        """The one after it."""
+        number = self._all.index(then) + 1
+        return self._all[number] if number < len(self._all) else None
+
+    def previous(self, then: Checkpoint) -> Checkpoint | None:
+        """The one before it."""
+        number = self._all.index(then)
+        return self._all[number - 1] if number else None
+
+    def clear(self) -> None:
+        """Forget all: the machine has another state."""
+        self._all.clear()
+        self._last, self.used = None, 0
+        for memory in self._memories:
+            memory.begin_anew()
+
     def forget_after(self, count: int) -> None:
         """What comes after this count will be another story."""
-        while self._all and self._all[-1].count > count:
+        while self._all and (self._all[-1].count > count or self._all[-1].begins_at == count):
             self.used -= self._all.pop().size
 
     # --- how many

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +39,37 @@ class Pause:
         self._pauses.settle()
 
 
+class Watcher(Protocol):
+    """Who wants to know what is done to a guest that stands still between two runs."""
+
+    def leave(self) -> None:
+        """It is about to run."""
+
+    def stay(self) -> None:
+        """It stands still."""
+
+
 class Pauses:
     """Those of one machine. Not for several threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._all: list[Pause] = []
+        self._watcher: Watcher | None = None
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Have it told when the guest runs and when it stands still; None: nobody."""
+        self._watcher = watcher
+
+    def leave(self) -> None:
+        """A run begins."""
+        if self._watcher is not None:
+            self._watcher.leave()
+
+    def stay(self) -> None:
+        """A run has ended."""
+        if self._watcher is not None:
+            self._watcher.stay()
 
     def add(self, due: Callable[[], None]) -> Pause:
         """A new one, with nothing to come yet."""

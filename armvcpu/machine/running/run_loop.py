@@ -100,7 +100,8 @@ class RunLoop:
         with LateWaker(make, self._engine, self._timeout_ns, at_once=outside.may_keep_waiting) as waker:
             self._waker, self.is_running = waker, True
             try:
-                self._outside.open(waker, may_bring=not self._is_inside)
+                self._pauses.leave()
+                self._outside.open(waker, may_bring=not self._clock.repeats)
                 self._rearm()
                 end.can_go_on = False
                 outcome = self._loop(max_instructions)
@@ -111,6 +112,7 @@ class RunLoop:
             finally:
                 self._waker, self.is_running = None, False
                 self._outside.close()
+                self._pauses.stay()
 
     def step(self) -> Outcome | None:
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest.
@@ -121,6 +123,7 @@ class RunLoop:
         self._end.begin()
         self._timeout_ns, self.is_running = NEVER, True
         try:
+            self._pauses.leave()
             self._rearm()
             return self._step()
         except BaseException as failure:
@@ -128,6 +131,7 @@ class RunLoop:
             raise
         finally:
             self.is_running = False
+            self._pauses.stay()
 
     def _step(self) -> Outcome | None:
         if self._clock.repeats:

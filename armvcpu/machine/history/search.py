@@ -1,0 +1,127 @@
+"""Where the guest was when it stopped last: the way back to a breakpoint, a watchpoint, or one instruction.
+
+From the nearest checkpoint backwards the run is made again, from one to the next, and stops are heard of, not made. In
+the first of these pieces that has some, the last one is gone to: by the same piece once more, which ends there.
+
+A state is told by two numbers that only grow: instructions, and exceptions that have been entered. An instruction that
+faults is not counted, and the vector that it leads to has the same count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from armvcpu.machine.debugging.stop import STOPPED, Stop, StopKind
+
+if TYPE_CHECKING:
+    from armvcpu.machine.debugging.debugger import Debugger
+    from armvcpu.machine.history.checkpoint import Checkpoint
+    from armvcpu.machine.history.history import History
+    from armvcpu.machine.history.keeper import Keeper
+    from armvcpu.machine.outcome import Outcome
+    from armvcpu.machine.parts import Parts
+
+Position = tuple[int, int]
+"""Instructions, and exceptions entered."""
+
+
+class Interrupted(Exception):
+    """Somebody has asked for a stop meanwhile."""
+
+
+class Search:
+    """In one machine's history."""
+
+    def __init__(self, parts: Parts, keeper: Keeper, debugger: Debugger, history: History) -> None:
+        self._parts, self._keeper, self._debugger, self._history = parts, keeper, debugger, history
+
+    @property
+    def _here(self) -> Position:
+        return self._parts.engine.instructions, self._parts.engine.entries
+
+    # --- stops
+
+    def continue_back(self) -> Stop:
+        """To the last stop before here; to the beginning of the history where there is none."""
+        here, until = self._here, self._here
+        then = self._keeper.before(here[0])
+        while then is not None and (then.count, then.entries) >= here:
+            then = self._keeper.previous(then)
+        try:
+            while then is not None:
+                number = self._last_in(then, until)
+                if number:
+                    return self._go_to_stop(then, until, number)
+                until, then = (then.count, then.entries), self._keeper.previous(then)
+        except Interrupted:
+            self._history.go_to(here[0])
+            return self._debugger.moved(StopKind.PAUSED)
+        return self._beginning()
+
+    def _beginning(self) -> Stop:
+        begin = self._history.begin
+        self._history.go_to(self._history.count if begin is None else begin)
+        return self._debugger.moved(StopKind.BEGINNING)
+
+    def _last_in(self, then: Checkpoint, until: Position) -> int:
+        """Which of the stops from a checkpoint on is the last one before a position, from 1 on; 0: there is none."""
+        found: list[tuple[Position, int]] = []
+
+        def hear(stop: Stop) -> None:
+            found.append((self._here, stop.cpu))
+
+        self._run(then, until, hear)
+        before = [place for place in found if place[0] < until]
+        return before.index(before[-1]) + 1 if before else 0  # an instruction that is tried again is the same stop
+
+    def _go_to_stop(self, then: Checkpoint, until: Position, number: int) -> Stop:
+        left = number
+
+        def hear(_stop: Stop) -> bool:
+            nonlocal left
+            left -= 1
+            return not left
+
+        stop = self._run(then, until, hear)
+        assert isinstance(stop, Stop)
+        return stop
+
+    def _run(self, then: Checkpoint, until: Position, hear: object) -> Stop | Outcome | None:
+        """From a checkpoint to a position, all stops before it heard of."""
+        self._history.return_to(then, until[0])
+        what: Stop | Outcome | None = None
+        while (left := until[0] - self._here[0]) > 0 or self._here < until:
+            what = self._debugger.go(max_instructions=max(left, 1), hear=hear)  # type: ignore[arg-type]
+            if isinstance(what, Stop) and what.kind is not StopKind.PAUSED:
+                return what
+            if isinstance(what, Stop):
+                raise Interrupted
+            if left <= 0 or not self._parts.end.can_go_on:
+                break
+        return what
+
+    # --- instructions
+
+    def step_back(self) -> Stop:
+        """To before the last instruction that the CPU has executed which is loaded now."""
+        turns, history = self._parts.turns, self._history
+        cpu, count, begin = turns.cpu.index, history.count, history.begin
+        while begin is not None and count > begin:
+            has_executed = turns.began < count
+            if has_executed and turns.cpu.index == cpu:
+                history.go_back_to(count - 1)
+                self._load(cpu)
+                return self._debugger.moved(StopKind.STEP)
+            count = turns.began if has_executed else count  # another's turn, or one that has just begun
+            if count > begin:
+                history.go_back_to(count)
+        return self._beginning()
+
+    def _load(self, cpu: int) -> None:
+        """Where the turn of a CPU is about to begin, have it begin."""
+        parts = self._parts
+        if parts.turns.cpu.index != cpu and not parts.engine.rest:
+            pause = parts.pauses.add(lambda: parts.end.by_host(STOPPED))
+            pause.set(parts.engine.instructions)
+            self._debugger.run_past(1)
+            parts.pauses.remove(pause)
