@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from armvcpu.debug.coverage.blocks import BlockReader
@@ -11,7 +13,7 @@ from armvcpu.debug.coverage.placing import Places
 from armvcpu.debug.coverage.program import programs_of, read_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from armvcpu.engine.api import BlockRecords
     from armvcpu.machine.kinds import PathLike
@@ -54,6 +56,19 @@ class Covering:
         """Take what the machine has executed since the last time."""
         if self._records is None:
             return
-        blocks = self._reader.take()
-        for key, places in self._places.items():
-            self.coverage.tally(key).add(places.place(blocks))
+        with _few_pauses():
+            blocks = self._reader.take()
+            for key, places in self._places.items():
+                self.coverage.tally(key).add(places.place(blocks))
+
+
+@contextmanager
+def _few_pauses() -> Iterator[None]:
+    """Python looks for circles of objects while many are made: in vain here, and for a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -9,7 +9,7 @@ the program's all the same where most of what was executed in that page is.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,15 +24,12 @@ TELLING, CERTAIN = 6, 12
 """Instructions of a block by which a program's place is looked for, and of one that tells it alone."""
 IN_REGION = 8
 """Blocks of 2 MiB of addresses that are looked for."""
-SEARCHED = 1 << 29
-"""Bytes of a program that are searched through each time, at most: some 0.5 s."""
+SEARCHED = 1 << 28
+"""Bytes of a program that are searched through each time, at most: some 0.1 s."""
 
 
-class Placed(NamedTuple):
-    """A block of a program, at the address that it was linked at."""
-
-    linked: int
-    block: Block
+Placed = tuple[int, "Block"]
+"""A block of a program, behind the address that it was linked at."""
 
 
 class Places:
@@ -51,57 +48,85 @@ class Places:
         for bias in self.biases:
             left = self._at(bias, left, placed)
         while True:
-            found, searched = self._search(left, budget)
-            budget -= searched
-            for bias in found:
-                self.biases.append(bias)
-                left = self._at(bias, left, placed)
-            if not found:
+            bias, searched = self._search(left, budget)
+            if not bias:
                 return placed
+            budget -= searched
+            self.biases.append(bias)
+            left = self._at(bias, left, placed)
 
     def _at(self, bias: int, blocks: list[Block], placed: list[Placed]) -> list[Block]:
         """Add those at one place; the others."""
         others: list[Block] = []
-        low, high = self._program.base + bias, self._program.end + bias
-        pages: defaultdict[tuple[int, int], list[tuple[Block, bool]]] = defaultdict(list)
+        same: list[Block] = []
+        doubtful: defaultdict[tuple[int, int], list[Block]] = defaultdict(list)
+        pieces = [(start + bias, start + bias + len(code), code) for start, code in self._program.pieces]
         for block in blocks:
-            code = self._program.code_at(block.pc - bias, len(block.code)) if low <= block.pc < high else None
-            if code is None:
-                others.append(block)
+            pc, code = block.pc, block.code
+            for start, end, text in pieces:
+                if start <= pc < end:
+                    if len(code) >= 4 * FEW and text.startswith(code, pc - start):
+                        same.append(block)
+                    else:
+                        doubtful[_page(block)].append(block)
+                    break
             else:
-                pages[block.pc >> PAGE_BITS, block.physical >> PAGE_BITS].append((block, code == block.code))
-        for there in pages.values():
-            same = sum(len(block.code) for block, is_same in there if is_same)
-            is_ours = 2 * same >= sum(len(block.code) for block, _ in there)
-            for block, is_same in there:
-                if is_ours or (is_same and len(block.code) >= 4 * FEW):
-                    placed.append(Placed(block.pc - bias, block))
-                else:
-                    others.append(block)
+                others.append(block)
+        placed += [(block.pc - bias, block) for block in same]
+        if doubtful:
+            self._doubt(doubtful, same, bias, placed, others)
         return others
 
-    def _search(self, blocks: list[Block], budget: int) -> tuple[list[int], int]:
-        """Other places that several blocks tell of, or a long one; and how many bytes have been searched through."""
+    def _doubt(
+        self, doubtful: dict[tuple[int, int], list[Block]], same: list[Block], bias: int, placed: list[Placed],
+        others: list[Block],
+    ) -> None:  # fmt: skip
+        """Of blocks that are short or differ: those of pages most of whose executed bytes are the program's."""
+        sizes: Counter[tuple[int, int]] = Counter()
+        for block in same:
+            sizes[_page(block)] += len(block.code)
+        for page, blocks in doubtful.items():
+            ours = sum(len(block.code) for block in blocks if self._is_same(block, bias))
+            all_ = sizes[page] + sum(len(block.code) for block in blocks)
+            if 2 * (sizes[page] + ours) >= all_:
+                placed += [(block.pc - bias, block) for block in blocks]
+            else:
+                others += blocks
+
+    def _is_same(self, block: Block, bias: int) -> bool:
+        return self._program.code_at(block.pc - bias, len(block.code)) == block.code
+
+    def _search(self, blocks: list[Block], budget: int) -> tuple[int, int]:
+        """Another place that two blocks tell of, or a long one, or 0; and how many bytes have been searched through."""
         votes: Counter[int] = Counter()
         searched = 0
         for block in _telling(blocks):
             if block.code in self._sought:
                 continue
-            if searched + self._program.text_size > budget:
-                break
             searched += self._program.text_size
+            if searched > budget:
+                break
             self._sought.add(block.code)
             linked = self._program.find(block.code)
-            if linked is not None and block.pc - linked not in self.biases:
-                votes[block.pc - linked] += 2 if len(block.code) >= 4 * CERTAIN else 1
-        return [bias for bias, count in votes.most_common() if count > 1], searched
+            if linked is None or block.pc - linked in self.biases:
+                continue
+            bias = block.pc - linked
+            votes[bias] += 2 if len(block.code) >= 4 * CERTAIN else 1
+            if votes[bias] > 1:
+                return bias, searched
+        return 0, searched
+
+
+def _page(block: Block) -> tuple[int, int]:
+    return block.pc >> PAGE_BITS, block.physical >> PAGE_BITS
 
 
 def _telling(blocks: Sequence[Block]) -> list[Block]:
-    """Long blocks of each region, the first of each region first."""
+    """Long blocks of each region, the longest of each first, and those of the regions with most of them."""
     regions: defaultdict[int, list[Block]] = defaultdict(list)
     for block in blocks:
         if len(block.code) >= 4 * TELLING:
             regions[block.pc >> REGION_BITS].append(block)
-    ranked = [sorted(each, key=lambda block: -len(block.code))[:IN_REGION] for each in regions.values()]
+    largest = sorted(regions.values(), key=len, reverse=True)
+    ranked = [sorted(each, key=lambda block: -len(block.code))[:IN_REGION] for each in largest]
     return [each[rank] for rank in range(IN_REGION) for each in ranked if rank < len(each)]
