@@ -154,13 +154,30 @@ void note_word(struct engine *e, uint32_t word)
     e->is_at_branch = is_conditional(word);
 }
 
+/* Where code has just been fetched from: what the TLB says in one of its regimes, or, in several, in the present one. */
+static uint64_t physical_of(const struct engine *e, uint64_t pc)
+{
+    enum { IN_PAGE = (1 << PAGE_BITS) - 1, INVALID = 1 << (PAGE_BITS - 1) };
+    const struct tlb *tlb = (const struct tlb *)((const char *)e->env + ENV_TLB);
+    uint64_t found = UINT64_MAX, physical;
+    bool is_clear = true;
+    for (int i = 0; i < TLB_REGIMES; i++) {
+        const struct tlb_entry *entry = &tlb[i].entries[pc >> PAGE_BITS & tlb[i].mask / sizeof(struct tlb_entry)];
+        if ((entry->code & (~(uint64_t)IN_PAGE | INVALID)) != (pc & ~(uint64_t)IN_PAGE)) continue;
+        is_clear &= found == UINT64_MAX || found == entry->physical;
+        found = entry->physical;
+    }
+    if (is_clear && found != UINT64_MAX) return found | (pc & IN_PAGE);
+    if (real.uc_vmem_translate(e->uc, pc, EXECUTE, &physical) && real.uc_vmem_translate(e->uc, pc, READ, &physical))
+        return UINT64_MAX;
+    return physical;
+}
+
 /* A block has been translated: its code gets the address of its record. */
 void end_record(struct engine *e, const void *block)
 {
-    uint64_t pc = AT(uint64_t, block, TB_PC), physical;
-    if (real.uc_vmem_translate(e->uc, pc, EXECUTE, &physical) && real.uc_vmem_translate(e->uc, pc, READ, &physical))
-        physical = UINT64_MAX;
-    struct record *record = record_of(e, pc, physical, AT(uint16_t, block, TB_ICOUNT));
+    uint64_t pc = AT(uint64_t, block, TB_PC);
+    struct record *record = record_of(e, pc, physical_of(e, pc), AT(uint16_t, block, TB_ICOUNT));
     for (int i = 0; i < 2; i++)
         if (e->record_addresses[i]) AT(void *, e->record_addresses[i], OP_ARGS + 8) = record;
 }
