@@ -24,7 +24,8 @@ ORDER = (
     "machine.machine",  # the façade, which has the reports of debug/
     "debug.scripts",  # which scripts get
     "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings",
-    "testing.core_file", "testing.failure", "testing.fuzz", "testing.suite", "testing.annotating", "testing.plugin",
+    "testing.core_file", "testing.failure", "testing.fuzz", "testing.looking", "testing.suite", "testing.annotating",
+    "testing.reporting", "testing.plugin",
     "cli",
 )  # fmt: skip
 """From the bottom up. A module belongs to the longest of these names that it begins with, and imports that and those

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from armvcpu.debug.page.facts import gather
 from armvcpu.debug.page.page import Entry, check_needs, render
 from armvcpu.errors import ArmvcpuError, UsageError
 from armvcpu.testing.suite.reports import can_be_written, write_report
+from armvcpu.testing.suite.reports import entry as entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.console.stdio import StdioConsole
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
+    from armvcpu.testing.suite.case import Verdict
+    from armvcpu.testing.suite.suite import Suite
 
 FLAG = "--report"
 
@@ -76,3 +80,26 @@ def write_page(path: Path, title: str, entries: Sequence[Entry]) -> list[Armvcpu
     except UsageError as error:
         return [error]
     return []
+
+
+class SuiteReport:
+    """The page of all suites that `armvcpu test` runs; complete after each of them."""
+
+    def __init__(self, text: str) -> None:
+        """UsageError where a page can't be made, or not be there."""
+        self._path = page_path(text)
+        self._names: list[str] = []
+        self._entries: list[Entry] = []
+
+    def asked_of(self, suites: Sequence[Suite]) -> list[Suite]:
+        """The suites, whose tests are to say what their machines do."""
+        self._names = [suite.name for suite in suites]
+        return [
+            replace(suite, cases=tuple(replace(case, is_reported=True) for case in suite.cases)) for suite in suites
+        ]
+
+    def add(self, suite: Suite, verdicts: Sequence[Verdict]) -> None:
+        """A suite has been run; UsageError where the page can't be written."""
+        self._entries += [entry_of(suite, verdict, with_suite=len(self._names) > 1) for verdict in verdicts]
+        for problem in write_page(self._path, ", ".join(self._names), self._entries):
+            raise problem

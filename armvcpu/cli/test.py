@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     help="Show failures on github, or in gitlab:F, a Code Quality report. Repeatable.",
     shell_complete=lambda _ctx, _param, begun: [kind for kind in ("github", "gitlab:") if kind.startswith(begun)],
 )  # fmt: skip
+@click.option("--report", metavar="F.html", help="Write a page about all tests, HTML that needs no network, to F.html.")
 @click.option(
     "--keep", metavar="DIR", type=click.Path(path_type=Path), help="Keep what is left of failed tests in DIR."
 )
@@ -47,6 +48,7 @@ def test(
     junit_xml: Path | None,
     as_json: bool,
     annotate: tuple[str, ...],
+    report: str | None,
     keep: Path | None,
 ) -> None:
     """Run suites of firmware tests: TOML files, which docs/testing.md describes.
@@ -59,6 +61,12 @@ def test(
     if junit_xml is not None and (len(loaded) > 1 or not reports.can_be_written(junit_xml)):
         raise UsageError(f"--junit-xml {junit_xml}: give one suite, and a file in a directory that can be written")
     annotations = _annotations(annotate, is_json=as_json)
+    page = None
+    if report is not None:
+        from armvcpu.cli.reporting import SuiteReport
+
+        page = SuiteReport(report)
+        loaded = page.asked_of(loaded)
     if keep is not None:
         loaded = _kept(loaded, keep, is_here=scheduler is None)
     failed = 0
@@ -74,6 +82,8 @@ def test(
                 from armvcpu.testing.suite.annotations import of_suite
 
                 annotations.add(of_suite(suite, path, verdicts))
+            if page is not None:
+                page.add(suite, verdicts)
             if problem is not None:
                 raise problem
     ctx.exit(1 if failed else 0)

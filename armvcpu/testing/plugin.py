@@ -43,6 +43,8 @@ _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
 _SEEN: pytest.StashKey[dict[int, int]] = pytest.StashKey()
 """Of a test: how active each machine that was open before it had been, by the machine's id."""
 _OURS = Path(__file__).parents[1]
+_REPORT = "armvcpu-report"
+"""The plugin that makes a page, where there is to be one."""
 _PROPERTIES = "console", "pc"
 """Of JUnit XML. The report is in the failure's text."""
 _COMMAND_LINE = [option for option in MachineConfig.options.values() if option.is_in_pytest]
@@ -64,6 +66,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--armvcpu-annotate", metavar="KIND", action="append", default=[],
         help="show failures on github, or in gitlab:F, a Code Quality report; repeatable",
+    )  # fmt: skip
+    group.addoption(
+        "--armvcpu-report", metavar="F.html", type=Path,
+        help="write a page about all tests and their machines, HTML that needs no network",
     )  # fmt: skip
     group.addoption(
         "--armvcpu-keep", metavar="DIR", type=Path,
@@ -93,14 +99,23 @@ def pytest_configure(config: pytest.Config) -> None:
                 directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise pytest.UsageError(f"{flag} {directory}: {error.strerror}; choose another place") from error
+    try:
+        _register(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _register(config: pytest.Config) -> None:
+    """Those who tell of all tests, where they are wanted."""
     if config.getoption("armvcpu_annotate"):
         from armvcpu.testing.annotating import Annotating
 
-        try:
-            annotating = Annotating(config.getoption("armvcpu_annotate"), _used_targets)
-            config.pluginmanager.register(annotating, "armvcpu-annotate")
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from error
+        annotating = Annotating(config.getoption("armvcpu_annotate"), _used_targets)
+        config.pluginmanager.register(annotating, "armvcpu-annotate")
+    if (page := config.getoption("armvcpu_report")) is not None:
+        from armvcpu.testing.reporting import Reporting
+
+        config.pluginmanager.register(Reporting(page, config, _used_targets), _REPORT)
 
 
 def _check_marker(item: pytest.Item) -> None:
@@ -149,6 +164,8 @@ def _factory(request: pytest.FixtureRequest) -> Iterator[Boot]:
             defaults.pop("firmware", None)
         target = Target(**{**defaults, **({} if image is None else {"image": image}), **options})
         made.append(target)
+        if (reporting := request.config.pluginmanager.get_plugin(_REPORT)) is not None:
+            reporting.look_at(target)
         return target
 
     yield make

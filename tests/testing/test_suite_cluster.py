@@ -164,7 +164,7 @@ def test_the_verdicts_are_those_of_a_local_run(two, tmp_path):
     """With the paths that the suite knows, consoles and reports; status 1 for the failed ones."""
     path, report = tmp_path / "suite.toml", tmp_path / "out.xml"
     path.write_text(MIXED)
-    command = [*CLI, path, "--json", "--junit-xml", report, "--scheduler", two.address]
+    command = [*CLI, path, "--json", "--junit-xml", report, "--report", tmp_path / "p.html", "--scheduler", two.address]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, "")
     there = {test["name"]: test for test in json.loads(done.stdout)["tests"]}
@@ -176,6 +176,9 @@ def test_the_verdicts_are_those_of_a_local_run(two, tmp_path):
     assert there["echo"]["console"] == here["echo"].console
     assert "backtrace" in there["crash"]["report"]
     assert {case.get("name") for case in ET.parse(report).getroot().findall(".//testcase")} == set(here)
+    page = (tmp_path / "p.html").read_text()
+    assert page.count('<details class="test"') == 9
+    assert page.count("call_probe+0x1c") > 1
     assert until(lambda: not two.places())
 
 

@@ -64,6 +64,14 @@ class Collector(Observer):
         """Device accesses by address, from the 512th byte to the next, and whether it is a read."""
         self.began = time.monotonic()
 
+    def forget(self) -> None:
+        """Begin anew, with the same machine: another test has it now."""
+        self.timeline.forget()
+        self.console.forget()
+        for counter in (self.exits, self.calls, self.registers, self.interrupts, self.accesses):
+            counter.clear()
+        self.began = time.monotonic()
+
     def _time(self) -> int:
         return self._now()
 

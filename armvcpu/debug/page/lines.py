@@ -25,6 +25,10 @@ class ConsoleLines:
 
     def __init__(self, now: Callable[[], int], kept: int) -> None:
         self._now, self._kept = now, kept
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: nothing has been printed."""
         self._line, self._began = bytearray(), 0
         self.first: list[Line] = []
         self.last: deque[Line] = deque()

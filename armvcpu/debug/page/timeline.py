@@ -43,13 +43,18 @@ class Timeline:
     """
 
     def __init__(self, now: Callable[[], int], size: int, kept: int, lanes: int) -> None:
-        self.now, self.width, self.size = now, FIRST_WIDTH, size
-        self.lanes: list[Lane] = []
+        self.now, self.size = now, size
         self._most, self._kept = lanes, kept
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: nothing has happened."""
+        self.width = FIRST_WIDTH
+        self.lanes: list[Lane] = []
         self._by_key: dict[tuple[int, Hashable], int] = {}
-        self._end = self.width * size
+        self._end = self.width * self.size
         self.first: list[Event] = []
-        self.last: deque[Event] = deque(maxlen=kept)
+        self.last: deque[Event] = deque(maxlen=self._kept)
         self.total = 0
 
     def add(self, vcpu: int, key: Hashable, pc: int, about: tuple[int, ...] = ()) -> None:

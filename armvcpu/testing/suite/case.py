@@ -15,7 +15,9 @@ from armvcpu.machine.outcome import Ending
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from armvcpu.debug.page.facts import MachineFacts
     from armvcpu.testing.failure import Failure
+    from armvcpu.testing.looking import Looker
     from armvcpu.testing.suite.script import Step
     from armvcpu.testing.suite.suite import Case
     from armvcpu.testing.target.target import Target
@@ -40,6 +42,8 @@ class Verdict:
     """Of a crash, what to do about it."""
     kept: str = ""
     """Where what is left of it was kept, and how to load that, a line for each."""
+    machine: MachineFacts | None = None
+    """What a report page says of its machine, where there is to be one."""
     earlier: tuple[str, ...] = ()
     """The problems of its earlier attempts, where it was run again."""
 
@@ -100,16 +104,26 @@ def _run(case: Case, made: Path) -> Verdict:
     except ArmvcpuError as error:
         return Verdict(case.name, str(error), time.monotonic() - start)
     with target:
+        looker = _look(target) if case.is_reported else None
         try:
             _play(case, target, start + case.timeout)
         except (EOF, TIMEOUT, NotReachedError, ArmvcpuError, _Wrong) as error:
             seconds, failure = time.monotonic() - start, look_at(target)
             kept = _keep(case, target, failure) if case.keep else ""
+            machine = None if looker is None else looker.facts(failed=True)
             return Verdict(
                 case.name, str(error).splitlines()[0], seconds, target.output, failure.report, failure.place,
-                failure.hint, kept,
+                failure.hint, kept, machine,
             )  # fmt: skip
-        return Verdict(case.name, "", time.monotonic() - start, target.output)
+        seconds = time.monotonic() - start
+        machine = None if looker is None else looker.facts(failed=False)
+        return Verdict(case.name, "", seconds, target.output, machine=machine)
+
+
+def _look(target: Target) -> Looker:
+    from armvcpu.testing.looking import Looker  # most suites have no report page
+
+    return Looker(target)
 
 
 def _keep(case: Case, target: Target, failure: Failure) -> str:

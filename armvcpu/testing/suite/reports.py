@@ -8,12 +8,14 @@ import xml.etree.ElementTree as ET
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from armvcpu.debug.page.page import Entry
 from armvcpu.errors import UsageError
 from armvcpu.machine.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import Any
 
     from armvcpu.testing.suite.case import Verdict
     from armvcpu.testing.suite.suite import Suite
@@ -87,8 +89,24 @@ def _printable(text: str) -> str:
 
 def as_json(suite: Suite, verdicts: Sequence[Verdict]) -> str:
     """One object: the suite's name and its verdicts."""
-    return json.dumps(
-        {"suite": suite.name, "tests": [{**asdict(verdict), "flaky": verdict.flaky} for verdict in verdicts]}
+    return json.dumps({"suite": suite.name, "tests": [_as_json(verdict) for verdict in verdicts]})
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    facts = {**asdict(verdict), "flaky": verdict.flaky}
+    del facts["machine"]  # which is for a page
+    return facts
+
+
+def entry(suite: Suite, verdict: Verdict, *, with_suite: bool) -> Entry:
+    """A verdict for a report page; `with_suite`, where that has tests of several suites."""
+    return Entry(
+        name=f"{suite.name}: {verdict.name}" if with_suite else verdict.name,
+        verdict="flaky" if verdict.flaky else "passed" if verdict.passed else "failed",
+        words=verdict.problem or "; ".join(verdict.attempts),
+        seconds=verdict.seconds,
+        text="\n".join(filter(None, ["\n".join(verdict.attempts), verdict.kept])),
+        machines=[] if verdict.machine is None else [verdict.machine],
     )
 
 

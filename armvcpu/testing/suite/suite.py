@@ -57,6 +57,8 @@ class Case:
     """How often the test is run again after it has failed."""
     line: int = 1
     """Where it begins in its suite's file."""
+    is_reported: bool = False
+    """Is what its machine does to be on a report page?"""
     keep: str = ""
     """The directory for what is left of a guest whose test fails; empty where nothing is kept."""
 

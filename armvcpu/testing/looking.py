@@ -1,0 +1,42 @@
+"""What a report page says of a machine under test: who hears it, and the facts when its test is over.
+
+This is for `armvcpu test --report` and `--armvcpu-report`, and is loaded only then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from armvcpu.debug.page.collector import TEST, Collector
+from armvcpu.debug.page.facts import gather
+
+if TYPE_CHECKING:
+    from armvcpu.debug.page.facts import MachineFacts
+    from armvcpu.testing.target.target import Target
+
+
+class Looker:
+    """Hears one machine from the moment that it is made."""
+
+    def __init__(self, target: Target) -> None:
+        self._target, self._collector = target, Collector(TEST)
+        self.forget = self._collector.forget
+        target.typed.hear(self._collector.hear)
+        self._collector.attach(target.parts, target.observe)
+
+    @property
+    def is_over(self) -> bool:
+        """Has the machine been closed?"""
+        return self._target.is_closed
+
+    def facts(self, *, failed: bool) -> MachineFacts:
+        """What it did since `forget`; where it is, for a test that failed."""
+        return gather(self._collector, self._target.parts, self._target.symbols, self._end(failed=failed))
+
+    def _end(self, *, failed: bool) -> dict[str, Any] | None:
+        outcome = self._target.talk.outcome or self._target.ended
+        if outcome is not None and outcome.details is not None:
+            return outcome.details.as_dict()
+        if not failed or self._target.is_closed or outcome is not None:
+            return None
+        return self._target.crash_report("the test failed here, and the guest still runs").as_dict()
