@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.page.collector import RUN, Collector
-from armvcpu.debug.page.ends import verdict_of
+from armvcpu.debug.page.ends import report_of, verdict_of
 from armvcpu.debug.page.facts import gather
 from armvcpu.debug.page.page import Entry, check_needs, render
 from armvcpu.errors import ArmvcpuError, UsageError
@@ -46,8 +46,7 @@ class RunReport:
 
     def finish(self, machine: Machine, outcome: Outcome) -> list[ArmvcpuError]:
         """Write the page."""
-        details = outcome.details
-        facts = gather(self._collector, machine.parts, machine.symbols, None if details is None else details.as_dict())
+        facts = gather(self._collector, machine.parts, machine.symbols, report_of(outcome))
         config = machine.config
         name = os.path.basename(os.fsdecode(config.image or config.firmware or "snapshot"))
         entry = Entry(

@@ -27,7 +27,8 @@ class _Row(NamedTuple):
 
     start: int
     end: int
-    place: str
+    path: str
+    line: int
 
 
 class SourceLines:
@@ -40,12 +41,17 @@ class SourceLines:
 
     def find(self, address: int) -> str:
         """`main.c:12` for the instruction at a 64-bit address; empty where no table has it."""
+        found = self.locate(address)
+        return "" if found is None else f"{os.path.basename(found[0])}:{found[1]}"
+
+    def locate(self, address: int) -> tuple[str, int] | None:
+        """The file's path, as far as the compiler has told, and the line; None where no table has it."""
         for data, linked in self._symbols.places(address):
             file = self._files.setdefault(id(data), _File(data))
             with suppress(Exception):  # whatever a damaged table makes of its reader: a report is due all the same
-                if place := file.find(linked, self._end):
-                    return place
-        return ""
+                if row := file.find(linked, self._end):
+                    return row.path, row.line
+        return None
 
 
 class _File:
@@ -55,12 +61,12 @@ class _File:
         self._data = data
         self._rows: dict[int, list[_Row]] = {}
 
-    def find(self, address: int, end: float) -> str:
+    def find(self, address: int, end: float) -> _Row | None:
         for unit in self._units_of(address, end):
             for row in self._rows_of(unit):
                 if row.start <= address < row.end:
-                    return row.place
-        return ""
+                    return row
+        return None
 
     @cached_property
     def _dwarf(self) -> Any:
@@ -90,7 +96,9 @@ class _File:
     def _rows_of(self, unit: Any) -> list[_Row]:
         rows = self._rows.get(unit.cu_offset)
         if rows is None:
-            rows = self._rows[unit.cu_offset] = list(_read_rows(self._dwarf.line_program_for_CU(unit)))
+            rows = self._rows[unit.cu_offset] = list(
+                _read_rows(self._dwarf.line_program_for_CU(unit), _text(unit, "DW_AT_comp_dir"))
+            )
         return rows
 
 
@@ -102,10 +110,15 @@ def _may_have(unit: Any, address: int) -> bool:
     return bool(low <= address < (high.value if high.form == "DW_FORM_addr" else low + high.value))
 
 
-def _read_rows(program: Any) -> Iterator[_Row]:
+def _text(unit: Any, name: str) -> str:
+    attribute = unit.get_top_DIE().attributes.get(name)
+    return "" if attribute is None else str(attribute.value.decode(errors="replace"))
+
+
+def _read_rows(program: Any, directory: str) -> Iterator[_Row]:
     if program is None:
         return
-    names = [_name(entry.name) for entry in program.header.file_entry]
+    names = [_path(entry, program.header, directory) for entry in program.header.file_entry]
     first = 0 if program.header.version >= 5 else 1
     before: Any = None
     for entry in program.get_entries():
@@ -114,9 +127,14 @@ def _read_rows(program: Any) -> Iterator[_Row]:
             continue
         if before is not None and state.address > before.address:
             name = names[before.file - first] if 0 <= before.file - first < len(names) else "?"
-            yield _Row(before.address, state.address, f"{name}:{before.line}")
+            yield _Row(before.address, state.address, name, before.line)
         before = None if state.end_sequence else state
 
 
-def _name(path: bytes) -> str:
-    return os.path.basename(path.decode(errors="replace"))
+def _path(entry: Any, header: Any, directory: str) -> str:
+    """Of a file in a line table: its directory is one of the table's, numbered from the compiler's own one on."""
+    directories = [each.decode(errors="replace") for each in header.include_directory]
+    if header.version < 5:
+        directories.insert(0, "")
+    inside = directories[entry.dir_index] if 0 <= entry.dir_index < len(directories) else ""
+    return os.path.normpath(os.path.join(directory, inside, entry.name.decode(errors="replace")))

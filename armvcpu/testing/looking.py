@@ -5,13 +5,15 @@ This is for `armvcpu test --report` and `--armvcpu-report`, and is loaded only t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from armvcpu.debug.page.collector import TEST, Collector
+from armvcpu.debug.page.ends import report_of
 from armvcpu.debug.page.facts import gather
 
 if TYPE_CHECKING:
     from armvcpu.debug.page.facts import MachineFacts
+    from armvcpu.debug.report import CrashReport
     from armvcpu.testing.target.target import Target
 
 
@@ -33,10 +35,10 @@ class Looker:
         """What it did since `forget`; where it is, for a test that failed."""
         return gather(self._collector, self._target.parts, self._target.symbols, self._end(failed=failed))
 
-    def _end(self, *, failed: bool) -> dict[str, Any] | None:
+    def _end(self, *, failed: bool) -> CrashReport | None:
         outcome = self._target.talk.outcome or self._target.ended
-        if outcome is not None and outcome.details is not None:
-            return outcome.details.as_dict()
+        if outcome is not None and (report := report_of(outcome)) is not None:
+            return report
         if not failed or self._target.is_closed or outcome is not None:
             return None
-        return self._target.crash_report("the test failed here, and the guest still runs").as_dict()
+        return self._target.crash_report("the test failed here, and the guest still runs")

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from c_guest import build
 from chromium import Chromium
 from command import armvcpu
 from guest_state import GUESTS
@@ -206,6 +207,51 @@ def test_a_crash_is_the_first_that_is_told(browser: Chromium, tmp_path: Path) ->
     frames = shown.evaluate("[...document.querySelectorAll('.backtrace li')].map(each => each.textContent)")
     assert [frame.split()[1].split("+")[0] for frame in frames[1:4]] == ["call_probe", "start_driver", "start_drivers"]
     assert "blr x8" in shown.evaluate("document.querySelector('.end .here').textContent")
+
+
+CRASHING = """\
+static int depth;
+__attribute__((noinline)) int inner(volatile int *where) { /* a comment with <tags> */
+    depth++;
+    return *where;
+}
+int main(void) {
+    return inner((volatile int *)0x7f00000000) + 1;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that crashes, beside its source."""
+    return build(tmp_path_factory.mktemp("c"), CRASHING, "-g", "-O1", "-fno-omit-frame-pointer")
+
+
+def test_a_crash_has_its_source(sources: Path, tmp_path: Path) -> None:
+    """The lines around the instruction, and around the call; and none where the source has gone since."""
+    page = tmp_path / "r.html"
+    run_to(page, sources, status=3)
+    text = page.read_text()
+    here = re.findall(r'<span class="line here"><span class="t">(\d+)</span>(.*)', text)
+    assert here[:2] == [("4", "    return *where;"), ("7", "    return inner((volatile int *)0x7f00000000) + 1;")]
+    assert "a comment with &lt;tags&gt;" in text
+    for file in sources.parent.glob("*.c"):
+        file.rename(file.with_suffix(".txt"))
+    run_to(page, sources, status=3)
+    assert "return *where" not in page.read_text()
+    for file in sources.parent.glob("*.txt"):
+        file.rename(file.with_suffix(".c"))
+
+
+def test_a_page_has_only_what_is_named_as_source_code(sources: Path, tmp_path: Path) -> None:
+    """An image may name any file of the host as its source."""
+    (name,) = sources.parent.glob("*.c")
+    image = tmp_path / "guest.elf"
+    image.write_bytes(sources.read_bytes().replace(name.name.encode(), name.stem.encode() + b".k"))
+    (sources.parent / f"{name.stem}.k").write_text("a secret\n" * 20)
+    page = tmp_path / "r.html"
+    run_to(page, image, status=3)
+    assert "a secret" not in page.read_text()
 
 
 @pytest.mark.parametrize("width", [390, 1200])

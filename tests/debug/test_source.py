@@ -102,3 +102,10 @@ def test_search_ends_when_its_time_is_up(image, monkeypatch):
     begun = time.perf_counter()
     assert lines.find(0x4008_0000) in {"", "start.S:3"}
     assert time.perf_counter() - begun < 1
+
+
+def test_a_place_has_the_path_that_the_compiler_knew(image):
+    """In DWARF 4, whose directories are numbered from 1, and in DWARF 5."""
+    symbols = Symbols.from_elf(image.read_bytes())
+    assert SourceLines(symbols).locate(symbols.address("leaf")) == (str(image.parent / "main.c"), 4)
+    assert SourceLines(symbols).locate(0x4100_0000) is None

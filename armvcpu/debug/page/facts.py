@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from armvcpu.arch.esr import ESR
 from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.registers import register_name
+from armvcpu.debug.page.excerpt import excerpts
 from armvcpu.debug.page.map import Region, memory_map
 from armvcpu.debug.page.text import plain, shown
 from armvcpu.debug.words import interrupt_name
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from armvcpu.debug.page.collector import Collector
     from armvcpu.debug.page.lines import Line
     from armvcpu.debug.page.timeline import Event, Timeline
+    from armvcpu.debug.report import CrashReport
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.parts import Parts
 
@@ -83,11 +85,11 @@ class MachineFacts(TypedDict):
     devices: list[tuple[str, int, int]]
     map: list[Region]
     end: dict[str, Any] | None
-    """A crash, or a guest that hangs: what CrashReport.as_dict() gives."""
+    """A crash, or a guest that hangs: what CrashReport.as_dict() gives, and `excerpts` of the source."""
 
 
-def gather(collector: Collector, parts: Parts, symbols: Symbols, end: dict[str, Any] | None) -> MachineFacts:
-    """What has been heard, in words; `end` is the report of a crash or a hang as data, where there is one."""
+def gather(collector: Collector, parts: Parts, symbols: Symbols, end: CrashReport | None) -> MachineFacts:
+    """What has been heard, in words; `end` is the report of a crash or a hang, where there is one."""
     collector.console.settle()
     return MachineFacts(
         options=_options(parts.config),
@@ -109,8 +111,12 @@ def gather(collector: Collector, parts: Parts, symbols: Symbols, end: dict[str, 
             for (address, is_read), n in collector.accesses.items()
         ),
         map=memory_map(parts),
-        end=end,
+        end=None if end is None else _end(end, symbols),
     )
+
+
+def _end(report: CrashReport, symbols: Symbols) -> dict[str, Any]:
+    return {**report.as_dict(), "excerpts": excerpts(report, symbols)}
 
 
 def _options(config: MachineConfig) -> list[tuple[str, str]]:
