@@ -39,10 +39,8 @@ class Listeners:
         """Have the engine call whom it should."""
         engine.registers.use(self.sysregs.rows)
         engine.listen.hear_semihosting(self.handlers.semihosting is not None)
-        breakpoints = 0 if self.handlers.breakpoint is None else 1 << ExceptionClass.BRK64
-        engine.listen.hear_exceptions(breakpoints)
         if self._highest > 1:
             hypercalls = 1 << ExceptionClass.HVC64 if self.handlers.hypercalls else 0
-            engine.listen.hear_exceptions(breakpoints | hypercalls, 2)
-            engine.listen.hear_exceptions(breakpoints | (1 << ExceptionClass.SMC64 if self.handlers.smc else 0), 3)
+            engine.listen.hear_exceptions(hypercalls, 2)
+            engine.listen.hear_exceptions(1 << ExceptionClass.SMC64 if self.handlers.smc else 0, 3)
         engine.listen.observe_exceptions("exception" in self._heard)

@@ -347,13 +347,6 @@ class Aarch64VCpu:
         self.handlers.semihosting = handler
         self.settle_listeners()
 
-    def hear_breakpoints(self, handler: Callable[[Aarch64VCpu, int], bool] | None) -> None:
-        """Ask `handler` at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
-        if handler is not None:
-            callable_in("who is asked of breakpoints", handler)
-        self.handlers.breakpoint = handler
-        self.settle_listeners()
-
     def answer_sysreg(self, encoding: int, read: ReadRegister | None, write: WriteRegister | None) -> None:
         """Answer MRS and MSR of a register, by its packed encoding (16 bits), in place of the engine.
 

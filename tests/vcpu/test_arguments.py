@@ -93,7 +93,6 @@ def test_vcpu_refuses_what_cannot_be_called(bench):
         lambda: vcpu.answer_sysreg(1, "x", None),
         lambda: vcpu.answer_sysreg(1, None, 5),
         lambda: vcpu.hear_semihosting("x"),
-        lambda: vcpu.hear_breakpoints(5),
         lambda: vcpu.post(None),
         lambda: setattr(vcpu, "observer", "x"),
         lambda: setattr(vcpu, "observer", Deaf()),

@@ -355,18 +355,6 @@ def test_semihosting_call_needs_a_handler(bench):
     assert (len(bench.engine.entered), called, bench.engine.listen.hears_semihosting) == (1, [RAM], False)
 
 
-@pytest.mark.parametrize("is_debuggers", [False, True])
-def test_breakpoint_is_a_debuggers_or_the_guests(bench, is_debuggers):
-    """The handler gets BRK's immediate, and says which (D2.8.2)."""
-    asked = []
-    bench.vcpu.hear_breakpoints(lambda vcpu, comment: (asked.append((vcpu, comment)), is_debuggers)[1])
-    assert bench.engine.listen.heard_exceptions == 1 << EC.BRK64
-    bench.play(Trap(1, esr(EC.BRK64, 0xF00D), pc=RAM))
-    assert (asked, len(bench.engine.entered)) == ([(bench.vcpu, 0xF00D)], not is_debuggers)
-    bench.vcpu.hear_breakpoints(None)
-    assert bench.engine.listen.heard_exceptions == 0
-
-
 def test_vector_that_raises_its_own_exception_is_a_crash(bench):
     """After STORM_LIMIT in a row, told with what it began; an exception from elsewhere is none of it."""
     loop = [Trap(1, UNDEFINED, pc=SYNC_SAME)] * STORM_LIMIT

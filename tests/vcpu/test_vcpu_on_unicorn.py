@@ -175,26 +175,6 @@ def test_semihosting_call_nobody_hears_is_undefined(machine):
     assert (host.last_exception, guest.last_exception) == (None, (0x0200_0000, None, CODE))
 
 
-@pytest.mark.parametrize("is_debuggers", [False, True])
-def test_breakpoint_instruction_is_a_debuggers_or_the_guests(machine, is_debuggers):
-    """The handler ends the run with PC on it, or the guest takes it (D2.8.2): ESR has BRK's immediate."""
-    vcpu = machine.vcpu(NOP, BRK, hvc(0))
-    machine.put(SYNC, hvc(0))
-    asked = []
-
-    def ask(called, comment):
-        asked.append(comment)
-        if is_debuggers:
-            called.exit(Nothing())
-        return is_debuggers
-
-    vcpu.hear_breakpoints(ask)
-    vcpu.bind(machine.cpu())
-    reason, taken = vcpu.run(), (0xF200_F00D, None, CODE + 4)
-    expected = (Nothing(), CODE + 4, None) if is_debuggers else (CALL, SYNC + 4, taken)
-    assert (asked, (reason, vcpu.state.pc, vcpu.last_exception)) == ([0xF00D], expected)
-
-
 def test_vector_that_raises_its_own_exception_is_a_crash(machine):
     """The guest would never come out of it; the message has where and with what it began."""
     vcpu = machine.vcpu(svc(0))

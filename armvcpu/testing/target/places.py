@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,7 +12,6 @@ from pexpect import EOF, TIMEOUT
 from armvcpu.errors import UsageError, number_in, seconds_in
 from armvcpu.machine.outcome import Ending, Outcome
 from armvcpu.testing.arguments import count_in
-from armvcpu.testing.target.breakpoints import IMMEDIATE, Breakpoint
 from armvcpu.vcpu import exits
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
     from armvcpu.testing.expect import Conversation
     from armvcpu.testing.target.guest_state import GuestState
-    from armvcpu.vcpu.vcpu import Aarch64VCpu
 
 REACHED, EXITED = "reached", "made the exit that was waited for"
 PLACES = "symbol, address, exit, read, write, pattern and instructions"
@@ -37,12 +34,7 @@ class Places:
 
     def __init__(self, machine: Machine, state: GuestState, talk: Conversation, timeout: float) -> None:
         self._machine, self._state, self._talk, self._timeout = machine, state, talk, timeout
-        self._stops: set[int] = set()
-        self._heard: set[int] = set()
-        """Addresses in flash at which `_on_code` is called."""
         self._awaited: str | None = None
-        for cpu in machine.cpus:
-            cpu.vcpu.hear_breakpoints(self._on_breakpoint)
 
     def run_until(
         self,
@@ -92,8 +84,7 @@ class Places:
         self.run_until(symbol=start, timeout=timeout)
         before = self._machine.engine.instructions
         self.run_until(symbol=end, timeout=timeout)
-        executed = self._machine.engine.instructions - before
-        return executed if self._is_in_flash(self._machine.symbols.address(end)) else executed - 1  # the BRK at the end
+        return self._machine.engine.instructions - before
 
     # --- private ----------------------------------------------------------------------------------------------
 
@@ -106,23 +97,16 @@ class Places:
         name = name or f"{number_in('an address', address, 64):#x}"
         if self._machine.vcpu.state.pc == address and (outcome := self._machine.step()) is not None:
             self._arrive(outcome, Ending.STOPPED, REACHED, name)
-        with ExitStack() as stack:
-            if not self._is_in_flash(address):
-                stack.enter_context(Breakpoint(self._machine, address))
-            elif address not in self._heard:  # flash takes no BRK
-                self._heard.add(address)
-                self._machine.on_address(address)(self._on_code)
-            self._stops.add(address)
-            stack.callback(self._stops.discard, address)
+        if address % 4:
+            raise UsageError(f"{address:#x} is no address of an instruction")
+        probe = self._machine.engine.listen.probe(address, self._on_arrival)
+        try:
             self._run_to_end(end, Ending.STOPPED, REACHED, name)
+        finally:
+            probe.remove()
 
-    def _is_in_flash(self, address: int) -> bool:
-        memory, physical = self._machine.memory, self._machine.physical(address)
-        return memory.holds(physical) and not memory.is_ram(physical, 4)
-
-    def _on_code(self, vcpu: Aarch64VCpu) -> None:
-        if vcpu.state.pc in self._stops:
-            self._machine.end(Outcome.of(Ending.STOPPED, REACHED))
+    def _on_arrival(self, _pc: int) -> None:
+        self._machine.end(Outcome.of(Ending.STOPPED, REACHED))
 
     def _run_to_exit(self, kind: str, end: float) -> None:
         __tracebackhide__ = True
@@ -179,12 +163,6 @@ class Places:
         if outcome.ending is not Ending.LIMIT:
             self._talk.outcome = outcome
         raise NotReachedError(f"{name} was not reached: {outcome.reason}\n{self._talk}")
-
-    def _on_breakpoint(self, vcpu: Aarch64VCpu, immediate: int) -> bool:
-        if immediate != IMMEDIATE or vcpu.state.pc not in self._stops:
-            return False
-        self._machine.end(Outcome.of(Ending.STOPPED, REACHED))
-        return True
 
     def on_exit(self, reason: exits.Exit) -> None:
         """An exit has been made: is it the one that is waited for?"""

@@ -57,7 +57,6 @@ class ExceptionLayer:
         )
         self._asked: dict[int, Callable[[int], bool]] = {
             EC.UNKNOWN: self._undefined_instruction,
-            EC.BRK64: self._breakpoint,
             EC.HVC64: calls.heard_hvc,
             EC.SMC64: calls.heard_smc,
         }
@@ -131,11 +130,6 @@ class ExceptionLayer:
             vcpu.handlers.semihosting(vcpu)
             return True
         return word is not None and self._registers.emulate(word)
-
-    def _breakpoint(self, esr: int) -> bool:
-        """BRK: a debugger's, where there is one that says so, else the guest's own."""
-        handler = self._vcpu.handlers.breakpoint
-        return handler is not None and handler(self._vcpu, esr & 0xFFFF)
 
 
 def _table(default: TrapRow, rows: dict[EC, TrapRow]) -> list[TrapRow]:

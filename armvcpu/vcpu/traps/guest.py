@@ -59,7 +59,7 @@ class TrapHandlers(Generic[VCpu]):
     A call's handler gets the vCPU, with the arguments in its registers, and gives x0, None to leave it, or PASS_ON.
     """
 
-    __slots__ = ("breakpoint", "forwards_smc", "hypercalls", "semihosting", "smc")
+    __slots__ = ("forwards_smc", "hypercalls", "semihosting", "smc")
 
     def __init__(self) -> None:
         self.hypercalls: CallTable[VCpu] = CallTable("HVC", 64)
@@ -69,8 +69,6 @@ class TrapHandlers(Generic[VCpu]):
         self.forwards_smc = False
         """Is an SMC that nobody claims a Hypercall exit?"""
         self.semihosting: Callable[[VCpu], None] | None = None
-        self.breakpoint: Callable[[VCpu, int], bool] | None = None
-        """Asked at each BRK, with its immediate, whether it is a debugger's; if so it has ended the run."""
 
 
 class Heard(Protocol):
