@@ -38,8 +38,10 @@ class Boot:
         """Those of the file that the options name, then the image's own; empty where there are none."""
         from armvcpu.machine.boot.symbols import Symbols  # most runs never look at one
 
-        image = self.plan.image
-        return (self._named or Symbols()).and_of(None if image is None else image.elf)
+        image, named = self.plan.image, self._named or Symbols()
+        if image is not None and image.linux is not None:
+            return named.and_of_kernel(image.segments[0].data, image.segments[0].addr)
+        return named.and_of(None if image is None else image.elf)
 
     def _new_plan(self) -> BootPlan:
         config = self._config

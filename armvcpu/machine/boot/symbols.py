@@ -26,6 +26,7 @@ from armvcpu.machine.boot.symbols_text import is_listing, read_listing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from armvcpu.machine.boot.symbols_kallsyms import KernelImage
     from armvcpu.machine.kinds import PathLike
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Symbols:
     """The symbols of any number of files, asked in the order they were added; none is fine too."""
 
     def __init__(self) -> None:
-        self._images: list[_Image] = []
+        self._images: list[_Image | KernelImage] = []
 
     @classmethod
     def from_elf(cls, data: bytes) -> Symbols:
@@ -54,8 +55,17 @@ class Symbols:
 
     def and_of(self, elf: bytes | None) -> Symbols:
         """These, and behind them those of an ELF file, where there is one."""
+        return self._and(_Image(elf)) if elf else self._and()
+
+    def and_of_kernel(self, data: bytes, address: int) -> Symbols:
+        """These, and behind them those that a Linux kernel's `Image` has in itself, which is loaded there."""
+        from armvcpu.machine.boot.symbols_kallsyms import KernelImage  # most guests are something else
+
+        return self._and(KernelImage(data, address))
+
+    def _and(self, *images: _Image | KernelImage) -> Symbols:
         both = Symbols()
-        both._images = [*self._images, *([_Image(elf)] if elf else [])]
+        both._images = [*self._images, *images]
         return both
 
     @classmethod
