@@ -120,8 +120,8 @@ def _run(
     if (waiting := snapshots.listener(machine)) is not None:
         console.hear(waiting)
     with console:
-        repeats = machine.repeats and not {"record", "replay"} & described.keys()
-        if repeats:
+        is_prepared = machine.repeats and not {"record", "replay"} & described.keys()
+        if is_prepared and machine.history is None:  # which keeps the moments of what is typed
             _read_input(console)
         interruptions.guest_begins(machine)
         outcome = machine.run(timeout=config.timeout, max_instructions=config.max_instructions or 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.cli.history import keep_for_gdb
 from armvcpu.cli.standard import say
 from armvcpu.debug.gdb.serving import open_listener
 from armvcpu.errors import UsageError, named
@@ -32,6 +33,7 @@ class Gdb:
     def attach(self, machine: Machine, console: StdioConsole) -> None:
         """Have gdb come from now on."""
         del console
+        keep_for_gdb(machine)
         server = machine.serve_gdb(self._listener, wait=self._waits, say=say)
         if self._waits:
             say(f"waits for gdb: target remote {server.address}")

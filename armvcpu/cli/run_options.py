@@ -10,7 +10,7 @@ from armvcpu.arch.rows import Row
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.errors import UsageError
 from armvcpu.machine.config import MachineConfig
-from armvcpu.machine.kinds import FILE, FLAG, NUMBER, SECONDS, TEXT
+from armvcpu.machine.kinds import FILE, FLAG, NUMBER, SECONDS, SIZE, TEXT
 from armvcpu.machine.option import Option, OptionsType, option
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class RunConfig(Row, metaclass=OptionsType):
     script_errors: str = option(
         "stop", TEXT, "What a script's mistake does to the run.",
         metavar="stop|continue", choices=(("stop", "stop"), ("continue", "continue")),
+    )  # fmt: skip
+    history: int | None = option(
+        None, SIZE, "Keep the guest's states, in about so much memory, to go back to: by gdb, say.", metavar="SIZE",
+        smallest=1 << 20, tool="armvcpu.cli.history:open_history",
     )  # fmt: skip
     gdb: str | None = option(
         None, TEXT, "Have gdb connect by `target remote`; HOST is this one's loopback interface.",

@@ -324,7 +324,7 @@ class Machine:
         listener = open_listener(address) if isinstance(address, str | int) else address
         server = GdbServer(
             self.parts, self.debugger, listener, waits=wait, monitor=self.monitor, reset=self.reset,
-            history=lambda: None, say=say or _unsaid,
+            history=lambda: self._history, say=say or _unsaid,
         )  # fmt: skip
         self.parts.held.callback(server.close)
         return server

@@ -64,8 +64,11 @@ class Moves:
         return self._past().step_back()
 
     def go_back(self) -> Stop:
-        """Back to the last breakpoint or watchpoint."""
-        return self._past().continue_back()
+        """Back to the last breakpoint, or to behind the last access that is watched: gdb itself goes back over that."""
+        stop = self._past().continue_back()
+        if stop.kind is StopKind.WATCHPOINT:
+            self._debugger.step(stop.cpu)
+        return stop
 
     def _past(self) -> GoesBack:
         history = self._history()
