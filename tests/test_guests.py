@@ -24,7 +24,7 @@ PASSES = {
     "hello": 1, "exceptions": 103, "mmu": 114, "smccc": 54, "sysreg": 36, "fpsimd": 69, "lazyfp": 19, "selfmod": 16,
     "loops": 1, "parser": 6,
 }  # fmt: skip
-"""PASS lines of each guest on a72; those of `mmio`, `echo`, `crash` and `traps` stand in their own tests."""
+"""PASS lines of each guest on a72; those of `mmio`, `echo`, `crash`, `corrupt` and `traps` stand in their own tests."""
 PASSES_ON_MAX = PASSES | {"mmu": 183}  # 16 KiB granule, PAN and LSE
 MODELS = ("a53", "a57", "max")
 ON_EVERY_MODEL = ("hello", "sysreg", "mmu", "exceptions", "fpsimd")
@@ -73,6 +73,7 @@ def test_every_guest_is_booted_by_this_file():
         "mmio",
         "echo",
         "crash",
+        "corrupt",
         "traps",
         "entry",
         "gic",
