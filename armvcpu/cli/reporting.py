@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.debug.coverage.machine import Covering
 from armvcpu.debug.page.collector import RUN, Collector
+from armvcpu.debug.page.covered import coverage_facts, has_readable_lines
 from armvcpu.debug.page.ends import report_of, verdict_of
 from armvcpu.debug.page.facts import gather
+from armvcpu.debug.page.flame import flame_facts
 from armvcpu.debug.page.page import Entry, check_needs, render
+from armvcpu.debug.profile.names import IDLE
 from armvcpu.errors import ArmvcpuError, UsageError
 from armvcpu.testing.suite.reports import can_be_written, write_report
 from armvcpu.testing.suite.reports import entry as entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import ExitStack
 
     from armvcpu.cli.run_options import RunConfig
+    from armvcpu.debug.profile.profile import Profile
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.stdio import StdioConsole
     from armvcpu.machine.machine import Machine
@@ -33,8 +38,12 @@ FLAG = "--report"
 class RunReport:
     """The page of one run, as a tool (`looking.py`)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config: RunConfig, stack: ExitStack) -> None:
         self._path, self._collector = path, Collector(RUN)
+        self._elf_files, self._interval = config.coverage_elf, config.profile_interval
+        self._running = stack.enter_context(ExitStack())
+        self._covering: Covering | None = None
+        self._profile: Profile | None = None
 
     def prepare(self, described: dict[str, Any]) -> None:
         """Nothing: every machine can be heard."""
@@ -43,10 +52,19 @@ class RunReport:
         """Hear console and machine."""
         console.hear(self._collector.hear)
         self._collector.attach(machine.parts, machine.observe)
+        if has_readable_lines(machine.parts, self._elf_files):
+            self._covering = Covering(machine.parts, self._elf_files)
+        self._profile = machine.current_profile or self._running.enter_context(machine.profile(self._interval))
 
     def finish(self, machine: Machine, outcome: Outcome) -> list[ArmvcpuError]:
         """Write the page."""
-        facts = gather(self._collector, machine.parts, machine.symbols, report_of(outcome))
+        assert self._profile is not None
+        self._running.close()
+        facts = gather(
+            self._collector, machine.parts, machine.symbols, report_of(outcome),
+            flame=flame_facts(self._profile.stacks(), IDLE),
+            coverage=None if self._covering is None else coverage_facts(self._covering.coverage),
+        )  # fmt: skip
         config = machine.config
         name = os.path.basename(os.fsdecode(config.image or config.firmware or "snapshot"))
         entry = Entry(
@@ -58,9 +76,9 @@ class RunReport:
 
 def open_report(config: RunConfig, stack: ExitStack, patience: Patience) -> RunReport:
     """Before the run; UsageError where a page can't be made, or not be there."""
-    del stack, patience
+    del patience
     assert config.report is not None
-    return RunReport(page_path(config.report))
+    return RunReport(page_path(config.report), config, stack)
 
 
 def page_path(text: str) -> Path:

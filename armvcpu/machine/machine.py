@@ -117,7 +117,9 @@ class Machine:
             (parts.page_watches, parts.self_debug, self._calls, *_power_lines(parts)), parts.engine, parts.pauses,
         )  # fmt: skip
         self._debugger: Debugger | None = None
-        self._has_begun = self._is_profiled = False
+        self._has_begun = False
+        self.current_profile: Profile | None = None
+        """The one that `profile` is making."""
         self._report: ref[EndReport] | None = None
         """That of the last run, while somebody has it."""
         self._monitor: Monitor | None = None
@@ -395,14 +397,14 @@ class Machine:
         from armvcpu.debug.profile.profile import profiling
 
         self._loop.forbid_running("a profile can't begin")
-        if self._is_profiled:
+        if self.current_profile is not None:
             raise StateError("a profile is being made already: one at a time")
-        self._is_profiled = True
         try:
             with profiling(self.parts, self._loop, self.symbols, interval) as profile:
+                self.current_profile = profile
                 yield profile
         finally:
-            self._is_profiled = False
+            self.current_profile = None
 
     @property
     def vcpu(self) -> Aarch64VCpu:

@@ -16,7 +16,9 @@ from raw_guest import SYSTEM_OFF, UART, image, mov, psci, store
 
 from armvcpu import Machine
 from armvcpu.debug.page.collector import RUN, Collector
+from armvcpu.debug.page.covered import coverage_facts
 from armvcpu.debug.page.facts import gather
+from armvcpu.debug.page.flame import flame_facts
 from armvcpu.debug.page.page import Entry, render
 
 if TYPE_CHECKING:
@@ -218,6 +220,7 @@ __attribute__((noinline)) int inner(volatile int *where) { /* a comment with <ta
 int main(void) {
     return inner((volatile int *)0x7f00000000) + 1;
 }
+int unused(void) { return depth; }
 """
 
 
@@ -254,8 +257,7 @@ def test_a_page_has_only_what_is_named_as_source_code(sources: Path, tmp_path: P
     assert "a secret" not in page.read_text()
 
 
-@pytest.mark.parametrize("width", [390, 1200])
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1200, False)])
 def test_a_page_fits_and_has_contrast(browser: Chromium, tmp_path: Path, width: int, dark: bool) -> None:
     """On a telephone nothing is wider than the window; light text is on dark, or dark text on light."""
     page = tmp_path / "r.html"
@@ -316,3 +318,60 @@ def printing(text: bytes) -> bytes:
     for byte in text:
         words += [0xD280_0000 | byte << 5, store(0, 1, 4)]
     return image(words, psci(SYSTEM_OFF))
+
+
+# --- profile and coverage
+
+
+@pytest.mark.parametrize("more", [(), ("--profile", "p.collapsed", "--coverage", "c.info")])
+def test_a_run_has_its_profile_and_its_coverage(
+    browser: Chromium, sources: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """Also beside the files of --profile and --coverage."""
+    page = tmp_path / "r.html"
+    words = [tmp_path / each if "." in each else each for each in more]
+    run_to(page, sources, "--clock", "instructions", "--profile-interval", 1, *words, status=3)
+    shown = looked_at(browser, page)
+    shown.wait_for("document.querySelectorAll('.slicetext').length >= 3")  # once the window has its size
+    frames = shown.evaluate("[...document.querySelectorAll('.slicetext')].map(each => each.textContent)")
+    assert {"cpu0", "EL1", "_start"} <= set(frames)
+    files = shown.evaluate("[...document.querySelectorAll('.file summary')].map(each => each.textContent)")
+    assert any("main.c" in file and "2 of 3 functions" in file for file in files)
+    assert shown.evaluate("[...document.querySelectorAll('.missed th')].map(each => each.textContent)") == ["unused"]
+
+
+def test_a_flame_graph_has_all_of_the_time_and_no_more_frames_than_can_be_seen() -> None:
+    """A frame's time has that of what it called; what is too small for a page is part of its caller."""
+    stacks = {
+        ("cpu0", "EL1", "main", "work"): 700, ("cpu0", "EL1", "main"): 100, ("cpu1", "EL1", "main", "work"): 200,
+        ("waits",): 5000,
+    }  # fmt: skip
+    stacks |= {("cpu0", "EL1", "main", f"small{n}"): 0 for n in range(5000)}
+    facts = flame_facts(stacks, "waits")
+    assert facts is not None
+    paths = []
+    for parent, name, ns in facts["frames"]:
+        paths.append((*(paths[parent][:-1] if parent >= 0 else ()), name, ns))
+    assert sorted(paths, key=str) == sorted(
+        [
+            ("cpu0", 800), ("cpu0", "EL1", 800), ("cpu0", "EL1", "main", 800), ("cpu0", "EL1", "main", "work", 700),
+            ("cpu1", 200), ("cpu1", "EL1", 200), ("cpu1", "EL1", "main", 200), ("cpu1", "EL1", "main", "work", 200),
+        ], key=str,
+    )  # fmt: skip
+    assert facts["idle_ns"] == 5000
+    assert flame_facts({("waits",): 5}, "waits") is None
+
+
+def test_coverage_is_told_by_file(sources: Path) -> None:
+    """Lines, functions and branches; of a program without DWARF nothing."""
+    with Machine(sources) as machine, machine.coverage() as coverage:
+        machine.run(timeout=10)
+        facts = coverage_facts(coverage)
+    assert facts is not None
+    (file,) = (each for each in facts["files"] if each["path"].endswith("main.c"))
+    assert [(name, calls) for _, name, calls in file["by_function"]] == [("inner", 1), ("main", 1), ("unused", 0)]
+    assert 0 < file["lines"][0] < file["lines"][1]
+    assert facts["lines"][1] == sum(each["lines"][1] for each in facts["files"])
+    with Machine(GUESTS / "hello.elf") as machine, machine.coverage() as coverage:
+        machine.run(timeout=10)
+        assert coverage_facts(coverage) is None

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.debug.page.flame import colour
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from plotly.graph_objects import Figure
 
     from armvcpu.debug.page.facts import EventFacts, TimelineFacts
+    from armvcpu.debug.page.flame import FlameFacts
 
 GROUPS = {"exception": "exceptions", "interrupt": "interrupts", "call": "calls", "wait": "waits", "other": "others"}
 """What the groups of lanes are called, in the order in which they are shown."""
@@ -63,6 +66,40 @@ def bars(rows: Sequence[tuple[str, int]], most: int = 20) -> str | None:
     )
     figure.update_layout(height=_EDGES + _ROW * len(shown), yaxis={"type": "category", "automargin": True})
     return _json(figure)
+
+
+def flame(facts: FlameFacts) -> str:
+    """The flame graph: a click makes a frame as wide as all."""
+    from plotly.graph_objects import Figure, Icicle
+
+    frames = facts["frames"]
+    depth: list[int] = []
+    for parent, _, _ in frames:
+        depth.append(depth[parent] + 1 if parent >= 0 else 1)
+    figure = Figure(
+        Icicle(
+            ids=[str(number) for number in range(len(frames))],
+            parents=[str(parent) if parent >= 0 else "" for parent, _, _ in frames],
+            labels=[escaped(name) for _, name, _ in frames],
+            values=[ns for _, _, ns in frames],
+            text=[shown_time(ns) for _, _, ns in frames],
+            branchvalues="total", sort=False, textinfo="label", pathbar={"visible": False},
+            tiling={"orientation": "v", "flip": "y"},
+            marker={"colors": [colour(name) for _, name, _ in frames]},
+            textfont={"color": "#201000"},
+            hovertemplate="%{label}<br>%{text} with what it called<br>%{percentRoot:.1%} of the time<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_layout(height=_EDGES + 20 * min(max(depth), 40))
+    return _json(figure)
+
+
+def shown_time(ns: int) -> str:
+    """A time for people."""
+    for unit, name in ((10**9, "s"), (10**6, "ms"), (10**3, "µs")):
+        if ns >= unit:
+            return f"{ns / unit:.3g} {name}" if ns < 1000 * unit else f"{ns / unit:,.0f} {name}"
+    return f"{ns} ns"
 
 
 def _order(facts: TimelineFacts) -> list[int]:

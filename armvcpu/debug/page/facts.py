@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from armvcpu.debug.page.collector import Collector
+    from armvcpu.debug.page.covered import CoverageFacts
+    from armvcpu.debug.page.flame import FlameFacts
     from armvcpu.debug.page.lines import Line
     from armvcpu.debug.page.timeline import Event, Timeline
     from armvcpu.debug.report import CrashReport
@@ -84,11 +86,17 @@ class MachineFacts(TypedDict):
     """Name, reads, writes."""
     devices: list[tuple[str, int, int]]
     map: list[Region]
+    flame: FlameFacts | None
+    """A profile, where there is one."""
+    coverage: CoverageFacts | None
     end: dict[str, Any] | None
     """A crash, or a guest that hangs: what CrashReport.as_dict() gives, and `excerpts` of the source."""
 
 
-def gather(collector: Collector, parts: Parts, symbols: Symbols, end: CrashReport | None) -> MachineFacts:
+def gather(
+    collector: Collector, parts: Parts, symbols: Symbols, end: CrashReport | None, *,
+    flame: FlameFacts | None = None, coverage: CoverageFacts | None = None,
+) -> MachineFacts:  # fmt: skip
     """What has been heard, in words; `end` is the report of a crash or a hang, where there is one."""
     collector.console.settle()
     return MachineFacts(
@@ -111,6 +119,8 @@ def gather(collector: Collector, parts: Parts, symbols: Symbols, end: CrashRepor
             for (address, is_read), n in collector.accesses.items()
         ),
         map=memory_map(parts),
+        flame=flame,
+        coverage=coverage,
         end=None if end is None else _end(end, symbols),
     )
 

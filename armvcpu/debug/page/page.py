@@ -68,7 +68,7 @@ def render(title: str, entries: Sequence[Entry], parts: Sequence[Part] = ()) -> 
         loader=PackageLoader("armvcpu.debug.page", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(ns=_seconds, size=_size, hex=_hex, many=_many, shown=_shown_time)
+    environment.filters.update(ns=_seconds, size=_size, hex=_hex, many=_many, shown=charts.shown_time)
     order = list(VERDICTS)
     ordered = sorted(entries, key=lambda entry: order.index(entry["verdict"]))
     return environment.get_template("page.html.j2").render(
@@ -110,14 +110,6 @@ def _in_script(text: str) -> Any:
 def _seconds(ns: int) -> str:
     """Guest time as a clock has it."""
     return f"{ns / 1e9:.6f}"
-
-
-def _shown_time(ns: int) -> str:
-    """Guest time for people."""
-    for unit, name in ((10**9, "s"), (10**6, "ms"), (10**3, "µs")):
-        if ns >= unit:
-            return f"{ns / unit:.3g} {name}" if ns < 1000 * unit else f"{ns / unit:,.0f} {name}"
-    return f"{ns} ns"
 
 
 def _size(size: int) -> str:

@@ -18,8 +18,26 @@ _TABLE = _PICTURES | _NOT_SHOWN
 
 
 def shown(data: bytes) -> str:
-    """A line of a console: escape sequences left out, other control characters as their pictures (U+2400 up)."""
-    return plain(_ESCAPES.sub("", data.decode(errors="replace").rstrip("\r\n")))
+    """A line of a console: escape sequences left out, other control characters as their pictures (U+2400 up).
+
+    What has been printed over, after a backspace or a carriage return, is not there any more, as on a terminal.
+    """
+    text = _ESCAPES.sub("", data.decode(errors="replace").rstrip("\r\n"))
+    return plain(_printed_over(text) if "\b" in text or "\r" in text else text)
+
+
+def _printed_over(text: str) -> str:
+    line: list[str] = []
+    at = 0
+    for character in text:
+        if character == "\b":
+            at = max(at - 1, 0)
+        elif character == "\r":
+            at = 0
+        else:
+            line[at : at + 1] = character
+            at += 1
+    return "".join(line).rstrip()
 
 
 def plain(text: str) -> str:
