@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from armvcpu import Machine
 from armvcpu.testing.firmware.initramfs import busybox_initramfs
 from armvcpu.testing.firmware.store import fetch, path
 
@@ -102,3 +105,26 @@ def test_linux(cpus, tmp_path):
     assert b"Nov 14 22:13" in stdout  # the machine's own date
     assert first == second
     assert trace.count(b"\n") > 1000
+
+
+def test_a_run_in_pieces_is_the_same_run():
+    """Of Linux on two CPUs: limits, single steps and pauses anywhere leave the same memory, registers and output."""
+    fetch("linux-cloud")
+
+    def run(*, in_pieces: bool) -> tuple[str, int | None, bytes]:
+        options = {"clock": "instructions", "cpus": 2, "append": "console=ttyAMA0 nokaslr"}
+        with Machine(path("linux-cloud", "Image"), **options) as machine:
+            sizes = random.Random(14)
+            while (left := 100_000_000 - (machine.instructions or 0)) > 0:
+                most = min(left, int(10 ** sizes.uniform(0, 7.5))) if in_pieces else left
+                if most < 100 and in_pieces:
+                    for _ in range(most):
+                        machine.step()
+                else:
+                    machine.run(max_instructions=most)
+            state = hashlib.sha256(machine.memory.ram)
+            for cpu in machine.cpus:
+                state.update(repr(cpu.vcpu.registers.save()).encode())
+            return state.hexdigest(), machine.instructions, bytes(machine.console.output)
+
+    assert run(in_pieces=True) == run(in_pieces=False)

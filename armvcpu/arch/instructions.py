@@ -1,4 +1,4 @@
-"""A64 instruction words that an exception rule depends on, and those put into a guest: DDI 0487 C4.1, C5.3 and C6.2.
+"""A64 instruction words that an exception rule depends on: DDI 0487 C4.1, C5.3 and C6.2.
 
 Traps ask whether the word at PC is one of them; nothing here decodes further than that.
 """
@@ -10,11 +10,6 @@ from armvcpu.arch.sysreg import op
 IC_IALLUIS, IC_IALLU, IC_IVAU = op(1, 0, 7, 1, 0), op(1, 0, 7, 5, 0), op(1, 3, 7, 5, 1)
 DC_CVAU = op(1, 3, 7, 11, 1)
 """Cache maintenance to the Point of Unification, as packed encodings (C5.3)."""
-
-
-def brk(immediate: int) -> int:
-    """BRK with an immediate of 16 bits (C6.2)."""
-    return 0xD420_0000 | immediate << 5
 
 
 def has_writeback(word: int) -> bool:
