@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 @click.option(
     "--keep", metavar="DIR", type=click.Path(path_type=Path), help="Keep what is left of failed tests in DIR."
 )
+@click.option(
+    "--coverage", metavar="F", type=click.Path(path_type=Path),
+    help="Write what the tests have executed: lines for lcov (F ends in .info), or blocks (.drcov).",
+)  # fmt: skip
 @click.pass_context
 def test(
     ctx: click.Context,
@@ -50,6 +54,7 @@ def test(
     annotate: tuple[str, ...],
     report: str | None,
     keep: Path | None,
+    coverage: Path | None,
 ) -> None:
     """Run suites of firmware tests: TOML files, which docs/testing.md describes.
 
@@ -69,11 +74,14 @@ def test(
         loaded = page.asked_of(loaded)
     if keep is not None:
         loaded = _kept(loaded, keep, is_here=scheduler is None)
+    counted = _Counted(coverage)
+    loaded = counted.asked_for(loaded)
     failed = 0
     with signals_interrupt(), _where(scheduler, jobs) as run:
         for path, suite in zip(suites, loaded, strict=True):
             verdicts, problem = _run(suite, run, keep, quiet=as_json)
             failed += sum(not verdict.passed for verdict in verdicts)
+            counted.add(verdicts)
             if as_json:
                 click.echo(reports.as_json(suite, verdicts))
             if junit_xml is not None:
@@ -86,7 +94,43 @@ def test(
                 page.add(suite, verdicts)
             if problem is not None:
                 raise problem
+    counted.write()
     ctx.exit(1 if failed else 0)
+
+
+class _Counted:
+    """What the tests execute, where that is wanted: in the file `path`."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._packed: list[bytes] = []
+        if path is not None:
+            from armvcpu.debug.coverage.coverage import check_name
+
+            check_name(path)
+
+    def asked_for(self, suites: list[Suite]) -> list[Suite]:
+        """The suites, whose tests are to count."""
+        from dataclasses import replace
+
+        if self._path is None:
+            return suites
+        return [replace(suite, cases=tuple(replace(case, counts=True) for case in suite.cases)) for suite in suites]
+
+    def add(self, verdicts: list[Verdict]) -> None:
+        """Tests are over."""
+        self._packed += [packed for verdict in verdicts for packed in verdict.coverage]
+
+    def write(self) -> None:
+        """Write the file; CoverageProblem where that can't be."""
+        if self._path is None:
+            return
+        from armvcpu.debug.coverage.coverage import Coverage
+
+        whole = Coverage()
+        for packed in self._packed:
+            whole.unpack(packed)
+        whole.write(self._path)
 
 
 def _load(paths: tuple[Path, ...], word: str) -> list[Suite]:

@@ -43,8 +43,8 @@ _TARGETS: pytest.StashKey[list[Target]] = pytest.StashKey()
 _SEEN: pytest.StashKey[dict[int, int]] = pytest.StashKey()
 """Of a test: how active each machine that was open before it had been, by the machine's id."""
 _OURS = Path(__file__).parents[1]
-_REPORT = "armvcpu-report"
-"""The plugin that makes a page, where there is to be one."""
+_REPORT, _COVERAGE = "armvcpu-report", "armvcpu-coverage"
+"""The plugins that make a page, and a file of what machines have executed, where there is to be one."""
 _PROPERTIES = "console", "pc"
 """Of JUnit XML. The report is in the failure's text."""
 _COMMAND_LINE = [option for option in MachineConfig.options.values() if option.is_in_pytest]
@@ -70,6 +70,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--armvcpu-report", metavar="F.html", type=Path,
         help="write a page about all tests and their machines, HTML that needs no network",
+    )  # fmt: skip
+    group.addoption(
+        "--armvcpu-coverage", metavar="FILE", type=Path,
+        help="write what all machines have executed: lines for lcov (FILE ends in .info), or blocks (.drcov)",
     )  # fmt: skip
     group.addoption(
         "--armvcpu-keep", metavar="DIR", type=Path,
@@ -112,6 +116,10 @@ def _register(config: pytest.Config) -> None:
 
         annotating = Annotating(config.getoption("armvcpu_annotate"), _used_targets)
         config.pluginmanager.register(annotating, "armvcpu-annotate")
+    if (path := config.getoption("armvcpu_coverage")) is not None:
+        from armvcpu.testing.covering import CoveringTests
+
+        config.pluginmanager.register(CoveringTests(path), _COVERAGE)
     if (page := config.getoption("armvcpu_report")) is not None:
         from armvcpu.testing.reporting import Reporting
 
@@ -166,6 +174,8 @@ def _factory(request: pytest.FixtureRequest) -> Iterator[Boot]:
         made.append(target)
         if (reporting := request.config.pluginmanager.get_plugin(_REPORT)) is not None:
             reporting.look_at(target)
+        if (covering := request.config.pluginmanager.get_plugin(_COVERAGE)) is not None:
+            covering.cover(target)
         return target
 
     yield make

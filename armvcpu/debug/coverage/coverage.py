@@ -21,7 +21,7 @@ from armvcpu.debug.coverage.lines import FileCoverage, by_file
 from armvcpu.debug.coverage.program import Program, read_program
 from armvcpu.debug.coverage.source import Source, read_source
 from armvcpu.debug.coverage.tally import Tally
-from armvcpu.errors import ArmvcpuError, UsageError, named, words_of
+from armvcpu.errors import ArmvcpuError, ImageError, UsageError, named, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,6 +54,7 @@ class Coverage:
         self._known: dict[str, _Known] = {}
         self._update = update or _nothing
         """Brings it up to date, before each answer."""
+        self._missing: list[str] = []
 
     def know(self, program: Program) -> str:
         """Count a program's code from now on; its key."""
@@ -98,7 +99,7 @@ class Coverage:
     @property
     def problems(self) -> list[str]:
         """What is wrong with the programs, a line for each; to be asked for once there are `files`."""
-        return [
+        return [f"coverage of {problem}" for problem in self._missing] + [
             f"coverage of {known.program.path}: {problem}"
             for known in self._known.values()
             if known.program.has_lines
@@ -125,6 +126,8 @@ class Coverage:
         if any(program.has_lines for program in self.programs):
             return
         elf = [program.path for program in self.programs if program.elf is not None]
+        if self._missing:
+            raise CoverageProblem(f"no lines to tell of: {'; '.join(self._missing)}")
         why = f"{elf[0]} has no DWARF: compile it with -g, and do not strip it" if elf else "no program is an ELF file"
         raise CoverageProblem(
             f"no lines to tell of: {why}; give one by {named('symbols')}, or a coverage file that ends in {DRCOV}"
@@ -150,21 +153,38 @@ class Coverage:
     def pack(self) -> bytes:
         """All of it, for `unpack`, but for the programs, which are read again by their paths."""
         self._update()
-        whole = {key: (known.program.path, known.program.elf is not None, known.program.base, known.program.end,
-                       known.program.entry, known.tally.rows) for key, known in self._known.items()}  # fmt: skip
+        whole = {
+            key: (known.program.file, known.program.elf is not None, known.program.base, known.program.end,
+                  known.program.entry, known.tally.rows)
+            for key, known in self._known.items()
+        }  # fmt: skip
         return zlib.compress(json.dumps(whole).encode(), 1)
 
-    def unpack(self, packed: bytes, paths: Mapping[str, str] | None = None) -> None:
-        """Add what another process has packed; `paths` has a file's name here by its name there.
-
-        Raises:
-            ImageError: an ELF file can't be read here.
-        """
-        for key, (there, is_elf, base, end, entry, rows) in json.loads(zlib.decompress(packed)).items():
+    def unpack(self, packed: bytes) -> None:
+        """Add what another process has packed. An ELF file that is not there any more is one of the `problems`."""
+        for key, (path, is_elf, base, end, entry, rows) in json.loads(zlib.decompress(packed)).items():
             if key not in self._known:
-                path = there if paths is None else paths.get(there, there)
-                self._known[key] = _Known(read_program(path) if is_elf else Unread(path, base, end, entry))
+                self._known[key] = _Known(self._again(path, key) if is_elf else Unread(path, base, end, entry))
             self.tally(key).add_rows(tuple(row) for row in rows)
+
+    def _again(self, path: str, key: str) -> Program:
+        try:
+            program = read_program(path)
+        except ImageError as problem:
+            self._missing.append(str(problem))
+        else:
+            if program.key == key:
+                return program
+            self._missing.append(f"{path}: it has changed since it was executed")
+        return Unread(path, 0, 0, 0)
+
+
+def renamed(packed: bytes, names: Mapping[str, str]) -> bytes:
+    """What `pack` has given, with other paths for those that are in `names`."""
+    whole = json.loads(zlib.decompress(packed))
+    for about in whole.values():
+        about[0] = names.get(about[0], about[0])
+    return zlib.compress(json.dumps(whole).encode(), 1)
 
 
 def _nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import cached_property
 from struct import Struct, error
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,6 +42,8 @@ class Program:
 
     def __init__(self, path: str, pieces: Iterable[Piece], entry: int = 0, elf: bytes | None = None) -> None:
         self.path = path
+        self.file = os.path.abspath(path)
+        """The same, wherever the process is by then."""
         self.pieces = tuple(piece for piece in pieces if len(piece.code) >= 4)
         self.entry = entry
         self.elf = elf

@@ -44,6 +44,8 @@ class Verdict:
     """Where what is left of it was kept, and how to load that, a line for each."""
     machine: MachineFacts | None = None
     """What a report page says of its machine, where there is to be one."""
+    coverage: tuple[bytes, ...] = ()
+    """What its guest has executed, at each attempt, where that is wanted (`Coverage.pack`)."""
     earlier: tuple[str, ...] = ()
     """The problems of its earlier attempts, where it was run again."""
 
@@ -81,6 +83,7 @@ def with_retries(case: Case, run: Callable[[Case], Verdict]) -> Verdict:
             earlier=(*verdict.earlier, verdict.problem),
             seconds=verdict.seconds + following.seconds,
             kept=following.kept or verdict.kept,
+            coverage=(*verdict.coverage, *following.coverage),
         )
     return verdict
 
@@ -105,6 +108,7 @@ def _run(case: Case, made: Path) -> Verdict:
         return Verdict(case.name, str(error), time.monotonic() - start)
     with target:
         looker = _look(target) if case.is_reported else None
+        pack = _counting(target) if case.counts else _nothing
         try:
             _play(case, target, start + case.timeout)
         except (EOF, TIMEOUT, NotReachedError, ArmvcpuError, _Wrong) as error:
@@ -113,17 +117,29 @@ def _run(case: Case, made: Path) -> Verdict:
             machine = None if looker is None else looker.facts(failed=True)
             return Verdict(
                 case.name, str(error).splitlines()[0], seconds, target.output, failure.report, failure.place,
-                failure.hint, kept, machine,
+                failure.hint, kept, machine, pack(),
             )  # fmt: skip
         seconds = time.monotonic() - start
         machine = None if looker is None else looker.facts(failed=False)
-        return Verdict(case.name, "", seconds, target.output, machine=machine)
+        return Verdict(case.name, "", seconds, target.output, machine=machine, coverage=pack())
 
 
 def _look(target: Target) -> Looker:
     from armvcpu.testing.looking import Looker  # most suites have no report page
 
     return Looker(target)
+
+
+def _nothing() -> tuple[bytes, ...]:
+    return ()
+
+
+def _counting(target: Target) -> Callable[[], tuple[bytes, ...]]:
+    """Count what the guest executes from here on; what gives that."""
+    from armvcpu.debug.coverage.machine import Covering
+
+    covering = Covering(target.parts)
+    return lambda: (covering.coverage.pack(),)
 
 
 def _keep(case: Case, target: Target, failure: Failure) -> str:

@@ -59,6 +59,8 @@ class Case:
     """Where it begins in its suite's file."""
     is_reported: bool = False
     """Is what its machine does to be on a report page?"""
+    counts: bool = False
+    """Is it to tell what its guest has executed?"""
     keep: str = ""
     """The directory for what is left of a guest whose test fails; empty where nothing is kept."""
 

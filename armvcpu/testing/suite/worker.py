@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.debug.coverage.coverage import renamed
 from armvcpu.testing.suite.case import Verdict, with_retries
 from armvcpu.testing.suite.child import CASE, VERDICT
 from armvcpu.testing.suite.run import RETRIES, lost_process
@@ -108,7 +109,8 @@ def _attempt(case: Case, cache: FileCache, is_unwanted: Callable[[], bool]) -> V
     problem, report = verdict.problem, verdict.report
     for here, there in names.items():
         problem, report = problem.replace(here, there), report.replace(here, there)
-    return replace(verdict, problem=problem, report=report)
+    coverage = tuple(renamed(each, names) for each in verdict.coverage)
+    return replace(verdict, problem=problem, report=report, coverage=coverage)
 
 
 def _in_child(case: Case, place: Path, is_unwanted: Callable[[], bool]) -> Verdict | None:
