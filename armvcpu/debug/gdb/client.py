@@ -143,6 +143,7 @@ class Client:
                 self._report(self._moves.here())
                 continue
             if asked.how is How.GO:
+                self._moves.run_alone(asked.only)
                 return
             moved = self._move(asked)
             if not isinstance(moved, Stop):
@@ -167,13 +168,22 @@ class Client:
         return None
 
     def _move(self, asked: Resume) -> Moved:
-        """A step, or a way back."""
-        assert self._connection is not None
+        """A step, or a way back. Where others run before a step, or all wait, gdb can interrupt that."""
+        connection = self._connection
+        assert connection is not None
+        if asked.how in {How.STEP, How.RANGE} and not self._moves.is_next(asked.cpu):
+            self._server.go(connection)
+            try:
+                moved = self._moves.step(asked.cpu)
+            finally:
+                self._server.stand()
+            is_interrupted = isinstance(moved, Stop) and connection.was_interrupted()
+            return moved.replace(kind=StopKind.PAUSED) if isinstance(moved, Stop) and is_interrupted else moved
         match asked.how:
             case How.STEP:
                 return self._moves.step(asked.cpu)
             case How.RANGE:
-                return self._moves.step_in_range(asked.cpu, asked.begin, asked.end, self._connection.was_interrupted)
+                return self._moves.step_in_range(asked.cpu, asked.begin, asked.end, connection.was_interrupted)
             case How.BACK_STEP:
                 return self._moves.step_back()
         return self._moves.go_back()

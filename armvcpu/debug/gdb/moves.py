@@ -30,17 +30,31 @@ class GoesBack(Protocol):
 
 
 class Moves:
-    """Of one machine; `end` has its run end, `history` is what it keeps of its past, if anything."""
+    """Of one machine; `end` has its run end, `history` is what it keeps of its past, if anything.
+
+    `repeats`: do its runs?
+    """
 
     def __init__(
-        self, debugger: Debugger, turns: Turns, end: Callable[[], None], history: Callable[[], GoesBack | None]
-    ) -> None:
+        self, debugger: Debugger, turns: Turns, end: Callable[[], None], history: Callable[[], GoesBack | None],
+        *, repeats: bool,
+    ) -> None:  # fmt: skip
         self._debugger, self._turns, self.end, self._history = debugger, turns, end, history
+        self._repeats = repeats
 
     def here(self) -> Stop:
         """Where the guest stands."""
         cpu = self._turns.cpu
         return Stop(StopKind.STEP, cpu.index, cpu.vcpu.registers["PC"])
+
+    def run_alone(self, cpu: int | None) -> None:
+        """When the guest goes on, only this CPU is to; None: all do."""
+        self._debugger.only = cpu if len(self._turns.cpus) > 1 else None
+
+    def is_next(self, cpu: int) -> bool:
+        """Does a CPU execute the next instruction, if it is to be stepped?"""
+        turns = self._turns
+        return turns.cpus[cpu].runnable and (not self._repeats or cpu == turns.cpu.index)
 
     def step(self, cpu: int) -> Stop | Outcome:
         """One instruction of a CPU."""

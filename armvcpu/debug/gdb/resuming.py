@@ -31,12 +31,16 @@ class How(Enum):
 
 
 class Resume(NamedTuple):
-    """The guest goes on; `cpu` is the one that steps, `begin` and `end` are a range's."""
+    """The guest goes on; `cpu` is the one that steps, `begin` and `end` are a range's.
+
+    `only` is the CPU that goes on where the others are to stand.
+    """
 
     how: How
     cpu: int = 0
     begin: int = 0
     end: int = 0
+    only: int | None = None
 
 
 class Parting(Enum):
@@ -106,7 +110,8 @@ class ResumePackets:
             if action.startswith(b"r"):
                 begin, end = numbers(action[1:], 2)
                 return Resume(How.RANGE, self._state.continued if cpu is None else cpu, begin, end)
-        return Resume(How.GO)
+        named = {None if thread is None else self._state.cpu(thread) for _, thread in actions}
+        return Resume(How.GO, only=named.pop() if len(named) == 1 else None)
 
     # --- leaving ----------------------------------------------------------------------------------------------
 

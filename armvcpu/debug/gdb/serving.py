@@ -37,7 +37,7 @@ class GdbServer:
         self._last = parts.end
         self._server = Server(listener, debugger.pause, say, parts.end.patience)
         guest = MachineGuest(parts, debugger, monitor, reset, history)
-        moves = Moves(debugger, parts.turns, lambda: parts.end.by_host(_KILLED), history)
+        moves = Moves(debugger, parts.turns, lambda: parts.end.by_host(_KILLED), history, repeats=parts.clock.repeats)
         self._client = Client(self._server, guest, moves, waits=waits)
         debugger.attach(self._client, at_start=waits)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
+from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.machine.board.memory import page_pieces
 from armvcpu.machine.debugging.points import Breakpoint, Breakpoints, Watchpoint, Watchpoints
 from armvcpu.machine.debugging.standing import Standing
@@ -84,9 +85,16 @@ class Debugger:
         self.last: Stop | None = None
         """Where the guest stands; None while it runs, and before somebody has stopped it."""
         self._is_passing = self._is_paused = False
+        self._passes_accesses = True
+        """While it passes: are accesses not looked at either?"""
+        self._outcome: Outcome | None = None
+        """What a step has ended the guest with that a client has made."""
         self._passed: int | None = None
         """PC of a breakpoint at which the guest stands already, so that going on does not stop there at once."""
         self._hears: Callable[[Stop], object] | None = None
+        self.only: int | None = None
+        """The one CPU that runs until the next stop, where a client wants that; where runs repeat the others do, too,
+        since all of them are to come as they come, and stop for nothing."""
 
     # --- who decides ------------------------------------------------------------------------------------------
 
@@ -115,14 +123,17 @@ class Debugger:
                 what = patience.ended() or self.go(*patience.left)
             if isinstance(what, Stop):
                 self._tell(what)
-                continue
+                outcome, self._outcome = self._outcome, None
+                if outcome is None:
+                    continue
+                what = outcome
             if what.status == Ending.LIMIT.value:
                 what = patience.ended() or what  # of the whole run, and not of its last piece
             if self.client is None or not self._has_been_taken_back(what):
                 return what
 
     def _tell(self, stop: Stop) -> None:
-        self._is_paused = False
+        self._is_paused, self.only = False, None
         if self.client is not None:
             with self._standing:
                 self.client.stopped(stop)
@@ -162,7 +173,13 @@ class Debugger:
         pc = self._turns.cpu.vcpu.state.pc
         self._passed = pc if self.last is not None and self.breakpoints.at(pc) else None
         self._stop = self.last = None
-        outcome = self._loop.run(timeout, max_instructions)
+        if self.only is not None and not self._clock.repeats:
+            self._turns.switch_to(self._turns.cpus[self.only])
+            self._turns.is_alone = True
+        try:
+            outcome = self._loop.run(timeout, max_instructions)
+        finally:
+            self._turns.is_alone = False
         return outcome if outcome is not STOPPED else self._arrive(self._why())
 
     def _why(self) -> Stop:
@@ -171,15 +188,30 @@ class Debugger:
     def step(self, cpu: int | None = None) -> Stop | Outcome:
         """Between two runs: until a CPU, the one that is loaded if None, has executed an instruction.
 
-        Others run before where it is not its turn: a CPU that waits keeps a step waiting, until `pause`.
+        Others run before where it is not its turn: a CPU that waits keeps a step waiting, until `pause`. A watchpoint
+        stops it before the access, unless it is the one at which the guest stands. By the host's clock the CPU takes no
+        interrupt in it, as on QEMU: there is always one by then.
         """
         wanted = self._turns.cpu.index if cpu is None else cpu
         if not self._clock.repeats and self._turns.cpus[wanted].runnable:
             self._turns.switch_to(self._turns.cpus[wanted])
+        last, self._stop = self.last, None
+        stands = last is not None and last.kind is StopKind.WATCHPOINT and self._turns.cpu.vcpu.state.pc == last.pc
+        self._standing.interrupt()
+        try:
+            return self._step(wanted, passes_accesses=stands)
+        finally:
+            self._standing.begin_anew()
+
+    def _step(self, wanted: int, *, passes_accesses: bool) -> Stop | Outcome:
         while True:
-            outcome = self._pass()
+            outcome = self._pass(passes_accesses=passes_accesses)
             if outcome is not None and outcome is not STOPPED:
+                self._outcome = outcome if self._standing.is_entered else None
                 return outcome
+            hit = self._stop
+            if hit is not None:
+                return self._arrive(hit)
             if self._turns.cpu.index == wanted:
                 return self._arrive(self._here(StopKind.STEP))
             if self._is_paused:
@@ -193,13 +225,15 @@ class Debugger:
         finally:
             self._is_passing = False
 
-    def _pass(self) -> Outcome | None:
+    def _pass(self, *, passes_accesses: bool = True) -> Outcome | None:
         """One instruction, for which nobody stops."""
-        self._is_passing = True
+        self._is_passing, self._passes_accesses = True, passes_accesses
         try:
-            return self._loop.step()
+            return self._loop.step(takes_interrupts=False)
+        except (GuestCrash, Unmodelled) as stop:
+            return self._end.note(Outcome.of(Ending.CRASHED, str(stop)))
         finally:
-            self._is_passing = False
+            self._is_passing, self._passes_accesses = False, True
 
     def _here(self, kind: StopKind) -> Stop:
         cpu = self._turns.cpu
@@ -225,15 +259,20 @@ class Debugger:
 
     # --- what stops it ----------------------------------------------------------------------------------------
 
+    @property
+    def _is_anothers(self) -> bool:
+        """Is it not for the CPU that runs to stop?"""
+        return self.only is not None and self.only != self._turns.cpu.index
+
     def _on_breakpoint(self, breakpoint: Breakpoint) -> None:
         passed, self._passed = self._passed, None
-        if self._is_passing or breakpoint.address == passed or self._stop is not None:
+        if self._is_passing or breakpoint.address == passed or self._stop is not None or self._is_anothers:
             return
         if breakpoint.condition is None or breakpoint.condition(self._turns.cpu.vcpu):
             self._hit(self._here(StopKind.BREAKPOINT))
 
     def _on_watchpoint(self, watchpoint: Watchpoint, address: int, width: int, is_write: bool) -> None:
-        if self._is_passing or self._stop is not None:
+        if (self._is_passing and self._passes_accesses) or self._stop is not None or self._is_anothers:
             return
         touched = self._touched(watchpoint, address, width, is_write=is_write)
         if touched is not None:

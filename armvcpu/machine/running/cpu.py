@@ -215,12 +215,24 @@ class Cpu:
         self._connect()
         self.time.update()
 
-    def _connect(self) -> None:
+    def hide_interrupts(self) -> None:
+        """It is loaded: have it take none for now."""
+        engine = self._pcpu.engine
+        engine.set_lines(irq=False, fiq=False)
+        if self.vcpu.config.el > 1:
+            engine.set_virtual_lines(irq=False, fiq=False)
+
+    def show_interrupts(self) -> None:
+        """Show the engine the levels of its inputs."""
         engine = self._pcpu.engine
         inputs = self._inputs
         engine.set_lines(irq=inputs.irq, fiq=inputs.fiq)
         if self.vcpu.config.el > 1:
             engine.set_virtual_lines(irq=inputs.virq, fiq=inputs.vfiq)
+
+    def _connect(self) -> None:
+        engine = self._pcpu.engine
+        self.show_interrupts()
         if self._signal is not None:
             engine.watch_el3(*self._signal)
         self.time.bind(engine)

@@ -114,10 +114,11 @@ class RunLoop:
                 self._outside.close()
                 self._pauses.stay()
 
-    def step(self) -> Outcome | None:
+    def step(self, *, takes_interrupts: bool = True) -> Outcome | None:
         """Run one instruction of the CPU that is loaded, and act on its exit; an Outcome where that ends the guest.
 
         What is due comes first. A CPU that waits executes nothing: time passes to the next moment that could wake it.
+        Where not `takes_interrupts` they wait for the next run; in a run that repeats they come when they come.
         """
         self.forbid_running("a step can't be made")
         self._end.begin()
@@ -125,7 +126,7 @@ class RunLoop:
         try:
             self._pauses.leave()
             self._rearm()
-            return self._step()
+            return self._step(takes_interrupts=takes_interrupts)
         except BaseException as failure:
             name_handler(failure)
             raise
@@ -133,7 +134,7 @@ class RunLoop:
             self.is_running = False
             self._pauses.stay()
 
-    def _step(self) -> Outcome | None:
+    def _step(self, *, takes_interrupts: bool) -> Outcome | None:
         if self._clock.repeats:
             return self._loop(1)
         cpu, moment = self._turns.cpu, self._schedule.next()
@@ -142,7 +143,13 @@ class RunLoop:
         self._schedule.run_due(self._clock.ns())
         if not cpu.is_awake():
             return self._end.wanted
-        reason: Exit | None = cpu.vcpu.step()
+        if not takes_interrupts:
+            cpu.hide_interrupts()
+        try:
+            reason: Exit | None = cpu.vcpu.step()
+        finally:
+            if not takes_interrupts and cpu.is_bound:
+                cpu.show_interrupts()
         if isinstance(reason, Nothing):
             made = (attendant.attend() for attendant in self._watching)
             reason = next((each for each in made if each is not None), None)

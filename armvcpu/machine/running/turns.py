@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from armvcpu.arch.psci import AffinityState
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.devices.deadline import NEVER
 from armvcpu.vcpu.life import VCpuState
@@ -56,6 +57,8 @@ class Turns:
         """The one that the engine has loaded, or had last."""
         self.began = 0
         """The count of instructions, where they are counted, at which the CPU was loaded."""
+        self.is_alone = False
+        """Is no other CPU to run than the one that is loaded, unless that is switched off?"""
         self._turn = Turn.UNSHARED
         self._end = schedule.add(self._come_to_end)
         self._due = 0
@@ -70,7 +73,7 @@ class Turns:
     def choose(self) -> bool:
         """Have the CPU loaded that runs next; False where all wait."""
         current, was_asking = self.cpu, False
-        if len(self.cpus) == 1:
+        if len(self.cpus) == 1 or (self.is_alone and current.power is not AffinityState.OFF):
             return current.is_awake()
         if self._turn in {Turn.OVER, Turn.OVER_ASKING} or not current.runnable:
             was_asking = self._turn in {Turn.ASKING, Turn.OVER_ASKING}

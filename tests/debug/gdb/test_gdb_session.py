@@ -119,6 +119,7 @@ def test_points_that_can_not_be_are_refused(packet):
     [
         (b"c", Resume(How.GO)), (b"s", Resume(How.STEP, 0)), (b"C05", Resume(How.GO)), (b"S05;1000", Resume(How.STEP)),
         (b"vCont;c", Resume(How.GO)), (b"vCont;s:2;c", Resume(How.STEP, 1)), (b"vCont;C05:1;c", Resume(How.GO)),
+        (b"vCont;c:2", Resume(How.GO, only=1)), (b"vCont;c:1;c:2", Resume(How.GO)), (b"vCont;c:-1", Resume(How.GO)),
         (b"vCont;r1000,1040:2;c", Resume(How.RANGE, 1, 0x1000, 0x1040)), (b"vCont;S05", Resume(How.STEP, 0)),
     ],
 )  # fmt: skip

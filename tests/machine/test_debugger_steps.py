@@ -1,0 +1,136 @@
+"""Steps of the debugger: what they do with time, interrupts, watchpoints and the guest's end."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from raw_guest import image
+
+from armvcpu import Machine
+from armvcpu.machine.debugging.stop import Stop, StopKind
+from armvcpu.machine.outcome import Ending, Outcome
+
+ECHO, HELLO, SMP, TIMER = (f"guests/bin/{name}.elf" for name in ("echo", "hello", "smp", "timer"))
+
+
+class Stepping:
+    """A client that calls a function at its first stop, once."""
+
+    def __init__(self, act):
+        self._act = act
+        self.ends = []
+
+    def stopped(self, _stop):
+        act, self._act = self._act, lambda: None
+        act()
+
+    def ended(self, outcome):
+        self.ends.append(outcome)
+        return False
+
+
+def test_time_stands_between_steps_and_never_goes_back(tmp_path):
+    """By the host's clock, of a guest that reads CNTVCT_EL0: MRS x0, CNTVCT_EL0 before and after half a second."""
+    path = tmp_path / "guest.bin"
+    path.write_bytes(image(0xD53B_E040, 0xD53B_E041, 0xD53B_E042, 0x1400_0000))
+    with Machine(path) as machine:
+
+        def act():
+            while machine.vcpu.fetch_word() != 0xD53B_E040:
+                machine.debugger.step()
+            machine.debugger.step()
+            time.sleep(0.5)
+            machine.debugger.step()
+            time.sleep(0.5)
+
+        client = Stepping(act)
+        machine.debugger.attach(client, at_start=True)
+        machine.run(timeout=0.2)
+        first, second, third = (machine.vcpu.gpr(n) for n in range(3))
+        assert first <= second <= third
+        assert (third - first) * 16 < 400_000_000
+
+
+def test_a_step_takes_no_interrupt_by_the_hosts_clock():
+    """As on QEMU: the timer is due, and a step stays in the function; the run takes it then."""
+    with Machine(TIMER) as machine:
+        machine.run(timeout=0.05)
+        before = machine.vcpu.registers["VBAR_EL1"]
+        places = []
+
+        def act():
+            for _ in range(300):
+                machine.debugger.step()
+                places.append(machine.vcpu.state.pc)
+                if len(places) % 100 == 0:
+                    time.sleep(0.05)
+
+        machine.debugger.attach(Stepping(act), at_start=True)
+        machine.run(timeout=20)
+        assert not [pc for pc in places if before <= pc < before + 0x800 and before]
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_a_watchpoint_stops_a_step_before_the_access(clock):
+    """And the next step makes it."""
+    with Machine(HELLO, clock=clock) as machine:
+        debugger, main = machine.debugger, machine.symbols.address("main")
+        debugger.breakpoints.add(main)
+        assert debugger.go(20).kind is StopKind.BREAKPOINT
+        stack = machine.vcpu.registers["SP"]
+        debugger.watchpoints.add(stack - 64, 64)
+        assert debugger.step() == Stop(StopKind.STEP, 0, main + 4)  # SUB SP, SP, #64
+        assert debugger.step() == Stop(StopKind.WATCHPOINT, 0, main + 4, stack - 48, True)  # STP X29, X30, [SP, #16]
+        assert machine.read(stack - 48, 16) == bytes(16)
+        assert debugger.step() == Stop(StopKind.STEP, 0, main + 8)
+        assert machine.read(stack - 40, 8) != bytes(8)
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_a_step_that_ends_the_guest_ends_the_run(clock):
+    """A client's step over SYSTEM_OFF: the run has its outcome, and the client is told once."""
+    with Machine(HELLO, clock=clock) as machine:
+        seen = []
+
+        def act():
+            while isinstance(made := machine.debugger.step(), Stop):
+                pass
+            seen.append(made)
+
+        machine.debugger.breakpoints.add(machine.symbols.address("power_off"))
+        client = Stepping(lambda: None)
+        machine.debugger.attach(client)
+        client._act = act
+        outcome = machine.run(timeout=20)
+        assert (outcome.reason, client.ends) == ("the guest powered off", seen)
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_a_step_that_crashes_the_guest_is_an_outcome(tmp_path, clock):
+    """Not an exception: BR X30, to nothing, with no vectors."""
+    path = tmp_path / "guest.bin"
+    path.write_bytes(image(0xD280_001E, 0xD503_201F, 0x0000_0000))
+    with Machine(path, clock=clock) as machine:
+        for _ in range(1000):
+            made = machine.debugger.step()
+            if isinstance(made, Outcome):
+                break
+        assert isinstance(made, Outcome)
+        assert made.ending is Ending.CRASHED
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_one_cpu_runs_alone(clock):
+    """By the host's clock no other runs until the next stop; where runs repeat, none of the others stops."""
+    with Machine(SMP, cpus=2, clock=clock) as machine:
+        debugger, address = machine.debugger, machine.symbols.address("add_exclusive")
+        debugger.breakpoints.add(address)
+        while len({machine.vcpu.vcpu_id, *(stop.cpu for stop in [debugger.go(20)])}) == 1:
+            pass
+        debugger.only = first = machine.vcpu.vcpu_id
+        other = machine.cpus[1 - first].vcpu
+        for _ in range(20):
+            before = other.registers["PC"]
+            assert debugger.go(20).cpu == first
+            assert clock == "instructions" or other.registers["PC"] == before
