@@ -61,8 +61,10 @@ class MachineGuest:
     def doing(self, cpu: int) -> str:
         """What a CPU does, and at which level."""
         one = self._parts.turns.cpus[cpu]
-        if one.power is AffinityState.OFF or not one.vcpu.has_state:
+        if one.power is AffinityState.OFF:
             return "switched off"
+        if one.has_start or not one.vcpu.has_state:
+            return "about to start"
         mode = mode_name(one.vcpu.state.pstate)
         return f"{mode}, waits for an interrupt" if one.waiting else mode
 

@@ -42,7 +42,8 @@ class Spaces:
                 areas.append(Area(start, bank.base - start))
             areas.append(Area(bank.base, len(bank), BLOCK))
             start = bank.base + len(bank)
-        return [*areas, Area(start, _EVERYTHING - start)]
+        middle = _EVERYTHING // 2  # all of it is more than a number of gdb's holds
+        return [*areas, Area(start, middle - start), Area(middle, middle)]
 
     # --- virtual addresses ------------------------------------------------------------------------------------
 
