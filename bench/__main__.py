@@ -18,6 +18,7 @@ from bench.chart import write_chart
 from bench.disk import disk
 from bench.edk2 import edk2
 from bench.firmware_chain import chains
+from bench.inside import inside
 from bench.kvm import kvm
 from bench.loads import linux, loads
 from bench.pairs import first_byte, pair, run
@@ -135,6 +136,7 @@ SECTIONS: dict[str, Callable[[int], Iterable[Row]]] = {
     "traps": lambda rounds: traps(rounds, GUESTS / "traps.elf", QEMU),
     "levels": lambda rounds: levels(rounds, GUESTS / "levels.elf", ARMVCPU, QEMU),
     "calls": lambda rounds: [*calls(GUESTS / "parser.elf"), priority_mask(rounds, ARMVCPU, QEMU)],
+    "inside": lambda rounds: inside(rounds, ARMVCPU, QEMU, GUESTS),
     "start": start,
     "testing": testing,
 }
