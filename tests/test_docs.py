@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
-PAGES = ("scripting.md", "vcpu.md", "fuzzing.md", "tracing.md", "coverage.md", "profiling.md")
+PAGES = ("scripting.md", "vcpu.md", "fuzzing.md", "tracing.md", "coverage.md", "profiling.md", "monitor.md")
 PROGRAMS, *OTHERS = ([found.groups() for found in BLOCK.finditer((ROOT / "docs" / name).read_text())] for name in PAGES)
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "machine": "Show the memory map and the interrupts.",
     "inspect": "Show what the image F is and how it would be loaded.",
     "firmware": "List, fetch and find real firmware by name.",
+    "monitor": "Talk to the monitor of a run.",
 }
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130

@@ -15,6 +15,7 @@ from armvcpu.cli.run_options import OPTIONS, RunConfig, spelled
 from armvcpu.cli.snapshots import SnapshotFiles
 from armvcpu.cli.standard import PATIENCE, no_stdout, say, write_stdout
 from armvcpu.errors import ArmvcpuError, UsageError
+from armvcpu.machine.console.port import nothing
 from armvcpu.machine.outcome import QUIT, SIGNALLED, TIME_OUT, Ending
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def _run(
     for line in machine.plan.description:
         _log(INFO, line)
     _log(DEBUG, "guest memory %d MiB, CPU %s", machine.config.memory >> 20, machine.vcpu.model.name)
-    console.call_on(quit=machine.quit, output_lost=lambda: _end_without_reader(machine, console))
+    console.call_on(
+        quit=machine.quit, monitor=_prompt(machine, console), output_lost=lambda: _end_without_reader(machine, console)
+    )
     if (waiting := snapshots.listener(machine)) is not None:
         console.hear(waiting)
     with console:
@@ -127,6 +130,15 @@ def _run(
         outcome = machine.run(timeout=config.timeout, max_instructions=config.max_instructions or 0)
         interruptions.guest_has_ended()
     return machine, outcome
+
+
+def _prompt(machine: Machine, console: StdioConsole) -> Callable[[], None]:
+    """What Ctrl-A C does; where there is no terminal it is no key of ours."""
+    if console.terminal_fd is None:
+        return nothing
+    from armvcpu.cli.door import Door  # most runs that are no user's have no terminal
+
+    return Door(machine, console).knock
 
 
 def _read_input(console: StdioConsole) -> None:

@@ -53,6 +53,10 @@ class RunConfig(Row, metaclass=OptionsType):
     profile_interval: int = option(
         500, NUMBER, "Microseconds of the guest's time between two samples of --profile.", metavar="US", smallest=1
     )
+    monitor: str | None = option(
+        None, TEXT, "Listen for `armvcpu monitor SOCKET`.", metavar="unix:SOCKET",
+        tool="armvcpu.cli.monitoring:open_socket",
+    )  # fmt: skip
     snapshot_save: str | None = option(None, FILE, "Write a snapshot when the run ends.", metavar="F", is_output=True)
     snapshot_at: str | None = option(
         None, TEXT, "End the run once the guest has printed TEXT, for --snapshot-save.", metavar="TEXT"

@@ -186,7 +186,7 @@ class Machine:
         check_limits(timeout, max_instructions)
         self._goes_on()
         debugger = self._debugger
-        run = self._loop.run if debugger is None or debugger.client is None else debugger.run
+        run = self._loop.run if debugger is None or not debugger.has_client else debugger.run
         outcome = run(timeout, max_instructions)
         is_crash = outcome.ending is Ending.CRASHED
         if not is_crash and not (outcome.may_hang and not (outcome.reason == QUIT and self.current_cpu.waiting)):
@@ -474,20 +474,17 @@ class Machine:
             raise UsageError(f"the guest has no EL{level}: its levels are EL0 to EL{highest}")
         return walk(address, regime(level, highest, read), read, self.memory.doubleword)
 
-    def monitor(self, line: str) -> str:
-        """What the monitor says to a line, as `info gic` or `translate 0x40080000`; docs/monitor.md has its commands.
+    @property
+    def monitor(self) -> Monitor:
+        """Commands that look into the machine: `machine.monitor("info gic")` gives what is said; see docs/monitor.md.
 
-        Between two runs, or in a handler for those that only look.
-
-        Raises:
-            UsageError, StateError: there is no such command, or it can't be done; one line says why.
+        Between two runs, or in a handler for those that only look. `machine.monitor.desk` is where other threads ask.
         """
-        kind_in("a line for the monitor", line, str)
         if self._monitor is None:
             from armvcpu.debug.monitor.monitor import Monitor  # few machines have one
 
             self._monitor = Monitor(self)
-        return self._monitor.ask(line).text
+        return self._monitor
 
     def name_of(self, address: int) -> str:
         """The device and register at a guest-physical address, as `pl011.UARTDR`; empty where there is none."""

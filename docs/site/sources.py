@@ -34,6 +34,7 @@ docs/command-line
 docs/gdb
 docs/scripting
 docs/tracing
+docs/monitor
 docs/testing
 docs/report
 docs/coverage

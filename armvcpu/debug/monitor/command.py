@@ -18,6 +18,8 @@ class Then(Enum):
 
     STAY = "stay"
     """Ask for the next line."""
+    HOLD = "hold"
+    """The same, and the guest stays where it is."""
     GO_ON = "go on"
     """Let the guest go on."""
     QUIT = "quit"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.vcpu.registers import Registers
 
 _U64 = (1 << 64) - 1
 _TERM = re.compile(r"\s*([+-]?)\s*([^\s+-]+)")
@@ -32,8 +33,12 @@ def number(text: str, what: str = "a number") -> int:
         raise UsageError(f"{text!r} is not {what}: write 4096, 0x1000 or 0b101") from None
 
 
-def address(monitor: Monitor, text: str) -> int:
-    """An address or value of 64 bits: numbers, symbols, and registers as `$sp`, with + and - between them."""
+def address(monitor: Monitor, text: str, registers: Registers | None = None) -> int:
+    """An address or value of 64 bits: numbers, symbols, and registers as `$sp`, with + and - between them.
+
+    `registers`: those of another CPU than the chosen one.
+    """
+    registers = monitor.registers if registers is None else registers
     total, at = 0, 0
     if not text.strip():
         raise UsageError("give an address: a number, a symbol or a register as $pc, with + and - between them")
@@ -41,22 +46,22 @@ def address(monitor: Monitor, text: str) -> int:
         term = _TERM.match(text, at)
         if term is None or (at and not term[1]):
             raise UsageError(f"{text!r} is not an address: numbers, symbols and $registers with + and - between them")
-        value = _term(monitor, term[2])
+        value = _term(monitor, term[2], registers)
         total += -value if term[1] == "-" else value
         at = term.end()
     return total & _U64
 
 
-def _term(monitor: Monitor, word: str) -> int:
+def _term(monitor: Monitor, word: str, registers: Registers) -> int:
     if word[0].isdigit():
         return number(word)
     if word[0] == "$":
-        return monitor.registers[word[1:]] & _U64
+        return registers[word[1:]] & _U64
     try:
         return monitor.machine.symbols.address(word)
     except UsageError:
-        if word in monitor.registers:
-            return monitor.registers[word] & _U64
+        if word in registers:
+            return registers[word] & _U64
         raise
 
 
@@ -152,6 +157,8 @@ def _snapshots(monitor: Monitor, _word: str) -> Iterable[str]:
 
 
 ADDRESS = Kind(address, _addresses)
+PLACE = Kind(lambda _monitor, text: text, _addresses)
+"""An address with more behind it, which the command reads."""
 NUMBER = Kind(lambda _monitor, text: number(text))
 VALUE = Kind(lambda monitor, text: address(monitor, text.removeprefix("=").strip()), _addresses)
 COUNT = Kind(_count)

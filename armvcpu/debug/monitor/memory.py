@@ -22,6 +22,8 @@ SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
 FORMATS = "xduotacsi"
 MOST_BYTES = 1 << 16
 """As many as one command shows."""
+MOST_LETTERS = 200
+"""Of a string; what comes behind is the next one, as gdb has it."""
 _U64 = (1 << 64) - 1
 _FORMAT = re.compile(rf"(\d*)([{FORMATS}bhwg]*)")
 _PRINTABLE = range(0x20, 0x7F)
@@ -145,11 +147,13 @@ def _strings(monitor: Monitor, at: int, count: int, read: Read) -> str:
     lines = []
     for _ in range(count):
         text, start = bytearray(), at
-        while len(text) < MOST_BYTES and (byte := read(at, 1)[0]):
+        while len(text) < MOST_LETTERS and (byte := read(at, 1)[0]):
             text.append(byte)
             at = at + 1 & _U64
-        at = at + 1 & _U64
-        lines.append(f'{start:#018x}: "{text.decode("latin-1").encode("unicode_escape").decode()}"')
+        is_cut = len(text) == MOST_LETTERS
+        at = at + (not is_cut) & _U64
+        shown = text.decode("latin-1").encode("unicode_escape").decode()
+        lines.append(f'{start:#018x}: "{shown}"{"..." if is_cut else ""}')
     monitor.next_address = at
     return "\n".join(lines)
 
@@ -166,6 +170,14 @@ def disassemble(monitor: Monitor, address: int | None, count: int | None) -> str
     data = _virtual(monitor, at, 4 * (count or 8))
     monitor.next_address = at + len(data) & _U64
     return "\n".join(_instructions(monitor, at, data))
+
+
+def instruction_at(monitor: Monitor, pc: int) -> str:
+    """The one at PC, or that there is none."""
+    data = read_virtual(monitor, pc, 4)
+    if data is None:
+        return f"=> {pc:#018x}: no memory is there"
+    return next(_instructions(monitor, pc, data))
 
 
 def _instructions(monitor: Monitor, at: int, data: bytes) -> Iterator[str]:

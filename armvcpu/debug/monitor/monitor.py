@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.debug.monitor.command import Answer
+from armvcpu.debug.monitor.command import Answer, Then
+from armvcpu.debug.monitor.stops import describe_stop
 from armvcpu.debug.monitor.table import COMMANDS, find
-from armvcpu.errors import UsageError
+from armvcpu.errors import UsageError, kind_in
+from armvcpu.machine.debugging.stop import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from armvcpu.debug.monitor.command import Argument, Command
+    from armvcpu.debug.monitor.desk import Desk
+    from armvcpu.debug.monitor.points import Point
     from armvcpu.debug.monitor.subject import Subject
+    from armvcpu.debug.monitor.traces import RunningTrace
     from armvcpu.machine.running.cpu import Cpu
     from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.vcpu.registers import Registers
@@ -30,6 +35,12 @@ class Monitor:
         """The CPU that `cpu N` has chosen; None: the one that the engine has loaded."""
         self.snapshots: dict[str, Snapshot] = {}
         """Those of `snapshot NAME`, by name."""
+        self.traces: list[RunningTrace] = []
+        """Those of `trace on`."""
+        self.points: dict[int, Point] = {}
+        """Breakpoints and watchpoints by their numbers, which go up and are not used again."""
+        self.points_made = 0
+        self._desk: Desk | None = None
         self.next_address = 0
         """Where `x`, `xp` and `disassemble` go on without an address."""
 
@@ -42,6 +53,25 @@ class Monitor:
     def registers(self) -> Registers:
         """Its registers by name."""
         return self.cpu.vcpu.registers
+
+    def __call__(self, line: str) -> str:
+        """What is said to a line, between two runs, or in a handler for commands that only look.
+
+        `continue` runs the guest to its next stop, or to its end.
+
+        Raises:
+            UsageError, StateError: there is no such command, or it can't be done; one line says why.
+        """
+        kind_in("a line for the monitor", line, str)
+        answer = self.ask(line)
+        return self._go() if answer.then is Then.GO_ON and not answer.text else answer.text
+
+    def _go(self) -> str:
+        debugger = self.machine.debugger
+        if debugger.asks_clients or self.machine.is_running:
+            raise UsageError("continue is not for here: whoever has stopped the guest lets it go on")
+        what = debugger.go()
+        return describe_stop(self, what) if isinstance(what, Stop) else what.reason
 
     def ask(self, line: str) -> Answer:
         """Do what a line says.
@@ -56,11 +86,36 @@ class Monitor:
         answer = command.function(self, *self._values(command, words[length - 1], line, length))
         return Answer(answer) if isinstance(answer, str) else answer
 
+    def has_point(self, stop: Stop) -> bool:
+        """Is a stop at a breakpoint or a watchpoint of the monitor's?"""
+        return any(point.covers(stop) for point in self.points.values())
+
+    def forget_point(self, number: int) -> None:
+        """Take a breakpoint or watchpoint away."""
+        self.points.pop(number).remove()
+
+    @property
+    def desk(self) -> Desk:
+        """Where other threads ask: the machine's debugger stops the guest for it, from the first time on."""
+        if self._desk is None:
+            from armvcpu.debug.monitor.desk import Desk  # who asks between two runs needs none
+
+            machine = self.machine
+            end = machine.parts.end
+            self._desk = Desk(self, machine.debugger.pause, lambda: end.is_wanted)
+            machine.debugger.attach(self._desk)
+        return self._desk
+
     def close(self) -> None:
-        """Give back what snapshots hold."""
+        """Give back what snapshots hold, end traces, and answer nobody any more; UsageError where a trace was lost."""
+        if self._desk is not None:
+            self._desk.close()
         for snapshot in self.snapshots.values():
             snapshot.close()
         self.snapshots.clear()
+        traces, self.traces = self.traces, []
+        for trace in traces:
+            trace.close()
 
     def _values(self, command: Command, name: str, line: str, length: int) -> Iterator[Any]:
         """The arguments behind the first `length` words of a line, read."""

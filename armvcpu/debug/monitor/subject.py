@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Collection, Sequence
 
+    from armvcpu.debug.tracing.formats import Writer
+    from armvcpu.debug.tracing.trace import Trace
     from armvcpu.engine.api import Engine
     from armvcpu.machine.board.clock import Clock
     from armvcpu.machine.board.memory import GuestMemory
     from armvcpu.machine.board.virt import Board
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.config import MachineConfig
+    from armvcpu.machine.debugging.debugger import Debugger
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.cpu import Cpu
     from armvcpu.machine.snapshots.snapshot import Snapshot
     from armvcpu.vcpu.exits import Exit
-    from armvcpu.vcpu.observer import Observer
 
 
 class Subject(Protocol):
@@ -56,6 +58,13 @@ class Subject(Protocol):
     def can_go_on(self) -> bool:
         """Has the guest not ended by itself?"""
 
+    @property
+    def debugger(self) -> Debugger:
+        """What stops the guest and steps it."""
+
+    def physical(self, address: int) -> int:
+        """The physical address behind a virtual one."""
+
     def write(self, address: int, data: bytes) -> None:
         """Write guest-physical RAM."""
 
@@ -77,11 +86,8 @@ class Subject(Protocol):
     def quit(self, reason: str = ...) -> None:
         """End the run."""
 
-    def observe(self, observer: Observer) -> None:
-        """Have `observer` hear what happens."""
-
-    def trace_instructions(self, heard: Callable[[int], None]) -> None:
-        """Every instruction."""
+    def trace(self, kinds: Collection[str], writer: Writer) -> Trace:
+        """Have events of these kinds written."""
 
     def press_power_key(self) -> None:
         """The power key goes down."""

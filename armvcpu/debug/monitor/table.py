@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.debug.monitor import cpus, devices, interrupts, memory, states, translate
-from armvcpu.debug.monitor.command import Answer, Argument, Command, Then
+from armvcpu.debug.monitor import cpus, devices, interrupts, memory, points, states, traces, translate
+from armvcpu.debug.monitor.command import Answer, Argument, Command, Kind, Then
 from armvcpu.debug.monitor.kinds import (
     ADDRESS,
     COUNT,
@@ -13,6 +13,7 @@ from armvcpu.debug.monitor.kinds import (
     DEVICE,
     LEVEL,
     NUMBER,
+    PLACE,
     REGISTER,
     SNAPSHOT,
     SYMBOL,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from armvcpu.debug.monitor.monitor import Monitor
+
+
+TRACE_KINDS = Kind(lambda _monitor, text: text, traces.kinds_begun)
 
 
 def _help(_monitor: Monitor, name: str | None) -> str:
@@ -46,6 +50,7 @@ def _quit(monitor: Monitor) -> Answer:
     return Answer("", Then.QUIT)
 
 
+_WATCHED = Argument("bytes", COUNT, True), Argument("access", one_of("access", "r", "w", "rw"), True)
 _INTEGER = Argument("value", NUMBER), Argument("bytes", NUMBER, True)
 
 COMMANDS: tuple[Command, ...] = (
@@ -64,6 +69,8 @@ COMMANDS: tuple[Command, ...] = (
         "The devices, or the state of one, without the effects of reading it.",
     ),
     Command("info exits", cpus.info_exits, (), "The last exits, the latest last."),
+    Command("info breakpoints", points.info_breakpoints, (), "Breakpoints and watchpoints."),
+    Command("info traces", traces.info_traces, (), "Those that `trace on` has begun."),
     Command("info snapshots", states.info_snapshots, (), "The snapshots that `snapshot` has taken."),
     Command("cpu", cpus.choose, (Argument("cpu", CPU),), "The CPU that the other commands are about."),
     Command(
@@ -113,6 +120,25 @@ COMMANDS: tuple[Command, ...] = (
         "inject powerkey", devices.power_key, (Argument("position", one_of("position", "down", "up"), True),),
         "Press the power key (down), or let it go (up).",
     ),
+    Command(
+        "break", points.add_breakpoint, (Argument("address", PLACE, is_rest=True),),
+        "Stop before the instruction at ADDRESS; with `if $x0 == 5` behind it where that is so (== != < > <= >= &).",
+        ("b",),
+    ),
+    Command(
+        "watch", points.add_watchpoint, (Argument("address", ADDRESS), *_WATCHED),
+        "Stop before an access of BYTES (8) at a virtual address: w (as without), r, rw.",
+    ),
+    Command("watchp", points.add_physical_watchpoint, (Argument("address", ADDRESS), *_WATCHED), "At a physical one."),
+    Command("delete", points.delete, (Argument("number", NUMBER, True),), "Take one of them away, or all.", ("d",)),
+    Command("step", points.step, (Argument("count", COUNT, True),), "One instruction, or so many.", ("s", "si")),
+    Command("stop", points.stop, (), "Keep the guest standing where it is, until `continue`."),
+    Command("continue", points.go_on, (), "Let the guest go on.", ("c", "cont")),
+    Command(
+        "trace on", traces.trace_on, (Argument("kinds", TRACE_KINDS), Argument("file", TEXT, True, True)),
+        "Begin a trace, as --trace does: kinds with commas between them, to FILE or stderr.",
+    ),
+    Command("trace off", traces.trace_off, (), "End those."),
     Command("snapshot", states.snapshot, (Argument("name", SNAPSHOT),), "Keep the machine's state under a name."),
     Command("restore", states.restore, (Argument("name", SNAPSHOT),), "Return to it."),
     Command("reset", states.reset, (), "SYSTEM_RESET: devices and CPUs start anew."),

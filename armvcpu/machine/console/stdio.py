@@ -16,7 +16,7 @@ from armvcpu.machine.console.patience import Patience
 from armvcpu.machine.console.port import both, nothing, take_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from armvcpu.machine.console.terminal import Escape, EscapeFilter, RawTerminal
 
@@ -57,6 +57,12 @@ class StdioConsole(BufferedOutput):
         self._closing = False
         self._is_stuck = False  # does output wait that nobody reads?
         self._ended = threading.Event()
+        self._is_wanted = self._is_lent = False
+        """Is what is typed for the monitor, and has that the terminal?"""
+        self._is_away = threading.Event()
+        """Does the thread leave the terminal alone?"""
+        self._ahead = bytearray()
+        """What was typed for the monitor before it had the terminal, or at it for the guest."""
         self._undo = contextlib.ExitStack()
 
     @property
@@ -193,6 +199,28 @@ class StdioConsole(BufferedOutput):
             )
         return self.eof
 
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[bytes]:
+        """For a `with` block: the monitor has the terminal, which stays in raw mode, and the thread leaves it alone.
+
+        Gives what was typed for it already.
+        """
+        self._is_wanted = self._is_lent = True
+        self._wake()
+        self._is_away.wait()
+        self.flush()
+        ahead, self._ahead = bytes(self._ahead), bytearray()
+        try:
+            yield ahead
+        finally:
+            self._is_away.clear()
+            self._is_wanted = self._is_lent = False
+            self._wake()
+
+    def type_ahead(self, data: bytes) -> None:
+        """While it is lent: what was typed at the monitor behind the line that has the guest go on."""
+        self._ahead += data
+
     # --- the thread
 
     def _wake(self) -> None:
@@ -207,6 +235,9 @@ class StdioConsole(BufferedOutput):
             ready = self._wait()
             if self._wake_in in ready:
                 os.read(self._wake_in, 4096)
+            if self._ahead and not self._is_wanted:
+                ahead, self._ahead = bytes(self._ahead), bytearray()
+                self._take_in(ahead)
             if self._stdin in ready:
                 self._read_input()
             if self._timer_runs and ready != {self._wake_in}:
@@ -216,7 +247,9 @@ class StdioConsole(BufferedOutput):
         poll = select.poll()
         poll.register(self._wake_in, select.POLLIN)
         # A user may always give a command; what is piped waits until the guest has read.
-        if not self.eof and (self._is_tty or len(self._input) < self._input_limit):
+        if self._is_lent:
+            self._is_away.set()
+        elif not self.eof and (self._is_tty or len(self._input) < self._input_limit):
             poll.register(self._stdin, select.POLLIN)
         if self._is_stuck:  # nothing to do for the timer until somebody has read
             poll.register(self._writer.fileno(), select.POLLOUT)
@@ -232,11 +265,17 @@ class StdioConsole(BufferedOutput):
         self.eof = not data
         if self.eof:
             self._ended.set()
+        self._take_in(data)
+
+    def _take_in(self, data: bytes) -> None:
         arrived = False
         for part in (data,) if self._filter is None else self._filter.feed(data):
             if isinstance(part, bytes):
-                self._input += part
+                into = self._ahead if self._is_wanted else self._input
+                into += part
                 arrived = arrived or bool(part)
+            elif self._is_wanted and part.value != "x":  # who wants to leave need not wait for the monitor
+                self._ahead += b"\x01" + part.value.encode()
             else:
                 self._obey(part)
         if arrived or self.eof:
@@ -249,6 +288,7 @@ class StdioConsole(BufferedOutput):
             case Escape.QUIT:
                 self._on_quit()
             case Escape.MONITOR:
+                self._is_wanted = self._on_monitor is not nothing
                 self._on_monitor()
             case Escape.HELP:
                 self._show_soon(HELP)

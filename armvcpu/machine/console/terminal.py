@@ -21,6 +21,7 @@ CTRL_A = 0x01
 KEYS = b"Ctrl-A X quits, Ctrl-A H helps"
 HELP = b"""
 Ctrl-A X       end the run
+Ctrl-A C       the monitor: stop the guest and look inside, and back
 Ctrl-A H       this help
 Ctrl-A Ctrl-A  send Ctrl-A to the guest
 """

@@ -80,7 +80,9 @@ class Debugger:
         self._standing = Standing(parts.turns.cpus, parts.clock)
         self.breakpoints = Breakpoints(parts.engine, self._on_breakpoint)
         self.watchpoints = Watchpoints(parts.engine, self._on_watchpoint)
-        self.client: Client | None = None
+        self._clients: list[Client] = []
+        self.asks_clients = False
+        """Do clients decide at this moment? The guest goes on when they have."""
         self._stop: Stop | None = None
         self.last: Stop | None = None
         """Where the guest stands; None while it runs, and before somebody has stopped it."""
@@ -99,14 +101,24 @@ class Debugger:
     # --- who decides ------------------------------------------------------------------------------------------
 
     def attach(self, client: Client, *, at_start: bool = False) -> None:
-        """Have `client` decide at each stop from now on; `at_start`: the next run begins with one."""
-        self.client = client
+        """Have `client` decide at each stop from now on, too; `at_start`: the next run begins with one.
+
+        Of several each is asked in turn, and the guest goes on when all have returned. A stop that is not for it, as at
+        somebody else's breakpoint, a client returns from at once.
+        """
+        if client not in self._clients:
+            self._clients.append(client)
         self._is_paused = self._is_paused or at_start
 
     def detach(self, client: Client) -> None:
         """It decides no more, and the guest is not stopped for it; one that is not attached is fine."""
-        if self.client is client:
-            self.client = None
+        if client in self._clients:
+            self._clients.remove(client)
+
+    @property
+    def has_client(self) -> bool:
+        """Is there somebody to decide?"""
+        return bool(self._clients)
 
     def pause(self) -> None:
         """From any thread: stop the guest soon, or when it next runs."""
@@ -129,19 +141,22 @@ class Debugger:
                 what = outcome
             if what.status == Ending.LIMIT.value:
                 what = patience.ended() or what  # of the whole run, and not of its last piece
-            if self.client is None or not self._has_been_taken_back(what):
+            if not self._has_been_taken_back(what):
                 return what
 
     def _tell(self, stop: Stop) -> None:
-        self._is_paused, self.only = False, None
-        if self.client is not None:
+        self._is_paused, self.only, self.asks_clients = False, None, True
+        try:
             with self._standing:
-                self.client.stopped(stop)
+                for client in tuple(self._clients):
+                    client.stopped(stop)
+        finally:
+            self.asks_clients = False
 
     def _has_been_taken_back(self, outcome: Outcome) -> bool:
-        assert self.client is not None
         with self._standing:
-            return self.client.ended(outcome)
+            answers = [client.ended(outcome) for client in tuple(self._clients)]
+        return any(answers)
 
     # --- running ----------------------------------------------------------------------------------------------
 

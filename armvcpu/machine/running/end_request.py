@@ -57,6 +57,11 @@ class EndRequest:
         self.patience.end()
         self._attention.call()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Has the host asked for an end, of this run or the next? A stop for a debugger is none."""
+        return self._by_host is not None and self._by_host.ending is not Ending.STOPPED
+
     def take(self) -> Outcome | None:
         """How the run is to end now, if it is; what the host asked for is done with then."""
         if self.wanted is not None:

@@ -1,0 +1,73 @@
+"""Commands that begin and end traces (docs/command-line.md, "Trace lines") of a guest that runs already."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from armvcpu.debug.tracing.compressed import compression
+from armvcpu.debug.tracing.formats import writer_for
+from armvcpu.debug.tracing.kinds import KINDS, parse_kinds
+from armvcpu.errors import UsageError, named
+from armvcpu.machine.console.output_file import OutputFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.tracing.trace import Trace
+
+
+class RunningTrace(NamedTuple):
+    """One that `trace on` has begun."""
+
+    kinds: str
+    path: str | None
+    trace: Trace
+    file: OutputFile | None
+
+    def close(self) -> None:
+        """End it; UsageError where the file could not be written."""
+        self.trace.close()
+        if self.file is not None:
+            self.file.close()
+
+
+def trace_on(monitor: Monitor, kinds: str, path: str | None) -> str:
+    """Begin one, to a file or to stderr."""
+    if ":" in kinds:
+        raise UsageError("give the file behind a space: trace on exits,irq FILE")
+    wanted, _ = parse_kinds(kinds)
+    if "mmio" in wanted and not monitor.machine.config.exact_mmio:
+        raise UsageError(f"accesses of devices are told of by a run that begins with {named('trace')} mmio alone")
+    file = None
+    if path is not None:
+        if any(each.path == path for each in monitor.traces):
+            raise UsageError(f"{path} is written by a trace already: `trace off` ends it")
+        file = OutputFile(path, monitor.machine.parts.end.patience, _unwritable, through=compression(path))
+    writer = writer_for(path, sys.stderr.write if file is None else file.write)
+    monitor.traces.append(RunningTrace(kinds, path, monitor.machine.trace(wanted, writer), file))
+    return ""
+
+
+def _unwritable(said: str) -> UsageError:
+    return UsageError(f"the trace's file: {said}; name another")
+
+
+def trace_off(monitor: Monitor) -> str:
+    """End those that have been begun here."""
+    ended, monitor.traces = monitor.traces, []
+    for each in ended:
+        each.close()
+    return "" if ended else "there was none"
+
+
+def info_traces(monitor: Monitor) -> str:
+    """A line for each."""
+    return "\n".join(f"{each.kinds} to {each.path or 'stderr'}" for each in monitor.traces) or "none"
+
+
+def kinds_begun(_monitor: Monitor, word: str) -> Iterable[str]:
+    """What may stand behind the last comma."""
+    before = word[: word.rfind(",") + 1]
+    return (before + kind for kind in KINDS)

@@ -1,0 +1,119 @@
+"""A monitor's socket, whose clients may do anything: the guest is never disturbed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import socket
+import threading
+
+import pytest
+from raw_guest import FOREVER, NOP, image
+
+from armvcpu import Machine
+from armvcpu.debug.monitor.client import MonitorClient
+from armvcpu.debug.monitor.server import MOST_CLIENTS, MonitorServer
+from armvcpu.errors import StateError, UsageError
+from armvcpu.machine.outcome import QUIT
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The socket of a machine whose guest loops; it has not been disturbed in the end."""
+    (tmp_path / "guest.bin").write_bytes(image(NOP, NOP, FOREVER))
+    outcomes = []
+    with Machine(tmp_path / "guest.bin") as machine:
+        server = MonitorServer(str(tmp_path / "socket"))
+        server.start(machine.monitor.desk, machine.monitor.complete)
+        thread = threading.Thread(target=lambda: outcomes.append(machine.run(timeout=60)))
+        thread.start()
+        yield str(tmp_path / "socket")
+        machine.quit()
+        thread.join(30)
+        server.close()
+    assert [outcome.reason for outcome in outcomes] == [QUIT]
+
+
+def test_clients_ask_at_the_same_time(path):
+    """Each gets its own answers."""
+    wrong = []
+
+    def ask(number: int) -> None:
+        with MonitorClient(path) as client:
+            for each in range(20):
+                said, is_done = client.ask(f"print {number * 1000 + each}")
+                if not is_done or not said.endswith(f"= {number * 1000 + each}"):
+                    wrong.append(said)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert wrong == []
+
+
+def test_garbage_and_disconnects_change_nothing(path):
+    """Bytes of all kinds, half lines, connections that end at any moment, and one that never reads."""
+    rng = random.Random(14)
+    for _ in range(60):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(
+                rng.randbytes(rng.randrange(2000)) + rng.choice((b"", b"\n", b'{"line": 5}\n', b"{\n", b"[]\n"))
+            )
+            if rng.random() < 0.5:
+                client.settimeout(0.01)
+                with contextlib.suppress(TimeoutError):
+                    client.recv(1 << 16)
+    greedy = socket.socket(socket.AF_UNIX)
+    greedy.connect(path)
+    greedy.sendall(b"help\n" * 50)
+    with MonitorClient(path) as client:
+        assert client.ask("print 1") == ("0x1 = 1", True)
+    greedy.close()
+
+
+def test_plain_lines_will_do(path):
+    """As `socat` sends them; the answer is a line of JSON."""
+    with socket.socket(socket.AF_UNIX) as client, client.makefile("rw") as lines:
+        client.connect(path)
+        lines.write("print 2\nnosuch\n")
+        lines.flush()
+        assert json.loads(lines.readline()) == {"text": "0x2 = 2", "ok": True}
+        said = json.loads(lines.readline())
+        assert (said["ok"], "no command" in said["text"]) == (False, True)
+
+
+def test_a_line_without_an_end_is_dropped(path):
+    """It is refused, and its client is hung up on."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        client.sendall(b"x" * (1 << 17))
+        assert b"is no command" in client.recv(1 << 16)
+        assert client.recv(1) == b""
+
+
+def test_completion_comes_over_the_socket(path):
+    """As at a prompt."""
+    with MonitorClient(path) as client:
+        assert client.complete("info devices pl0") == (13, ["pl011", "pl031", "pl061"])
+
+
+def test_there_is_a_most_number_of_clients(path):
+    """One more is told so; when one has gone there is room again."""
+    clients = [MonitorClient(path) for _ in range(MOST_CLIENTS)]
+    assert all(client.ask("print 1")[1] for client in clients)
+    with MonitorClient(path) as client:
+        assert client.ask("print 1") == (f"{MOST_CLIENTS} clients are there already", False)
+        with pytest.raises(StateError):
+            client.ask("print 1")
+    for client in clients:
+        client.close()
+
+
+def test_nobody_listens(tmp_path):
+    """A line says so."""
+    with pytest.raises(UsageError, match="no monitor is at"):
+        MonitorClient(str(tmp_path / "socket"))
