@@ -118,8 +118,20 @@ CODE = {
     "mmio": stores((raw.UART, ord("A"), 4)),
     "timer": timer(),
     "virtio": virtio(),
+    "stop": [0xD503_201F],
     "run": [],
 }
+
+
+class Client:
+    """Has the guest go on."""
+
+    def stopped(self, stop):
+        """At the breakpoint."""
+
+    def ended(self, outcome):
+        """It is over."""
+        return False
 
 
 def called_by(machine: Machine) -> list[str]:
@@ -149,6 +161,9 @@ def test_a_walk_goes_as_it_is_told(walk, tmp_path):
         def answer(_vcpu):
             return 0
 
+        if walk == "stop":
+            machine.debugger.breakpoints.add(raw.BASE + 4)
+            machine.debugger.attach(Client())
         called = iter(called_by(machine))
     for line in WALKS[walk].splitlines():
         name, file, *_ = [*line.split(), ""]
@@ -157,7 +172,7 @@ def test_a_walk_goes_as_it_is_told(walk, tmp_path):
             assert f"def {name.rpartition('.')[2]}(" in (ROOT / "armvcpu" / file).read_text()
 
 
-def test_there_are_five_walks():
+def test_there_are_six_walks():
     """Of what every newcomer asks about."""
     assert WALKS.keys() == CODE.keys()
 
