@@ -8,7 +8,7 @@ SHIM   := armvcpu/engine/shim
 NATIVE := $(SHIM)/libarmvcpu.so
 JOBS   ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-hostile check format guests docs wheels firmware bench clean
+.PHONY: help run test test-slow test-hostile check format guests docs pictures wheels firmware bench clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ docs: $(DEV) ## Build the documentation into build/docs, warnings are errors
 	@$(PYTHON) docs/site/sources.py build/docs-source
 	@$(PYTHON) -m sphinx -q -W --keep-going -c docs/site build/docs-source build/docs
 	@echo "the documentation is build/docs/index.html"
+
+pictures: $(DEV) $(NATIVE) ## Make the documentation's pictures anew, of real runs, in docs/pictures
+	@$(PYTHON) docs/site/pictures.py
 
 wheels: $(DEV) ## Build the wheels for Linux on x86-64 and AArch64 into dist
 	ARMVCPU_WHEEL=x86_64 $(PYTHON) -m hatchling build -t wheel -d dist

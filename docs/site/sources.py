@@ -23,6 +23,7 @@ LINK = re.compile(
     r"^(?P<fence>`{3,}).*?^(?P=fence)|(?<=\]\()(?!https?:|mailto:|#)(?P<link>[^)#\s]+)", re.DOTALL | re.MULTILINE
 )
 """A link inside of the repository; or a block of code, in which what looks like one is none."""
+PICTURES = (".svg", ".png")
 LANGUAGES = {".py": "python", ".toml": "toml", ".c": "c", ".h": "c"}
 CONTENTS = """
 ```{toctree}
@@ -87,7 +88,7 @@ def write(path: Path, out: Path) -> None:
     """Write one page."""
     target = out / page_of(path.relative_to(ROOT))
     target.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".svg":
+    if path.suffix in PICTURES:
         shutil.copy(path, target)
         return
     text = LINK.sub(lambda found: lead(path, found["link"]) if found["link"] else found[0], text_of(path))
@@ -108,7 +109,7 @@ def page_of(path: Path) -> Path:
     """Where the page of a file or directory is in the site; both relative to the repository."""
     if path == Path("README.md"):
         return Path("index.md")
-    return path if path.suffix in (".md", ".svg") else path.with_name(path.name + ".md")
+    return path if path.suffix in (".md", *PICTURES) else path.with_name(path.name + ".md")
 
 
 def lead(page: Path, link: str) -> str:
@@ -133,8 +134,10 @@ def text_of(path: Path) -> str:
     if path.is_dir():
         entries = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix != ".so")
         return f"# {path.name}\n\n" + "".join(f"- {mention(entry)}\n" for entry in entries)
+    if path.suffix in PICTURES:
+        return ""
     text = path.read_text()
-    if path.suffix in (".md", ".svg"):
+    if path.suffix == ".md":
         return text
     return f"# {path.name}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}\n````\n"
 

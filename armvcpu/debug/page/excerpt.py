@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _ENDINGS = frozenset((".c", ".h", ".s", ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".rs", ".zig", ".go", ".adb", ".ads"))
 _LARGEST = 4 << 20
-_AROUND = 4
-"""Lines before and after."""
+_AROUND, _AROUND_CALL = 4, 2
+"""Lines before and after the instruction, and a call that led to it."""
 _PLACES = 3
 """How many places a page has."""
 
@@ -41,13 +41,19 @@ def excerpts(report: CrashReport, symbols: Symbols) -> list[Excerpt]:
         if place is None or place in seen or len(found) == _PLACES:
             continue
         seen.add(place)
-        if lines := _lines(*place):
+        if lines := _lines(*place, _AROUND if not found else _AROUND_CALL):
             name = frame.symbol.partition("+")[0]
-            found.append(Excerpt(file=plain(f"{place[0]}:{place[1]}, {name}"), lines=lines))
+            found.append(Excerpt(file=plain(f"{_shown(place[0])}:{place[1]}, {name}"), lines=lines))
     return found
 
 
-def _lines(path: str, line: int) -> list[tuple[int, str, bool]]:
+def _shown(path: str) -> str:
+    """From here, where it is below."""
+    here = os.getcwd()
+    return os.path.relpath(path, here) if path.startswith(here + os.sep) else path
+
+
+def _lines(path: str, line: int, around: int) -> list[tuple[int, str, bool]]:
     if os.path.splitext(path)[1].lower() not in _ENDINGS:
         return []
     try:
@@ -58,5 +64,5 @@ def _lines(path: str, line: int) -> list[tuple[int, str, bool]]:
             text = file.read().splitlines()
     except (OSError, ValueError):  # ValueError: a NUL character in the name
         return []
-    first = max(line - _AROUND, 1)
-    return [(first + at, plain(words), first + at == line) for at, words in enumerate(text[first - 1 : line + _AROUND])]
+    first = max(line - around, 1)
+    return [(first + at, plain(words), first + at == line) for at, words in enumerate(text[first - 1 : line + around])]
