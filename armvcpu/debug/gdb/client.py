@@ -51,7 +51,8 @@ class Client:
         """The guest has ended or crashed, or this run has; True where it is to go on."""
         self._server.stand()
         goes_on = False
-        if outcome.ending not in {Ending.LIMIT, Ending.STOPPED}:  # it can go on, in another run
+        is_over = self._guest.is_end_of_recording(outcome)
+        if is_over or outcome.ending not in {Ending.LIMIT, Ending.STOPPED}:  # else it can go on, in another run
             try:
                 goes_on = self._session is not None and self._goes_back(outcome)
             except Gone:

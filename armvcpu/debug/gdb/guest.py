@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from armvcpu.debug.gdb.agent import Expression
     from armvcpu.debug.gdb.description import Description, Shown
+    from armvcpu.machine.outcome import Outcome
 
 
 class Refused(Exception):
@@ -32,6 +33,10 @@ class Guest(Protocol):
     @property
     def keeps_history(self) -> bool:
         """Can it go back?"""
+        ...
+
+    def is_end_of_recording(self, outcome: Outcome) -> bool:
+        """Is it how the run ended that is repeated?"""
         ...
 
     @property

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from armvcpu.debug.gdb.guest import Area
     from armvcpu.engine.state import CpuState
     from armvcpu.machine.debugging.debugger import Debugger
+    from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.parts import Parts
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 
@@ -47,6 +48,10 @@ class MachineGuest:
     def keeps_history(self) -> bool:
         """Can it go back?"""
         return self._history() is not None
+
+    def is_end_of_recording(self, outcome: Outcome) -> bool:
+        """Is it what a recording has last?"""
+        return outcome is self._parts.inputs.end
 
     @property
     def cpus(self) -> int:

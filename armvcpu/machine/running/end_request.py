@@ -52,6 +52,11 @@ class EndRequest:
             self.patience.end()
         self._attention.call()
 
+    def by_recording(self, outcome: Outcome) -> None:
+        """A run that is repeated has come to its end: nobody is in a hurry."""
+        if self._by_host is None:
+            self._by_host = outcome
+
     def time_has_come(self) -> None:
         """From any thread, at the time-out: the run loop ends the run when it looks, and nobody keeps it from that."""
         self.patience.end()

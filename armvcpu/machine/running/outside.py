@@ -81,7 +81,7 @@ class Outside:
         if self._is_resized:
             self._show_size()
         if self._inputs.end is not None:
-            self._end.by_host(self._inputs.end)
+            self._end.by_recording(self._inputs.end)
         waker = self._waker
         if waker is None or not self.sources:
             return
