@@ -112,15 +112,16 @@ class Schedule:
             self.moment = min(map(_MOMENT, self._deadlines), default=NEVER)
             self.on_change()
 
-    def state(self) -> list[int]:
-        """The moments of all, in the order in which they were added."""
-        return [*map(_MOMENT, self._deadlines)]
+    def state(self) -> list[tuple[Deadline, int]]:
+        """The moments of all."""
+        return [(deadline, deadline.moment) for deadline in self._deadlines]
 
-    def load_state(self, state: list[int]) -> None:
-        """Return to moments that `state` gave, of the same deadlines."""
-        for deadline, moment in zip(self._deadlines, state, strict=True):
-            deadline.moment = moment
-        self.moment = min(state, default=NEVER)
+    def load_state(self, state: list[tuple[Deadline, int]]) -> None:
+        """Return to moments that `state` gave; a deadline that was not there then has nothing to come."""
+        then = {id(deadline): moment for deadline, moment in state}
+        for deadline in self._deadlines:
+            deadline.moment = then.get(id(deadline), NEVER)
+        self.moment = min(map(_MOMENT, self._deadlines), default=NEVER)
         self.on_change()
 
     def settle(self) -> None:

@@ -21,7 +21,12 @@ def digest(machine: Machine) -> str:
     for cpu in parts.turns.cpus:
         found.update(repr(_cpu(machine, cpu)).encode())
     devices = [slot.device.state() for slot in slots_with_state(parts.board)]
-    time = parts.clock.state(), parts.turns.state(), parts.turns.cpu.index, parts.schedule.state()
+    time = (
+        parts.clock.state(),
+        parts.turns.state(),
+        parts.turns.cpu.index,
+        [moment for _, moment in parts.schedule.state()],
+    )
     where = engine.instructions, engine.entries, engine.rest
     found.update(repr((devices, parts.board.gic.state(), time, where)).encode())
     return found.hexdigest()

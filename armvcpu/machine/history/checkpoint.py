@@ -17,6 +17,7 @@ from armvcpu.machine.console.inputs import AdmittedInput
 from armvcpu.machine.snapshots.snapshot import slots_with_state
 
 if TYPE_CHECKING:
+    from armvcpu.devices.deadline import Deadline
     from armvcpu.machine.history.contents import Contents, Pieces
     from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.cpu import Cpu
@@ -57,7 +58,7 @@ class Checkpoint:
     gic: Any
     clock: list[int]
     turns: list[int]
-    moments: list[int]
+    moments: list[tuple[Deadline, int]]
     inputs: tuple[bytes, bool, int]
     outputs: tuple[int, ...]
     written: list[Pieces]

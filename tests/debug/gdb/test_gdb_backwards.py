@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+import pytest
 from gdb_program import debug
+
+from armvcpu import Machine, MemoryConsole
+from armvcpu.testing.firmware.initramfs import busybox_initramfs
+from armvcpu.testing.firmware.store import fetch, path
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CORRUPT = "guests/bin/corrupt.elf"
 BALANCE = "*((unsigned long *) &books + 16)"
@@ -54,3 +63,79 @@ def test_without_a_history_there_is_no_way_back(tmp_path):
     shown, printed, _ = debug(tmp_path, CORRUPT, ["break audit", "continue", "reverse-continue", "continue"], CORRUPT)
     assert "does not support" in shown
     assert "the balance is 1001" in printed
+
+
+def test_a_hypervisor_runs_backwards(tmp_path):
+    """At EL2 on two CPUs: to the last time that it left its guest, over the exception, and forth again."""
+    elf, options = "guests/bin/el2.elf", ("--el", "2", "--cpus", "2", "--cpu-model", "max", "--history", "64M")
+    shown, printed, _ = debug(
+        tmp_path, elf,
+        [
+            "break power_off", "continue", "break leave_guest", "reverse-continue", "print/x $pc", "stepi",
+            "stepi", "reverse-stepi", "reverse-stepi", "print/x $pc", "reverse-continue", "delete",
+            "print/x $pc", "reverse-stepi", "info threads", "continue",
+        ],
+        elf, *options,
+    )  # fmt: skip
+    first, again, earlier = re.findall(r"^\$\d+ = (\w+)$", shown, re.MULTILINE)
+    assert first == again == earlier
+    assert re.search(r"\* \d .*EL[12]", shown), shown
+    assert printed.count(" passed, 0 failed") == 1
+
+
+def record(recording: Path, answers: list[tuple[bytes, bytes]], **options: object) -> None:
+    """A run with a user who types each answer when they read what it is to."""
+    left, seen = list(answers), bytearray()
+
+    def hear(byte: int) -> None:
+        seen.append(byte)
+        if left and seen.endswith(left[0][0]):
+            console.feed(left.pop(0)[1])
+            seen.clear()
+
+    console = MemoryConsole(hear)
+    with Machine(clock="instructions", record=recording, console=console, **options) as machine:
+        machine.run(timeout=200)
+    assert not left
+
+
+def test_a_recording_of_u_boot_runs_backwards(tmp_path):
+    """From its end to whoever put its code there: it has moved itself from flash to the end of RAM."""
+    fetch("u-boot")
+    recording, firmware = tmp_path / "recording", str(path("u-boot", "u-boot.bin"))
+    record(recording, [(b"autoboot: ", b"x"), (b"=> ", b"echo one\r"), (b"=> ", b"poweroff\r")], firmware=firmware)
+    shown, printed, _ = debug(
+        tmp_path, None,
+        [
+            "continue", "print/x $pc", "set $there = (int *) $pc", "watch -l *$there", "reverse-continue", "x/i $pc",
+            "delete", "continue", "reverse-stepi",
+        ],
+        "--firmware", firmware, "--replay", str(recording),
+    )  # fmt: skip
+    assert re.search(r"^=> 0x\w{1,6}:\s+stp\s", shown, re.MULTILINE), shown
+    assert shown.count("the guest powered off") == 2
+    assert printed.count("echo one") == 1
+
+
+@pytest.mark.slow
+def test_a_recording_of_linux_on_two_cpus_runs_backwards(tmp_path):
+    """To the last write(2) that shows what was typed, by its registers and its buffer in user space."""
+    for name in ("linux-cloud", "busybox"):
+        fetch(name)
+    initrd, recording = tmp_path / "initramfs.cpio", tmp_path / "recording"
+    shell = b"sh -i </dev/ttyAMA0 >/dev/ttyAMA0 2>&1\npoweroff -f\n"
+    initrd.write_bytes(busybox_initramfs(path("busybox", "busybox"), shell))
+    image, append = str(path("linux-cloud", "Image")), "console=ttyAMA0"
+    answers = [(b"# \x1b[6n", b"echo se''cret\r"), (b"# \x1b[6n", b"exit\r")]
+    record(recording, answers, image=image, initrd=initrd, append=append, cpus=2)
+    shown, printed, _ = debug(
+        tmp_path, None,
+        [
+            "continue", "break *($VBAR_EL1 + 0x400) if $x8 == 64 && *(int *) $x1 == 0x72636573", "reverse-continue",
+            "x/s $x1", "stepi", "reverse-stepi", "info threads",
+        ],
+        image, "--initrd", str(initrd), "--append", append, "--cpus", "2", "--replay", str(recording),
+    )  # fmt: skip
+    assert re.search(r'0x\w+:\s+"secret\\n"', shown), shown
+    assert "cpu1" in shown
+    assert printed.count("secret") == 1
