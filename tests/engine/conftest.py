@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from bare import BareEngine
 
 from armvcpu.engine.selftest_bench import Bench
 from armvcpu.engine.unicorn_engine import UnicornEngine
-from tests.engine.bare import BareEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

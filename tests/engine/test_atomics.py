@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-
-from tests.engine.bare import RAM, BareEngine
+from bare import RAM, BareEngine
 
 DATA = 0x8000
 OPERATIONS = {"smax": 4, "smin": 5, "umax": 6, "umin": 7}

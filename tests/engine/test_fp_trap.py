@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from bare import CODE, EL0, EL1, END_ESR, FADD, NOP, BareEngine
+from fp_guest import run_guest
 
 from armvcpu.arch.registers import by_name
 from armvcpu.engine.api import RunEnd
-from tests.engine.bare import CODE, EL0, EL1, END_ESR, FADD, NOP, BareEngine
-from tests.engine.fp_guest import run_guest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from bare import CODE, EL0, EL1, END_ESR, BareEngine
 
 from armvcpu.arch.idregs import model, translated_features
 from armvcpu.engine.api import TARGET_AARCH32
-from tests.engine.bare import CODE, EL0, EL1, END_ESR, BareEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,10 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
+from bare import ALL_CLASSES, CODE, EL0, EL1, END_ESR, NOP, RAM, BareEngine
 
 from armvcpu.engine.api import RunEnd
 from armvcpu.engine.selftest_checks import WORST_WORD
-from tests.engine.bare import ALL_CLASSES, CODE, EL0, EL1, END_ESR, NOP, RAM, BareEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
