@@ -23,6 +23,7 @@ from bench.kvm import kvm
 from bench.loads import linux, loads
 from bench.pairs import first_byte, pair, run
 from bench.rows import HEAD, Pair, Single, paired
+from bench.scripted import scripted
 from bench.snapshots import small_guest_seconds, snapshot_times, suite_of_hundred
 from bench.traps import cpu_creation_ms, levels, machine_creation_ms, traps
 
@@ -136,7 +137,7 @@ SECTIONS: dict[str, Callable[[int], Iterable[Row]]] = {
     "traps": lambda rounds: traps(rounds, GUESTS / "traps.elf", QEMU),
     "levels": lambda rounds: levels(rounds, GUESTS / "levels.elf", ARMVCPU, QEMU),
     "calls": lambda rounds: [*calls(GUESTS / "parser.elf"), priority_mask(rounds, ARMVCPU, QEMU)],
-    "inside": lambda rounds: inside(rounds, ARMVCPU, QEMU, GUESTS),
+    "inside": lambda rounds: [*inside(rounds, ARMVCPU, QEMU, GUESTS), *scripted(rounds)],
     "start": start,
     "testing": testing,
 }

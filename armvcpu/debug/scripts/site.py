@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.debug.scripts.binding import Binder
+from armvcpu.debug.scripts.binding import Binder, at_once
 from armvcpu.debug.scripts.devices import Devices
 from armvcpu.debug.scripts.hearing import Hearing
 from armvcpu.debug.scripts.printed import Printed
@@ -82,7 +82,7 @@ def _common(shared: Shared, state: SimpleNamespace) -> dict[str, Getter]:
 
     return {
         "machine": lambda _vcpu, _event: machine,
-        "vcpu": lambda vcpu, _event: vcpu,
+        "vcpu": at_once("vcpu", lambda vcpu, _event: vcpu),
         "cpu": lambda _vcpu, _event: turns.cpu.index,
         "time": lambda _vcpu, _event: (clock.ns() - began) / 1e9,
         "caller": caller,
