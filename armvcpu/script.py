@@ -80,7 +80,8 @@ def on_symbol(*names: str) -> Decorator[Any]:
 def on_return(*names: str) -> Decorator[Any]:
     """When each function has returned to where it was called, on whichever CPU.
 
-    Names: as at `on_symbol`, with the values at the call; `result`. A number that is returned becomes the result.
+    Names: as at `on_symbol`, and registers and `caller`, too, as they were at the call; `result`; `took`, seconds of
+    guest time. A number that is returned becomes the result.
     """
     return declare("on_return", on_code.on_returns(names))
 

@@ -81,11 +81,15 @@ class Binder:
                 positional.append(getter)
         return _call(function, positional, named)
 
+    def find(self, name: str) -> Getter | None:
+        """What every event has by this name, or a register's value; None where there is neither."""
+        return self._common.get(name) or register(name, self._vcpu)
+
     def _find(self, parameter: Parameter, own: Mapping[str, Getter], what: str) -> Getter | None:
         name = parameter.name
         if parameter.kind is Parameter.VAR_POSITIONAL:
             raise UsageError(f"{what}: *{name} names nothing; name what is wanted, or all of it by **{name}")
-        getter = own.get(name) or self._common.get(name) or register(name, self._vcpu)
+        getter = own.get(name) or self.find(name)
         if getter is None and parameter.default is Parameter.empty:
             known = [*own, *self._common]
             has = f"{', '.join(own)}; and always " if own else ""

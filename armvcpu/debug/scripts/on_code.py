@@ -9,6 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.debug.scripts.binding import at_once, item
 from armvcpu.errors import UsageError, no_number
 
 if TYPE_CHECKING:
@@ -146,17 +147,18 @@ def _at_end(site: Site, function: Callable[..., Any], name: str, address: int, w
     """At the entry what the function asks for is read; at the end it is called with that, and with the result."""
     typed, own = _names(site, name, address)
     memory, turns, fail = site.machine.read_virtual, site.machine.parts.turns, site.failures.in_trap
-    wanted = _wanted(function, own)
-    names: dict[str, Getter] = {each: _kept(index) for index, each in enumerate(wanted)}
+    clock = site.machine.clock
+    at_entry = _wanted(site, function, own)
+    getters = list(at_entry.values())
+    names: dict[str, Getter] = {each: item(index) for index, each in enumerate(at_entry)}
+    names["took"] = lambda _vcpu, kept: (clock.ns() - kept[-1]) / 1e9
     if typed is None:
-        names["result"] = lambda vcpu, _kept: vcpu.gpr(0)
+        names["result"] = at_once("vcpu.state.frame[0]", lambda vcpu, _kept: vcpu.gpr(0))
     else:
         read_result = typed.read_result
-        names["result"] = lambda vcpu, kept: read_result(vcpu, memory, kept[-1])
-    getters = [own[each] for each in wanted]
+        names["result"] = lambda vcpu, kept: read_result(vcpu, memory, kept[-2])
     call = _bind(site, function, names, name, what, has_types=typed is not None)
-    returns = site.shared.returns
-    whose = object()
+    returns, whose, ns = site.shared.returns, object(), clock.ns
 
     def returned(vcpu: Aarch64VCpu, kept: list[Any]) -> None:
         try:
@@ -173,7 +175,7 @@ def _at_end(site: Site, function: Callable[..., Any], name: str, address: int, w
         except Exception as error:
             fail(error)
             return
-        kept.append(vcpu.gpr(8))
+        kept += vcpu.gpr(8), ns()  # where a large result goes (AAPCS64 6.9)
         returns.expect(vcpu, whose, returned, kept)
 
     probe = site.machine.engine.listen.probe(address, entered)
@@ -185,15 +187,19 @@ def _at_end(site: Site, function: Callable[..., Any], name: str, address: int, w
     return remove
 
 
-def _kept(index: int) -> Getter:
-    return lambda _vcpu, kept: kept[index]
+AT_THE_END = {"result", "took", "machine", "vcpu", "cpu", "time", "state"}
+"""What `on_return` gives as it is when the function has returned; all else is as it was when it was entered."""
 
 
-def _wanted(function: Callable[..., Any], own: dict[str, Getter]) -> list[str]:
-    """Those of the call's names that a function has as parameters; all of them where it has `**rest`."""
+def _wanted(site: Site, function: Callable[..., Any], own: dict[str, Getter]) -> dict[str, Getter]:
+    """What a function has as parameters that is to be read at the entry: registers and `caller`, too."""
     from inspect import Parameter, signature
 
-    parameters = signature(function).parameters
-    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return list(own)
-    return [name for name in own if name in parameters]
+    found: dict[str, Getter] = {}
+    for parameter in signature(function).parameters.values():
+        name = parameter.name
+        if parameter.kind is Parameter.VAR_KEYWORD:
+            found = own | found
+        elif (getter := own.get(name)) is not None or (name not in AT_THE_END and (getter := site.find(name))):
+            found[name] = getter
+    return found

@@ -66,6 +66,10 @@ class Site:
         self.ends.append(call)
         return lambda: self.ends.remove(call)
 
+    def find(self, name: str) -> Getter | None:
+        """What every function may name, or a register; None for neither."""
+        return self._binder.find(name)
+
     def bind(self, function: Callable[..., Any], own: Mapping[str, Getter], what: str) -> Bound:
         """What calls a function with the arguments that it names; UsageError where it names what there is not."""
         return self._binder.bind(function, own, what)
