@@ -1,4 +1,4 @@
-"""What a function of a script costs (`run --script`), with an argument that it names; its loop has no time of its own."""
+"""What a function of a script costs (`run --script`), with an argument that it names; the loop itself is cheap."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def scripted(rounds: int) -> Iterator[Single]:
         )
         for name, image, hooks, limit in kinds:
             times = [_seconds(image, hooks, here) * 1e6 for _ in range(rounds)]
-            yield Single(f"inside: a script's function {name}, with a register as its argument", statistics.median(times),
+            yield Single(f"inside: a script's function {name}, with a register as argument", statistics.median(times),
                          "µs", limit)  # fmt: skip
 
 
