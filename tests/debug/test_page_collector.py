@@ -8,6 +8,7 @@ from guest_state import GUESTS
 from armvcpu import Machine
 from armvcpu.debug.page.collector import Collector, Limits
 from armvcpu.debug.page.facts import gather
+from armvcpu.debug.page.interrupts import InterruptNames
 from armvcpu.debug.page.lines import LONGEST, OVERHEAD, ConsoleLines
 from armvcpu.debug.page.text import plain, shown
 from armvcpu.debug.page.timeline import FIRST_WIDTH, Timeline
@@ -170,3 +171,28 @@ def test_device_accesses_are_heard_where_each_is_an_exit() -> None:
             seen.append(gather(collector, machine.parts, machine.symbols, None)["devices"])
     assert seen[0] == seen[1]
     assert seen[0][0][0] == "pl011"
+
+
+def test_a_guest_that_touches_everything_fills_no_memory() -> None:
+    """Calls with any number and accesses of any place are counted, and what is too many is one."""
+    collector = Collector(SMALL)
+    with Machine(GUESTS / "hello.elf") as machine:
+        collector.attach(machine.parts, machine.observe)
+        for n in range(100_000):
+            collector.mmio(0, machine.vcpu.state, True, n << 9, 4, 0)
+            collector.call(0, machine.vcpu.state, "HVC", n, (), 0)
+        facts = gather(collector, machine.parts, machine.symbols, None)
+    assert sum(reads for _, reads, _ in facts["devices"]) == 100_000
+    assert facts["devices"][0][0] == "further places"
+    assert sum(count for _, count in facts["calls"]) == 100_000
+    assert len(facts["calls"]) < 3000
+
+
+def test_interrupts_have_names() -> None:
+    """The timer's from the architecture, a device's from the board."""
+    with Machine(GUESTS / "hello.elf") as machine:
+        names = InterruptNames(machine.board)
+    assert [names(intid) for intid in (5, 27, 33, 90, 1023)] == [
+        "INTID 5, SGI 5", "INTID 27, PPI 11: virtual timer", "INTID 33, SPI 1: pl011", "INTID 90, SPI 58",
+        "INTID 1023, special: none was pending",
+    ]  # fmt: skip

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.parts import Parts
     from armvcpu.vcpu.exits import Exit
 
-MOST_KINDS = 500
-"""Kinds of call and of register access that are counted one by one."""
+MOST_KINDS = 2000
+"""Kinds of call, and places of device accesses, that are counted one by one: a guest may make up any number."""
 
 
 class Limits(NamedTuple):
@@ -61,7 +61,7 @@ class Collector(Observer):
         """By encoding and whether it is read."""
         self.interrupts: Counter[int] = Counter()
         self.accesses: Counter[tuple[int, bool]] = Counter()
-        """Device accesses by address, from the 512th byte to the next, and whether it is a read."""
+        """Device accesses by address, in steps of 512 bytes, and whether it is a read; -1 for all further places."""
         self.began = time.monotonic()
 
     def forget(self) -> None:
@@ -115,7 +115,10 @@ class Collector(Observer):
         self._access(address, is_read)
 
     def _access(self, address: int, is_read: bool) -> None:
-        self.accesses[address & ~0x1FF, is_read] += 1
+        key = address & ~0x1FF, is_read
+        if key not in self.accesses and len(self.accesses) >= MOST_KINDS:
+            key = -1, is_read
+        self.accesses[key] += 1
 
     def irq(self, vcpu_id: int, state: CpuState, what: str, intid: int) -> None:
         """The guest acknowledges or ends an interrupt."""

@@ -11,9 +11,9 @@ from armvcpu.arch.esr import ESR
 from armvcpu.arch.esr_words import describe_esr
 from armvcpu.arch.registers import register_name
 from armvcpu.debug.page.excerpt import excerpts
+from armvcpu.debug.page.interrupts import InterruptNames
 from armvcpu.debug.page.map import Region, memory_map
 from armvcpu.debug.page.text import plain, shown
-from armvcpu.debug.words import interrupt_name
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.kinds import FLAG
 from armvcpu.vcpu.smc import describe_call
@@ -99,6 +99,7 @@ def gather(
 ) -> MachineFacts:  # fmt: skip
     """What has been heard, in words; `end` is the report of a crash or a hang, where there is one."""
     collector.console.settle()
+    names = InterruptNames(parts.board)
     return MachineFacts(
         options=_options(parts.config),
         guest_ns=collector.guest_ns,
@@ -109,14 +110,13 @@ def gather(
             last=_lines(collector.console.last),
             left_out=collector.console.left_out,
         ),
-        timeline=_timeline(collector.timeline, symbols),
+        timeline=_timeline(collector.timeline, symbols, names),
         exits=collector.exits.most_common(),
         calls=[(_call(number), count) for number, count in collector.calls.most_common()],
-        interrupts=[(_interrupt(intid), count) for intid, count in collector.interrupts.most_common()],
+        interrupts=[(names(intid), count) for intid, count in collector.interrupts.most_common()],
         registers=_both_ways((register_name(code), is_read, n) for (code, is_read), n in collector.registers.items()),
         devices=_both_ways(
-            (parts.board.name_of(address).partition(".")[0].partition("+")[0] or "nothing there", is_read, n)
-            for (address, is_read), n in collector.accesses.items()
+            (_device(parts, address), is_read, n) for (address, is_read), n in collector.accesses.items()
         ),
         map=memory_map(parts),
         flame=flame,
@@ -146,8 +146,14 @@ def _lines(lines: Iterable[Line]) -> list[tuple[int, str]]:
     return [(when, shown(data)) for when, data in lines]
 
 
-def _timeline(timeline: Timeline, symbols: Symbols) -> TimelineFacts:
-    names = [_lane(lane.key) for lane in timeline.lanes]
+def _device(parts: Parts, address: int) -> str:
+    if address < 0:
+        return "further places"
+    return parts.board.name_of(address).partition(".")[0].partition("+")[0] or "nothing there"
+
+
+def _timeline(timeline: Timeline, symbols: Symbols, interrupts: InterruptNames) -> TimelineFacts:
+    names = [_lane(lane.key, interrupts) for lane in timeline.lanes]
     return TimelineFacts(
         width=timeline.width,
         lanes=[
@@ -160,13 +166,13 @@ def _timeline(timeline: Timeline, symbols: Symbols) -> TimelineFacts:
     )
 
 
-def _lane(key: Hashable) -> tuple[str, str]:
+def _lane(key: Hashable, interrupts: InterruptNames) -> tuple[str, str]:
     """Its group and its name."""
     match key:
         case ("exception", int(ec), int(el)):
             return "exception", f"{ESR(ec << 26).EC.name} to EL{el}"
         case ("irq", int(intid)):
-            return "interrupt", _interrupt(intid)
+            return "interrupt", interrupts(intid)
         case ("call", int(number)):
             return "call", _call(number)
         case ("halt",):
@@ -181,10 +187,6 @@ def _event(event: Event, symbols: Symbols) -> EventFacts:
         words = describe_esr(esr, None if far < 0 else far)
     name = plain(symbols.format(event.pc))
     return EventFacts(time=event.time, lane=event.lane, place=f"{event.pc:#x} {name}".rstrip(), words=words)
-
-
-def _interrupt(intid: int) -> str:
-    return f"INTID {intid} ({interrupt_name(intid)})"
 
 
 def _call(number: int) -> str:
