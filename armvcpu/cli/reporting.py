@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from armvcpu.cli.run_options import RunConfig
+    from armvcpu.debug.coverage.coverage import Coverage
+    from armvcpu.debug.page.covered import CoverageFacts
     from armvcpu.debug.profile.profile import Profile
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.stdio import StdioConsole
@@ -90,10 +92,12 @@ def page_path(text: str) -> Path:
     return path
 
 
-def write_page(path: Path, title: str, entries: Sequence[Entry]) -> list[ArmvcpuError]:
+def write_page(
+    path: Path, title: str, entries: Sequence[Entry], coverage: CoverageFacts | None = None
+) -> list[ArmvcpuError]:
     """Write it, in whole or not at all; what kept it from being written."""
     try:
-        write_report(path, render(title, entries))
+        write_report(path, render(title, entries, coverage))
     except UsageError as error:
         return [error]
     return []
@@ -119,4 +123,11 @@ class SuiteReport:
         """A suite has been run; UsageError where the page can't be written."""
         self._entries += [entry_of(suite, verdict, with_suite=len(self._names) > 1) for verdict in verdicts]
         for problem in write_page(self._path, ", ".join(self._names), self._entries):
+            raise problem
+
+    def finish(self, coverage: Coverage | None) -> None:
+        """All suites have been run, and this is what they have executed, if that is known; UsageError as `add`."""
+        if coverage is None:
+            return
+        for problem in write_page(self._path, ", ".join(self._names), self._entries, coverage_facts(coverage)):
             raise problem

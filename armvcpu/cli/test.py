@@ -16,6 +16,8 @@ from armvcpu.errors import UsageError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from armvcpu.cli.reporting import SuiteReport
+    from armvcpu.debug.coverage.coverage import Coverage
     from armvcpu.testing.suite.annotations import Annotations
     from armvcpu.testing.suite.case import Verdict
     from armvcpu.testing.suite.run import Runner
@@ -66,12 +68,7 @@ def test(
     if junit_xml is not None and (len(loaded) > 1 or not reports.can_be_written(junit_xml)):
         raise UsageError(f"--junit-xml {junit_xml}: give one suite, and a file in a directory that can be written")
     annotations = _annotations(annotate, is_json=as_json)
-    page = None
-    if report is not None:
-        from armvcpu.cli.reporting import SuiteReport
-
-        page = SuiteReport(report)
-        loaded = page.asked_of(loaded)
+    page, loaded = _page(report, loaded)
     if keep is not None:
         loaded = _kept(loaded, keep, is_here=scheduler is None)
     counted = _Counted(coverage)
@@ -90,11 +87,12 @@ def test(
                 from armvcpu.testing.suite.annotations import of_suite
 
                 annotations.add(of_suite(suite, path, verdicts))
-            if page is not None:
-                page.add(suite, verdicts)
+            page.add(suite, verdicts)
             if problem is not None:
                 raise problem
-    counted.write()
+    whole = counted.whole()
+    page.finish(whole)
+    counted.write(whole)
     ctx.exit(1 if failed else 0)
 
 
@@ -121,16 +119,41 @@ class _Counted:
         """Tests are over."""
         self._packed += [packed for verdict in verdicts for packed in verdict.coverage]
 
-    def write(self) -> None:
-        """Write the file; CoverageProblem where that can't be."""
+    def whole(self) -> Coverage | None:
+        """What all tests have executed; None where nobody asked."""
         if self._path is None:
-            return
+            return None
         from armvcpu.debug.coverage.coverage import Coverage
 
         whole = Coverage()
         for packed in self._packed:
             whole.unpack(packed)
-        whole.write(self._path)
+        return whole
+
+    def write(self, whole: Coverage | None) -> None:
+        """Write the file; CoverageProblem where that can't be."""
+        if whole is not None and self._path is not None:
+            whole.write(self._path)
+
+
+def _page(report: str | None, suites: list[Suite]) -> tuple[SuiteReport | _NoReport, list[Suite]]:
+    """The page, and the suites, which are to tell of their machines where there is one."""
+    if report is None:
+        return _NoReport(), suites
+    from armvcpu.cli.reporting import SuiteReport
+
+    page = SuiteReport(report)
+    return page, page.asked_of(suites)
+
+
+class _NoReport:
+    """Where nobody wants a page."""
+
+    def add(self, suite: Suite, verdicts: list[Verdict]) -> None:
+        """Nobody hears of it."""
+
+    def finish(self, coverage: Coverage | None) -> None:
+        """Nothing is written."""
 
 
 def _load(paths: tuple[Path, ...], word: str) -> list[Suite]:

@@ -32,14 +32,15 @@ class CoveringTests:
         except UsageError as error:
             raise UsageError(f"{FLAG}: {error}") from error
         self._path = path
-        self._whole = Coverage()
+        self.whole = Coverage()
+        """What all of them have executed, once their machines are closed."""
         self._problems: list[str] = []
         self._lost = 0
 
     def cover(self, machine: Machine) -> None:
         """Count what a machine executes, until it is closed."""
         coverage = Covering(machine.parts).coverage
-        machine.parts.held.callback(self._whole.add, coverage)
+        machine.parts.held.callback(self.whole.add, coverage)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -49,21 +50,21 @@ class CoveringTests:
         if packed is None:
             self._lost += 1
         else:
-            self._whole.unpack(packed)
+            self.whole.unpack(packed)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Give it to the process that prints; or write it."""
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
-            output[_PACKED] = self._whole.pack()
+            output[_PACKED] = self.whole.pack()
             return
         if self._lost:
             self._problems.append(f"{self._lost} processes were lost, with what their tests had executed")
-        if not self._whole.programs:
+        if not self.whole.programs:
             self._problems.append(f"no test had a machine: {self._path} is not written")
             return
         try:
-            self._whole.write(self._path)
+            self.whole.write(self._path)
         except ArmvcpuError as problem:
             self._problems.append(str(problem))
             if session.exitstatus == pytest.ExitCode.OK:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from armvcpu.debug.page.covered import coverage_facts
 from armvcpu.debug.page.page import Entry, check_needs, render
 from armvcpu.errors import UsageError
 from armvcpu.testing.suite.reports import can_be_written, write_report
@@ -105,8 +106,11 @@ class Reporting:
         """Make the page; where the host refuses, say so in a line, and end with a status that is not success."""
         if self._is_worker:
             return
+        covering = session.config.pluginmanager.get_plugin("armvcpu-coverage")
+        coverage = None if covering is None else coverage_facts(covering.whole)
+        title = f"pytest in {session.config.rootpath.name}"
         try:
-            write_report(self._path, render(f"pytest in {session.config.rootpath.name}", list(self._entries.values())))
+            write_report(self._path, render(title, list(self._entries.values()), coverage))
             self._said = f"{FLAG}: {self._path}"
         except UsageError as error:
             self._said = f"{FLAG}: {error}"

@@ -8,6 +8,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from c_guest import build
 from command import armvcpu
 
 from armvcpu.engine import unicorn_engine  # noqa: F401  pytester forgets what is imported within a run, and ctypes can't be twice
@@ -227,3 +228,44 @@ def test_a_full_disk_fails_a_session_that_passed(session):
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["--armvcpu-report: /dev/full: the report cannot be written: No space left on device*"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.fixture(scope="module")
+def covered(tmp_path_factory):
+    """A program with DWARF, with one function that is called and one that is not."""
+    text = "int one(void) { return 1; }\nint other(void) { return 2; }\nint main(void) { return one(); }\n"
+    return build(tmp_path_factory.mktemp("c"), text, "-g", "-O0")
+
+
+def test_a_suites_page_has_its_coverage(covered, tmp_path):
+    """That of --coverage, of all tests together."""
+    suite, page = tmp_path / "s.toml", tmp_path / "p.html"
+    tests = "".join(f'[[test]]\nname = "{name}"\nimage = "{covered}"\n' for name in ("a", "b"))
+    suite.write_text(f'[suite]\nname = "covered"\n{tests}')
+    done = armvcpu("test", suite, "--coverage", tmp_path / "c.info", "--report", page)
+    assert done.returncode == 0, done.stderr
+    assert_covered(page)
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_sessions_page_has_its_coverage(session, covered, processes):
+    """That of --armvcpu-coverage, from whichever process."""
+    session.makepyfile(
+        test_it=f"""
+        import pytest
+        @pytest.mark.parametrize("number", [1, 2])
+        @pytest.mark.armvcpu("{covered}")
+        def test_runs(machine, number):
+            assert machine.finish().ok
+        """
+    )
+    options = "--armvcpu-coverage=c.info", "--armvcpu-report=p.html"
+    session.runpytest_subprocess("-q", f"-n{processes}", *options).assert_outcomes(passed=2)
+    assert_covered(session.path / "p.html")
+
+
+def assert_covered(page: Path) -> None:
+    """Two calls of one function, and none of another."""
+    text = page.read_text()
+    rows = re.findall(r"<tr( class=\"missed\")?>.*?<th scope=\"row\">(one|other|main)</th><td[^>]*>(\d+)", text)
+    assert rows == [("", "one", "2"), (' class="missed"', "other", "0"), ("", "main", "2")]

@@ -21,6 +21,7 @@ from armvcpu.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from armvcpu.debug.page.covered import CoverageFacts
     from armvcpu.debug.page.facts import MachineFacts
 
 VERDICTS = {
@@ -45,14 +46,6 @@ class Entry(TypedDict):
     machines: list[MachineFacts]
 
 
-class Part(TypedDict):
-    """Something about all entries together, as coverage: a heading, and HTML or a figure of this project's own."""
-
-    title: str
-    html: str
-    figure: str | None
-
-
 def check_needs(option: str) -> None:
     """UsageError, before anything runs, where what makes pages is not installed."""
     missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
@@ -60,8 +53,8 @@ def check_needs(option: str) -> None:
         raise UsageError(f"{option} needs {' and '.join(missing)}: pip install 'armvcpu[report]'")
 
 
-def render(title: str, entries: Sequence[Entry], parts: Sequence[Part] = ()) -> str:
-    """The page; of several entries those that failed come first."""
+def render(title: str, entries: Sequence[Entry], coverage: CoverageFacts | None = None) -> str:
+    """The page; of several entries those that failed come first. `coverage` is that of all entries together."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -72,7 +65,8 @@ def render(title: str, entries: Sequence[Entry], parts: Sequence[Part] = ()) -> 
     order = list(VERDICTS)
     ordered = sorted(entries, key=lambda entry: order.index(entry["verdict"]))
     return environment.get_template("page.html.j2").render(
-        title=title, entries=ordered, parts=parts, verdicts=VERDICTS, style=_file("page.css"), script=_file("page.js"),
+        title=title, entries=ordered, coverage=coverage, verdicts=VERDICTS, style=_file("page.css"),
+        script=_file("page.js"),
         counts={each: sum(entry["verdict"] == each for entry in entries) for each in VERDICTS},
         charts=charts, in_script=_in_script, plotly=_plotly(), from_version=_version(),
     )  # fmt: skip
