@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 BEFORE = "d2d0152"
 """The last commit without any of it."""
-OFF_LIMIT, PROFILE_LIMIT = 1.03, 1.1
+OFF_LIMIT, PROFILE_LIMIT, REPORT_LIMIT = 1.03, 1.1, 2.0
 CHILD = """
 import sys, time
 from armvcpu.machine.machine import Machine
@@ -90,7 +90,8 @@ def inside(rounds: int, armvcpu: str, qemu: list[str], guests: Path) -> Iterator
         before = _tree(BEFORE, place / "before")
         yield from _off(rounds, before, guests, place)
         yield from _python(rounds, qemu, place)
-        yield _profile(rounds, armvcpu, place)
+        yield _with(rounds, armvcpu, place, "a profile", ["--profile", "profile.pb.gz"], PROFILE_LIMIT)
+        yield _with(rounds, armvcpu, place, "a report page", ["--report", "report.html"], REPORT_LIMIT)
 
 
 def _tree(commit: str, place: Path) -> Path:
@@ -242,9 +243,10 @@ def _wait_for(port: int) -> None:
     raise RuntimeError(f"nobody listens on port {port}")
 
 
-def _profile(rounds: int, armvcpu: str, place: Path) -> Pair:
-    """A boot of Linux with its profile, beside one without; both by the host's clock."""
+def _with(rounds: int, armvcpu: str, place: Path, what: str, words: list[str], limit: float) -> Pair:
+    """A boot of Linux with something that writes a file, beside one without; both by the host's clock."""
     plain = [armvcpu, *_linux(place)]
-    profiled = [*plain, "--profile", os.fspath(place / "profile.pb.gz")]
-    return pair("inside: Linux to shell and off with a profile, beside without, CPU", partial(_cpu, OFF, profiled),
-                partial(_cpu, OFF, plain), rounds, "s", PROFILE_LIMIT, "armvcpu")  # fmt: skip
+    option, name = words
+    looked_at = [*plain, option, os.fspath(place / name)]
+    return pair(f"inside: Linux to shell and off with {what}, beside without, CPU", partial(_cpu, OFF, looked_at),
+                partial(_cpu, OFF, plain), rounds, "s", limit, "armvcpu")  # fmt: skip

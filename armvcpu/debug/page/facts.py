@@ -114,7 +114,7 @@ def gather(
         exits=collector.exits.most_common(),
         calls=[(_call(number), count) for number, count in collector.calls.most_common()],
         interrupts=[(names(intid), count) for intid, count in collector.interrupts.most_common()],
-        registers=_both_ways((register_name(code), is_read, n) for (code, is_read), n in collector.registers.items()),
+        registers=_both_ways((register_name(key >> 1), bool(key & 1), n) for key, n in collector.registers.items()),
         devices=_both_ways(
             (_device(parts, address), is_read, n) for (address, is_read), n in collector.accesses.items()
         ),
