@@ -196,3 +196,16 @@ def test_interrupts_have_names() -> None:
         "INTID 5, SGI 5", "INTID 27, PPI 11: virtual timer", "INTID 33, SPI 1: pl011", "INTID 90, SPI 58",
         "INTID 1023, special: none was pending",
     ]  # fmt: skip
+
+
+def test_a_scripts_device_that_comes_later_is_heard_too() -> None:
+    """It has no name, so that its address is told."""
+    collector = Collector(SMALL)
+    with Machine(GUESTS / "mmio.elf") as machine:
+        collector.attach(machine.parts, machine.observe)
+        heard: list[int] = []
+        machine.on_mmio(0x0B00_0000, 0x1000, lambda offset, _width: heard.append(offset) or 0, lambda *_: None)
+        machine.run(timeout=20)
+        devices = {name: reads for name, reads, _ in gather(collector, machine.parts, machine.symbols, None)["devices"]}
+    assert devices["0xb000000"] == len(heard) > 10
+    assert "nothing there" not in devices

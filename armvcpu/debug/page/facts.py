@@ -149,7 +149,11 @@ def _lines(lines: Iterable[Line]) -> list[tuple[int, str]]:
 def _device(parts: Parts, address: int) -> str:
     if address < 0:
         return "further places"
-    return parts.board.name_of(address).partition(".")[0].partition("+")[0] or "nothing there"
+    slot = parts.board.find(address)
+    if slot is not None:
+        return slot.name
+    window = parts.bus.find(address)  # of a script's, say
+    return "nothing there" if window is None or window in parts.bus.empty else f"{window.base:#x}"
 
 
 def _timeline(timeline: Timeline, symbols: Symbols, interrupts: InterruptNames) -> TimelineFacts:
