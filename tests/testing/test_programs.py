@@ -76,6 +76,16 @@ def test_what_the_host_lacks_is_fetched_once(monkeypatch, cache, asked):
     assert programs.version("passt") == "passt 1.2-3"
 
 
+def test_a_program_that_is_elsewhere_in_its_package_is_started_there(tmp_path, monkeypatch, cache):
+    """Debian's chromium in usr/bin is a script for an installed one."""
+    without_path(monkeypatch)
+    files = {"usr/bin/chromium": "#!/bin/sh\nexit 1\n", "usr/lib/chromium/chromium": "#!/bin/sh\necho itself $1\n"}
+    made = deb(tmp_path, "chromium", files, 0o755)
+    monkeypatch.setattr(debian, "download_program", lambda *_: [made])
+    done = subprocess.run([programs.path("chromium"), "--headless"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "itself --headless\n")
+
+
 def test_nothing_that_is_unpacked_is_setuid(monkeypatch, cache, asked):
     """Who unpacks as root makes no door for others."""
     without_path(monkeypatch)

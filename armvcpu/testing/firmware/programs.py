@@ -46,6 +46,8 @@ PROGRAMS = {
     "qemu-system-arm": Package(("qemu-system-aarch64",), "the board that tests compare with"),
 }
 """By the package's name."""
+_ELSEWHERE = {"chromium": "usr/lib/chromium/chromium"}
+"""Where a program is in its package, if not in usr/bin, where a script is that is for an installed one alone."""
 VERSIONS = "packages"
 """The file with what was unpacked: a name and a version for each line."""
 
@@ -124,8 +126,9 @@ def _write_script(program: str, root: Path, script: Path) -> None:
     for variable, directories in (("LD_LIBRARY_PATH", _library_directories(root)), ("PERL5LIB", _of_perl(root))):
         if places := ":".join(str(each) for each in directories):
             libraries += f"{variable}={shlex.quote(places)} "
+    file = root / _ELSEWHERE.get(program, f"usr/bin/{program}")
     with appearing(script) as temporary:
-        temporary.write_text(f'#!/bin/sh\n{libraries}exec {shlex.quote(str(root / "usr/bin" / program))} "$@"\n')
+        temporary.write_text(f'#!/bin/sh\n{libraries}exec {shlex.quote(str(file))} "$@"\n')
         temporary.chmod(0o755)
 
 
