@@ -25,7 +25,7 @@ ORDER = (
     "debug.scripts",  # which scripts get
     "testing.arguments", "testing.expect", "testing.firmware", "testing.target", "testing.mappings",
     "testing.core_file", "testing.failure", "testing.fuzz", "testing.looking", "testing.suite", "testing.annotating",
-    "testing.covering", "testing.reporting", "testing.plugin",
+    "testing.debugging", "testing.covering", "testing.reporting", "testing.plugin",
     "cli",
 )  # fmt: skip
 """From the bottom up. A module belongs to the longest of these names that it begins with, and imports that and those

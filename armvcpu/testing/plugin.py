@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentTypeError
+from contextlib import ExitStack
 from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
@@ -18,6 +19,7 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.kinds import PathLike, parse_seconds
 from armvcpu.machine.option import check_names
+from armvcpu.testing.debugging import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,9 +78,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write what all machines have executed: lines for lcov (FILE ends in .info), or blocks (.drcov)",
     )  # fmt: skip
     group.addoption(
+        "--armvcpu-gdb", metavar="ADDRESS", nargs="?", const=PORT, type=_reader(_gdb_place),
+        help=f"wait for gdb where a test has failed, at [HOST:]PORT or unix:PATH [{PORT}]",
+    )  # fmt: skip
+    group.addoption(
         "--armvcpu-keep", metavar="DIR", type=Path,
         help="keep of every failed test its console, report, an ELF core and, where the guest still runs, a snapshot",
     )  # fmt: skip
+
+
+def _gdb_place(text: str) -> str:
+    from armvcpu.debug.gdb.address import Address  # when somebody gives one
+
+    Address.of(text)
+    return text
 
 
 def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -95,6 +108,8 @@ def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
+    if config.getoption("armvcpu_gdb") is not None and hasattr(config, "workerinput"):
+        raise pytest.UsageError("--armvcpu-gdb: workers of pytest-xdist have no terminal; add -n 0")
     config.addinivalue_line("markers", "armvcpu(image, **options): the machine of this test; MachineConfig's fields")
     for flag in ("--armvcpu-log-dir", "--armvcpu-keep"):
         directory: Path | None = config.getoption(flag.removeprefix("--").replace("-", "_"))
@@ -246,6 +261,23 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             _tell(report, item, target, suffix)
     report.user_properties = item.user_properties
     return report
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: pytest.TestReport) -> None:
+    """A test has failed, and its machines are still there: gdb may look at them."""
+    address = node.config.getoption("armvcpu_gdb")
+    if address is None or not isinstance(node, pytest.Item) or report.when == "teardown":
+        return
+    from armvcpu.testing.debugging import hold_for_gdb
+
+    capture = node.config.pluginmanager.getplugin("capturemanager")
+    reporter = node.config.pluginmanager.getplugin("terminalreporter")
+    for target in _used_targets(node):
+        with ExitStack() as shown:
+            if capture is not None:
+                shown.enter_context(capture.global_and_fixture_disabled())
+            reporter.ensure_newline()
+            hold_for_gdb(target, address, node.nodeid, lambda line: reporter.write_line(line, flush=True))
 
 
 def _leave_the_users_lines(error: pytest.ExceptionInfo[BaseException]) -> None:

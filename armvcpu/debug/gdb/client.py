@@ -35,6 +35,11 @@ class Client:
         self._connection: Connection | None = None
         self._session: Session | None = None
 
+    @property
+    def has_gdb(self) -> bool:
+        """Has one connected, and not left?"""
+        return self._session is not None
+
     # --- what the debugger asks -------------------------------------------------------------------------------
 
     def stopped(self, stop: Stop) -> None:
@@ -60,10 +65,15 @@ class Client:
         self._server.go(self._connection)
         return goes_on
 
-    def serve(self) -> None:
-        """Between two runs: stop here for a gdb, waited for, until it has the guest go on, or leaves."""
-        self._waits = True
+    def serves(self, *, ends: Outcome | None) -> bool:
+        """Between two runs: stop for a gdb, waited for if there is none; is the guest to run? Not where it `ends`."""
+        self._waits = self._connection is None
         self.stopped(self._moves.here())
+        if ends is not None and self._connection is not None:
+            with suppress(Gone):
+                self._tell_end(ends)
+            self._part()
+        return self._connection is not None
 
     def close(self, outcome: Outcome | None) -> None:
         """No run comes any more; the last one has ended so."""
@@ -210,14 +220,10 @@ class Client:
             self._send(self._session.report(Report(self._guest.current, signal)))
             if self._has_gone_back():
                 return True
-        if not self._has_gdb:
+        if not self.has_gdb:
             return False
         self._tell_end(outcome)
         return self._is_restarted() and self._goes_on()
-
-    @property
-    def _has_gdb(self) -> bool:
-        return self._session is not None
 
     def _goes_on(self) -> bool:
         """From another moment: until gdb has the guest go on, which then is so."""

@@ -34,7 +34,7 @@ class GdbServer:
         reset: Callable[[], None], history: Callable[[], GoesBack | None], say: Callable[[str], object],
     ) -> None:  # fmt: skip
         self._debugger = debugger
-        self._last = parts.end
+        self._end = parts.end
         self._server = Server(listener, debugger.pause, say, parts.end.patience)
         guest = MachineGuest(parts, debugger, monitor, reset, history)
         moves = Moves(debugger, parts.turns, lambda: parts.end.by_host(_KILLED), history, repeats=parts.clock.repeats)
@@ -46,14 +46,22 @@ class GdbServer:
         """As gdb's `target remote` takes it."""
         return str(self._server.address)
 
-    def serve(self) -> None:
-        """Between two runs: wait for a gdb here, and answer it until it has the guest go on, or leaves."""
-        self._client.serve()
+    def hold(self, run: Callable[[], Outcome]) -> None:
+        """Between two runs: wait here for a gdb, and have the guest `run` as it says, until it leaves.
+
+        A guest that has ended can be looked at, and does not go on.
+        """
+        end = self._end
+        end.patience.renew()  # the last run's may have ended
+        while self._client.serves(ends=None if end.can_go_on else end.last):
+            run()
+            if not self._client.has_gdb:
+                return
 
     def close(self) -> None:
         """Let gdb go, and listen no longer; may be called twice."""
         self._debugger.detach(self._client)
-        self._client.close(self._last.last)
+        self._client.close(self._end.last)
 
 
 def open_listener(address: str | int) -> Listener:
