@@ -16,6 +16,7 @@ class FakeGuest:
     """Two CPUs, 64 KiB of RAM at RAM, flash at 0; virtual addresses have VIRTUAL added."""
 
     keeps_history = False
+    symbol_file = bytes(range(256)) * 100
     cpus, current = 2, 0
     VIRTUAL = 0xFFFF_0000_0000_0000
 

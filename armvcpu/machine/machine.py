@@ -326,7 +326,7 @@ class Machine:
         listener = open_listener(address) if isinstance(address, str | int) else address
         server = GdbServer(
             self.parts, self.debugger, listener, waits=wait, monitor=self.monitor, reset=self.reset,
-            history=lambda: self._history, say=say or _unsaid,
+            history=lambda: self._history, symbols=lambda: self.symbols, say=say or _unsaid,
         )  # fmt: skip
         self.parts.held.callback(server.close)
         return server

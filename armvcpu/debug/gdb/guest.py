@@ -31,6 +31,11 @@ class Guest(Protocol):
     """Of the registers of its CPUs."""
 
     @property
+    def symbol_file(self) -> bytes | None:
+        """An ELF file with the guest's symbols, for a gdb that has none."""
+        ...
+
+    @property
     def keeps_history(self) -> bool:
         """Can it go back?"""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from armvcpu.arch.psci import AffinityState
@@ -11,6 +11,7 @@ from armvcpu.debug.gdb.agent import BadExpression
 from armvcpu.debug.gdb.description import Description
 from armvcpu.debug.gdb.guest import Refused
 from armvcpu.debug.gdb.spaces import Spaces
+from armvcpu.debug.gdb.symbol_file import symbol_file
 from armvcpu.errors import ArmvcpuError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from armvcpu.debug.gdb.description import Shown
     from armvcpu.debug.gdb.guest import Area
     from armvcpu.engine.state import CpuState
+    from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.debugging.debugger import Debugger
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.parts import Parts
@@ -34,15 +36,20 @@ class MachineGuest:
 
     def __init__(
         self, parts: Parts, debugger: Debugger, monitor: Callable[[str], str], reset: Callable[[], None],
-        history: Callable[[], object | None],
+        history: Callable[[], object | None], symbols: Callable[[], Symbols],
     ) -> None:  # fmt: skip
         self._parts, self._debugger, self._monitor, self._reset = parts, debugger, monitor, reset
-        self._history = history
+        self._history, self._symbols = history, symbols
         self._vcpus = [cpu.vcpu for cpu in parts.turns.cpus]
         self._spaces = Spaces(
             parts.memory, parts.bus, parts.config.el, has_flash=not parts.boot.plan.is_linux
         )  # fmt: skip
         self.description = Description(self._vcpus[0].registers)
+
+    @cached_property
+    def symbol_file(self) -> bytes | None:
+        """An ELF file with what is known of the guest's symbols."""
+        return symbol_file(self._symbols())
 
     @property
     def keeps_history(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from armvcpu.debug.gdb.files import NAME
 from armvcpu.debug.gdb.packets import PACKET_SIZE, escaped
 from armvcpu.debug.gdb.state import Malformed, bytes_in, numbers
 from armvcpu.debug.gdb.stops import stop_reply
@@ -31,6 +32,7 @@ class QueryPackets:
             "features": lambda: self._guest.description.xml,
             "memory-map": self._memory_map,
             "threads": self._threads,
+            "exec-file": lambda: NAME,
         }
         self.packets = {
             b"?": lambda _rest: state.end or stop_reply(state),
@@ -56,8 +58,9 @@ class QueryPackets:
         theirs = rest.split(b";")
         self._state.reads_errors = b"error-message+" in theirs
         self._state.reads_break_reasons = b"swbreak+" in theirs or b"hwbreak+" in theirs
+        files = () if self._guest.symbol_file is None else ("qXfer:exec-file:read+",)
         back = ("ReverseStep+", "ReverseContinue+") if self._guest.keeps_history else ()
-        return ";".join((*_ALWAYS, *back)).encode()
+        return ";".join((*_ALWAYS, *files, *back)).encode()
 
     def _stop_acknowledging(self, _rest: bytes) -> bytes:
         self._state.acknowledges = False
@@ -98,7 +101,7 @@ class QueryPackets:
         what = rest.split(b":")
         if len(what) != 4 or what[1] != b"read" or (make := self._documents.get(what[0].decode("latin1"))) is None:
             return b""
-        if what[2] not in {b"", b"target.xml"}:
+        if what[2] not in {b"", b"target.xml"} and what[0] != b"exec-file":
             return b"E00"  # there is no such annex
         offset, length = numbers(what[3], 2)
         text = make().encode()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from armvcpu.debug.gdb.address import Listener
     from armvcpu.debug.gdb.moves import GoesBack
+    from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.debugging.debugger import Debugger
     from armvcpu.machine.parts import Parts
 
@@ -26,17 +27,18 @@ class GdbServer:
     """Where a gdb connects to a machine, from now until it is closed, which the machine does at the latest.
 
     `monitor` carries out a command of the monitor's, `reset` switches the machine off and on, `history`
-    gives what it keeps of its past, `say` tells the user.
+    gives what it keeps of its past, `symbols` the guest's, `say` tells the user.
     """
 
     def __init__(
         self, parts: Parts, debugger: Debugger, listener: Listener, *, waits: bool, monitor: Callable[[str], str],
-        reset: Callable[[], None], history: Callable[[], GoesBack | None], say: Callable[[str], object],
+        reset: Callable[[], None], history: Callable[[], GoesBack | None], symbols: Callable[[], Symbols],
+        say: Callable[[str], object],
     ) -> None:  # fmt: skip
         self._debugger = debugger
         self._end = parts.end
         self._server = Server(listener, debugger.pause, say, parts.end.patience)
-        guest = MachineGuest(parts, debugger, monitor, reset, history)
+        guest = MachineGuest(parts, debugger, monitor, reset, history, symbols)
         moves = Moves(debugger, parts.turns, lambda: parts.end.by_host(_KILLED), history, repeats=parts.clock.repeats)
         self._client = Client(self._server, guest, moves, waits=waits)
         debugger.attach(self._client, at_start=waits)

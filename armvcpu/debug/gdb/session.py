@@ -1,8 +1,8 @@
 """One gdb's session: which packet is answered how. No socket and no time: packets come in, replies go out.
 
 GDB manual, appendix E.2 (Packets), E.4 (General Query Packets), and QEMU 7.2's PhyMemMode. The packets of one kind are
-in one part, each with a table by their names: `state.py` (what all share), `registers.py`, `memory.py`,
-`points.py`, `queries.py`, `resuming.py`. An empty reply says that a packet is unknown, and gdb does without.
+in one part, each with a table by their names: `registers.py`, `memory.py`, `points.py`, `queries.py`, `resuming.py`,
+`files.py`; `state.py` is what all share. An empty reply says that a packet is unknown, and gdb does without.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from armvcpu.debug.gdb.files import FilePackets
 from armvcpu.debug.gdb.guest import Refused
 from armvcpu.debug.gdb.memory import MemoryPackets
 from armvcpu.debug.gdb.points import PointPackets
@@ -45,6 +46,7 @@ class Session:
         self.points = PointPackets(state)
         parts = (
             RegisterPackets(state), MemoryPackets(state), self.points, ResumePackets(state), QueryPackets(state, tell),
+            FilePackets(state),
         )  # fmt: skip
         self._packets: dict[bytes, Callable[[bytes], Answer]] = {
             name: handler for part in parts for name, handler in part.packets.items()

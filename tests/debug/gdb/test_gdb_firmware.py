@@ -9,7 +9,6 @@ import pytest
 from conversation import Conversation
 from gdb_session import Run
 
-from armvcpu import Machine
 from armvcpu.testing.firmware import store
 
 pytestmark = pytest.mark.firmware
@@ -64,16 +63,15 @@ def kernel():
 
 
 def test_a_linux_kernels_panic(tmp_path, kernel):
-    """On two CPUs: a breakpoint at `panic`, before the MMU is on, by the names that the Image itself has."""
-    with Machine(kernel[0]) as machine:
-        start, panic = (machine.symbols.address(name) for name in ("start_kernel", "panic"))
+    """On two CPUs: a breakpoint set before the MMU is on, by the names that the Image itself has; gdb gets no file."""
     with Run(tmp_path, *kernel, "--cpus", "2") as run:
         said = run.gdb(
-            f"break *{start:#x}", f"break *{panic:#x}", "continue", "info threads", "continue", "x/s $x0",
+            "break start_kernel", "break panic", "continue", "info threads", "continue", "x/s $x0", "backtrace",
             "info threads", "thread 1", "print $TTBR1_EL1 != 0", "kill",
         )  # fmt: skip
-    assert f"hit Breakpoint 1, {start:#x} in" in said, said
-    assert f"hit Breakpoint 2, {panic:#x} in" in said, said
+    assert re.search("hit Breakpoint 1, 0x[0-9a-f]+ in start_kernel", said), said
+    assert re.search("hit Breakpoint 2, 0x[0-9a-f]+ in panic", said), said
+    assert re.search("#1 .* in mount_block_root", said), said
     assert "switched off" in said
     assert "VFS: Unable to mount root fs" in said
     assert "$1 = 1" in said

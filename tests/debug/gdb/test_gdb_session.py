@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from gdb_guest import RAM, FakeGuest, new_session
 
+from armvcpu.debug.gdb.packets import unescaped
 from armvcpu.debug.gdb.resuming import How, Parting, Resume
 from armvcpu.debug.gdb.stops import Reason, Report, Signal
 
@@ -181,6 +182,27 @@ def test_a_document_comes_in_pieces():
         answer = session.answer(b"qXfer:features:read:target.xml:%x,800" % len(text))
         text += answer[1:].replace(b"}\x03", b"#").replace(b"}\x0a", b"*")
     assert text.decode() == guest.description.xml
+
+
+def test_one_file_is_read_and_no_other():
+    """That of the symbols, whose name gdb asks for; nothing of the host's, and nothing is written."""
+    session, guest, _ = new_session()
+    assert b"qXfer:exec-file:read+" in session.answer(b"qSupported")
+    name = session.answer(b"qXfer:exec-file:read:1:0,100")[1:]
+    assert session.answer(b"vFile:setfs:0") == b"F0"
+    assert session.answer(b"vFile:open:%s,0,0" % b"/etc/passwd".hex().encode()) == b"F-1,2"
+    assert session.answer(b"vFile:open:%s,1,0" % name.hex().encode()) == b"F-1,1"
+    assert session.answer(b"vFile:open:%s,0,0" % name.hex().encode()) == b"F3"
+    status = unescaped(session.answer(b"vFile:fstat:3").partition(b";")[2])
+    assert int.from_bytes(status[28:36], "big") == len(guest.symbol_file)
+    data = b""
+    while piece := unescaped(session.answer(b"vFile:pread:3,4000,%x" % len(data)).partition(b";")[2]):
+        data += piece
+    assert data == guest.symbol_file
+    assert session.answer(b"vFile:pwrite:3,0,a") == session.answer(b"vFile:unlink:61") == b"F-1,1"
+    assert session.answer(b"vFile:close:3") == b"F0"
+    guest.symbol_file = None
+    assert b"exec-file" not in session.answer(b"qSupported")
 
 
 def test_monitor_commands_show_what_they_say():
