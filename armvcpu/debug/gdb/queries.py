@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from armvcpu.debug.gdb.files import NAME
 from armvcpu.debug.gdb.packets import PACKET_SIZE, escaped
-from armvcpu.debug.gdb.state import Malformed, bytes_in, numbers
+from armvcpu.debug.gdb.state import Malformed, address_in, bytes_in, numbers
 from armvcpu.debug.gdb.stops import stop_reply
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ _ALWAYS = (
     "qXfer:memory-map:read+", "qXfer:threads:read+", "ConditionalBreakpoints+", "swbreak+", "hwbreak+",
     "error-message+",
 )  # fmt: skip
+_LLDB = f"triple:{b'aarch64-unknown-none'.hex()};endian:little;ptrsize:8;".encode()
+"""What LLDB asks for first (its docs/lldb-gdb-remote.txt); it then reads the target description, as gdb does."""
+_ADDRESS_BITS = 48
+"""Of a virtual address, in the lower range and in the upper one (DDI 0487 D8.1.8)."""
 _MOST_OF_DOCUMENT = PACKET_SIZE - 16
 
 
@@ -50,6 +54,9 @@ class QueryPackets:
             b"qThreadExtraInfo": self._doing,
             b"qSymbol": lambda _rest: b"OK",
             b"qRcmd": self._command,
+            b"qHostInfo": lambda _rest: _LLDB,
+            b"qProcessInfo": lambda _rest: b"pid:1;" + _LLDB,
+            b"qMemoryRegionInfo": self._region,
             b"qqemu.PhyMemMode": lambda _rest: b"%d" % state.physical,
             b"Qqemu.PhyMemMode": self._address_physically,
         }
@@ -121,6 +128,14 @@ class QueryPackets:
             '<?xml version="1.0"?>\n<!DOCTYPE memory-map PUBLIC "+//IDN gnu.org//DTD GDB Memory Map V1.0//EN" '
             f'"http://sourceware.org/gdb/gdb-memory-map.dtd">\n<memory-map>\n{"".join(rows)}</memory-map>\n'
         )
+
+    def _region(self, rest: bytes) -> bytes:
+        """LLDB's question about an address: which area is around it? It looks for one that nothing can be in."""
+        address, bits = address_in(rest), _ADDRESS_BITS
+        areas = ((0, 1 << bits), (1 << bits, (1 << 64) - (1 << bits)), ((1 << 64) - (1 << bits), 1 << 64))
+        begin, end = next(area for area in areas if area[0] <= address < area[1])
+        permissions = "" if begin == 1 << bits else "permissions:rwx;"
+        return f"start:{begin:x};size:{end - begin:x};{permissions}".encode()
 
     # --- commands ---------------------------------------------------------------------------------------------
 

@@ -172,6 +172,9 @@ def test_the_map_covers_every_address():
         ("flash", 0, 0x800_0000), ("ram", 0x800_0000, (1 << 64) - 0x800_0000),
     ]  # fmt: skip
     assert areas[0][0].text == "0x40000"
+    assert session.answer(b"qMemoryRegionInfo:7ffffff") == b"start:0;size:1000000000000;permissions:rwx;"
+    assert session.answer(b"qMemoryRegionInfo:2000000000000") == b"start:1000000000000;size:fffe000000000000;"
+    assert session.answer(b"qMemoryRegionInfo:ffffffffffffffff").endswith(b"size:1000000000000;permissions:rwx;")
 
 
 def test_a_document_comes_in_pieces():
