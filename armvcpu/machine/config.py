@@ -52,6 +52,12 @@ def _split_load(text: str) -> tuple[str, str, str]:
     return split_load(text)
 
 
+def _split_symbols(text: str) -> tuple[str, str, str]:
+    from armvcpu.machine.layout import split_symbols  # most machines are told of none
+
+    return split_symbols(text)
+
+
 def _split_module(text: str) -> tuple[str, str, str]:
     from armvcpu.machine.layout import split_module  # few machines have any
 
@@ -179,8 +185,9 @@ class MachineConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     """In /chosen of the device tree, as QEMU's guest-loader has it there."""
     symbols: PathLike | None = option(
-        None, FILE, "Names for addresses: an ELF file, System.map or what nm prints.", metavar="F", is_of_layout=True
-    )
+        None, FILE, "Names for addresses: an ELF file, System.map or what nm prints.",
+        metavar="F[@OFFSET]", is_of_layout=True, split=_split_symbols,
+    )  # fmt: skip
     """Asked before the image's own, for reports, traces, `on_symbol` and backtraces."""
     ram: tuple[str, ...] = option(
         (), TEXT, "RAM at another place, too; may be repeated.",

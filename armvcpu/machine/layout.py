@@ -73,6 +73,18 @@ def parse_load(text: str) -> Load:
     return Load(path, _address("loads", text, behind[1:]))
 
 
+def split_symbols(text: str) -> tuple[str, str, str]:
+    """As `Option.split` has it: `@OFFSET` may stand behind the name, which may have an @ of its own."""
+    path, at, offset = text.rpartition("@")
+    return ("", path, at + offset) if path and offset[:1].isdecimal() and "/" not in offset else ("", text, "")
+
+
+def parse_symbols(text: str) -> tuple[str, int]:
+    """The file, and how far behind its addresses the guest has what it names; UsageError where it is no offset."""
+    _, path, behind = split_symbols(text)
+    return path, _address("symbols", text, behind[1:]) if behind else 0
+
+
 def split_module(text: str) -> tuple[str, str, str]:
     """As `Option.split` has it: `@ADDRESS,kernel` stands behind the name, and then anything, as boot arguments."""
     import re  # few machines have any

@@ -516,3 +516,19 @@ def leave(vcpu, machine):
     machine.run(timeout=10)
     assert state_of(scripts).told == ["left", 7]
     assert scripts._shared.returns._waiting == {}
+
+
+def test_functions_of_a_program_that_has_moved_have_types(typed, load, tmp_path):
+    """By --symbols FILE@OFFSET."""
+    with Machine(typed) as machine:
+        (code,) = (each.data for each in machine.plan.segments if each.addr == 0x4008_0000)
+    (tmp_path / "moved.bin").write_bytes(code)
+    machine, scripts = load(tmp_path / "moved.bin", START + """
+@on_symbol("factorial")
+def factorial(n): told(n)
+
+@on_return("factorial")
+def end(n, result, took): told((n, result, took > 0))
+""", load_address=0x4009_0000, symbols=f"{typed}@0x10000")  # fmt: skip
+    assert machine.run(timeout=10).status == 0
+    assert state_of(scripts).told == [3, 2, 1, (1, 1, True), (2, 2, True), (3, 6, True)]

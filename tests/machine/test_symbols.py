@@ -9,6 +9,7 @@ from elf_symbols import ABS, LOCAL, NOTYPE, OBJECT, SECTION, UNDEF, make_elf, sy
 from elftools.elf.elffile import ELFFile
 from guest_state import GUESTS
 
+from armvcpu import Machine
 from armvcpu.errors import UsageError
 from armvcpu.machine.boot.symbols import Symbols
 
@@ -146,3 +147,21 @@ def test_the_size_of_a_symbol():
     """What its file says; a label has none, and so has a name that is not there."""
     symbols = Symbols.from_elf(make_elf(symbol("table", BASE + 0x400, 0x10, OBJECT), symbol("end", BASE, 0, NOTYPE)))
     assert [symbols.size(name) for name in ("table", "end", "nothing")] == [0x10, 0, 0]
+
+
+def test_names_of_a_program_that_has_moved_are_where_it_is_now():
+    """So many bytes behind where it was linked; whoever reads more of the file gets the address in it."""
+    linked, moved = (Symbols.from_file("guests/bin/hello.elf", offset) for offset in (0, 0x1_0000))
+    main = linked.address("main")
+    assert moved.address("main") == main + 0x1_0000
+    assert moved.format(main + 0x1_0004) == "main+0x4"
+    assert moved.find(main - 0x1000) is None
+    assert moved.size("main") == linked.size("main")
+    assert next(moved.places(main + 0x1_0000))[1] == main
+
+
+@pytest.mark.parametrize("offset", ["0x", "0x10000000000000000", "1x"])
+def test_an_offset_that_is_none_is_said(offset):
+    """With the option's name."""
+    with pytest.raises(UsageError, match=f"symbols guests/bin/hello.elf@{offset}"):
+        Machine("guests/bin/hello.elf", symbols=f"guests/bin/hello.elf@{offset}")

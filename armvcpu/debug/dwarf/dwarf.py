@@ -24,15 +24,24 @@ class Dwarf:
 
     def function_at(self, address: int) -> Function | None:
         """The function whose code has a 64-bit address, virtual or physical; None where no DWARF tells."""
+        return self._find(address)[0]
+
+    def function_from(self, address: int) -> Function | None:
+        """The function whose first instruction is at a 64-bit address, wherever it has been moved."""
+        found, linked = self._find(address)
+        return found if found is not None and found.low == linked else None
+
+    def _find(self, address: int) -> tuple[Function | None, int]:
+        """The function that has an address, and that address as it was linked."""
         for data, linked in self._symbols.places(address):
             try:
                 file = self._file(data)
                 if file is not None and (found := file.function_at(linked)):
                     assert found.prototype  # damage shows here, and not in a trap
-                    return found
+                    return found, linked
             except Exception as damage:  # whatever damaged DWARF makes of its reader
                 self._give_up(data, damage)
-        return None
+        return None, address
 
     def function(self, name: str) -> Function | None:
         """The function that a symbol is; None where it is none, or no DWARF tells of it.
@@ -40,9 +49,7 @@ class Dwarf:
         Raises:
             UsageError: there is no such symbol.
         """
-        address = self._symbols.address(name)
-        found = self.function_at(address)
-        return found if found is not None and found.low == address else None
+        return self.function_from(self._symbols.address(name))
 
     @property
     def has_functions(self) -> bool:

@@ -92,8 +92,8 @@ def _all(removes: list[Remove]) -> Remove:
 
 def _parameters(site: Site, address: int) -> tuple[Function | None, dict[str, Getter]]:
     """The function at an address as DWARF has it, and its parameters as names."""
-    function = site.shared.dwarf.function_at(address)
-    if function is None or function.low != address:
+    function = site.shared.dwarf.function_from(address)
+    if function is None:
         return None, {}
     return function, {parameter.name: parameter.read for parameter in function.parameters if parameter.name}
 

@@ -30,8 +30,9 @@ class Boot:
         """Those of the file that the options name."""
         if config.symbols is not None:
             from armvcpu.machine.boot.symbols import Symbols  # most runs have none
+            from armvcpu.machine.layout import parse_symbols
 
-            self._named = Symbols.from_file(config.symbols)
+            self._named = Symbols.from_file(*parse_symbols(str(config.symbols)))
         self.plan = self._new_plan()
 
     def symbols(self) -> Symbols:

@@ -35,3 +35,15 @@ class Table(NamedTuple):
     symbols: list[Symbol]
     values: dict[str, int]
     segments: list[Segment]
+
+    def moved(self, offset: int) -> Table:
+        """The same, so many bytes on; 64 bits."""
+        last = HIGHEST - 1
+        return Table(
+            [
+                each._replace(start=each.start + offset & last, end=min(each.end + offset, HIGHEST))
+                for each in self.symbols
+            ],
+            {name: value + offset & last for name, value in self.values.items()},
+            [Segment(vaddr + offset & last, paddr + offset & last, size) for vaddr, paddr, size in self.segments],
+        )

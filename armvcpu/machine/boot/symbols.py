@@ -69,13 +69,15 @@ class Symbols:
         return both
 
     @classmethod
-    def from_file(cls, path: PathLike) -> Symbols:
+    def from_file(cls, path: PathLike, offset: int = 0) -> Symbols:
         """Those of a file that a user names: an ELF file, System.map, or what nm printed, told apart by content.
+
+        `offset` bytes behind the addresses that the file has: a program that moves itself, as U-Boot does.
 
         Raises:
             ImageError: it can't be read, or is none of these.
         """
-        return cls.from_elf(_open(path))
+        return cls()._and(_Image(_open(path), offset))
 
     def find(self, address: int) -> tuple[str, int] | None:
         """The symbol that covers a 64-bit address, virtual or physical, and the offset into it in bytes."""
@@ -113,8 +115,8 @@ class Symbols:
         """(ELF file, address as it was linked) of all that may have an address: for who reads more of the files."""
         for image in self._images:
             for linked in image.linked(address):
-                if image.is_elf:
-                    yield image.data, linked
+                if isinstance(image, _Image) and image.is_elf:
+                    yield image.data, linked - image.offset & HIGHEST - 1
 
     def elf_files(self) -> Iterator[bytes]:
         """The contents of each file that is an ELF file."""
@@ -161,8 +163,8 @@ class _Index:
 class _Image:
     """One file, decoded on first use."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    def __init__(self, data: bytes, offset: int = 0) -> None:
+        self.data, self.offset = data, offset
         self.is_elf = data.startswith(_ELF)
 
     def linked(self, address: int) -> Iterator[int]:
@@ -207,6 +209,10 @@ class _Image:
 
     @cached_property
     def _file(self) -> Table:
+        table = self._table()
+        return table.moved(self.offset) if self.offset else table
+
+    def _table(self) -> Table:
         if not self.is_elf and is_listing(self.data[:_BEGINNING]):
             return read_listing(self.data)
         try:
