@@ -24,6 +24,7 @@ def test_sessions_say_what_the_monitor_says(part, guest, el):
     sessions = SESSION.findall(part)
     assert sessions
     with Machine(f"guests/bin/{guest}.elf", el=el, clock="instructions") as machine:
+        machine.keep_history()
         for session in sessions:
             said = ""
             for line in re.findall(r"^\(armvcpu\) (.*)$", session, re.MULTILINE):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.machine.outcome import Ending
 
 if TYPE_CHECKING:
     from armvcpu.debug.monitor.desk import Desk
@@ -31,18 +32,22 @@ class Door:
 
     def stopped(self, stop: Stop) -> None:
         """On the run's thread."""
-        if not self._is_wanted or self._desk is not None:
-            return
+        if self._is_wanted and self._desk is None:
+            desk = self._open()
+            desk.want_prompt()
+            desk.stopped(stop)
+
+    def _open(self) -> Desk:
         from armvcpu.debug.monitor.talk import TerminalTalk
 
         machine, end = self._machine, self._machine.parts.end
         machine.debugger.detach(self)
         self._desk = desk = machine.monitor.desk
         desk.talk = TerminalTalk(machine.monitor, self._console, lambda: end.is_wanted)
-        desk.want_prompt()
-        desk.stopped(stop)
+        return desk
 
     def ended(self, outcome: Outcome) -> bool:
-        """The guest has not been taken back."""
-        del outcome
-        return False
+        """The guest has ended: a crash can be looked at where there is a way back from it."""
+        if self._desk is not None or outcome.ending is not Ending.CRASHED or self._machine.history is None:
+            return False
+        return self._open().ended(outcome)

@@ -254,3 +254,19 @@ def test_a_path_that_nobody_listens_at_any_more_is_taken(tmp_path):
     assert path.exists()
     assert armvcpu("run", ECHO, "--monitor", f"unix:{path}", input="quit\r").returncode == 0
     assert not path.exists()
+
+
+def test_a_crash_is_looked_at_backwards(terminal):
+    """With `--history` on a terminal; going on from the past comes to the same crash, and `continue` ends the run."""
+    started = terminal(*COMMAND, "run", GUESTS / "crash.elf", "--history", "64M")
+    started.read_until(rb"armvcpu: .*endless exception loop")
+    started.read_until(PROMPT)
+    started.type(b"break call_probe\rrcontinue\r")
+    started.read_until(rb"cpu0 has come to a breakpoint\r\n=> 0x[0-9a-f]+ <call_probe>")
+    started.read_until(PROMPT)
+    started.type(b"delete\rcontinue\r")
+    started.read_until(rb"armvcpu: .*endless exception loop")
+    started.read_until(PROMPT)
+    started.type(b"continue\r")
+    started.read_until(b"reason    endless exception loop")
+    assert started.status() == 3

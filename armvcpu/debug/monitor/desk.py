@@ -17,6 +17,7 @@ from armvcpu.debug.monitor.command import Answer, Then
 from armvcpu.debug.monitor.stops import describe_stop
 from armvcpu.errors import ArmvcpuError, InternalError, StateError
 from armvcpu.machine.debugging.stop import StopKind
+from armvcpu.machine.outcome import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ T = TypeVar("T")
 LOOK_S = 0.1
 """How often a guest that is kept standing is looked after: does somebody want the run to end?"""
 ENDED = "the run has ended"
+BACK_HINT = "back, rcontinue, goto and restore take the guest back from here; continue ends the run"
 
 
 class Talk(Protocol):
@@ -143,11 +145,27 @@ class Desk:
         self._take(talk.converse(self, said))
 
     def ended(self, outcome: Outcome) -> bool:
-        """The guest has ended. Who asks now waits for another run, or that there will be none."""
-        del outcome
-        with self._changed:
-            self._refuse_all()
-        return False
+        """The guest has ended. At a terminal a crash is looked at first, where there is a way back from it.
+
+        Who asks later waits for another run, or that there will be none.
+        """
+        has_moved = self._looks_at(outcome)
+        if not has_moved:
+            with self._changed:
+                self._refuse_all()
+        return has_moved
+
+    def _looks_at(self, outcome: Outcome) -> bool:
+        """Has somebody taken the guest back from this end?"""
+        monitor = self._monitor
+        can_go_back = monitor.machine.history is not None or bool(monitor.snapshots)
+        if self.talk is None or outcome.ending is not Ending.CRASHED or not can_go_back:
+            return False
+        monitor.has_moved = False
+        self._is_standing = True
+        self._converse(self.talk, f"armvcpu: {outcome.reason}\n{BACK_HINT}")
+        self._is_standing = self.is_held = False
+        return monitor.has_moved and not self._is_over()
 
     def serve(self) -> bool:
         """Do all that waits; has any of it the guest go on, or the run end?"""

@@ -35,6 +35,8 @@ class Monitor:
         """The CPU that `cpu N` has chosen; None: the one that the engine has loaded."""
         self.snapshots: dict[str, Snapshot] = {}
         """Those of `snapshot NAME`, by name."""
+        self.has_moved = False
+        """Has a command taken the guest to another moment? After its end it may go on then."""
         self.traces: list[RunningTrace] = []
         """Those of `trace on`."""
         self.points: dict[int, Point] = {}

@@ -25,7 +25,7 @@ def restore(monitor: Monitor, name: str) -> str:
         known = did_you_mean(name, monitor.snapshots) or "; `snapshot NAME` takes one"
         raise UsageError(f"there is no snapshot {name!r}{known}")
     monitor.machine.restore(monitor.snapshots[name])
-    monitor.selected = None
+    monitor.has_moved, monitor.selected = True, None
     return ""
 
 
@@ -41,5 +41,5 @@ def info_snapshots(monitor: Monitor) -> str:
 def reset(monitor: Monitor) -> str:
     """SYSTEM_RESET."""
     monitor.machine.reset()
-    monitor.selected = None
+    monitor.has_moved, monitor.selected = True, None
     return ""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.config import MachineConfig
     from armvcpu.machine.debugging.debugger import Debugger
+    from armvcpu.machine.history.history import History
     from armvcpu.machine.outcome import Outcome
     from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.cpu import Cpu
@@ -61,6 +62,10 @@ class Subject(Protocol):
     @property
     def debugger(self) -> Debugger:
         """What stops the guest and steps it."""
+
+    @property
+    def history(self) -> History | None:
+        """The states that are kept, where they are."""
 
     def physical(self, address: int) -> int:
         """The physical address behind a virtual one."""

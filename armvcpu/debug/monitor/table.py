@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.debug.monitor import cpus, devices, interrupts, memory, points, states, traces, translate
+from armvcpu.debug.monitor import backwards, cpus, devices, interrupts, memory, points, states, traces, translate
 from armvcpu.debug.monitor.command import Answer, Argument, Command, Kind, Then
 from armvcpu.debug.monitor.kinds import (
     ADDRESS,
@@ -71,6 +71,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("info exits", cpus.info_exits, (), "The last exits, the latest last."),
     Command("info breakpoints", points.info_breakpoints, (), "Breakpoints and watchpoints."),
     Command("info traces", traces.info_traces, (), "Those that `trace on` has begun."),
+    Command("info history", backwards.info_history, (), "How far back the guest can be taken."),
     Command("info snapshots", states.info_snapshots, (), "The snapshots that `snapshot` has taken."),
     Command("cpu", cpus.choose, (Argument("cpu", CPU),), "The CPU that the other commands are about."),
     Command(
@@ -132,6 +133,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("watchp", points.add_physical_watchpoint, (Argument("address", ADDRESS), *_WATCHED), "At a physical one."),
     Command("delete", points.delete, (Argument("number", NUMBER, True),), "Take one of them away, or all.", ("d",)),
     Command("step", points.step, (Argument("count", COUNT, True),), "One instruction, or so many.", ("s", "si")),
+    Command(
+        "back", backwards.back, (Argument("count", COUNT, True),),
+        "Before the last instruction, or so many instructions of all CPUs ago; needs --history, as the next two do.",
+    ),
+    Command("rcontinue", backwards.continue_back, (), "Back to the last breakpoint or watchpoint.", ("rc",)),
+    Command("goto", backwards.go_to, (Argument("count", COUNT),), "To the state after so many instructions in all."),
     Command("stop", points.stop, (), "Keep the guest standing where it is, until `continue`."),
     Command("continue", points.go_on, (), "Let the guest go on.", ("c", "cont")),
     Command(
