@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from raw_guest import BASE, FOREVER, NOP, SYSTEM_OFF, add, image, load, mov, store
+from raw_guest import BASE, FOREVER, NOP, SYSTEM_OFF, WFI, add, image, load, mov, store
 
 from armvcpu import Machine
 from armvcpu.errors import UsageError
@@ -85,6 +85,16 @@ def test_another_cpu_is_stepped(tmp_path):
     with Machine(path, cpus=2) as machine:
         machine.monitor("cpu 1")
         with pytest.raises(UsageError, match="never switched on"):
+            machine.monitor("step")
+
+
+def test_a_cpu_that_waits_is_not_stepped(tmp_path):
+    """It would keep the step waiting, and the monitor with it."""
+    path = tmp_path / "guest.bin"
+    path.write_bytes(image(NOP, WFI, NOP, FOREVER))
+    with Machine(path) as machine:
+        machine.monitor("step 2")
+        with pytest.raises(UsageError, match="cpu0 waits"):
             machine.monitor("step")
 
 

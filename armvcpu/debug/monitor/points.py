@@ -158,10 +158,12 @@ def step(monitor: Monitor, count: int | None) -> Answer:
     """So many instructions of the chosen CPU."""
     if (count or 1) > MOST_STEPS:
         raise UsageError(f"at most {MOST_STEPS} steps at once: set a breakpoint, and continue")
-    index, debugger = started(monitor.cpu).index, monitor.machine.debugger
+    cpu, debugger = started(monitor.cpu), monitor.machine.debugger
     made: Stop | Outcome | None = None
     for number in range(count or 1):
-        made = debugger.step(index)
+        if not cpu.runnable:
+            raise UsageError(f"cpu{cpu.index} waits, and would keep a step waiting: continue, or inject irq")
+        made = debugger.step(cpu.index)
         is_last = number + 1 == (count or 1)
         if not isinstance(made, Stop):
             return ended(monitor, made)

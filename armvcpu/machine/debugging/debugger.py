@@ -229,7 +229,7 @@ class Debugger:
                 return self._arrive(hit)
             if self._turns.cpu.index == wanted:
                 return self._arrive(self._here(StopKind.STEP))
-            if self._is_paused:
+            if self._is_paused or self._end.is_wanted:
                 return self._arrive(self._here(StopKind.PAUSED))
 
     def run_past(self, max_instructions: int) -> Outcome:
