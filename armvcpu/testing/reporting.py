@@ -51,7 +51,7 @@ class Reporting:
         """A machine has been made."""
         from armvcpu.testing.looking import Looker  # when a test has a machine
 
-        self._lookers[id(target)] = Looker(target)
+        self._lookers[id(target)] = Looker(target, profiled=False)
 
     # --- in the process that runs a test
 

@@ -75,6 +75,11 @@ def test_a_suites_page_has_every_test(suite, tmp_path):
         assert "a call through a null pointer" in found[name][1]
         assert "call_probe+0x1c" in found[name][1]
     assert "No machine was made" in found["no disk"][1]
+    assert [name for name, (_, told) in sorted(found.items()) if "-profile-figure" in told] == [
+        "crash",
+        "hello",
+        "wanted crash",
+    ]
 
 
 def test_suites_are_one_page(suite, tmp_path):

@@ -127,7 +127,7 @@ def _run(case: Case, made: Path) -> Verdict:
 def _look(target: Target) -> Looker:
     from armvcpu.testing.looking import Looker  # most suites have no report page
 
-    return Looker(target)
+    return Looker(target, profiled=True)
 
 
 def _nothing() -> tuple[bytes, ...]:
