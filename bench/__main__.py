@@ -15,6 +15,7 @@ from armvcpu.testing.firmware.initramfs import busybox_initramfs
 from armvcpu.testing.firmware.store import fetch, path
 from bench.calls import calls, priority_mask
 from bench.chart import write_chart
+from bench.coverage import coverage
 from bench.disk import disk
 from bench.edk2 import edk2
 from bench.firmware_chain import chains
@@ -137,7 +138,11 @@ SECTIONS: dict[str, Callable[[int], Iterable[Row]]] = {
     "traps": lambda rounds: traps(rounds, GUESTS / "traps.elf", QEMU),
     "levels": lambda rounds: levels(rounds, GUESTS / "levels.elf", ARMVCPU, QEMU),
     "calls": lambda rounds: [*calls(GUESTS / "parser.elf"), priority_mask(rounds, ARMVCPU, QEMU)],
-    "inside": lambda rounds: [*inside(rounds, ARMVCPU, QEMU, GUESTS), *scripted(rounds)],
+    "inside": lambda rounds: [
+        *inside(rounds, ARMVCPU, QEMU, GUESTS),
+        *scripted(rounds),
+        *coverage(rounds, ARMVCPU, GUESTS),
+    ],
     "start": start,
     "testing": testing,
 }

@@ -103,6 +103,17 @@ def test_every_instruction_and_branch_is_counted_as_a_hook_hears_it(guest, compi
         assert counted == branches_of(machine, trace)
 
 
+@pytest.mark.parametrize("name", ["el2", "el3", "smp", "traps", "timer", "preempt"])
+def test_every_instruction_of_a_guest_is_counted(name):
+    """At every level, on several CPUs, with interrupts and traps: as many as the clock counts."""
+    level = int(name[2:]) if name in {"el2", "el3"} else 1
+    options = {"el": level, "cpus": 2 if name == "smp" else 1, "clock": "instructions"}
+    with Machine(f"guests/bin/{name}.elf", **options) as machine, machine.coverage() as coverage:
+        machine.run(timeout=30, max_instructions=400_000)
+        (program,) = coverage.programs
+        assert sum(coverage.executed(program).values()) == machine.instructions > 1000
+
+
 @pytest.mark.parametrize("compiler", ["clang", "gcc"])
 def test_a_program_that_moves_itself_has_its_lines_all_the_same(guest, compiler):
     """As U-Boot does: linked and entered at one address, copied to another and executed there."""
