@@ -7,28 +7,24 @@ coverage.write("hello.info")
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import zlib
 from contextlib import suppress
 from functools import cached_property
-from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from armvcpu.debug.coverage import drcov, lcov
-from armvcpu.debug.coverage.lines import FileCoverage, by_file
+from armvcpu.debug.coverage import drcov
+from armvcpu.debug.coverage.pauses import few_pauses
 from armvcpu.debug.coverage.program import Program, read_program
-from armvcpu.debug.coverage.source import Source, read_source
 from armvcpu.debug.coverage.tally import Tally
 from armvcpu.errors import ArmvcpuError, ImageError, UsageError, named, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from armvcpu.debug.coverage.lines import FileCoverage
+    from armvcpu.debug.coverage.source import Source
     from armvcpu.machine.kinds import PathLike
 
-_LOG = logging.getLogger(__name__)
 LCOV, DRCOV = ".info", ".drcov"
 
 
@@ -44,6 +40,8 @@ class _Known:
 
     @cached_property
     def source(self) -> Source:
+        from armvcpu.debug.coverage.source import read_source  # blocks need no lines
+
         return read_source(self.program)
 
 
@@ -87,6 +85,8 @@ class Coverage:
 
     def files(self) -> dict[str, FileCoverage]:
         """By the path of each source file that DWARF tells of: its lines, functions and branches."""
+        from armvcpu.debug.coverage.lines import FileCoverage, by_file
+
         self._update()
         files: dict[str, FileCoverage] = {}
         for known in self._known.values():
@@ -135,18 +135,24 @@ class Coverage:
 
     def lcov(self) -> str:
         """A tracefile for lcov; CoverageProblem where no program has lines."""
+        from armvcpu.debug.coverage import lcov
+
         self.check_lines()
         files = self.files()
         if not files:
             raise CoverageProblem(f"no lines to tell of: {'; '.join(self.problems)}")
-        for problem in self.problems:
-            _LOG.warning("%s", problem)
+        if self.problems:
+            import logging  # 7 ms
+
+            for problem in self.problems:
+                logging.getLogger(__name__).warning("%s", problem)
         return lcov.render(files)
 
     def drcov(self) -> bytes:
         """A drcov file."""
         self._update()
-        return drcov.render((known.program, known.tally.blocks()) for known in self._known.values())
+        with few_pauses():
+            return drcov.render((known.program, known.tally.blocks()) for known in self._known.values())
 
     # --- other processes --------------------------------------------------------------------------------------
 
@@ -158,11 +164,11 @@ class Coverage:
                   known.program.entry, known.tally.rows)
             for key, known in self._known.items()
         }  # fmt: skip
-        return zlib.compress(json.dumps(whole).encode(), 1)
+        return _packed(whole)
 
     def unpack(self, packed: bytes) -> None:
         """Add what another process has packed. An ELF file that is not there any more is one of the `problems`."""
-        for key, (path, is_elf, base, end, entry, rows) in json.loads(zlib.decompress(packed)).items():
+        for key, (path, is_elf, base, end, entry, rows) in _unpacked(packed).items():
             if key not in self._known:
                 self._known[key] = _Known(self._again(path, key) if is_elf else Unread(path, base, end, entry))
             self.tally(key).add_rows(tuple(row) for row in rows)
@@ -181,10 +187,25 @@ class Coverage:
 
 def renamed(packed: bytes, names: Mapping[str, str]) -> bytes:
     """What `pack` has given, with other paths for those that are in `names`."""
-    whole = json.loads(zlib.decompress(packed))
+    whole = _unpacked(packed)
     for about in whole.values():
         about[0] = names.get(about[0], about[0])
+    return _packed(whole)
+
+
+def _packed(whole: dict[str, Any]) -> bytes:
+    import json  # these are for tests in processes of their own
+    import zlib
+
     return zlib.compress(json.dumps(whole).encode(), 1)
+
+
+def _unpacked(packed: bytes) -> dict[str, Any]:
+    import json
+    import zlib
+
+    whole: dict[str, Any] = json.loads(zlib.decompress(packed))
+    return whole
 
 
 def _nothing() -> None:
@@ -213,6 +234,8 @@ def _write(path: str, data: bytes) -> None:
         with open(path, "wb") as file:
             file.write(data)
         return
+    from tempfile import NamedTemporaryFile
+
     path = os.path.realpath(path)
     with NamedTemporaryFile(dir=os.path.dirname(path), prefix=".coverage-", delete=False) as file:
         try:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from armvcpu.debug.coverage.blocks import BlockReader
 from armvcpu.debug.coverage.coverage import Coverage
+from armvcpu.debug.coverage.pauses import few_pauses
 from armvcpu.debug.coverage.placing import Places
 from armvcpu.debug.coverage.program import programs_of, read_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from armvcpu.engine.api import BlockRecords
     from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.parts import Parts
-
-_LOG = logging.getLogger(__name__)
 
 
 class Covering:
@@ -46,7 +42,9 @@ class Covering:
         self._records.end()
         self._records = None
         if self._reader.lost:
-            _LOG.warning(
+            import logging  # 7 ms
+
+            logging.getLogger(__name__).warning(
                 "coverage is not complete: the guest has made more new code than there is room for; "
                 "%d times a block of it was executed",
                 self._reader.lost,
@@ -56,19 +54,7 @@ class Covering:
         """Take what the machine has executed since the last time."""
         if self._records is None:
             return
-        with _few_pauses():
+        with few_pauses():
             blocks = self._reader.take()
             for key, places in self._places.items():
                 self.coverage.tally(key).add(places.place(blocks))
-
-
-@contextmanager
-def _few_pauses() -> Iterator[None]:
-    """Python looks for circles of objects while many are made: in vain here, and for a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

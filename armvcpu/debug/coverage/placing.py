@@ -24,12 +24,12 @@ TELLING, CERTAIN = 6, 12
 """Instructions of a block by which a program's place is looked for, and of one that tells it alone."""
 IN_REGION = 8
 """Blocks of 2 MiB of addresses that are looked for."""
-SEARCHED = 1 << 28
+SEARCHED = 1 << 27
 """Bytes of a program that are searched through each time, at most: some 0.1 s."""
 
 
-Placed = tuple[int, "Block"]
-"""A block of a program, behind the address that it was linked at."""
+Placed = list[tuple[int, list["Block"]]]
+"""Blocks of a program, each lot with what is added to the addresses that they were linked at."""
 
 
 class Places:
@@ -42,9 +42,10 @@ class Places:
         self._sought: set[bytes] = set()
         """Code that has been looked for."""
 
-    def place(self, blocks: Iterable[Block]) -> list[Placed]:
+    def place(self, blocks: Iterable[Block]) -> Placed:
         """Those of the blocks that are the program's."""
-        placed, left, budget = list[Placed](), list(blocks), SEARCHED
+        placed: Placed = []
+        left, budget = list(blocks), SEARCHED
         for bias in self.biases:
             left = self._at(bias, left, placed)
         while True:
@@ -55,7 +56,7 @@ class Places:
             self.biases.append(bias)
             left = self._at(bias, left, placed)
 
-    def _at(self, bias: int, blocks: list[Block], placed: list[Placed]) -> list[Block]:
+    def _at(self, bias: int, blocks: list[Block], placed: Placed) -> list[Block]:
         """Add those at one place; the others."""
         others: list[Block] = []
         same: list[Block] = []
@@ -72,13 +73,13 @@ class Places:
                     break
             else:
                 others.append(block)
-        placed += [(block.pc - bias, block) for block in same]
+        placed.append((bias, same))
         if doubtful:
             self._doubt(doubtful, same, bias, placed, others)
         return others
 
     def _doubt(
-        self, doubtful: dict[tuple[int, int], list[Block]], same: list[Block], bias: int, placed: list[Placed],
+        self, doubtful: dict[tuple[int, int], list[Block]], same: list[Block], bias: int, placed: Placed,
         others: list[Block],
     ) -> None:  # fmt: skip
         """Of blocks that are short or differ: those of pages most of whose executed bytes are the program's."""
@@ -89,7 +90,7 @@ class Places:
             ours = sum(len(block.code) for block in blocks if self._is_same(block, bias))
             all_ = sizes[page] + sum(len(block.code) for block in blocks)
             if 2 * (sizes[page] + ours) >= all_:
-                placed += [(block.pc - bias, block) for block in blocks]
+                placed.append((bias, blocks))
             else:
                 others += blocks
 

@@ -27,6 +27,7 @@ _EHDR = Struct("<16xHH4xQQ14xHH6x")
 _PHDR = Struct("<IIQQ8xQ16x")
 _PT_LOAD, _PF_X = 1, 1
 _ET_REL = 1
+FILLER = 1 << 16
 _ELF64_LITTLE = b"\x7fELF\x02\x01"
 
 
@@ -50,25 +51,26 @@ class Program:
         self.base = min((piece.start for piece in self.pieces), default=0)
         self.end = max((piece.start + len(piece.code) for piece in self.pieces), default=0)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for the same contents, in any process."""
-        digest = hashlib.blake2b(digest_size=16)
+        digest = hashlib.sha1(usedforsecurity=False)
         for piece in self.pieces:
-            digest.update(piece.start.to_bytes(8, "little") + piece.code)
+            digest.update(piece.start.to_bytes(8, "little"))
+            digest.update(piece.code)
         if self.elf is not None:
             digest.update(len(self.elf).to_bytes(8, "little"))
         return digest.hexdigest()
 
     @cached_property
-    def _texts(self) -> list[Piece]:
-        """The pieces without what they are filled up with, as flash is."""
-        return [Piece(start, code.rstrip(code[-1:])) for start, code in self.pieces]
+    def _ends(self) -> list[int]:
+        """Of each piece the bytes before what it is filled up with, as flash is."""
+        return [_without_filler(code) for _, code in self.pieces]
 
     @property
     def text_size(self) -> int:
         """How many bytes `find` looks through."""
-        return sum(len(code) for _, code in self._texts)
+        return sum(self._ends)
 
     @property
     def has_lines(self) -> bool:
@@ -85,15 +87,24 @@ class Program:
     def find(self, code: bytes) -> int | None:
         """The linked address of the only place that has these bytes; None where there is none, or more than one."""
         found: int | None = None
-        for start, text in self._texts:
+        for (start, text), end in zip(self.pieces, self._ends, strict=True):
             at = -1
-            while (at := text.find(code, at + 1)) >= 0:
+            while (at := text.find(code, at + 1, end)) >= 0:
                 if (start + at) % 4:
                     continue
                 if found is not None:
                     return None
                 found = start + at
         return found
+
+
+def _without_filler(code: bytes) -> int:
+    """How many bytes there are before those of the end that are all the same, in large pieces."""
+    end, all_ = len(code), memoryview(code)
+    filler = code[-1:] * FILLER
+    while end > FILLER and all_[end - FILLER : end] == filler:
+        end -= FILLER
+    return end
 
 
 def elf_program(path: str, data: bytes) -> Program:
