@@ -143,12 +143,13 @@ class RunLoop:
         self._schedule.run_due(self._clock.ns())
         if not cpu.is_awake():
             return self._end.wanted
-        if not takes_interrupts:
+        hides = not takes_interrupts and cpu.interrupted
+        if hides:
             cpu.hide_interrupts()
         try:
             reason: Exit | None = cpu.vcpu.step()
         finally:
-            if not takes_interrupts and cpu.is_bound:
+            if hides and cpu.is_bound:
                 cpu.show_interrupts()
         if isinstance(reason, Nothing):
             made = (attendant.attend() for attendant in self._watching)
