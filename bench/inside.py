@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from armvcpu.machine.machine import Machine
 from armvcpu.testing.firmware import programs
 from armvcpu.testing.firmware.store import fetch, path
+from bench.gdb import gdb_rows
 from bench.loads import OFF, initramfs
 from bench.pairs import environment, pair, run
 from bench.rows import Pair, Single
@@ -92,6 +93,7 @@ def inside(rounds: int, armvcpu: str, qemu: list[str], guests: Path) -> Iterator
         yield from _python(rounds, qemu, place)
         yield _with(rounds, armvcpu, place, "a profile", ["--profile", "profile.pb.gz"], PROFILE_LIMIT)
         yield _with(rounds, armvcpu, place, "a report page", ["--report", "report.html"], REPORT_LIMIT)
+        yield from gdb_rows(rounds, qemu, _calls, FUNCTION)
 
 
 def _tree(commit: str, place: Path) -> Path:
