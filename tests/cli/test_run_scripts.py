@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from command import armvcpu
@@ -86,3 +88,17 @@ def test_a_file_that_is_not_there_is_one_line():
     """Status 2."""
     done = armvcpu("run", HELLO, "--script", "/nowhere/hooks.py")
     assert (done.returncode, done.stderr) == (2, "armvcpu: script /nowhere/hooks.py: No such file or directory\n")
+
+
+def test_output_that_nobody_takes_is_no_mistake_of_the_scripts(tmp_path):
+    """A full disk is one line; where the reader has gone, as `| head` does, nothing is said."""
+    path = tmp_path / "hooks.py"
+    path.write_text(
+        "from armvcpu.script import *\n@on_start\ndef start(): print('x')\n@on_end\ndef end(): print('y')\n"
+    )
+    command = f"{sys.executable} -m armvcpu run {HELLO} --script {path}"
+    for shell, said in ((f"{command} >/dev/full", "No space left"), (f"{command} | true", "")):
+        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+        assert "Traceback" not in done.stderr
+        assert said in done.stderr
+        assert said or not done.stderr

@@ -5,6 +5,7 @@ The traceback has the script's frames only: how armvcpu got there helps nobody w
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -51,6 +52,8 @@ class Failures:
 
     def at_end(self, error: Exception) -> ArmvcpuError | None:
         """When the run has ended."""
+        if isinstance(error, BrokenPipeError):
+            return None
         outcome = self._tell(error)
         return None if outcome is None else ScriptFailed(outcome.reason)
 
@@ -58,7 +61,9 @@ class Failures:
         if isinstance(error, BrokenPipeError):  # nobody reads what the script prints, `| head` say
             return Outcome.by_signal(signal.SIGPIPE)
         self.count += 1
-        if self.count <= MOST_SHOWN or not self._goes_on:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # no mistake of the script's: it prints
+            self._write(f"armvcpu: {one_line(error)}\n" * (self.count == 1))
+        elif self.count <= MOST_SHOWN or not self._goes_on:
             self._write(own_traceback(error))
         if self._goes_on:
             if self.count == MOST_SHOWN:
