@@ -94,6 +94,7 @@ def inside(rounds: int, armvcpu: str, qemu: list[str], guests: Path) -> Iterator
         yield _with(rounds, armvcpu, place, "a profile", ["--profile", "profile.pb.gz"], PROFILE_LIMIT)
         yield _with(rounds, armvcpu, place, "a report page", ["--report", "report.html"], REPORT_LIMIT)
         yield from gdb_rows(rounds, qemu, _calls, FUNCTION)
+        yield from _history(rounds, place)
 
 
 def _tree(commit: str, place: Path) -> Path:
@@ -252,3 +253,40 @@ def _with(rounds: int, armvcpu: str, place: Path, what: str, words: list[str], l
     looked_at = [*plain, option, os.fspath(place / name)]
     return pair(f"inside: Linux to shell and off with {what}, beside without, CPU", partial(_cpu, OFF, looked_at),
                 partial(_cpu, OFF, plain), rounds, "s", limit, "armvcpu")  # fmt: skip
+
+
+BACKWARDS = """
+import sys, time
+from armvcpu.machine.machine import Machine
+kernel, initrd, append, what = sys.argv[1:]
+with Machine(kernel, initrd=initrd, append=append, memory="512M", cpus=2, clock="instructions") as machine:
+    history = None if what == "plain" else machine.keep_history()
+    start = time.process_time()
+    assert machine.run(timeout=300).ok
+    spent = time.process_time() - start
+    if what == "back":
+        machine.debugger.breakpoints.add(4)  # where the guest never is
+        start = time.process_time()
+        assert history.continue_back().kind.name == "BEGINNING"
+        spent = time.process_time() - start
+    if what == "step":
+        history.step_back()
+        start = time.process_time()
+        for _ in range(100):
+            history.step_back()
+        spent = (time.process_time() - start) * 10
+    print(history.used >> 20 if what == "size" else spent)
+"""
+"""A boot of Linux: processor seconds of the run or of a search through it, milliseconds of a step back, or MiB."""
+
+
+def _history(rounds: int, place: Path) -> Iterator[Row]:
+    """A run with a history beside one without, the way back through all of it, one step of it, and the memory."""
+    _, kernel, _, initrd, _, append, *_ = _linux(place)
+    told = {what: partial(_told, _in(ROOT, "-c", BACKWARDS, kernel, initrd, append, what)) for what in
+            ("plain", "kept", "back", "step", "size")}  # fmt: skip
+    name = "inside: Linux to shell and off by instructions, 2 CPUs, CPU"
+    yield pair(f"{name}: with a history, beside without", told["kept"], told["plain"], rounds, "s", 1.3, "armvcpu")
+    yield pair(f"{name}: reverse-continue through all of it", told["back"], told["plain"], rounds, "s", 2.0, "the run")
+    yield Single("inside: reverse-stepi at its end", statistics.median(told["step"]() for _ in range(rounds)), "ms", 20)
+    yield Single("inside: memory of its history", told["size"](), "MiB", 256)

@@ -193,6 +193,24 @@ def test_the_way_back_has_the_same_stops(name, symbol, options, frequent):
         assert history.count == 0
 
 
+def test_whoever_wants_the_run_to_end_meanwhile_gets_it_after(frequent):
+    """A signal or a pause in a search: the machine is where it was before, and the next run ends as asked."""
+    with Machine("guests/bin/hello.elf", clock="instructions") as machine:
+        history, debugger = machine.keep_history(), machine.debugger
+        machine.run(max_instructions=15_000)
+        asked = iter([debugger.pause, lambda: machine.interrupt(15), debugger.pause])
+
+        def ask(_vcpu):
+            next(asked, lambda: None)()
+            return False
+
+        debugger.breakpoints.add(machine.symbols.address("fdt_cells"), ask)
+        for _ in range(2):
+            assert history.continue_back().kind is StopKind.PAUSED
+            assert history.count == 15_000
+        assert machine.run().status == 128 + 15
+
+
 # --- how much is kept -------------------------------------------------------------------------------------------
 
 

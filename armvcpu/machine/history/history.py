@@ -173,13 +173,18 @@ class History:
         self._pause.set(self._next())
 
     def _run_to(self, count: int) -> None:
-        """From where the machine is."""
-        end = self._parts.end
+        """From where the machine is. Whoever wants the run to end meanwhile gets that there."""
+        end, wanted = self._parts.end, None
         while (left := count - self.count) > 0:
             outcome = self._debugger.run_past(left) if end.can_go_on else end.last
-            if self.count < count and outcome is not STOPPED:  # somebody wants a stop, and gets it there
+            if self.count == count:
+                break
+            if outcome is None or not end.can_go_on or outcome is self._inputs.end:
                 reason = "" if outcome is None else f": {outcome.reason}"
                 raise StateError(f"the guest came to {self.count} instructions, not to {count}{reason}")
+            wanted = outcome
+        if wanted is not None and wanted is not STOPPED:
+            end.by_host(wanted)
 
     # --- along a run
 

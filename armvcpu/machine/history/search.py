@@ -26,7 +26,11 @@ Position = tuple[int, int]
 
 
 class Interrupted(Exception):
-    """Somebody has asked for a stop meanwhile."""
+    """Somebody wants a stop meanwhile, or the run to end, as `outcome` says."""
+
+    def __init__(self, outcome: Outcome | None = None) -> None:
+        super().__init__()
+        self.outcome = outcome
 
 
 class Search:
@@ -53,8 +57,10 @@ class Search:
                 if number:
                     return self._go_to_stop(then, until, number)
                 until, then = (then.count, then.entries), self._keeper.previous(then)
-        except Interrupted:
+        except Interrupted as interrupted:
             self._history.go_to(here[0])
+            if interrupted.outcome is not None:
+                self._parts.end.by_host(interrupted.outcome)
             return self._debugger.moved(StopKind.PAUSED)
         return self._beginning()
 
@@ -98,6 +104,8 @@ class Search:
                 raise Interrupted
             if left <= 0 or not self._parts.end.can_go_on:
                 break
+            if self._here[0] < until[0]:
+                raise Interrupted(what)
         return what
 
     # --- instructions
