@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PIECE_COST = 4096 + 120
 """Bytes of the host's memory that a piece takes, with its place in a table."""
 _STATE_COST = 64 << 10
-"""About what the state of the CPUs and devices takes."""
+"""About what the state of the CPUs and devices takes, without the bytes that these have: flash, say."""
 
 
 class CpuThen(Row):
@@ -63,13 +63,15 @@ class Checkpoint:
     outputs: tuple[int, ...]
     written: list[Pieces]
     """Of each memory."""
+    held: int
+    """Bytes that devices have."""
     begins_at: int | None = None
     """The count at which somebody changed the guest, where this is the first state after that."""
 
     @property
     def size(self) -> int:
         """About how many bytes of the host's memory it takes."""
-        return _STATE_COST + _PIECE_COST * sum(map(len, self.written))
+        return _STATE_COST + self.held + _PIECE_COST * sum(map(len, self.written))
 
     def join(self, following: Checkpoint) -> None:
         """It is to be forgotten: the one after it keeps what both have."""
@@ -85,6 +87,7 @@ def can_take(parts: Parts) -> bool:
 
 def take(parts: Parts, memories: list[Contents]) -> Checkpoint:
     """The state of a machine that stands still."""
+    devices = [slot.device.state() for slot in slots_with_state(parts.board)]
     return Checkpoint(
         parts.engine.instructions,
         parts.engine.entries,
@@ -92,7 +95,7 @@ def take(parts: Parts, memories: list[Contents]) -> Checkpoint:
         [_take_cpu(cpu) for cpu in parts.turns.cpus],
         parts.turns.cpu.index,
         parts.turns.began,
-        [slot.device.state() for slot in slots_with_state(parts.board)],
+        devices,
         parts.board.gic.state(),
         parts.clock.state(),
         parts.turns.state(),
@@ -100,7 +103,19 @@ def take(parts: Parts, memories: list[Contents]) -> Checkpoint:
         inputs_of(parts).state(),
         parts.outputs.state(),
         [memory.read(memory.take_written()) for memory in memories],
+        _bytes_in(devices),
     )
+
+
+def _bytes_in(state: object) -> int:
+    match state:
+        case bytes() | bytearray():
+            return len(state)
+        case dict():
+            return sum(map(_bytes_in, state.values()))
+        case list() | tuple():
+            return sum(map(_bytes_in, state))
+    return 0
 
 
 def inputs_of(parts: Parts) -> AdmittedInput:
