@@ -51,7 +51,7 @@ class RunConfig(Row, metaclass=OptionsType):
         metavar="FILE", is_output=True, tool="armvcpu.cli.profiling:open_profile",
     )  # fmt: skip
     profile_interval: int = option(
-        500, NUMBER, "Microseconds of the guest's time between two samples of --profile.", metavar="US", smallest=1
+        1000, NUMBER, "Microseconds of the guest's time between two samples of --profile.", metavar="US", smallest=1
     )
     monitor: str | None = option(
         None, TEXT, "Listen for `armvcpu monitor SOCKET`.", metavar="unix:SOCKET",

@@ -384,7 +384,7 @@ class Machine:
             yield edges
 
     @contextmanager
-    def profile(self, interval: int = 500) -> Iterator[Profile]:
+    def profile(self, interval: int = 1000) -> Iterator[Profile]:
         """For a `with` block, between two runs: where the guest's time goes, by its call stacks, and what Python does.
 
         There is a sample every `interval` microseconds of the guest's time while it runs (docs/profiling.md). By the

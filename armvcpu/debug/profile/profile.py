@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from armvcpu.machine.parts import Parts
     from armvcpu.machine.running.run_loop import RunLoop
 
-INTERVAL = 500
+INTERVAL = 1000
 """Microseconds of the guest's time between two samples, unless another number is given."""
 LONGEST_INTERVAL = 10**9
 

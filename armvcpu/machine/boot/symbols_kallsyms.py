@@ -63,6 +63,7 @@ class Kallsyms:
         self._base = places.base
         self._offsets = memoryview(data)[places.offsets : places.offsets + 4 * places.number].cast("I")
         self._names: dict[int, str] = {}
+        self._groups: dict[int, list[int]] = {}
 
     def find(self, address: int) -> tuple[str, int] | None:
         """The symbol that covers an address as it is linked, and the offset into it in bytes."""
@@ -115,10 +116,18 @@ class Kallsyms:
         found = self._names.get(number)
         if found is None:
             group, rest = divmod(number, _MARKED)
+            found = self._names[number] = self._decode(self._starts(group)[rest])
+        return found
+
+    def _starts(self, group: int) -> list[int]:
+        """Where the names behind a marker are."""
+        found = self._groups.get(group)
+        if found is None:
             at = self._places.names + unpack_from("<I", self._data, self._places.markers + 4 * group)[0]
-            for _ in range(rest):
+            found = self._groups[group] = [at]
+            for _ in range(_MARKED - 1):
                 at = _behind(self._data, at)
-            found = self._names[number] = self._decode(at)
+                found.append(at)
         return found
 
     def _all_names(self) -> Iterator[str]:
