@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "Boot IMAGE, or firmware, and connect its console.",
     "test": "Run suites of firmware tests.",
+    "trace": "Look at traces: print one, search in it, find where two runs part.",
     "probe": "Show what the CPU models support, and test the engine.",
     "machine": "Show the memory map and the interrupts.",
     "inspect": "Show what the image F is and how it would be loaded.",

@@ -10,7 +10,7 @@ from armvcpu.cli.run_options import spelled
 from armvcpu.cli.standard import say
 from armvcpu.debug.tracing.compressed import compression
 from armvcpu.debug.tracing.filters import Filters, ambiguous
-from armvcpu.debug.tracing.formats import Writer, writer_for
+from armvcpu.debug.tracing.formats import Writer, is_of_blocks, writer_for
 from armvcpu.debug.tracing.kinds import parse_kinds
 from armvcpu.errors import ArmvcpuError, UsageError, spell_names
 from armvcpu.machine.config import MachineConfig
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from armvcpu.cli.run_options import RunConfig
+    from armvcpu.debug.tracing.blocks.writer import BlockTrace
     from armvcpu.debug.tracing.trace import Trace
     from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.console.stdio import StdioConsole
@@ -29,11 +30,18 @@ if TYPE_CHECKING:
 
 
 class _Sink(NamedTuple):
-    """Where events of some kinds go."""
+    """Where events of some kinds go; without a writer it is a block trace."""
 
     kinds: frozenset[str]
-    writer: Writer
+    writer: Writer | None
     file: OutputFile | None
+
+    def attach(self, machine: Machine, filters: tuple[str, ...]) -> Trace | BlockTrace:
+        """Have the machine tell."""
+        if self.writer is not None:
+            return machine.trace(self.kinds, self.writer, filters)
+        assert self.file is not None
+        return machine.trace_blocks(self.file.write)
 
 
 class Traces:
@@ -42,7 +50,7 @@ class Traces:
     def __init__(self, sinks: list[_Sink], filters: tuple[str, ...]) -> None:
         self._sinks, self._filters = sinks, filters
         self._kinds: frozenset[str] = frozenset().union(*(sink.kinds for sink in sinks))
-        self._open: list[Trace] = []
+        self._open: list[Trace | BlockTrace] = []
 
     def prepare(self, described: dict[str, Any]) -> None:
         """A device's access is to come out with its exact place? A GICv2's are how a guest deals with interrupts."""
@@ -55,7 +63,7 @@ class Traces:
         for line in ambiguous(self._filters, machine.symbols):
             say(spell_names(line, spelled))
         for sink in self._sinks:
-            self._open.append(machine.trace(sink.kinds, sink.writer, self._filters))
+            self._open.append(sink.attach(machine, self._filters))
 
     def finish(self, machine: Machine, outcome: Outcome) -> list[ArmvcpuError]:
         """Write what is left, and close the files."""
@@ -89,11 +97,16 @@ def open_traces(config: RunConfig, stack: ExitStack, patience: Patience) -> Trac
     """
     Filters(config.trace_filter)
     parsed = [parse_kinds(text) for text in config.trace]
+    if config.trace_filter and any(is_of_blocks(path) for _, path in parsed):
+        raise UsageError("a file of blocks has them all: leave out --trace-filter, and look with `armvcpu trace grep`")
     return Traces([_open(stack, patience, *each) for each in parsed], config.trace_filter)
 
 
 def _open(stack: ExitStack, patience: Patience, kinds: frozenset[str], path: str | None) -> _Sink:
     if path is None:
         return _Sink(kinds, writer_for(None, _to_stderr), None)
-    file = stack.enter_context(OutputFile(path, patience, partial(_unwritable, path), through=compression(path)))
-    return _Sink(kinds, writer_for(path, file.write), file)
+    if is_of_blocks(path) and kinds != {"insn"}:
+        raise UsageError(f"--trace {','.join(sorted(kinds))}:{path}: a file of blocks has the kind insn alone")
+    encoding = None if is_of_blocks(path) else "utf-8"
+    file = stack.enter_context(OutputFile(path, patience, partial(_unwritable, path), encoding, compression(path)))
+    return _Sink(kinds, None if is_of_blocks(path) else writer_for(path, file.write), file)

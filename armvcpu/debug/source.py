@@ -32,12 +32,12 @@ class _Row(NamedTuple):
 
 
 class SourceLines:
-    """Those of the ELF files that the symbols are from."""
+    """Those of the ELF files that the symbols are from; `patience` seconds are for all that is asked."""
 
-    def __init__(self, symbols: Symbols) -> None:
+    def __init__(self, symbols: Symbols, patience: float = PATIENCE) -> None:
         self._symbols = symbols
         self._files: dict[int, _File] = {}
-        self._end = time.monotonic() + PATIENCE
+        self._end = time.monotonic() + patience
 
     def find(self, address: int) -> str:
         """`main.c:12` for the instruction at a 64-bit address; empty where no table has it."""

@@ -127,6 +127,8 @@ class Place(NamedTuple):
     """How many of the block's instructions had been executed; one that took an exception counts."""
 
 
+CUT, TRACED_AT_ONCE = 1 << 31, 1 << 16
+"""In a trace of blocks: the mark, and how many entries come at once in a run, of which the last one just begins."""
 RECORD, PLACE = "<5Q3I12x", "<Q2I8x"
 """For `struct`."""
 
@@ -355,6 +357,26 @@ class BlockRecords(Protocol):
 
     def end(self) -> None:
         """One who began wants no more; the records stay. Not while running."""
+        ...
+
+    def trace(self, hear: Callable[[bytes], None]) -> None:
+        """Have `hear` get, now and then, what has begun since: 32 bits for each block, in their order.
+
+        It is the number of the block's record; or CUT and a number: the block before has been left behind so many
+        instructions. `hear` is called inside of the run, and looks at no state but the count of instructions. Not while
+        running.
+
+        Raises:
+            StateError: there is a trace already.
+        """
+        ...
+
+    def take_trace(self) -> None:
+        """Call it at once, where something has begun: between two runs, or where another state is loaded."""
+        ...
+
+    def end_trace(self) -> None:
+        """Call it for the last time. Not while running."""
         ...
 
     def __len__(self) -> int:

@@ -114,6 +114,16 @@ class FakeRecords:
         """Note it in `users`."""
         self.users -= 1
 
+    def trace(self, hear: Callable[[bytes], None]) -> None:
+        """Note it in `hear`, which a test calls."""
+        self.hear = hear
+
+    def take_trace(self) -> None:
+        """There is nothing that the test has not told."""
+
+    def end_trace(self) -> None:
+        """Likewise."""
+
     def __len__(self) -> int:
         return len(self.known)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import ctypes as C
 
 from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.engine import native
 from armvcpu.engine.api import PLACE_SIZE, RECORD_SIZE
-from armvcpu.errors import UsageError
+from armvcpu.errors import StateError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.engine.code import Code
     from armvcpu.engine.handle import Handle
 
 _BLOCKS, _PLACES, _WORDS = range(3)
 """The arrays of shim/records.c."""
+_ENTRIES = 8
+"""Bytes before the entries of `struct block_trace` (shim/blocktrace.c)."""
 
 
 class BlockRecords:
@@ -22,6 +27,10 @@ class BlockRecords:
     def __init__(self, handle: Handle, code: Code) -> None:
         self._handle, self._code = handle, code
         self._users = 0
+        self._buffer = 0
+        """Where the buffer of a trace is; 0 while there is none."""
+        self._hear: Callable[[bytes], None] = _ignore
+        self.on_traced = native.TRACED(self._traced)
 
     def begin(self) -> None:
         """Keep records from the next run on, until as many have ended as began."""
@@ -37,6 +46,44 @@ class BlockRecords:
         if not self._users:
             self._handle.shim.keep_records(self._handle.engine, 0)
             self._code.invalidate()
+
+    # --- in their order
+
+    def trace(self, hear: Callable[[bytes], None]) -> None:
+        """Have `hear` get the numbers of all blocks that begin from now on."""
+        if self._buffer:
+            raise StateError("the order of the guest's blocks is traced already")
+        self.begin()
+        self._buffer = self._handle.shim.trace_blocks(self._handle.engine, 1) or 0
+        if not self._buffer:
+            self.end()
+            raise UsageError("the host has no memory for a trace of the guest's code")
+        self._hear = hear
+        self._code.invalidate()
+
+    def take_trace(self) -> None:
+        """Hand on those of the blocks that have begun since."""
+        if self._buffer:
+            self._traced()
+            C.c_uint32.from_address(self._buffer).value = 0
+
+    def end_trace(self) -> None:
+        """Hand on the last ones, and trace no more."""
+        if not self._buffer:
+            return
+        self.take_trace()
+        self._buffer = 0
+        self._handle.shim.trace_blocks(self._handle.engine, 0)
+        self._hear = _ignore
+        self.end()
+
+    def _traced(self) -> None:
+        count = C.c_uint32.from_address(self._buffer).value
+        try:
+            if count:
+                self._hear(C.string_at(self._buffer + _ENTRIES, 4 * count))
+        except BaseException as failure:  # it must not pass through C; `run` raises it again
+            self._handle.fail(failure)
 
     def __len__(self) -> int:
         return int(self._handle.shim.record_count(self._handle.engine, _BLOCKS))
@@ -59,3 +106,7 @@ class BlockRecords:
         if not count:
             return memoryview(b"")
         return memoryview((C.c_char * (count * size)).from_address(shim.records(engine, what))).cast("B")
+
+
+def _ignore(_entries: bytes) -> None:
+    """Nobody hears."""

@@ -79,6 +79,7 @@ class UnicornEngine:
                 "probe": self.listen.probes.on_reached,
                 "watched": self.listen.watches.on_access,
                 "sample": self.samples.on_sample,
+                "traced": self.records.on_traced,
             }
         )
         self._engine, self._shared = handle.engine, handle.shared

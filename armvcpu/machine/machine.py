@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from armvcpu.debug.monitor.monitor import Monitor
     from armvcpu.debug.profile.profile import Profile
     from armvcpu.debug.report import CrashReport, Frame
+    from armvcpu.debug.tracing.blocks.writer import BlockTrace
     from armvcpu.debug.tracing.formats import Writer
     from armvcpu.debug.tracing.trace import Trace
     from armvcpu.engine.api import IoRead, IoWrite
@@ -529,6 +530,19 @@ class Machine:
             yield covering.coverage
         finally:
             covering.end()
+
+    def trace_blocks(self, write: Callable[[bytes], object]) -> BlockTrace:
+        """Have every block that is executed written, until the trace is closed; between two runs.
+
+        `write` gets the bytes of a file that `armvcpu trace` reads (docs/tracing.md); it is called in the run.
+
+        Raises:
+            StateError: the guest runs, or its blocks are traced already.
+        """
+        from armvcpu.debug.tracing.blocks.writer import BlockTrace  # most machines are not traced
+
+        self._loop.forbid_running("blocks can't be traced from here on")
+        return BlockTrace(self.parts, self.symbols, write)
 
     def trace_instructions(self, heard: Callable[[int], None]) -> None:
         """Call `heard` with the PC of every instruction, before it executes."""

@@ -26,6 +26,11 @@ class Writer(Protocol):
         """Write what stands behind the last one."""
 
 
+def is_of_blocks(path: str | None) -> bool:
+    """Is a file of that name a block trace?"""
+    return bare(path or "").endswith(".blocks")
+
+
 def writer_for(path: str | None, write: Callable[[str], object]) -> Writer:
     """The one for a file of that name, or None for stderr; `write` takes text."""
     name = bare(path or "")

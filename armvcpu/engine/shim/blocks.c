@@ -132,6 +132,15 @@ static void *helper_next_block(void *env)
     return real.helper_lookup_tb_ptr(env);
 }
 
+/* The block has begun: what looks at it. */
+static void emit_looks(struct engine *e, void *tcg)
+{
+    int before = *operations(tcg);
+    if (e->keeps_records) emit_record(e, tcg);
+    if (e->trace && e->keeps_records) emit_traced(e, tcg);
+    *operations(tcg) = before;
+}
+
 static void begin_block(struct engine *e, void *tcg, void *result, int count, void **arguments)
 {
     emit_return(e, tcg, result, count, arguments);
@@ -141,7 +150,7 @@ static void begin_block(struct engine *e, void *tcg, void *result, int count, vo
     if (AT(uint32_t, e->translated_block, TB_CFLAGS) & TB_COUNT_MASK) {
         call_instead(tcg, real.helper_check_exit_request, (void *)helper_exact, result, count, arguments);
         if (refused) emit_open(e, tcg), free_temp(tcg, refused);
-        if (e->keeps_records) emit_record(e, tcg);
+        emit_looks(e, tcg);
         return;
     }
     e->label = real.gen_new_label(tcg);
@@ -157,7 +166,7 @@ static void begin_block(struct engine *e, void *tcg, void *result, int count, vo
         real.tcg_gen_brcondi_i32(tcg, COND_LT, value_of(tcg, (void *)request), 0, e->label);
         free_temp(tcg, request);
     }
-    if (e->keeps_records) emit_record(e, tcg);
+    emit_looks(e, tcg);
 }
 
 void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void **arguments)

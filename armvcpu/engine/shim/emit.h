@@ -24,6 +24,11 @@ static inline void *last_operation(void *tcg)
     return *(void **)AT(struct link, tcg, TCG_OPS).previous->previous;
 }
 
+/* How many operations the block has. What is emitted for those who look at a run is taken off again: where a block ends, and
+ * with it where an interrupt may come, is the same whether or not somebody looks.
+ */
+static inline int *operations(void *tcg) { return &AT(int, tcg, TCG_NB_OPS); }
+
 /* Emit a call of a helper, and have our function called in its place: tables of helpers stay as they are. */
 static inline void call_instead(void *tcg, void *helper, void *ours, void *result, int count, void **arguments)
 {

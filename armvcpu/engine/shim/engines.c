@@ -86,6 +86,7 @@ EXPORT void shim_free(struct engine *e)
     shim_untrack_dirty(e);
     forget_executed(e);
     forget_probes(e);
+    forget_trace(e);
     forget_watches(e);
     free(e);
 }

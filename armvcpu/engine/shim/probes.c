@@ -114,6 +114,7 @@ void emit_probe(struct engine *e, uint64_t pc)
 {
     if (!place_of(e->probes, pc)->is_used) return;
     void *tcg = e->tcg;
+    int before = *operations(tcg);
     uintptr_t uc = constant(tcg, e->uc), zero = new_temp(tcg, TYPE_I32), at = constant(tcg, (void *)pc);
     uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV));
     real.tcg_gen_op3(tcg, OP_ST_I64, at, env, ENV_PC); /* it is not up to date inside of a block */
@@ -121,4 +122,5 @@ void emit_probe(struct engine *e, uint64_t pc)
     void *arguments[2] = {(void *)uc, (void *)zero};
     call_instead(tcg, real.helper_check_exit_request, (void *)helper_probe, NULL, 2, arguments);
     free_temp(tcg, uc), free_temp(tcg, zero), free_temp(tcg, at);
+    *operations(tcg) = before;
 }

@@ -94,8 +94,12 @@ void settle_record(struct engine *e, uint64_t pc, int64_t executed_there)
     if (!record) return;
     e->running_record = NULL;
     int64_t executed = ((int64_t)(pc - record->pc) >> 2) + executed_there;
-    if (executed >= 0 && executed < record->instructions) note_place(e->records, record, (uint32_t)executed);
+    if (executed < 0 || executed >= record->instructions) return;
+    note_place(e->records, record, (uint32_t)executed);
+    if (e->trace) note_traced_cut(e, (uint32_t)executed);
 }
+
+uint32_t record_number(const struct record *record) { return record->number; }
 
 /* B.cond, CBZ and CBNZ, TBZ and TBNZ: DDI 0487 C4.1.65. */
 static bool is_conditional(uint32_t word)
@@ -129,9 +133,11 @@ void emit_record(struct engine *e, void *tcg)
 static void emit_fall(struct engine *e, void *tcg)
 {
     e->is_at_branch = false;
+    int before = *operations(tcg);
     uintptr_t record = new_temp(tcg, TYPE_I64);
     e->record_addresses[1] = emit_increment(tcg, record, offsetof(struct record, fell));
     free_temp(tcg, record);
+    *operations(tcg) = before;
 }
 
 void shim_tcg_gen_brcondi_i32(void *tcg, int condition, void *value, int32_t with, void *label)

@@ -77,6 +77,7 @@ struct callbacks {
     void (*sample)(void);  /* a moment has come at which it wants to look (samples.c) */
     void (*probe)(uint64_t pc);
     void (*watched)(uint64_t address, uint32_t width, uint32_t is_write); /* an access that is about to be made */
+    void (*traced)(void);                                 /* the buffer of a block trace is full */
     void (*crossed)(void); /* EL3 has been entered or left while `signalled` has groups by which the lines depend on that */
 };
 
@@ -128,6 +129,7 @@ struct engine {
     uint64_t *executed; /* which pages instructions have been fetched from, where stage 2 is not Python's (pages.c) */
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     struct records *records;       /* of translated blocks, where they have been kept (records.c) */
+    struct block_trace *trace;     /* which blocks begin, where that is traced (blocktrace.c) */
     struct record *running_record; /* that of the block that runs; null between blocks */
     bool keeps_records, is_at_branch; /* of what is translated; is the word under way a conditional branch? */
     uint32_t block_words[LONGEST]; /* of what is translated, while records are kept */
@@ -355,6 +357,12 @@ void settle_record(struct engine *, uint64_t pc, int64_t executed_there);
 void shim_tcg_gen_brcondi_i32(void *tcg, int condition, void *value, int32_t with, void *label);
 void shim_tcg_gen_brcondi_i64(void *tcg, int condition, void *value, int64_t with, void *label);
 void forget_records(struct engine *);
+uint32_t record_number(const struct record *);
+
+/* blocktrace.c */
+void emit_traced(struct engine *, void *tcg);
+void note_traced_cut(struct engine *, uint32_t executed);
+void forget_trace(struct engine *);
 
 /* compares.c */
 void emit_compare(struct engine *, uint32_t word);

@@ -105,6 +105,7 @@ enum {
     TCG_CPU_ENV = 43248 + MORE_REGISTERS, /* offset of a temporary from the context */
     TCG_UC = 43376 + MORE_CONTEXT,
     TCG_OPS = 29576 + MORE_SETS, /* queue head */
+    TCG_NB_OPS = 56, /* int: how many there are, by which the translator ends a block that has too many */
     OP_LINK = 8,
     OP_ARGS = 24,
     OP_SET_LABEL = 1,

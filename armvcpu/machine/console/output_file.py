@@ -11,7 +11,7 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 
-from armvcpu.arch.static import IO, TYPE_CHECKING, Self
+from armvcpu.arch.static import IO, TYPE_CHECKING, Any, Self
 from armvcpu.errors import ArmvcpuError, words_of
 from armvcpu.machine.console.host_writer import HostFile
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 class OutputFile:
-    """The file at `path`, opened anew; `explain` makes the error of what the host says where it refuses.
+    """The file at `path`, opened anew: of text, or, without an `encoding`, of bytes.
+
+    `explain` makes the error of what the host says where it refuses.
 
     `through` makes of the open file another one, whose contents it changes and puts there, and which closes it.
 
@@ -36,14 +38,15 @@ class OutputFile:
         path: PathLike,
         patience: Patience,
         explain: Callable[[str], ArmvcpuError],
-        encoding: str = "utf-8",
+        encoding: str | None = "utf-8",
         through: Callable[[IO[bytes]], IO[bytes]] | None = None,
     ) -> None:
         self._explain = explain
         self._failure: ArmvcpuError | None = None
         with self._explained():
             file = open_output(path, patience)
-            self._file = io.TextIOWrapper(file if through is None else through(file), encoding, "backslashreplace")
+            inner = file if through is None else through(file)
+            self._file: IO[Any] = inner if encoding is None else io.TextIOWrapper(inner, encoding, "backslashreplace")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -53,7 +56,7 @@ class OutputFile:
         except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
             raise self._explain(words_of(error)) from error
 
-    def write(self, text: str, *, at_once: bool = False) -> None:
+    def write(self, text: str | bytes, *, at_once: bool = False) -> None:
         """Write it; `at_once`, so that it is not lost with the process."""
         if self._failure is not None:
             return

@@ -24,6 +24,8 @@ from armvcpu.devices.deadline import NEVER
 from armvcpu.vcpu.life import VCpuState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.devices.deadline import Schedule
     from armvcpu.engine.api import Engine
     from armvcpu.machine.board.clock import Clock
@@ -61,6 +63,7 @@ class Turns:
         """Is no other CPU to run than the one that is loaded, unless that is switched off?"""
         self._turn = Turn.UNSHARED
         self._end = schedule.add(self._come_to_end)
+        self._watchers: list[Callable[[], None]] = []
         self._due = 0
         """The turn's end by the time that the host has had for it: `_end` is too early where the host was away."""
 
@@ -111,8 +114,18 @@ class Turns:
         if self.cpu.is_bound:
             self.cpu.vcpu.unbind()
 
+    def watch(self, heard: Callable[[], None]) -> None:
+        """Call `heard` before each change of the CPU that is loaded."""
+        self._watchers.append(heard)
+
+    def ignore(self, heard: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._watchers = [each for each in self._watchers if each != heard]
+
     def load(self, index: int) -> None:
         """Load a CPU, where none is."""
+        for heard in self._watchers:
+            heard()
         self.cpu = self.cpus[index]
         self.cpu.bind()
         self.began = self._engine.instructions
