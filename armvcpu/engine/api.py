@@ -290,8 +290,29 @@ class Removable(Protocol):
         ...
 
 
+CALLS, RETURNS, JUMPS, CONDITIONAL = 1, 2, 4, 8
+"""Kinds of branches, which add up: BL and BLR; RET; B and BR; B.cond, CBZ, CBNZ, TBZ and TBNZ, taken or not."""
+IRQ_TAKEN, FIQ_TAKEN, RETURNED = range(3)
+"""Changes of the Exception level."""
+
+
 class Listen(Protocol):
     """Hearing of what the guest does by itself."""
+
+    def hear_branches(self, kinds: int, handler: Callable[[int, int], None] | None) -> None:
+        """Call `handler` with PC and instruction word before each branch of these kinds; None: nobody any more.
+
+        There is one. The registers are those before the branch; it must not change them.
+        """
+        ...
+
+    def hear_levels(self, handler: Callable[[int, int], None] | None) -> None:
+        """Call `handler` behind each interrupt that the guest takes, and each ERET; None: nobody any more.
+
+        It gets IRQ_TAKEN, FIQ_TAKEN or RETURNED, and the level before; PC and level are what they have become. There is
+        one, and it must not change registers.
+        """
+        ...
 
     def on_code(self, handler: Callable[[int], None]) -> None:
         """Call `handler` with the PC before each instruction; it may change registers and PC."""

@@ -186,6 +186,14 @@ class FakeListen:
         """By level, of EL2 and EL3."""
         self.hears_semihosting = self.observes_exceptions = False
 
+    def hear_branches(self, kinds: int, handler: Callable[[int, int], None] | None) -> None:
+        """Note it in `branches`; a test calls it."""
+        self.branches = kinds, handler
+
+    def hear_levels(self, handler: Callable[[int, int], None] | None) -> None:
+        """Note it in `levels`; a test calls it."""
+        self.levels = handler
+
     def on_code(self, handler: Callable[[int], None]) -> None:
         """Note it in `code_handlers`, for `AtCode`."""
         self.code_handlers.append(handler)

@@ -12,6 +12,8 @@ from armvcpu.engine.state import FRAME_SP
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    BranchHandler = Callable[[int, int], None]
+    LevelHandler = Callable[[int, int], None]
     from armvcpu.engine.code import Code
     from armvcpu.engine.handle import Handle
     from armvcpu.engine.memory import EngineMemory
@@ -31,6 +33,9 @@ class Listen:
         self._handlers: list[CodeHandler] = []
         self._callbacks: list[object] = []
         self.on_code_reached = native.CODE(self._reached)
+        self._branched: BranchHandler | None = None
+        self._changed: LevelHandler | None = None
+        self.on_branch, self.on_level = native.BRANCH(self._branch), native.LEVEL(self._level)
         self.probes, self.watches = Probes(handle), Watches(handle, memory.translate)
 
     def probe(self, address: int, handler: CodeHandler) -> Probe:
@@ -91,6 +96,31 @@ class Listen:
             return physical
         address = access.address & ~(PAGE - 1) | physical & PAGE - 1
         return address if address >= access.address else address + PAGE & 0xFFFF_FFFF_FFFF_FFFF
+
+    def hear_branches(self, kinds: int, handler: BranchHandler | None) -> None:
+        """Call `handler` with PC and word before each branch of these kinds; none: no more."""
+        self._branched = handler
+        self._handle.shim.hear_branches(self._handle.engine, kinds if handler is not None else 0)
+        self._code.invalidate()
+
+    def hear_levels(self, handler: LevelHandler | None) -> None:
+        """Call `handler` when an interrupt has been taken, and when the guest has returned from an exception."""
+        self._changed = handler
+        self._handle.shim.hear_levels(self._handle.engine, handler is not None)
+
+    def _branch(self, pc: int, word: int) -> None:
+        try:
+            if self._branched is not None:
+                self._branched(pc, word)
+        except BaseException as failure:  # it must not pass through C; `run` raises it again
+            self._handle.fail(failure)
+
+    def _level(self, what: int, before: int) -> None:
+        try:
+            if self._changed is not None:
+                self._changed(what, before)
+        except BaseException as failure:
+            self._handle.fail(failure)
 
     def hear_exceptions(self, classes: int, el: int = 1) -> None:
         """Which exceptions to a level the trap handler gets before they are entered: a bit for each exception class."""

@@ -43,6 +43,8 @@ IO_READ = C.CFUNCTYPE(C.c_uint64, C.c_void_p, C.c_uint64, C.c_uint32)
 IO_WRITE = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint32, C.c_uint64)
 CODE = C.CFUNCTYPE(None, C.c_uint32, C.c_uint64)
 CROSSED = TRACED = C.CFUNCTYPE(None)
+BRANCH = C.CFUNCTYPE(None, C.c_uint64, C.c_uint32)
+LEVEL = C.CFUNCTYPE(None, C.c_uint32, C.c_uint32)
 PROBE = C.CFUNCTYPE(None, C.c_uint64)
 WATCHED = C.CFUNCTYPE(None, C.c_uint64, C.c_uint32, C.c_uint32)
 SAMPLE = C.CFUNCTYPE(None)
@@ -88,6 +90,8 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_call": (None, _ENGINE, _U64, _U64, _U64),
     "shim_log_compares": (None, _ENGINE, C.c_void_p),
     "shim_count_edges": (None, _ENGINE, C.c_void_p),
+    "shim_hear_branches": (None, _ENGINE, _U32),
+    "shim_hear_levels": (None, _ENGINE, _INT),
     "shim_trace_blocks": (C.c_void_p, _ENGINE, _INT),
     "shim_keep_records": (_INT, _ENGINE, _INT),
     "shim_record_count": (_U32, _ENGINE, _U32),
@@ -127,6 +131,8 @@ class Callbacks(C.Structure):
             "sample",
             "probe",
             "watched",
+            "branch",
+            "level",
             "traced",
             "crossed",
         )

@@ -79,6 +79,8 @@ class UnicornEngine:
                 "probe": self.listen.probes.on_reached,
                 "watched": self.listen.watches.on_access,
                 "sample": self.samples.on_sample,
+                "branch": self.listen.on_branch,
+                "level": self.listen.on_level,
                 "traced": self.records.on_traced,
             }
         )

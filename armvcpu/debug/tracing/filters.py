@@ -105,6 +105,13 @@ class Filters:
             return None
         return sorted({pc for begin, end in ranges for pc in range(begin + 3 & ~3, end, 4)})
 
+    def entries(self, symbols: Symbols) -> list[int] | None:
+        """Where the functions that are kept begin; None where that is not said by their names, or of too many."""
+        if self._addresses or not (patterns := self._given.get("symbol")):
+            return None
+        found = sorted({begin for pattern in patterns for begin, _ in symbols.ranges(pattern)})
+        return found if len(found) <= MOST_PROBES else None
+
     def _of_places(self, symbols: Symbols) -> Iterator[Keeps]:
         if self._addresses:
             yield lambda event: any(begin <= event.pc < end for begin, end in self._addresses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from armvcpu.debug.tracing.compressed import bare
+from armvcpu.debug.tracing.perfetto import PerfettoWriter
 from armvcpu.debug.tracing.text import JsonWriter, TextWriter
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ class Writer(Protocol):
 
     timed: bool
     """Does it want to know when they were?"""
+    spans: bool
+    """Does it show how long exceptions took, for which it needs the returns from them?"""
 
     def event(self, event: Event) -> None:
         """Write one."""
@@ -36,4 +39,6 @@ def writer_for(path: str | None, write: Callable[[str], object]) -> Writer:
     name = bare(path or "")
     if name.endswith(".jsonl"):
         return JsonWriter(write)
+    if name.endswith(".perfetto.json"):
+        return PerfettoWriter(write)
     return TextWriter(write)

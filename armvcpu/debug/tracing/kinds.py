@@ -9,6 +9,12 @@
     exception  sync, irq, fiq, serror       target vector; of sync and serror: ec esr; where it has one: far
     insn       the instruction word         none; the words are its disassembly
     mem        read, write                  address width value symbol
+    level      irq, fiq, eret               from to; PC is where the guest goes on
+    request    available, used              device queue head; written, of those used
+    call       call, return                 from depth x0 to x3; to depth x0. PC is the function's first instruction,
+                                            the words are the call with its arguments, or the result, indented
+    branch     jump, conditional, call,     target symbol
+               return
 
 Any HVC or SMC is traced as psci, `other` being those of other services. The PC of an exception is its ELR, that of a
 call the instruction behind it.
@@ -27,6 +33,10 @@ KINDS: dict[str, str] = {
     "exception": "exceptions the guest takes",
     "insn": "every instruction",
     "mem": "every access of memory",
+    "level": "interrupts that the guest takes, and returns from exceptions",
+    "request": "what virtio devices are asked for",
+    "call": "calls of functions and returns, with arguments",
+    "branch": "branches that are taken",
 }
 """The kinds of event that can be traced, and what each shows."""
 

@@ -30,7 +30,7 @@ def line_of(event: Event) -> str:
 class TextWriter:
     """Lines as above; `write` gets each with its newline."""
 
-    timed = False
+    timed = spans = False
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
@@ -50,7 +50,7 @@ class JsonWriter:
     Hexadecimal numbers are text, since a JSON number of 64 bits is not safe with every reader.
     """
 
-    timed = True
+    timed, spans = True, False
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write

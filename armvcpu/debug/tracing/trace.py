@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from armvcpu.debug.tracing.code import Accesses, Instructions
+from armvcpu.debug.tracing.flow import ALL_BRANCHES, Branches, Levels, Requests
 from armvcpu.debug.tracing.guest import TracedGuest
 from armvcpu.debug.tracing.listeners import LISTENERS
+from armvcpu.engine.api import CALLS, RETURNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -14,7 +17,6 @@ if TYPE_CHECKING:
     from armvcpu.debug.tracing.event import Event
     from armvcpu.debug.tracing.filters import Filters
     from armvcpu.debug.tracing.formats import Writer
-    from armvcpu.engine.api import Removable
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.parts import Parts
 
@@ -25,27 +27,71 @@ class Trace:
     def __init__(
         self, parts: Parts, symbols: Symbols, kinds: Collection[str], writer: Writer, filters: Filters
     ) -> None:
-        self._parts, self._writer = parts, writer
+        self._parts, self._symbols, self._filters = parts, symbols, filters
+        self._held = ExitStack()
         self._is_open = True
         keeps = filters.for_guest(parts, symbols)
-        guest = TracedGuest.of(parts, symbols, timed=writer.timed or filters.timed)
-        emit = writer.event if keeps is None else _filtered(keeps, writer.event)
-        self._observers = [LISTENERS[kind](guest, emit) for kind in LISTENERS if kind in kinds]
-        for observer in self._observers:
-            parts.observation.add(observer, parts.board.gic)
-        self._probes: list[Removable] = []
-        if "insn" in kinds:
-            self._hear_instructions(Instructions(guest, emit, self._where), filters.instructions(symbols))
-        if "mem" in kinds:
-            parts.observation.trace_memory(self._while_open(Accesses(guest, emit, self._where).heard))
+        self._guest = TracedGuest.of(parts, symbols, timed=writer.timed or filters.timed)
+        self._emit = writer.event if keeps is None else _filtered(keeps, writer.event)
+        self._held.callback(writer.end)
+        wanted = set(kinds) | ({"level"} if writer.spans and "exception" in kinds else set())
+        self._observe(wanted)
+        self._follow(wanted)
+        if "insn" in wanted:
+            self._hear_instructions(Instructions(self._guest, self._emit, self._where))
+        if "mem" in wanted:
+            heard = Accesses(self._guest, self._emit, self._where).heard
+            parts.observation.trace_memory(self._while_open(heard))
 
-    def _hear_instructions(self, instructions: Instructions, places: list[int] | None) -> None:
+    def _observe(self, kinds: set[str]) -> None:
+        """What vCPUs tell."""
+        observation, gic = self._parts.observation, self._parts.board.gic
+        for kind, listener in LISTENERS.items():
+            if kind in kinds:
+                observer = listener(self._guest, self._emit)
+                observation.add(observer, gic)
+                self._held.callback(observation.remove, observer, gic)
+
+    def _follow(self, kinds: set[str]) -> None:
+        """Where execution goes."""
+        parts, flow = self._parts, self._parts.observation.flow
+        if "level" in kinds:
+            levels = Levels(self._guest, self._emit, parts).heard
+            flow.hear_levels(levels)
+            self._held.callback(flow.ignore, levels, parts.board)
+        if "request" in kinds:
+            requests = Requests(self._guest, self._emit, parts).heard
+            flow.hear_requests(requests, parts.board)
+            self._held.callback(flow.ignore, requests, parts.board)
+        if "branch" in kinds:
+            self._hear_branches(ALL_BRANCHES, Branches(self._guest, self._emit, parts).heard)
+        if "call" in kinds:
+            self._hear_calls()
+
+    def _hear_branches(self, kinds: int, heard: Callable[[int, int], None]) -> None:
+        flow = self._parts.observation.flow
+        flow.hear_branches(kinds, heard)
+        self._held.callback(flow.ignore, heard, self._parts.board)
+
+    def _hear_calls(self) -> None:
+        """Those of all functions by their branches; of functions that a filter names at their first instructions."""
+        from armvcpu.debug.tracing.calls import Calls, Entries  # which other traces need no DWARF for
+
+        calls = Calls(self._guest, self._emit, self._parts)
+        entries = self._filters.entries(self._symbols)
+        if entries is None:
+            self._hear_branches(CALLS | RETURNS, calls.heard)
+        else:
+            self._held.callback(Entries(calls, self._parts, entries).close)
+
+    def _hear_instructions(self, instructions: Instructions) -> None:
         """At a few places, which costs the guest little, or everywhere."""
+        places = self._filters.instructions(self._symbols)
         if places is None:
             self._parts.observation.trace_instructions(self._while_open(instructions.heard))
-        else:
-            probe = self._parts.engine.listen.probe
-            self._probes = [probe(place, instructions.heard) for place in places]
+            return
+        for place in places:
+            self._held.callback(self._parts.engine.listen.probe(place, instructions.heard).remove)
 
     def _where(self) -> tuple[int, int]:
         cpu = self._parts.turns.cpu
@@ -62,14 +108,8 @@ class Trace:
 
     def close(self) -> None:
         """Nothing more is heard, and what stands behind the last event is written. May be called twice."""
-        if not self._is_open:
-            return
         self._is_open = False
-        for observer in self._observers:
-            self._parts.observation.remove(observer, self._parts.board.gic)
-        for probe in self._probes:
-            probe.remove()
-        self._writer.end()
+        self._held.close()
 
 
 def _filtered(keeps: Callable[[Event], bool], emit: Callable[[Event], None]) -> Callable[[Event], None]:

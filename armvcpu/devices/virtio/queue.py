@@ -19,10 +19,12 @@ from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.devices.dma import DmaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from armvcpu.devices.budget import Budget
     from armvcpu.devices.dma import DmaMemory
+
+    Heard = Callable[[int, int | None], None]
 
 DESCRIPTOR = struct.Struct("<QIHH")
 U16 = struct.Struct("<H")
@@ -126,6 +128,7 @@ class Virtqueue:
         self.maximum = maximum
         self._default = maximum if default is None else default
         self.event_index = self.indirect = False  # VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC negotiated
+        self._heard: Heard | None = None
         self.served = 0
         """Chains given back since the machine was made."""
         self.reset()
@@ -139,7 +142,7 @@ class Virtqueue:
     def disable(self) -> None:
         """Touch the rings no more; the next `enable` starts at index 0."""
         self.ready = False
-        self._next = self._used = self._signalled = 0
+        self._next = self._used = self._signalled = self._told = 0
         self._descriptors = self._available = self._used_ring = memoryview(b"")
         self._written = (0, 0)
 
@@ -173,7 +176,23 @@ class Virtqueue:
         waiting: int = index - self._next & 0xFFFF
         if waiting > self.size:
             raise QueueError(f"available index {index} is {waiting} ahead in a queue of {self.size}")
+        if self._heard is not None:
+            self._tell_new(index)
         return waiting
+
+    def watch(self, heard: Heard | None) -> None:
+        """Have `heard` get the head of each chain that is new, with None, and when it is given back, with its bytes."""
+        self._heard, self._told = heard, self._next
+
+    def _tell_new(self, index: int) -> None:
+        """Of the chains that have not been told of: those behind `_told`, which a device may have taken already."""
+        assert self._heard is not None
+        if self._told - self._next & 0xFFFF > self.size:  # after a snapshot was loaded
+            self._told = self._next
+        while self._told != index:
+            (head,) = U16.unpack_from(self._available, 4 + 2 * (self._told % self.size))
+            self._told = self._told + 1 & 0xFFFF
+            self._heard(head, None)
 
     def peek(self) -> Chain | None:
         """The next chain, which stays the next one, or None where there is none."""
@@ -257,6 +276,8 @@ class Virtqueue:
         U16.pack_into(self._used_ring, 2, self._used)
         self._memory.noted.add(self._written)
         self.served += 1
+        if self._heard is not None:
+            self._heard(chain.head, written)
 
     def wants_interrupt(self) -> bool:
         """Does the driver want to hear of the chains returned since the last call (2.7.7.2, 2.7.10)?"""

@@ -82,10 +82,11 @@ void helper_return(void *env, uint64_t pc)
 {
     enum { PSTATE_IL = 1 << 20, SYNDROME_ILLEGAL_STATE = 0x3A000000 };
     struct engine *e = engine_of_env(env);
-    bool from_el3 = level_of(env) == 3;
+    uint32_t from = level_of(env);
     note_return(e);
     return_in_aarch64(e, env, pc);
-    if (from_el3) cross_el3(e);
+    tell_level(e, RETURNED, from);
+    if (from == 3) cross_el3(e);
     if (e->shared.highest > 1) take_virtual_serror(e);
     if (!(AT(uint32_t, env, ENV_PSTATE) & PSTATE_IL) || !AT(uint32_t, env, ENV_AARCH64)) return;
     uint32_t el = level_of(env);

@@ -77,6 +77,8 @@ struct callbacks {
     void (*sample)(void);  /* a moment has come at which it wants to look (samples.c) */
     void (*probe)(uint64_t pc);
     void (*watched)(uint64_t address, uint32_t width, uint32_t is_write); /* an access that is about to be made */
+    void (*branch)(uint64_t pc, uint32_t word);           /* one that is about to be executed */
+    void (*level)(uint32_t what, uint32_t from);          /* enum level_change, and the level before */
     void (*traced)(void);                                 /* the buffer of a block trace is full */
     void (*crossed)(void); /* EL3 has been entered or left while `signalled` has groups by which the lines depend on that */
 };
@@ -129,6 +131,8 @@ struct engine {
     uint64_t *executed; /* which pages instructions have been fetched from, where stage 2 is not Python's (pages.c) */
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     struct records *records;       /* of translated blocks, where they have been kept (records.c) */
+    uint32_t branches;             /* the kinds of branches that Python hears of (branches.c) */
+    bool hears_levels;             /* does it hear of interrupts and returns? */
     struct block_trace *trace;     /* which blocks begin, where that is traced (blocktrace.c) */
     struct record *running_record; /* that of the block that runs; null between blocks */
     bool keeps_records, is_at_branch; /* of what is translated; is the word under way a conditional branch? */
@@ -358,6 +362,11 @@ void shim_tcg_gen_brcondi_i32(void *tcg, int condition, void *value, int32_t wit
 void shim_tcg_gen_brcondi_i64(void *tcg, int condition, void *value, int64_t with, void *label);
 void forget_records(struct engine *);
 uint32_t record_number(const struct record *);
+
+/* branches.c */
+enum level_change { IRQ_TAKEN, FIQ_TAKEN, RETURNED };
+void emit_branch(struct engine *, uint64_t pc, uint32_t word);
+void tell_level(struct engine *, uint32_t what, uint32_t from);
 
 /* blocktrace.c */
 void emit_traced(struct engine *, void *tcg);

@@ -125,9 +125,11 @@ void shim_arm_cpu_do_interrupt(void *cpu)
         AT(int, cpu, CPU_EXCEPTION_INDEX) = -1;
         return;
     }
+    uint32_t from = level_of(e->env), number = AT(uint32_t, cpu, CPU_EXCEPTION_INDEX);
     e->shared.interrupts++;
     if (e->tally) e->tally[TALLY_INTERRUPTS]++;
     take(e);
+    tell_level(e, number == EXCP_FIQ || number == EXCP_VFIQ ? FIQ_TAKEN : IRQ_TAKEN, from);
     if (AT(uint32_t, e->env, ENV_TARGET_EL) == 3) cross_el3(e);
 }
 

@@ -131,6 +131,7 @@ enum {
     EXCP_UDEF = 1,
     EXCP_DATA_ABORT = 4,
     EXCP_FIQ = 6,
+    EXCP_VFIQ = 15,
     INTERRUPT_HARD = 2,
     INTERRUPT_FIQ = 0x10,
     INTERRUPT_VIRQ = 0x40,

@@ -6,6 +6,7 @@ from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.errors import callable_in
+from armvcpu.machine.watching.flow import Flow
 from armvcpu.vcpu.observer import Observers, check_observer
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Observation:
 
     def __init__(self, engine: Engine, turns: Turns) -> None:
         self._engine, self._turns = engine, turns
+        self.flow = Flow(engine)
+        """Branches, levels, requests."""
         self._observers: list[Observer] = []
         self._observer: Observers | None = None
 
