@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.debug.words import interrupt_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,11 @@ GUEST, DEVICES = 1, 2
 """Processes."""
 COUNT_NS = 100_000
 """Nanoseconds of the guest's time between two values of a counter, at least."""
+
+
+def track_of(vcpu: int) -> int:
+    """A vCPU's track, whose number is not 0: Perfetto takes that for a thread that every process has."""
+    return vcpu + 1
 
 
 class PerfettoWriter:
@@ -39,6 +46,8 @@ class PerfettoWriter:
         """Of each vCPU: the spans that have begun, by category, and the level that an exception was taken to."""
         self._asynchronous: dict[tuple[str, str], dict[str, Any]] = {}
         """Spans of interrupts and of requests that have begun."""
+        self._spans = 0
+        """How many such spans there were; each has a number of its own."""
         self._tracks: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._counted = -COUNT_NS
@@ -50,7 +59,7 @@ class PerfettoWriter:
         self._last = event.ns
         if event.vcpu not in self._open:
             self._open[event.vcpu] = []
-            self._name_track(GUEST, event.vcpu, f"cpu{event.vcpu}")
+            self._name_track(GUEST, track_of(event.vcpu), f"cpu{event.vcpu}")
         match event.kind, event.what:
             case "exception", _:
                 self._begin(event, f"{event.keys.get('ec', event.what)} to {event.keys['target']}", event.el)
@@ -78,7 +87,7 @@ class PerfettoWriter:
         for vcpu, spans in self._open.items():
             while spans:
                 spans.pop()
-                self._put({"ph": "E", "pid": GUEST, "tid": vcpu, "ts": self._last / 1000})
+                self._put({"ph": "E", "pid": GUEST, "tid": track_of(vcpu), "ts": self._last / 1000})
         for begun in self._asynchronous.values():
             self._put({**begun, "ph": "e", "ts": self._last / 1000})
         self._counted = self._last - COUNT_NS
@@ -110,26 +119,29 @@ class PerfettoWriter:
         spans = self._open[event.vcpu]
         while len(spans) > first:
             spans.pop()
-            self._put({"ph": "E", "pid": GUEST, "tid": event.vcpu, "ts": event.ns / 1000})
+            self._put({"ph": "E", "pid": GUEST, "tid": track_of(event.vcpu), "ts": event.ns / 1000})
 
     def _interrupt(self, event: Event, *, is_begin: bool) -> None:
         identity = f"{event.vcpu}.{event.keys['intid']}"
-        track = {"cat": "irq", "name": event.words or str(event.keys["intid"]), "pid": GUEST, "tid": event.vcpu}
+        name = f"cpu{event.vcpu} {interrupt_name(int(event.keys['intid']))}"
+        track = {"cat": "irq", "name": name, "pid": GUEST, "tid": track_of(event.vcpu)}
         self._span(event, "irq", identity, track, is_begin=is_begin)
 
     def _request(self, event: Event, *, is_begin: bool) -> None:
         device = str(event.keys["device"])
         identity = f"{device}.{event.keys['queue']}.{event.keys['head']}"
-        track = {"cat": "request", "name": f"queue {event.keys['queue']}", "pid": DEVICES, "tid": self._track(device)}
+        name = f"{device} queue {event.keys['queue']}"
+        track = {"cat": "request", "name": name, "pid": DEVICES, "tid": self._track(device)}
         self._span(event, "request", identity, track, is_begin=is_begin)
 
     def _span(self, event: Event, kind: str, identity: str, track: dict[str, Any], *, is_begin: bool) -> None:
         """One that need not nest; an end without a beginning is of one that began before the trace."""
-        row = {**track, "id": identity, "ts": event.ns / 1000}
         begun = self._asynchronous.pop((kind, identity), None)
         if begun is not None:
             self._put({**begun, "ph": "e", "ts": event.ns / 1000, "args": {} if is_begin else self._arguments(event)})
         if is_begin:
+            self._spans += 1
+            row = {**track, "id2": {"local": f"{self._spans:#x}"}, "ts": event.ns / 1000}
             self._asynchronous[kind, identity] = row
             self._put({**row, "ph": "b", "args": self._arguments(event)})
 
@@ -154,7 +166,7 @@ class PerfettoWriter:
         return {**place, **event.keys} | ({"words": event.words.strip()} if event.words else {})
 
     def _of(self, event: Event, phase: str, name: str) -> dict[str, Any]:
-        track = {"pid": GUEST, "tid": event.vcpu, "ts": event.ns / 1000}
+        track = {"pid": GUEST, "tid": track_of(event.vcpu), "ts": event.ns / 1000}
         return {"ph": phase, "cat": event.kind, "name": name, **track}
 
     def _track(self, device: str) -> int:
