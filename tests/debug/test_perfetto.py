@@ -165,6 +165,13 @@ def test_perfetto_reads_calls_as_a_stack(tmp_path, perfetto):
     assert rows == [{"name": "main", "depth": 0}, {"name": "twice", "depth": 1}]
 
 
+def test_perfetto_unpacks_a_file(tmp_path, perfetto):
+    """One that was compressed on the fly, by gzip."""
+    file = tmp_path / "t.perfetto.json.gz"
+    assert armvcpu("run", "guests/bin/gic.elf", "--trace", f"irq:{file}").returncode == 0
+    assert perfetto.open(file).query("select count(*) as n from slice where category = 'irq'")[0]["n"] > 3
+
+
 def test_a_file_that_is_cut_off_can_be_read(tmp_path, perfetto):
     """As of a run that was killed: the array has no end."""
     file, _ = record(tmp_path, "guests/bin/gic.elf")
