@@ -22,7 +22,12 @@ call the instruction behind it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from armvcpu.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KINDS: dict[str, str] = {
     "exits": "why run() returned",
@@ -48,9 +53,14 @@ def parse_kinds(text: str) -> tuple[frozenset[str], str | None]:
         UsageError: a kind is unknown, or one or the file is missing.
     """
     kinds, colon, path = text.partition(":")
-    for kind in kinds.split(","):
-        if kind not in KINDS:
-            raise UsageError(f"no trace kind {kind!r}; the kinds are {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+    check_kinds(kinds.split(","))
     if colon and not path:
         raise UsageError(f"no file behind the colon of {text!r}; write {kinds}:FILE, or {kinds} to trace to stderr")
     return frozenset(kinds.split(",")), path or None
+
+
+def check_kinds(kinds: Iterable[str]) -> None:
+    """UsageError for one that there is not."""
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"no trace kind {kind!r}; the kinds are {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")

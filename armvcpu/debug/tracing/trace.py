@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from armvcpu.debug.tracing.code import Accesses, Instructions
 from armvcpu.debug.tracing.flow import ALL_BRANCHES, Branches, Levels, Requests
 from armvcpu.debug.tracing.guest import TracedGuest
+from armvcpu.debug.tracing.kinds import check_kinds
 from armvcpu.debug.tracing.listeners import LISTENERS
 from armvcpu.engine.api import CALLS, RETURNS
 
@@ -30,18 +31,25 @@ class Trace:
         self._parts, self._symbols, self._filters = parts, symbols, filters
         self._held = ExitStack()
         self._is_open = True
+        check_kinds(kinds)
         keeps = filters.for_guest(parts, symbols)
         self._guest = TracedGuest.of(parts, symbols, timed=writer.timed or filters.timed)
         self._emit = writer.event if keeps is None else _filtered(keeps, writer.event)
         self._held.callback(writer.end)
-        wanted = set(kinds) | ({"level"} if writer.spans and "exception" in kinds else set())
-        self._observe(wanted)
-        self._follow(wanted)
-        if "insn" in wanted:
+        try:
+            self._attach(set(kinds) | ({"level"} if writer.spans and "exception" in kinds else set()))
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self, kinds: set[str]) -> None:
+        self._observe(kinds)
+        self._follow(kinds)
+        if "insn" in kinds:
             self._hear_instructions(Instructions(self._guest, self._emit, self._where))
-        if "mem" in wanted:
+        if "mem" in kinds:
             heard = Accesses(self._guest, self._emit, self._where).heard
-            parts.observation.trace_memory(self._while_open(heard))
+            self._parts.observation.trace_memory(self._while_open(heard))
 
     def _observe(self, kinds: set[str]) -> None:
         """What vCPUs tell."""
