@@ -17,7 +17,7 @@ from armvcpu.debug.tracing.kinds import KINDS
 from armvcpu.testing.firmware import store
 
 CASES = {
-    "armvcpu ": {"run", "test", "trace", "probe", "machine", "inspect", "firmware"},
+    "armvcpu ": {"run", "test", "trace", "probe", "machine", "inspect", "firmware", "monitor"},
     "armvcpu run --cpu-model ": {model.name for model in MODELS},
     "armvcpu probe --cpu-model a5": {"a53", "a57"},
     "armvcpu run --trace ": set(KINDS),

@@ -71,12 +71,12 @@ def test_another_library_is_refused_in_a_few_words(library, problem):
 
 
 def test_what_is_shared_lies_as_both_sides_say():
-    """The count of translated blocks is the last word before those of faults; all but a few begin as 0."""
+    """The count of entries is the last word before those of faults; all but a few begin as 0."""
     engine = UnicornEngine()
     words = list(engine._shared)
     engine.close()
     faults = native.FAULTS - native.STORM + native.KEPT_FAULTS * native.FAULT_WORDS
-    assert len(words) == native.SHARED_WORDS == native.TRANSLATIONS + 1 + faults
+    assert len(words) == native.SHARED_WORDS == native.ENTRIES + 1 + faults
     begins = {native.COUNTDOWN, native.STOP_AT, native.HIGHEST}
     assert {word for index, word in enumerate(words) if index not in begins} == {0}
     assert words[native.COUNTDOWN] == words[native.STOP_AT] == native.NEVER
