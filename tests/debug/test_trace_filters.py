@@ -85,6 +85,17 @@ def test_skip_and_first_count_what_the_others_keep():
     ]
 
 
+def test_nothing_is_heard_behind_the_first_so_many():
+    """Branches neither, whose listener would cost the guest the rest of its speed."""
+    with Machine(HELLO) as machine:
+        lines: list[str] = []
+        trace = machine.trace({"branch", "insn"}, writer_for(None, lines.append), ["first=5"])
+        machine.run(timeout=20)
+        assert len(lines) == 5
+        assert machine.parts.observation.flow._branches == []
+        trace.close()
+
+
 def test_instructions_are_counted_from_power_on():
     """By the instruction clock, and each is told once."""
     events = traced(HELLO, "insn", "instructions=10..13", clock="instructions")

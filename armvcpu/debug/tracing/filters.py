@@ -79,8 +79,10 @@ class Filters:
         """Do they ask for moments?"""
         return bool(self._counts)
 
-    def for_guest(self, parts: Parts, symbols: Symbols) -> Keeps | None:
+    def for_guest(self, parts: Parts, symbols: Symbols, on_last: Callable[[], None]) -> Keeps | None:
         """The function that tells whether an event is kept; None where all are.
+
+        It calls `on_last` with the last one that is, where `first` says which that is.
 
         Raises:
             UsageError: a symbol or a device is not there, or no instructions are counted.
@@ -94,7 +96,9 @@ class Filters:
         def keeps(event: Event) -> bool:
             return all(test(event) for test in tests)
 
-        return keeps if self._skip is None and self._first is None else _counted(keeps, self._skip or 0, self._first)
+        if self._skip is None and self._first is None:
+            return keeps
+        return _counted(keeps, self._skip or 0, self._first, on_last)
 
     def instructions(self, symbols: Symbols) -> list[int] | None:
         """The addresses of all instructions that are kept; None where that are too many to name."""
@@ -152,7 +156,7 @@ class Filters:
         yield keeps
 
 
-def _counted(keeps: Keeps, skip: int, first: int | None) -> Keeps:
+def _counted(keeps: Keeps, skip: int, first: int | None, on_last: Callable[[], None]) -> Keeps:
     seen = 0
 
     def counted(event: Event) -> bool:
@@ -160,6 +164,8 @@ def _counted(keeps: Keeps, skip: int, first: int | None) -> Keeps:
         if not keeps(event):
             return False
         seen += 1
+        if first is not None and seen == skip + first:
+            on_last()
         return seen > skip and (first is None or seen <= skip + first)
 
     return counted

@@ -31,8 +31,9 @@ class Trace:
         self._parts, self._symbols, self._filters = parts, symbols, filters
         self._held = ExitStack()
         self._is_open = True
+        self._branches: list[Callable[[int, int], None]] = []
         check_kinds(kinds)
-        keeps = filters.for_guest(parts, symbols)
+        keeps = filters.for_guest(parts, symbols, self._heard_last)
         self._guest = TracedGuest.of(parts, symbols, timed=writer.timed or filters.timed)
         self._emit = writer.event if keeps is None else _filtered(keeps, writer.event)
         self._held.callback(writer.end)
@@ -79,6 +80,7 @@ class Trace:
     def _hear_branches(self, kinds: int, heard: Callable[[int, int], None]) -> None:
         flow = self._parts.observation.flow
         flow.hear_branches(kinds, heard)
+        self._branches.append(heard)
         self._held.callback(flow.ignore, heard, self._parts.board)
 
     def _hear_calls(self) -> None:
@@ -113,6 +115,12 @@ class Trace:
                 heard(*what)
 
         return tell
+
+    def _heard_last(self) -> None:
+        """In an event: no other one will be kept, so that what slows the guest down most is heard no more."""
+        self._is_open = False
+        for heard in self._branches:
+            self._parts.observation.flow.ignore(heard, self._parts.board)
 
     def close(self) -> None:
         """Nothing more is heard, and what stands behind the last event is written. May be called twice."""

@@ -62,7 +62,7 @@ class Flow:
         self._listen.hear_branches(kinds, self._branch if listeners else None)
 
     def _branch(self, pc: int, word: int) -> None:
-        for _, heard in self._branches:
+        for _, heard in self._branches:  # another list once somebody ignores them
             heard(pc, word)
 
     def _set_levels(self, listeners: list[Changed]) -> None:
