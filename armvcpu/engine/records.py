@@ -65,7 +65,7 @@ class BlockRecords:
         """Hand on those of the blocks that have begun since."""
         if self._buffer:
             self._traced()
-            C.c_uint32.from_address(self._buffer).value = 0
+            C.c_uint64.from_address(self._buffer).value = self._buffer + _ENTRIES
 
     def end_trace(self) -> None:
         """Hand on the last ones, and trace no more."""
@@ -78,10 +78,11 @@ class BlockRecords:
         self.end()
 
     def _traced(self) -> None:
-        count = C.c_uint32.from_address(self._buffer).value
+        first = self._buffer + _ENTRIES
+        size = C.c_uint64.from_address(self._buffer).value - first
         try:
-            if count:
-                self._hear(C.string_at(self._buffer + _ENTRIES, 4 * count))
+            if size:
+                self._hear(C.string_at(first, size))
         except BaseException as failure:  # it must not pass through C; `run` raises it again
             self._handle.fail(failure)
 

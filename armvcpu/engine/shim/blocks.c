@@ -230,6 +230,7 @@ void shim_gen_intermediate_code(void *cpu, void *block, int most)
     if (e) {
         e->translated_block = block;
         e->lengths = e->label = e->opens = e->record_addresses[0] = e->record_addresses[1] = NULL;
+        e->traced_number = NULL;
         e->is_at_branch = false;
     }
     real.gen_intermediate_code(cpu, block, most);

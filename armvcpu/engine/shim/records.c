@@ -99,8 +99,6 @@ void settle_record(struct engine *e, uint64_t pc, int64_t executed_there)
     if (e->trace) note_traced_cut(e, (uint32_t)executed);
 }
 
-uint32_t record_number(const struct record *record) { return record->number; }
-
 /* B.cond, CBZ and CBNZ, TBZ and TBNZ: DDI 0487 C4.1.65. */
 static bool is_conditional(uint32_t word)
 {
@@ -186,6 +184,7 @@ void end_record(struct engine *e, const void *block)
     struct record *record = record_of(e, pc, physical_of(e, pc), AT(uint16_t, block, TB_ICOUNT));
     for (int i = 0; i < 2; i++)
         if (e->record_addresses[i]) AT(void *, e->record_addresses[i], OP_ARGS + 8) = record;
+    if (e->traced_number) AT(uintptr_t, e->traced_number, OP_ARGS + 8) = record->number;
 }
 
 /* Keep records of what is translated from now on, or, 0, no more: those that there are stay. What was translated must be

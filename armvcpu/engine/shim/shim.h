@@ -133,6 +133,7 @@ struct engine {
     struct records *records;       /* of translated blocks, where they have been kept (records.c) */
     uint32_t branches;             /* the kinds of branches that Python hears of (branches.c) */
     bool hears_levels;             /* does it hear of interrupts and returns? */
+    void *traced_number;           /* the operation of the block under way that has its record's number */
     struct block_trace *trace;     /* which blocks begin, where that is traced (blocktrace.c) */
     struct record *running_record; /* that of the block that runs; null between blocks */
     bool keeps_records, is_at_branch; /* of what is translated; is the word under way a conditional branch? */
@@ -361,7 +362,6 @@ void settle_record(struct engine *, uint64_t pc, int64_t executed_there);
 void shim_tcg_gen_brcondi_i32(void *tcg, int condition, void *value, int32_t with, void *label);
 void shim_tcg_gen_brcondi_i64(void *tcg, int condition, void *value, int64_t with, void *label);
 void forget_records(struct engine *);
-uint32_t record_number(const struct record *);
 
 /* branches.c */
 enum level_change { IRQ_TAKEN, FIQ_TAKEN, RETURNED };
