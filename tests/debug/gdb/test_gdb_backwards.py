@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import c_guest
 import pytest
 from gdb_program import debug
 
@@ -139,3 +140,36 @@ def test_a_recording_of_linux_on_two_cpus_runs_backwards(tmp_path):
     assert re.search(r'0x\w+:\s+"secret\\n"', shown), shown
     assert "cpu1" in shown
     assert printed.count("secret") == 1
+
+
+LINES = """\
+unsigned total;
+static __attribute__((noinline)) unsigned twice(unsigned n)
+{
+    return n + n;
+}
+int main(void)
+{
+    total = 1;
+    total += twice(20);
+    total += 1;
+    return 0;
+}
+"""
+
+
+def test_lines_of_a_program_are_gone_back(tmp_path):
+    """reverse-next goes over a line's call, reverse-step into the function, to its last line."""
+    elf = str(c_guest.build(tmp_path, LINES, "-g", "-O0"))
+    shown, _, status = debug(
+        tmp_path, elf,
+        [
+            "break main.c:11", "continue", "print total", "reverse-next", "print total", "reverse-next", "print total",
+            "next", "print total", "reverse-step", "reverse-step", "info frame", "reverse-finish", "print total",
+            "delete", "continue",
+        ],
+        elf, "--history", "64M",
+    )  # fmt: skip
+    assert re.findall(r"^\$\d+ = (\d+)$", shown, re.MULTILINE) == ["42", "41", "1", "41", "1"]
+    assert re.search(r"pc = 0x\w+ in twice \(", shown), shown
+    assert status == 0
