@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 BEFORE = "d2d0152"
 """The last commit without any of it."""
-OFF_LIMIT, PROFILE_LIMIT, REPORT_LIMIT = 1.03, 1.2, 2.0
+OFF_LIMIT, PROFILE_LIMIT, REPORT_LIMIT, EXITS_LIMIT, BLOCKS_LIMIT = 1.03, 1.2, 2.0, 1.3, 2.5
 CHILD = """
 import sys, time
 from armvcpu.machine.machine import Machine
@@ -93,6 +93,9 @@ def inside(rounds: int, armvcpu: str, qemu: list[str], guests: Path) -> Iterator
         yield from _python(rounds, qemu, place)
         yield _with(rounds, armvcpu, place, "a profile", ["--profile", "profile.pb.gz"], PROFILE_LIMIT)
         yield _with(rounds, armvcpu, place, "a report page", ["--report", "report.html"], REPORT_LIMIT)
+        yield _with(rounds, armvcpu, place, "its exits in a file", ["--trace", "exits:exits.txt"], EXITS_LIMIT)
+        blocks = ["--trace", "insn:boot.blocks.zst"]
+        yield _with(rounds, armvcpu, place, "all its instructions in a file, by block", blocks, BLOCKS_LIMIT)
         yield from gdb_rows(rounds, qemu, _calls, FUNCTION)
         yield from _history(rounds, place)
 
@@ -249,8 +252,9 @@ def _wait_for(port: int) -> None:
 def _with(rounds: int, armvcpu: str, place: Path, what: str, words: list[str], limit: float) -> Pair:
     """A boot of Linux with something that writes a file, beside one without; both by the host's clock."""
     plain = [armvcpu, *_linux(place)]
-    option, name = words
-    looked_at = [*plain, option, os.fspath(place / name)]
+    option, value = words
+    kinds, colon, name = value.rpartition(":")
+    looked_at = [*plain, option, kinds + colon + os.fspath(place / name)]
     return pair(f"inside: Linux to shell and off with {what}, beside without, CPU", partial(_cpu, OFF, looked_at),
                 partial(_cpu, OFF, plain), rounds, "s", limit, "armvcpu")  # fmt: skip
 
