@@ -228,7 +228,7 @@ def test_a_terminal_is_told_how_to_quit(terminal, raw):
     os.write(session.keyboard, b"\x01h")
     shown = session.read_until(b"send Ctrl-A to the guest")
     assert b"Ctrl-A X       end the run" in shown
-    assert b"monitor" not in shown
+    assert b"Ctrl-A C       the monitor" in shown
     os.write(session.keyboard, b"\x01x")
     assert session.ends_restored() == 0
 

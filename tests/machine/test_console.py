@@ -302,13 +302,14 @@ def test_keys_reach_the_guest_unprocessed(tty: Pair) -> None:
 
 
 def test_commands_are_obeyed(tty: Pair) -> None:
-    """Ctrl-A C, H and X, with what is typed around them for the guest."""
+    """Ctrl-A H, C and X, with what is typed around them for the guest; behind Ctrl-A C it is the monitor's."""
     tty.console.start()
-    tty.type(b"a\x01cb\x01hc\x01x")
+    tty.type(b"a\x01hb\x01cc\x01x")
     assert tty.quit.wait(PATIENCE)
     assert tty.monitor.is_set()
     assert read_until(tty.screen, HELP) == HELP
-    assert tty.take(3) == b"abc"
+    assert tty.take(2) == b"ab"
+    assert tty.console.take(9) == b""
 
 
 def test_a_terminal_that_hangs_up_is_the_end_of_input() -> None:
