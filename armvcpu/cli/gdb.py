@@ -46,33 +46,11 @@ class Gdb:
         return []
 
 
-class _Waits:
-    """The tool of `--gdb-wait`, which does nothing by itself."""
-
-    def prepare(self, described: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def attach(self, machine: Machine, console: StdioConsole) -> None:
-        """Nothing."""
-
-    def finish(self, machine: Machine, outcome: Outcome) -> list[ArmvcpuError]:
-        """Nothing."""
-        del machine, outcome
-        return []
-
-
 def open_gdb(config: RunConfig, stack: ExitStack, patience: Patience) -> Gdb:
-    """Listen; UsageError where that can't be."""
+    """Listen; UsageError where that can't be, or gdb has no place to connect to."""
     del patience
-    assert config.gdb is not None
+    if config.gdb is None:
+        raise UsageError(f"{named('gdb_wait')} waits for a gdb that could not connect: give {named('gdb')} PORT, too")
     listener = open_listener(config.gdb)
     stack.callback(listener.close)
     return Gdb(listener, waits=config.gdb_wait)
-
-
-def check_wait(config: RunConfig, stack: ExitStack, patience: Patience) -> _Waits:
-    """UsageError where gdb has no place to connect to."""
-    del stack, patience
-    if config.gdb is None:
-        raise UsageError(f"{named('gdb_wait')} waits for a gdb that could not connect: give {named('gdb')} PORT, too")
-    return _Waits()

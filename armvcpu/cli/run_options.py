@@ -35,7 +35,7 @@ class RunConfig(Row, metaclass=OptionsType):
     )  # fmt: skip
     trace_filter: tuple[str, ...] = option(
         (), TEXT, "Of --trace, keep only events of this symbol, address, vcpu, level, device or class.",
-        metavar="KEY=VALUE,...", is_several=True,
+        metavar="KEY=VALUE,...", is_several=True, tool="armvcpu.cli.tracing:open_traces",
     )  # fmt: skip
     coverage: str | None = option(
         None, FILE, "Write which lines, functions and branches were executed.", metavar="F", is_output=True,
@@ -81,7 +81,7 @@ class RunConfig(Row, metaclass=OptionsType):
         None, TEXT, "Have gdb connect by `target remote`; HOST is this one's loopback interface.",
         metavar="[HOST:]PORT|unix:PATH", tool="armvcpu.cli.gdb:open_gdb",
     )  # fmt: skip
-    gdb_wait: bool = option(False, FLAG, "Begin when gdb has connected and says so.", tool="armvcpu.cli.gdb:check_wait")
+    gdb_wait: bool = option(False, FLAG, "Begin when gdb has connected and says so.", tool="armvcpu.cli.gdb:open_gdb")
     as_json: bool = option(False, FLAG, "Print the outcome as JSON, on the last line of stdout.", flag="--json")
 
 

@@ -12,7 +12,7 @@ from armvcpu.debug.tracing.compressed import compression
 from armvcpu.debug.tracing.filters import Filters, ambiguous
 from armvcpu.debug.tracing.formats import Writer, is_of_blocks, writer_for
 from armvcpu.debug.tracing.kinds import parse_kinds
-from armvcpu.errors import ArmvcpuError, UsageError, spell_names
+from armvcpu.errors import ArmvcpuError, UsageError, named, spell_names
 from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.output_file import OutputFile
 
@@ -95,6 +95,8 @@ def open_traces(config: RunConfig, stack: ExitStack, patience: Patience) -> Trac
     Raises:
         UsageError: a kind or a filter is none, or a file can't be written.
     """
+    if not config.trace:
+        raise UsageError(f"{named('trace_filter')} filters no trace: give {named('trace')} KIND, too")
     Filters(config.trace_filter)
     parsed = [parse_kinds(text) for text in config.trace]
     if config.trace_filter and any(is_of_blocks(path) for _, path in parsed):

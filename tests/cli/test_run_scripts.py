@@ -45,6 +45,16 @@ def test_a_mistake_ends_the_run_with_status_1(run):
     assert told["reason"] == "a script failed: hooks.py:3: AssertionError: no"
 
 
+def test_a_script_that_exits_has_made_a_mistake(run):
+    """Its status could be a guest's own."""
+    done = run('from armvcpu.script import *\n@on_symbol("main")\ndef main(): raise SystemExit(7)\n')
+    assert done.returncode == 1
+    assert done.stderr.endswith("SystemExit: 7\n")
+    done = run("raise SystemExit(3)\n")
+    assert done.returncode == 2
+    assert "can't be loaded" in done.stderr
+
+
 def test_a_mistake_at_the_end_is_status_1_too(run):
     """So a script can say what it expects of a run."""
     done = run("from armvcpu.script import *\n@on_end\ndef end(outcome): assert outcome.status == 4\n")

@@ -191,3 +191,9 @@ def test_json_lines_have_what_lines_have():
     assert (event["kind"], event["what"], event["keys"]["exit"]) == ("psci", "SYSTEM_OFF", "SystemDown")
     assert event["instructions"] is None
     assert event["ns"] > 0
+
+
+def test_filters_without_a_trace_are_refused():
+    """Nobody would hear of what they keep."""
+    done = armvcpu("run", "guests/bin/hello.elf", "--trace-filter", "vcpu=0")
+    assert (done.returncode, done.stderr) == (2, "armvcpu: --trace-filter filters no trace: give --trace KIND, too\n")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
 
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+MISTAKES = (Exception, SystemExit)
+"""What a script's function may raise by mistake; a script that exits is none that ends its run."""
 STATUS = 1
 """The exit status of a run that a script's mistake has ended."""
 MOST_SHOWN = 20
@@ -40,24 +42,24 @@ class Failures:
         self._machine, self._write, self._goes_on = machine, write, goes_on
         self.count = 0
 
-    def in_trap(self, error: Exception) -> None:
+    def in_trap(self, error: BaseException) -> None:
         """In the guest's instruction: it does not go on behind that."""
         if outcome := self._tell(error):
             self._machine.end(outcome)
 
-    def between(self, error: Exception) -> None:
+    def between(self, error: BaseException) -> None:
         """Between two instructions, or where nobody knows."""
         if outcome := self._tell(error):
             self._machine.parts.end.by_host(outcome)
 
-    def at_end(self, error: Exception) -> ArmvcpuError | None:
+    def at_end(self, error: BaseException) -> ArmvcpuError | None:
         """When the run has ended."""
         if isinstance(error, BrokenPipeError):
             return None
         outcome = self._tell(error)
         return None if outcome is None else ScriptFailed(outcome.reason)
 
-    def _tell(self, error: Exception) -> Outcome | None:
+    def _tell(self, error: BaseException) -> Outcome | None:
         if isinstance(error, BrokenPipeError):  # nobody reads what the script prints, `| head` say
             return Outcome.by_signal(signal.SIGPIPE)
         self.count += 1

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.scripts.binding import at_once, item
+from armvcpu.debug.scripts.failures import MISTAKES
 from armvcpu.errors import UsageError, no_number
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _at_start(site: Site, function: Callable[..., Any], name: str, address: int,
             if answer is not None:
                 _set_result(vcpu, answer, what, function)
                 vcpu.state.set_pc(vcpu.gpr(30))
-        except Exception as error:
+        except MISTAKES as error:
             fail(error)
 
     probe = site.machine.engine.listen.probe(address, reached)
@@ -165,14 +166,14 @@ def _at_end(site: Site, function: Callable[..., Any], name: str, address: int, w
             answer = call(vcpu, kept)
             if answer is not None:
                 _set_result(vcpu, answer, what, function)
-        except Exception as error:
+        except MISTAKES as error:
             fail(error)
 
     def entered(_pc: int) -> None:
         vcpu = turns.cpu.vcpu
         try:
             kept = [get(vcpu, memory) for get in getters]
-        except Exception as error:
+        except MISTAKES as error:
             fail(error)
             return
         kept += vcpu.gpr(8), ns()  # where a large result goes (AAPCS64 6.9)

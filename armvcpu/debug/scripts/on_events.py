@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.debug.scripts.binding import items
+from armvcpu.debug.scripts.failures import MISTAKES
 from armvcpu.debug.scripts.ignore import IGNORE
 from armvcpu.errors import UsageError, did_you_mean, no_number, number_in
 from armvcpu.vcpu.traps.guest import PASS_ON
@@ -42,7 +43,7 @@ def on_call_number(kind: str, number: int) -> Attach:
                     return PASS_ON
                 if not isinstance(value, int):
                     raise no_number(what, value, function)
-            except Exception as error:
+            except MISTAKES as error:
                 fail(error)
                 return PASS_ON
             return value
@@ -79,7 +80,7 @@ def on_sysreg(name: str) -> Attach:
         def look(vcpu: Aarch64VCpu, is_write: bool, value: int) -> Any:
             try:
                 return _value(call(vcpu, (is_write, value)), what, function, may_ignore=is_write)
-            except Exception as error:
+            except MISTAKES as error:
                 fail(error)
                 return None
 
@@ -106,7 +107,7 @@ def on_mmio(base: int, size: int) -> Attach:
         def look(vcpu: Aarch64VCpu, is_write: bool, address: int, width: int, value: int) -> Any:
             try:
                 return _value(call(vcpu, (is_write, address, width, value)), what, function, may_ignore=is_write)
-            except Exception as error:
+            except MISTAKES as error:
                 fail(error)
                 return None
 
@@ -179,7 +180,7 @@ def _guarded(site: Site, call: Bound) -> Callable[[Aarch64VCpu, tuple[Any, ...]]
     def heard(vcpu: Aarch64VCpu, event: tuple[Any, ...]) -> None:
         try:
             call(vcpu, event)
-        except Exception as error:
+        except MISTAKES as error:
             fail(error)
 
     return heard
@@ -204,7 +205,7 @@ def on_console(pattern: str, *, is_prompt: bool) -> Attach:
                 answer = call(turns.cpu.vcpu, found)
                 if answer is not None and not isinstance(answer, str | bytes):
                     raise UsageError(f"{what} gave {answer!r}: return the text to type, or nothing")
-            except Exception as error:
+            except MISTAKES as error:
                 fail(error)
                 return None
             return answer
@@ -233,7 +234,7 @@ def on_timer(after: float | None, every: float | None) -> Attach:
                 deadline.set(clock.ns() + period)
             try:
                 call(turns.cpu.vcpu, None)
-            except Exception as error:
+            except MISTAKES as error:
                 fail(error)
 
         deadline = schedule.add(due)
@@ -252,7 +253,7 @@ def on_end() -> Attach:
         def end(outcome: Outcome) -> ArmvcpuError | None:
             try:
                 call(site.machine.vcpu, (outcome,))
-            except Exception as error:
+            except MISTAKES as error:
                 return site.failures.at_end(error)
             return None
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.scripts.declared import Declared, Loading, loading
-from armvcpu.debug.scripts.failures import one_line, own_traceback
+from armvcpu.debug.scripts.failures import MISTAKES, one_line, own_traceback
 from armvcpu.debug.scripts.site import Site
 from armvcpu.errors import UsageError, words_of
 
@@ -74,7 +74,7 @@ class Script:
                 exec(code, namespace)  # noqa: S102
         except UsageError as mistake:  # of ours, a decorator's say
             raise UsageError(one_line(mistake).replace("UsageError: ", "").replace("armvcpu.errors.", "")) from None
-        except Exception as mistake:
+        except MISTAKES as mistake:
             self._write(own_traceback(mistake))
             raise UsageError(f"script {self.path} can't be loaded: {one_line(mistake)}") from None
         return script.declared

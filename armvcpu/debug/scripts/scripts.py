@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.debug.scripts.failures import Failures, to_stderr
+from armvcpu.debug.scripts.failures import MISTAKES, Failures, to_stderr
 from armvcpu.debug.scripts.script import Script
 from armvcpu.debug.scripts.site import Shared
 from armvcpu.errors import UsageError
@@ -55,7 +55,7 @@ class Scripts:
         for call in script.site.starts:
             try:
                 call()
-            except Exception as error:
+            except MISTAKES as error:
                 self.failures.between(error)
 
     def watch(self) -> None:
