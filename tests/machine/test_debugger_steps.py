@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import raw_guest as raw
 from raw_guest import image
 
 from armvcpu import Machine
@@ -69,6 +70,30 @@ def test_a_step_takes_no_interrupt_by_the_hosts_clock():
         machine.debugger.attach(Stepping(act), at_start=True)
         machine.run(timeout=20)
         assert not [pc for pc in places if before <= pc < before + 0x800 and before]
+
+
+def test_a_step_takes_no_interrupt_that_it_brings_about(tmp_path):
+    """The instruction makes a timer due: the step is behind it, and the run takes the interrupt."""
+    frame = 0x080A_0000 + 0x1_0000  # GICR_*: the SGI frame of CPU 0
+    code = raw.set_vectors()
+    for address, value, width in (
+        (0x0800_0000, 0x13, 4), (frame + 0x80, 1 << 27, 4), (frame + 0x41B, 0x80, 1), (frame + 0x100, 1 << 27, 4)
+    ):  # fmt: skip
+        code += [*raw.mov(1, address), *raw.mov(2, value), raw.store(2, 1, width)]
+    for name, value in (("ICC_PMR_EL1", 0xFF), ("ICC_IGRPEN1_EL1", 1), ("CNTV_CVAL_EL0", 0)):
+        code += [*raw.mov(2, value), raw.msr(name, 2)]
+    code += [*raw.mov(2, 1), 0xD503_42FF, raw.msr("CNTV_CTL_EL0", 2), raw.NOP, raw.FOREVER]  # MSR DAIFClr, #2
+    path = tmp_path / "guest.bin"
+    path.write_bytes(raw.image(*code, vector=[*[raw.FOREVER] * 0x80]))
+    at = raw.BASE + 4 * (len(raw.flat(*code)) - 3)
+    with Machine(path) as machine:
+        debugger = machine.debugger
+        debugger.breakpoints.add(at)
+        debugger.go(timeout=10)
+        assert debugger.step().pc == at + 4
+        assert debugger.step().pc == at + 8
+        machine.run(timeout=0.1)
+        assert machine.vcpu.state.pc == raw.BASE + 0x800 + 0x280
 
 
 @pytest.mark.parametrize("clock", ["host", "instructions"])

@@ -185,8 +185,8 @@ class Server:
             if second is None or time.monotonic() < second[0]:
                 return
             self._second = None
-        second[1].close()
         self._say("gdb: another one is connected; what has connected now was turned away")
+        second[1].close()
 
     def _drop(self, connection: Connection) -> None:
         fd = connection.fileno()

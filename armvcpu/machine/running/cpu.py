@@ -52,7 +52,7 @@ class Cpu:
         self._pcpu, self._lines, self._scheduler = pcpu, lines, scheduler
         self._inputs, self._signal = lines.inputs[index], signal
         self.power = self._power_at_reset
-        self.waiting = False
+        self.waiting = self._hides = False
         self._reads_in: PState | None = None
         """Where it waits for a character: its PSTATE."""
         self.pending_start: tuple[int, int] | None = None
@@ -109,7 +109,7 @@ class Cpu:
         return ((inputs.irq or inputs.virq) and not pstate.I) or ((inputs.fiq or inputs.vfiq) and not pstate.F)
 
     def _virtual_interrupts_changed(self) -> None:
-        if self._pcpu.bound is self.vcpu:
+        if self._pcpu.bound is self.vcpu and not self._hides:
             self._pcpu.engine.set_virtual_lines(irq=self._inputs.virq, fiq=self._inputs.vfiq)
         if self.waiting and self._wakes:
             self.waiting, self._reads_in = False, None
@@ -117,7 +117,7 @@ class Cpu:
 
     def _interrupts_changed(self) -> None:
         inputs = self._inputs
-        if self._pcpu.bound is self.vcpu:
+        if self._pcpu.bound is self.vcpu and not self._hides:
             self._pcpu.engine.set_lines(irq=inputs.irq, fiq=inputs.fiq)
         if not (inputs.irq or inputs.fiq):
             self._scheduler.on_no_interrupt(self)
@@ -216,7 +216,8 @@ class Cpu:
         self.time.update()
 
     def hide_interrupts(self) -> None:
-        """It is loaded: have it take none for now."""
+        """It is loaded: have it take none for now, neither those that come meanwhile."""
+        self._hides = True
         engine = self._pcpu.engine
         engine.set_lines(irq=False, fiq=False)
         if self.vcpu.config.el > 1:
@@ -224,6 +225,7 @@ class Cpu:
 
     def show_interrupts(self) -> None:
         """Show the engine the levels of its inputs."""
+        self._hides = False
         engine = self._pcpu.engine
         inputs = self._inputs
         engine.set_lines(irq=inputs.irq, fiq=inputs.fiq)

@@ -143,13 +143,12 @@ class RunLoop:
         self._schedule.run_due(self._clock.ns())
         if not cpu.is_awake():
             return self._end.wanted
-        hides = not takes_interrupts and cpu.interrupted
-        if hides:
+        if not takes_interrupts:  # nor one that the instruction brings about
             cpu.hide_interrupts()
         try:
             reason: Exit | None = cpu.vcpu.step()
         finally:
-            if hides and cpu.is_bound:
+            if not takes_interrupts and cpu.is_bound:
                 cpu.show_interrupts()
         if isinstance(reason, Nothing):
             made = (attendant.attend() for attendant in self._watching)
