@@ -17,7 +17,7 @@ pytestmark = pytest.mark.firmware
 ASK = "mount -t proc proc /proc\ngrep -v '\\[' /proc/kallsyms | cut -c1-16,19- | md5sum\nsleep 3\npoweroff -f\n"
 
 
-@pytest.fixture(params=["linux-cloud", "linux-cloud-trixie"])
+@pytest.fixture(params=["linux-cloud", pytest.param("linux-cloud-trixie", marks=pytest.mark.slow)])
 def kernel(request):
     """6.1 and 6.12, which have kallsyms in different orders."""
     store.fetch(request.param)
