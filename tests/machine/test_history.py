@@ -332,3 +332,26 @@ def test_who_changes_the_past_makes_another_future(frequent):
         assert digest(machine) == old
         assert machine.run(timeout=10).ending is Ending.POWERED_OFF
         assert history.count == end
+
+
+def test_who_changes_the_same_moment_twice_has_the_last_story(frequent):
+    """What was written between is of neither: memory is, each time, what it was when the guest was there."""
+    with Machine("guests/bin/hello.elf", clock="instructions") as machine:
+        history = machine.keep_history()
+        machine.run(timeout=10)
+        moment, elsewhere = history.count // 2, 0x4400_0000
+        history.go_to(moment // 2)
+        early = digest(machine)
+        for change in range(3):
+            history.go_to(moment)
+            machine.write(elsewhere + 0x1000 * change, b"changed")
+            machine.run(max_instructions=1000)
+            behind = digest(machine)
+            machine.run(timeout=10)
+            end = history.count, digest(machine)
+            history.go_to(moment // 2)
+            assert digest(machine) == early
+            history.go_to(moment + 1000)
+            assert digest(machine) == behind
+            history.go_to(end[0])
+            assert digest(machine) == end[1]

@@ -118,7 +118,7 @@ class Keeper:
     def forget_after(self, count: int) -> None:
         """What comes after this count will be another story."""
         while self._all and (self._all[-1].count > count or self._all[-1].begins_at == count):
-            self.used -= self._all.pop().size
+            self._forget_end()
 
     # --- how many
 
@@ -147,13 +147,13 @@ class Keeper:
         del self._all[number]
 
     def _forget_end(self) -> None:
-        """There is no memory for the latest one: of the one that the logs go back to, they have what it has."""
+        """The latest one: where the logs go back to it, they have what it has, and go back to the one before."""
         gone = self._all.pop()
         self.used -= gone.size
         if gone is self._last:
             for memory, written in zip(self._memories, gone.written, strict=True):
                 memory.note(written.keys())
-            self._last = self._all[-1]
+            self._last = self._all[-1] if self._all else None
 
     @property
     def is_full(self) -> bool:
