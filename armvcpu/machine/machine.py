@@ -12,6 +12,7 @@ of it goes through `running/run_loop.py`.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from functools import partial
 
@@ -22,7 +23,7 @@ from armvcpu.machine.config import MachineConfig
 from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.handlers import Handlers
 from armvcpu.machine.kinds import check_limits
-from armvcpu.machine.outcome import QUIT, Ending, Outcome
+from armvcpu.machine.outcome import QUIT, STOPPED, Ending, Outcome
 from armvcpu.machine.parts import assemble
 from armvcpu.machine.running.actions import Actions
 from armvcpu.machine.running.call import GuestCall
@@ -186,9 +187,7 @@ class Machine:
         """Run until the guest ends, `timeout` seconds of host time, or exactly `max_instructions`; 0: no limit."""
         check_limits(timeout, max_instructions)
         self._goes_on()
-        debugger = self._debugger
-        run = self._loop.run if debugger is None or not debugger.has_client else debugger.run
-        outcome = run(timeout, max_instructions)
+        outcome = self._run(timeout, max_instructions)
         is_crash = outcome.ending is Ending.CRASHED
         if not is_crash and not (outcome.may_hang and not (outcome.reason == QUIT and self.current_cpu.waiting)):
             return outcome
@@ -201,6 +200,18 @@ class Machine:
         if is_crash and (details := report.details) is not None:
             outcome = outcome.replace(reason=details.cause)
         return outcome.replace(told=report)
+
+    def _run(self, timeout: float | None, max_instructions: int) -> Outcome:
+        """With those who debug, where there are any; the first one may come while the guest runs, and stops it."""
+        if self._debugger is not None and self._debugger.has_client:
+            return self._debugger.run(timeout, max_instructions)
+        began, executed = time.monotonic(), self.parts.count.executed
+        outcome = self._loop.run(timeout, max_instructions)
+        if outcome is not STOPPED or self._debugger is None or not self._debugger.has_client:
+            return outcome
+        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+        most = max_instructions and max(1, max_instructions - (self.parts.count.executed - executed))
+        return self._debugger.run(left, most)
 
     def _goes_on(self) -> None:
         """What comes is another state than that of the last run's end, of whose report nobody may have read a word."""

@@ -79,3 +79,7 @@ class Outcome(Row):
     def ok(self) -> bool:
         """Did the guest end by itself, and well?"""
         return self.status == 0 and self.ending is not Ending.REPORTED_FAILURE  # a code of 256 leaves a status of 0
+
+
+STOPPED = Outcome.of(Ending.STOPPED, "stopped by the debugger")
+"""What a run of the engine has ended with that a debugger has stopped: the machine's own run goes on."""

@@ -179,3 +179,28 @@ def test_what_there_can_t_be_is_refused(hello, wrong, words):
     assert words in str(refused.value)
     assert not hello.debugger.breakpoints.all
     assert not hello.debugger.watchpoints.all
+
+
+def test_a_quit_at_a_stop_is_not_lost(hello):
+    """Who asks for it in a condition gets it, and the client's stop comes first."""
+    client = Looking(hello)
+    hello.debugger.breakpoints.add(hello.symbols.address("main"), lambda _vcpu: hello.quit("enough") or True)
+    hello.debugger.attach(client)
+    assert hello.run(timeout=20).reason == "enough"
+    assert [stop.kind for stop in client.stops] == [StopKind.BREAKPOINT]
+
+
+def test_the_first_client_may_come_while_the_guest_runs():
+    """From another thread: it is asked at once, and the run goes on after."""
+    with Machine("guests/bin/echo.elf") as machine:
+        client, debugger = Looking(machine, lambda machine: machine.quit("seen")), machine.debugger
+
+        def come():
+            debugger.attach(client)
+            debugger.pause()
+
+        timer = threading.Timer(0.3, come)
+        timer.start()
+        assert machine.run(timeout=20).reason == "seen"
+        timer.join()
+        assert len(client.stops) == 1

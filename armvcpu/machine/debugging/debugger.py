@@ -18,8 +18,8 @@ from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.machine.board.memory import page_pieces
 from armvcpu.machine.debugging.points import Breakpoint, Breakpoints, Watchpoint, Watchpoints
 from armvcpu.machine.debugging.standing import Standing
-from armvcpu.machine.debugging.stop import STOPPED, Stop, StopKind
-from armvcpu.machine.outcome import TIME_OUT, Ending, Outcome
+from armvcpu.machine.debugging.stop import Stop, StopKind
+from armvcpu.machine.outcome import STOPPED, TIME_OUT, Ending, Outcome
 from armvcpu.machine.watching.touched import touched
 
 if TYPE_CHECKING:
@@ -181,7 +181,10 @@ class Debugger:
     def _go(self, timeout: float | None, max_instructions: int) -> Stop | Outcome:
         passes = self.last is not None and self.last.kind is StopKind.WATCHPOINT
         if passes and self.last is not None and self._turns.cpu.vcpu.state.pc == self.last.pc:
+            self._stop = None
             outcome = self._pass()  # the access that it stands before
+            if outcome is STOPPED:
+                return self._arrive(self._why())
             if outcome is not None or max_instructions == 1:
                 return outcome or Outcome.of(Ending.LIMIT, "instruction limit: 1 executed")
             max_instructions -= max_instructions > 0

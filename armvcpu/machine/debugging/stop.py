@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import Enum
 
 from armvcpu.arch.rows import Row
-from armvcpu.machine.outcome import Ending, Outcome
 
 
 class StopKind(Enum):
@@ -27,7 +26,3 @@ class Stop(Row):
     pc: int
     address: int | None = None
     is_write: bool = False
-
-
-STOPPED = Outcome.of(Ending.STOPPED, "stopped by the debugger")
-"""What a run has ended with that a debugger has stopped; no caller of `Machine.run` gets it."""

@@ -15,11 +15,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from armvcpu.errors import StateError, UsageError, named
-from armvcpu.machine.debugging.stop import STOPPED
 from armvcpu.machine.history.changes import Changes
 from armvcpu.machine.history.checkpoint import inputs_of
 from armvcpu.machine.history.keeper import Keeper
 from armvcpu.machine.history.search import Search
+from armvcpu.machine.outcome import STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.machine.debugging.stop import STOPPED, Stop, StopKind
+from armvcpu.machine.debugging.stop import Stop, StopKind
+from armvcpu.machine.outcome import STOPPED
 
 if TYPE_CHECKING:
     from armvcpu.machine.debugging.debugger import Debugger

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
-from armvcpu.machine.outcome import Ending
+from armvcpu.machine.outcome import STOPPED, Ending
 
 if TYPE_CHECKING:
     from armvcpu.machine.console.patience import Patience
@@ -83,10 +83,13 @@ class EndRequest:
     def note(self, outcome: Outcome) -> Outcome:
         """The run has ended so; a quit that was asked of it meanwhile is done with.
 
-        A signal is not, and neither is a quit where the run ended by a limit: that may be a slice of a longer one.
+        A signal is not, and neither is a quit where the run ended by a limit, or for a debugger: that may be a slice of
+        a longer one.
         """
         self.last = outcome
-        if self._by_host is not None and Ending.LIMIT not in {outcome.ending, self._by_host.ending}:
+        if outcome is STOPPED:
+            self._by_host = self._by_host if self.is_wanted else None
+        elif self._by_host is not None and Ending.LIMIT not in {outcome.ending, self._by_host.ending}:
             self._by_host = None
         if outcome.ending is Ending.STOPPED:
             self.can_go_on = True
