@@ -27,7 +27,7 @@ LIBRARY_NAME = "libarmvcpu.so"
 
 FLAGS = ["-std=c11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
 ZIG = [sys.executable, "-m", "ziglang", "cc"]
-ZIG_FLAGS = ["-mcpu=baseline", "-g0"]  # else for this very CPU, and with the paths of zig's headers
+ZIG_FLAGS = ["-mcpu=baseline", "-g0", "-Wl,--strip-debug"]  # else for this very CPU, and with paths of this host
 PROBE = '#include <stdint.h>\n#include <string.h>\nint probe(void);\nint probe(void) { return (int)strlen(""); }\n'
 
 
