@@ -1,4 +1,4 @@
-"""A profile's files: what flamegraph-textual, which reads all three formats, finds in them."""
+"""A profile's files: pprof's are read by its own definition, speedscope's by what its documentation says."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 from c_guest import build
-from flamegraph_textual.parsers import parse
-from flamegraph_textual.parsers.pprof_parser import unmarshal
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message_factory import GetMessages
+from grpc_tools import protoc
 
 from armvcpu import Machine, UsageError
+from armvcpu.testing.firmware import store
 
 GUESTS = Path(__file__).parents[2] / "guests" / "bin"
 PROFILE = {
@@ -77,27 +79,52 @@ def written(profile, path) -> bytes:
     return path.read_bytes()
 
 
-def leaves(frame, above=()):
-    """(stack, own time) of each frame of a tree, but for those that have none."""
-    own = frame.values[-1] - sum(child.values[-1] for child in frame.children)
-    stack = (*above, frame.name)
-    yield from [(stack[1:], own)] if own else []
-    for child in frame.children:
-        yield from leaves(child, stack)
+@pytest.fixture(scope="session")
+def read_pprof(tmp_path_factory):
+    """The message of a file, as pprof's own profile.proto defines it."""
+    store.fetch("pprof")
+    definition, compiled = store.path("pprof"), tmp_path_factory.mktemp("pprof") / "compiled"
+    assert not protoc.main(["protoc", f"-I{definition.parent}", f"--descriptor_set_out={compiled}", str(definition)])
+    messages = GetMessages(FileDescriptorSet.FromString(compiled.read_bytes()).file)
+
+    def read(data: bytes):
+        return messages["perftools.profiles.Profile"].FromString(gzip.decompress(data))
+
+    return read
 
 
-@pytest.mark.parametrize("name", ["p.speedscope.json", "p.pb.gz"])
-def test_a_reader_finds_every_stack_with_its_time(profile, tmp_path, name):
-    """In nanoseconds."""
-    read = parse(written(profile, tmp_path / name), name)
-    assert dict(leaves(read.root_stack)) == {stack: ns for stack, ns in profile.stacks().items() if ns}
+def summed(samples) -> dict[tuple[str, ...], int]:
+    """The time of each stack that has any."""
+    found: dict[tuple[str, ...], int] = {}
+    for stack, ns in samples:
+        found[stack] = found.get(stack, 0) + ns
+    return {stack: ns for stack, ns in found.items() if ns}
+
+
+def test_pprof_files_have_every_stack_with_its_time(profile, read_pprof, tmp_path):
+    """In nanoseconds; the innermost function is the first of a sample."""
+    message = read_pprof(written(profile, tmp_path / "p.pb.gz"))
+    functions = {each.id: message.string_table[each.name] for each in message.function}
+    names = {each.id: functions[each.line[0].function_id] for each in message.location}
+    samples = ((tuple(names[each] for each in reversed(one.location_id)), one.value[1]) for one in message.sample)
+    assert summed(samples) == summed(profile.stacks().items())
+
+
+def test_speedscope_files_have_every_stack_with_its_time(profile, tmp_path):
+    """In nanoseconds; the outermost function is the first of a sample."""
+    document = json.loads(written(profile, tmp_path / "p.speedscope.json"))
+    names = [frame["name"] for frame in document["shared"]["frames"]]
+    one = document["profiles"][0]
+    assert one["unit"] == "nanoseconds"
+    samples = (tuple(names[number] for number in stack) for stack in one["samples"])
+    assert summed(zip(samples, one["weights"], strict=True)) == summed(profile.stacks().items())
 
 
 @pytest.mark.parametrize("name", ["p.collapsed", "p.txt"])
 def test_collapsed_stacks_are_in_microseconds(profile, tmp_path, name):
     """One at least."""
-    read = parse(written(profile, tmp_path / name), name)
-    found = dict(leaves(read.root_stack))
+    lines = (line.rsplit(" ", 1) for line in written(profile, tmp_path / name).decode().splitlines())
+    found = {tuple(stack.split(";")): int(time) for stack, time in lines}
     assert found == {stack: max(1, round(ns / 1000)) for stack, ns in profile.stacks().items() if ns}
 
 
@@ -114,9 +141,9 @@ def test_speedscope_files_are_as_their_documentation_has_them(profile, tmp_path)
     assert len({json.dumps(frame) for frame in frames}) > 5
 
 
-def test_pprof_files_have_counts_and_units(profile, tmp_path):
+def test_pprof_files_have_counts_and_units(profile, read_pprof, tmp_path):
     """Each sample's locations are there, and its times are together the guest's."""
-    message = unmarshal(written(profile, tmp_path / "p.pb.gz"))
+    message = read_pprof(written(profile, tmp_path / "p.pb.gz"))
     strings = message.string_table
     assert [(strings[each.type], strings[each.unit]) for each in message.sample_type] == [
         ("samples", "count"), ("time", "nanoseconds"),
@@ -136,12 +163,12 @@ int main(void) { return work(200000) + work(3); }
 
 
 @pytest.mark.parametrize("version", [4, 5])
-def test_frames_have_their_file_and_line(tmp_path, version):
+def test_frames_have_their_file_and_line(read_pprof, tmp_path, version):
     """Of the source, where the image has DWARF; a caller that of its call."""
     image = build(tmp_path, WORK, "-O1", "-g", f"-gdwarf-{version}", "-fno-omit-frame-pointer")
     with Machine(image, clock="instructions") as machine, machine.profile(100) as found:
         assert machine.run(timeout=60).ok
-    message = unmarshal(written(found, tmp_path / "p.pb.gz"))
+    message = read_pprof(written(found, tmp_path / "p.pb.gz"))
     names = {
         each.id: (message.string_table[each.name], message.string_table[each.filename]) for each in message.function
     }

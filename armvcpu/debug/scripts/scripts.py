@@ -59,11 +59,21 @@ class Scripts:
                 self.failures.between(error)
 
     def watch(self) -> None:
-        """From now on a script whose file changes is loaded anew, between two instructions of the guest."""
+        """From now on a script whose file changes is loaded anew, between two instructions of the guest.
+
+        It ends with `remove()`, or when the machine is closed.
+        """
         from armvcpu.debug.scripts.changes import Changes  # who loads a script in Python rarely changes it
 
         self._changes = Changes([script.path for script in self._scripts], self._machine.parts.attention.call)
         self._machine.parts.attention.others.append(self._reload)
+        self._machine.parts.held.callback(self._watch_no_more)
+
+    def _watch_no_more(self) -> None:
+        if self._changes is not None:
+            self._changes.close()
+            self._machine.parts.attention.others.remove(self._reload)
+            self._changes = None
 
     def _reload(self) -> None:
         changed = set() if self._changes is None else self._changes.take()
@@ -89,9 +99,6 @@ class Scripts:
 
     def remove(self) -> None:
         """Nothing of the scripts is called any more."""
-        if self._changes is not None:
-            self._changes.close()
-            self._machine.parts.attention.others.remove(self._reload)
-            self._changes = None
+        self._watch_no_more()
         for script in self._scripts:
             script.remove()
