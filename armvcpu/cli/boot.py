@@ -39,7 +39,7 @@ def boot(options: dict[str, Any]) -> int:
     if "record" in described or "replay" in described:
         described.setdefault("clock", "instructions")
     status = None
-    with Interruptions(config.timeout, PATIENCE) as interruptions:
+    with Interruptions(config.timeout, PATIENCE, has_scripts=bool(config.script)) as interruptions:
         try:
             with ExitStack() as stack:
                 _check_outputs(options)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Scripting:
     """The scripts of a run; each file is loaded anew when it changes."""
 
-    def __init__(self, paths: tuple[str, ...], stack: ExitStack, *, goes_on: bool) -> None:
-        self._paths, self._stack, self._goes_on = paths, stack, goes_on
+    def __init__(self, paths: tuple[str, ...], stack: ExitStack, patience: Patience, *, goes_on: bool) -> None:
+        self._paths, self._stack, self._patience, self._goes_on = paths, stack, patience, goes_on
         self._scripts: Scripts | None = None
 
     def prepare(self, described: dict[str, Any]) -> None:
@@ -35,10 +35,11 @@ class Scripting:
         del console
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)
-        self._scripts = scripts = Scripts(machine, *self._paths, goes_on=self._goes_on)
-        self._stack.callback(scripts.remove)
-        scripts.watch()
-        scripts.start()
+        with self._patience.waiting():  # nobody knows what a script does
+            self._scripts = scripts = Scripts(machine, *self._paths, goes_on=self._goes_on)
+            self._stack.callback(scripts.remove)
+            scripts.watch()
+            scripts.start()
 
     def finish(self, machine: Machine, outcome: Outcome) -> list[ArmvcpuError]:
         """Tell them how it ended."""
@@ -48,7 +49,6 @@ class Scripting:
 
 def open_scripts(config: RunConfig, stack: ExitStack, patience: Patience) -> Scripting:
     """UsageError for a file that can't be read or is no Python."""
-    del patience
     for path in config.script:
         compiled(path)
-    return Scripting(config.script, stack, goes_on=config.script_errors == "continue")
+    return Scripting(config.script, stack, patience, goes_on=config.script_errors == "continue")

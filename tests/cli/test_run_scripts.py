@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
-from command import armvcpu
+from command import COMMAND, armvcpu
 
 HELLO = "guests/bin/hello.elf"
 
@@ -16,10 +17,10 @@ HELLO = "guests/bin/hello.elf"
 def run(tmp_path):
     """Run a guest with a script; what came out."""
 
-    def run(text: str, *options: str, image: str = HELLO):
+    def run(text: str, *options: str, image: str = HELLO, timeout: float = 60):
         path = tmp_path / "hooks.py"
         path.write_text(text)
-        return armvcpu("run", image, "--script", str(path), *options)
+        return armvcpu("run", image, "--script", str(path), *options, timeout=timeout)
 
     return run
 
@@ -112,3 +113,43 @@ def test_output_that_nobody_takes_is_no_mistake_of_the_scripts(tmp_path):
         assert "Traceback" not in done.stderr
         assert said in done.stderr
         assert said or not done.stderr
+
+
+LOOP = "from armvcpu.script import *\n@{}\ndef loops():\n    while True: pass\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("while True: pass\n", "armvcpu: time-out; the guest had not begun\n"),
+        (LOOP.format("on_start"), "armvcpu: time-out; the guest had not begun\n"),
+        (LOOP.format('on_symbol("main")'), "armvcpu: hooks.py:4: time-out, and this was still at work\n"),
+    ],
+    ids=["loaded", "before the guest", "in a trap"],
+)
+def test_a_script_that_hangs_is_ended_by_the_time_out(run, text, said):
+    """While it is loaded, before the guest begins, and in the guest's instruction."""
+    done = run(text, "--timeout", "0.1", timeout=20)
+    assert done.returncode == 4
+    assert done.stderr.startswith(said)
+
+
+@pytest.mark.parametrize("decorator", ['on_symbol("main")', "on_end"])
+def test_a_script_that_hangs_is_ended_by_a_signal(tmp_path, decorator):
+    """In the guest's instruction, and when the run has ended."""
+    path = tmp_path / "hooks.py"
+    path.write_text(LOOP.format(decorator).replace("    while", "    print('here', flush=True)\n    while"))
+    command = [*COMMAND, "run", HELLO, "--script", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert any(line == "here\n" for line in process.stdout)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert said.startswith("armvcpu: hooks.py:5: ended by signal 15, and this was still at work\n")
+
+
+def test_what_a_script_does_at_the_end_is_not_cut_short_by_the_time_out_that_ended_the_run(run):
+    """It may have much to tell."""
+    text = "import time\nfrom armvcpu.script import *\n@on_end\ndef end(): time.sleep(0.4); print('told')\n"
+    done = run(text, "--timeout", "0.1", image="guests/bin/echo.elf")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (4, "told")

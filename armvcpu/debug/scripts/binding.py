@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     """Calls the function."""
 
 
+CALL = f"{__file__}: call"
+"""What Python has as the file of the code that calls a script's function: so it is told apart on a stack."""
 _sources: WeakKeyDictionary[Getter, str] = WeakKeyDictionary()
 
 
@@ -115,7 +117,7 @@ def _call(function: Callable[..., Any], getters: Sequence[Getter], named: Mappin
     arguments = [_source(getter, f"get{index}", space) for index, getter in enumerate(getters)]
     arguments += [f"{name}={_source(getter, f'get_{name}', space)}" for name, getter in named.items()]
     source = f"lambda vcpu, event: function({', '.join(arguments)})"  # whose names are those of Python's own parameters
-    bound: Bound = eval(compile(source, __file__, "eval"), space)  # noqa: S307
+    bound: Bound = eval(compile(source, CALL, "eval"), space)  # noqa: S307
     return bound
 
 

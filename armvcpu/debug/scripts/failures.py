@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from armvcpu.machine.machine import Machine
 
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
-MISTAKES = (Exception, SystemExit)
-"""What a script's function may raise by mistake; a script that exits is none that ends its run."""
 STATUS = 1
 """The exit status of a run that a script's mistake has ended."""
+
+
+class CutShort(BaseException):
+    """A script's function is still at work when the run is to end so; raised in it, from a signal's handler."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+MISTAKES = (Exception, SystemExit, CutShort)
+"""What a script's function may raise by mistake; a script that exits is none that ends its run."""
 MOST_SHOWN = 20
 """Tracebacks, where the run goes on: a mistake in a function that is called a million times is told of so often."""
 
@@ -32,7 +42,9 @@ MOST_SHOWN = 20
 class ScriptFailed(ArmvcpuError):
     """A function of a script has raised."""
 
-    status = STATUS
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.status = outcome.status
 
 
 class Failures:
@@ -57,11 +69,14 @@ class Failures:
         if isinstance(error, BrokenPipeError):
             return None
         outcome = self._tell(error)
-        return None if outcome is None else ScriptFailed(outcome.reason)
+        return None if outcome is None else ScriptFailed(outcome)
 
     def _tell(self, error: BaseException) -> Outcome | None:
         if isinstance(error, BrokenPipeError):  # nobody reads what the script prints, `| head` say
             return Outcome.by_signal(signal.SIGPIPE)
+        if isinstance(error, CutShort):
+            self._write(f"armvcpu: {place_of(error)}: {error}, and this was still at work\n")
+            return error.outcome
         self.count += 1
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # no mistake of the script's: it prints
             self._write(f"armvcpu: {one_line(error)}\n" * (self.count == 1))
@@ -95,12 +110,18 @@ def _drop_ours(told: traceback.TracebackException) -> None:
 
 def one_line(error: BaseException) -> str:
     """`hooks.py:12: ZeroDivisionError: division by zero`."""
+    words = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
+    place = place_of(error)
+    return f"{place}: {words}" if place else words
+
+
+def place_of(error: BaseException) -> str:
+    """`hooks.py:12`, the innermost place in a script; empty where there is none."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((_OURS, "<frozen "))
     ]  # fmt: skip
-    words = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
-    return f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}: {words}" if frames else words
+    return f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
 
 
 def to_stderr(text: str) -> None:

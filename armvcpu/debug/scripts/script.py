@@ -6,18 +6,20 @@ import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.debug.scripts.binding import CALL
 from armvcpu.debug.scripts.declared import Declared, Loading, loading
-from armvcpu.debug.scripts.failures import MISTAKES, one_line, own_traceback
+from armvcpu.debug.scripts.failures import MISTAKES, CutShort, one_line, own_traceback
 from armvcpu.debug.scripts.site import Site
 from armvcpu.errors import UsageError, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType
+    from types import CodeType, FrameType
 
     from armvcpu.debug.scripts.declared import Remove
     from armvcpu.debug.scripts.site import Shared
     from armvcpu.machine.kinds import PathLike
+    from armvcpu.machine.outcome import Outcome
 
 
 def compiled(path: str) -> CodeType:
@@ -94,3 +96,15 @@ class Script:
         for remove in reversed(removes):
             remove()
         self._declared = []
+
+
+def cut_short(frame: FrameType | None, outcome: Outcome) -> None:
+    """From a signal's handler in the main thread: where a script is at work there, end that. It may have hung.
+
+    Raises:
+        CutShort: in the script.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename == CALL or frame.f_code is Script._execute.__code__:
+            raise CutShort(outcome)
+        frame = frame.f_back
