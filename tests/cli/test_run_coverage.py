@@ -75,6 +75,17 @@ def test_what_cannot_be_is_told_before_the_guest_begins(words, problem, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_without_section_headers_has_no_dwarf(image, tmp_path):
+    """By which it would be found, even if its bytes are there; before the guest begins."""
+    bare = tmp_path / "bare.elf"
+    data = bytearray(image.read_bytes())
+    data[0x28:0x30] = bytes(8)  # e_shoff
+    bare.write_bytes(data)
+    done = armvcpu("run", bare, "--coverage", tmp_path / "x.info")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "bare.elf has no DWARF: compile it with -g" in done.stderr
+
+
 def test_what_cannot_be_written_is_told_behind_the_guest(image, tmp_path):
     """A disk that is full by then."""
     file = tmp_path / "full.info"

@@ -274,6 +274,18 @@ def device(is_write, offset, value):
     assert machine.run(timeout=10).ending is Ending.CRASHED
 
 
+def test_an_access_is_one_of_a_range_where_its_first_byte_is_in_it(tmp_path, load):
+    """A range of bytes, whatever they are a part of; what else is in the page reads as zero."""
+    image = tmp_path / "guest.bin"
+    image.write_bytes(raw.image(
+        raw.mov(1, raw.HOLE), raw.load(2, 1, 4), raw.mov(1, raw.HOLE + 4), raw.load(3, 1, 4),
+        raw.mov(1, raw.HOLE + 8), raw.load(4, 1, 4), raw.psci(raw.SYSTEM_OFF)
+    ))  # fmt: skip
+    machine, _ = load(image, f"@on_mmio({raw.HOLE + 1:#x}, 7)\ndef device(offset): return 70 + offset\n")
+    assert machine.run(timeout=10).status == 0
+    assert [machine.vcpu.gpr(number) for number in (2, 3, 4)] == [0, 73, 0]
+
+
 def test_exceptions_are_heard_by_class(load):
     """Each once, with its syndrome in words."""
     machine, scripts = load("guests/bin/lazyfp.elf", START + """

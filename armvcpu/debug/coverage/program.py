@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Elf64_Ehdr: e_type, e_machine, e_entry, e_phoff, e_phentsize, e_phnum.
 _EHDR = Struct("<16xHH4xQQ14xHH6x")
+_E_SHOFF = slice(0x28, 0x30)
 # Elf64_Phdr: p_type, p_flags, p_offset, p_vaddr, p_filesz.
 _PHDR = Struct("<IIQQ8xQ16x")
 _PT_LOAD, _PF_X = 1, 1
@@ -74,8 +75,11 @@ class Program:
 
     @property
     def has_lines(self) -> bool:
-        """Has it line tables, as far as can be seen at once? No section is called so, compressed ones neither."""
-        return self.elf is not None and b"debug_line" in self.elf
+        """Has it line tables, as far as can be seen at once? No section is called so, compressed ones neither.
+
+        Section headers are what they are found by.
+        """
+        return self.elf is not None and self.elf[_E_SHOFF] != bytes(8) and b"debug_line" in self.elf
 
     def code_at(self, address: int, size: int) -> bytes | None:
         """The bytes at a linked address; None where it has none there, not all of them at least."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 KEYS = ("symbol", "address", "vcpu", "level", "device", "class", "instructions", "skip", "first")
 LEVELS = {f"EL{level}": level for level in range(4)}
 HIGHEST = 1 << 64
+MOST_NEAR = 4
+"""Exception classes that are named for one that is none."""
 MOST_PROBES = 4096
 """Instructions that are listened to one by one; more than that are heard by listening everywhere."""
 _WITH_DEVICES, _WITH_CLASSES = frozenset({"mmio", "irq", "request"}), frozenset({"exception"})
@@ -59,6 +61,10 @@ class Filters:
                     f"{did_you_mean(key, KEYS)}"
                 )
             self._given.setdefault(key, []).extend(values.split(","))
+            if inner := next((value for value in values.split(",") if value.partition("=")[0] in KEYS), None):
+                raise UsageError(
+                    f"{named('trace_filter')} {text}: one key each; give {named('trace_filter')} {inner}, too"
+                )
             if not all(self._given[key]):
                 raise UsageError(f"{named('trace_filter')} {text}: there is no value; write {key}=VALUE,...")
         self._addresses = [_range(text) for text in self._given.get("address", ())]
@@ -91,6 +97,10 @@ class Filters:
             return None
         if self._counts and not parts.clock.repeats:
             raise UsageError(f"{named('trace_filter')} instructions: they are counted with --clock instructions")
+        for vcpu in self._vcpus:
+            if vcpu >= (count := len(parts.turns.cpus)):
+                there = "CPU 0" if count == 1 else f"CPUs 0 to {count - 1}"
+                raise UsageError(f"{named('trace_filter')} vcpu={vcpu}: the machine has {there}")
         tests = [*self._of_places(symbols), *self._of_circumstances(), *self._of_devices(parts)]
 
         def keeps(event: Event) -> bool:
@@ -209,7 +219,9 @@ def _level(text: str) -> int:
 def _class(text: str) -> str:
     names = [known.name for known in ExceptionClass]
     if not any(fnmatchcase(name, text) for name in names):
-        hint = did_you_mean(text, names) or f"; there are {', '.join(names)}"
+        near = [name for name in names if text.upper() in name][:MOST_NEAR]
+        hint = f"; did you mean {', '.join(near)}?" if near else did_you_mean(text.upper(), names, MOST_NEAR)
+        hint = hint or "; they are named as in ESR_ELx.EC: SVC64, HVC64, DABT_LOWER, FP, ..."
         raise UsageError(f"{named('trace_filter')} class={text}: no exception class is called so{hint}")
     return text
 
