@@ -13,7 +13,7 @@ of it goes through `running/run_loop.py`.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from armvcpu.arch.static import TYPE_CHECKING, Self
@@ -159,12 +159,11 @@ class Machine:
         report = None if self._report is None else self._report()
         if report is not None:
             report.settle()
-        try:
-            self.end_recording()
-        finally:
+        with ExitStack() as closing:  # all of it, whatever one of them finds
+            closing.callback(self.parts.held.close)
             if self._monitor is not None:
-                self._monitor.close()
-            self.parts.held.close()
+                closing.callback(self._monitor.close)
+            closing.callback(self.end_recording)
 
     def end_recording(self) -> None:
         """Between two runs: nothing more is recorded, and the file is complete. Closing the machine does it, too.

@@ -102,6 +102,7 @@ def test_a_command_looks(machine, line, words):
         ("x/zz 0", "/zz is no format"),
         ("x/0x 0", "from 1 to"),
         ("x/xx 0", "/xx is no format"),
+        (f"x/{'1' * 5000}x 0", "1x is no format"),
         ("info/x cpus", "has no /FORMAT"),
         ("x/x 0xb000000", "no memory is behind the virtual address 0xb000000: `translate 0xb000000` says why"),
         ("xp 0x9000000", "0x9000000 is pl011.UARTDR: reading would act on it; `info devices pl011`"),

@@ -8,7 +8,7 @@ import pytest
 from raw_guest import BASE, FOREVER, NOP, SYSTEM_OFF, WFI, add, image, load, mov, store
 
 from armvcpu import Machine
-from armvcpu.errors import UsageError
+from armvcpu.errors import StateError, UsageError
 
 HVC = 0xD400_0002
 RAM = 0x4400_0000
@@ -115,6 +115,7 @@ def test_a_cpu_that_waits_is_not_stepped(tmp_path):
         ("trace on exits:file", "behind a space"),
         ("trace on mmio", "begins with"),
         ("trace on exits /no/such/file", "No such file"),
+        ("trace on insn some.blocks.zst", "begins with trace insn:some.blocks.zst alone"),
     ],
 )
 def test_mistakes(machine, line, error):
@@ -165,3 +166,23 @@ def test_a_run_that_was_looked_at_is_the_same_run(tmp_path):
             return outcome.reason, machine.instructions, machine.vcpu.registers.save()
 
     assert run(is_looked_at=True) == run(is_looked_at=False)
+
+
+def test_a_trace_that_could_not_be_written_keeps_nobody_else_from_the_end(tmp_path):
+    """Neither another trace nor the machine: what is lost is told, and all that was held is given back."""
+    (tmp_path / "guest.bin").write_bytes(image(mov(0, SYSTEM_OFF), HVC))
+    with Machine(tmp_path / "guest.bin") as machine:
+        for kind, path in ("exits", "/dev/full"), ("psci", tmp_path / "trace"):
+            machine.monitor(f"trace on {kind} {path}")
+        machine.run(timeout=20)
+        with pytest.raises(UsageError, match="No space left on device; name another"):
+            machine.monitor("trace off")
+        assert (machine.monitor("info traces"), machine.vcpu.observer) == ("none", None)
+        assert "SYSTEM_OFF" in (tmp_path / "trace").read_text()
+        machine.monitor("trace on exits /dev/full")
+        machine.reset()
+        machine.run(timeout=20)
+        with pytest.raises(UsageError, match="No space left"):
+            machine.close()
+        with pytest.raises(StateError, match="closed"):
+            machine.run(timeout=20)

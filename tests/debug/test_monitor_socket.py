@@ -117,3 +117,13 @@ def test_nobody_listens(tmp_path):
     """A line says so."""
     with pytest.raises(UsageError, match="no monitor is at"):
         MonitorClient(str(tmp_path / "socket"))
+
+
+def test_an_answer_may_be_as_long_as_any_command_s(path):
+    """Hundreds of thousands of bytes, after which the client goes on."""
+    with MonitorClient(path) as client:
+        client.ask("stop")
+        said, is_done = client.ask("disassemble 0x40080000 16384")
+        assert (is_done, said.count("\n"), len(said) > 1 << 19) == (True, 16383, True)
+        assert client.ask("print 1") == ("0x1 = 1", True)
+        client.ask("continue")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -110,6 +111,9 @@ def test_every_test_of_a_suite_is_counted(image, tmp_path):
     done = armvcpu("test", "suite.toml", "--coverage", "all.info", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert lines(tmp_path / "all.info") == times(5)
+    done = armvcpu("test", "suite.toml", "-k", "one", "--coverage", "one.info", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [test["name"] for test in json.loads(done.stdout)["tests"]] == ["one"]
 
 
 def test_a_suites_file_that_cannot_be_is_a_line(image, tmp_path):

@@ -8,12 +8,14 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from armvcpu.errors import UsageError, named
+from armvcpu.errors import UsageError, named, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOOPBACK = "127.0.0.1"
+LONGEST_PORT = 5
+"""Digits."""
 _BACKLOG = 8
 
 
@@ -29,8 +31,8 @@ class Address(NamedTuple):
         """Read one; UsageError where it is none."""
         if text.startswith("unix:") and len(text) > 5:
             return cls("", 0, text[5:])
-        host, colon, port = text.rpartition(":")
-        if not port.isascii() or not port.isdecimal() or int(port) > 0xFFFF or (colon and not host and text[0] != ":"):
+        host, _, port = text.rpartition(":")
+        if not _is_port(port):
             raise UsageError(
                 f"{named('gdb')} {text!r} is no place for gdb to connect to: give [HOST:]PORT or unix:PATH"
             )
@@ -43,6 +45,10 @@ class Address(NamedTuple):
         if self.host == LOOPBACK:
             return f":{self.port}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_PORT and int(text) <= 0xFFFF
 
 
 class Listener(NamedTuple):
@@ -61,9 +67,9 @@ def listen(address: Address) -> Listener:
     """Listen there; UsageError where that can't be, say since the port is in use."""
     try:
         return _listen_in_files(address) if address.path else _listen_on_network(address)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no name of a host, or a NUL character in a path
         where = f"unix:{address.path}" if address.path else f"port {address.port} of {address.host}"
-        raise UsageError(f"gdb can't connect at {where}: {error.strerror or error}; choose another place") from error
+        raise UsageError(f"gdb can't connect at {where}: {words_of(error)}; choose another place") from error
 
 
 def _listen_on_network(address: Address) -> Listener:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
-from armvcpu.debug.monitor.wire import Lines, encode
+from armvcpu.debug.monitor.wire import LONGEST_ANSWER, Lines, encode
 from armvcpu.errors import StateError, UsageError, words_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class MonitorClient:
         return said
 
     def _receive(self) -> None:
-        lines = Lines(self._connection)
+        lines = Lines(self._connection, LONGEST_ANSWER)
         try:
             while (line := lines.next()) is not None:
                 said = json.loads(line)

@@ -25,7 +25,7 @@ MOST_BYTES = 1 << 16
 MOST_LETTERS = 200
 """Of a string; what comes behind is the next one, as gdb has it."""
 _U64 = (1 << 64) - 1
-_FORMAT = re.compile(rf"(\d*)([{FORMATS}bhwg]*)")
+_FORMAT = re.compile(rf"([0-9]{{0,9}})([{FORMATS}bhwg]*)")
 _PRINTABLE = range(0x20, 0x7F)
 
 

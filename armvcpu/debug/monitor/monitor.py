@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from armvcpu.debug.monitor.command import Answer, Then
 from armvcpu.debug.monitor.stops import describe_stop
 from armvcpu.debug.monitor.table import COMMANDS, find
+from armvcpu.debug.monitor.traces import trace_off
 from armvcpu.errors import UsageError, kind_in
 from armvcpu.machine.debugging.stop import Stop
 
@@ -115,9 +116,7 @@ class Monitor:
         for snapshot in self.snapshots.values():
             snapshot.close()
         self.snapshots.clear()
-        traces, self.traces = self.traces, []
-        for trace in traces:
-            trace.close()
+        trace_off(self)
 
     def _values(self, command: Command, name: str, line: str, length: int) -> Iterator[Any]:
         """The arguments behind the first `length` words of a line, read."""

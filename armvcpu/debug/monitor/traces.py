@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from armvcpu.debug.tracing.compressed import compression
-from armvcpu.debug.tracing.formats import writer_for
+from armvcpu.debug.tracing.formats import is_of_blocks, writer_for
 from armvcpu.debug.tracing.kinds import KINDS, parse_kinds
 from armvcpu.errors import UsageError, named
 from armvcpu.machine.console.output_file import OutputFile
@@ -42,6 +43,8 @@ def trace_on(monitor: Monitor, kinds: str, path: str | None) -> str:
         raise UsageError(f"accesses of devices are told of by a run that begins with {named('trace')} mmio alone")
     file = None
     if path is not None:
+        if is_of_blocks(path):
+            raise UsageError(f"a file of blocks is written by a run that begins with {named('trace')} insn:{path} alone")
         if any(each.path == path for each in monitor.traces):
             raise UsageError(f"{path} is written by a trace already: `trace off` ends it")
         file = OutputFile(path, monitor.machine.parts.end.patience, _unwritable, through=compression(path))
@@ -55,11 +58,12 @@ def _unwritable(said: str) -> UsageError:
 
 
 def trace_off(monitor: Monitor) -> str:
-    """End those that have been begun here."""
-    ended, monitor.traces = monitor.traces, []
-    for each in ended:
-        each.close()
-    return "" if ended else "there was none"
+    """End those that have been begun here; UsageError where the file of one could not be written."""
+    was_none = not monitor.traces
+    with ExitStack() as ending:  # all of them, whatever becomes of one
+        while monitor.traces:
+            ending.callback(monitor.traces.pop().close)
+    return "there was none" if was_none else ""
 
 
 def info_traces(monitor: Monitor) -> str:

@@ -16,8 +16,8 @@ from armvcpu.errors import UsageError
 if TYPE_CHECKING:
     import socket
 
-LONGEST_LINE = 1 << 16
-"""Bytes that a client may send in one."""
+LONGEST_LINE, LONGEST_ANSWER = 1 << 16, 1 << 24
+"""Bytes of one, as a client may send it, and as the server may."""
 
 
 def encode(said: dict[str, Any]) -> bytes:
@@ -41,18 +41,18 @@ def decode(line: bytes) -> dict[str, Any]:
 class Lines:
     """The lines that come over a socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection, self._rest = connection, b""
+    def __init__(self, connection: socket.socket, longest: int = LONGEST_LINE) -> None:
+        self._connection, self._longest, self._rest = connection, longest, b""
 
     def next(self) -> bytes | None:
         """The next one without its end; None where the other side has gone.
 
         Raises:
-            UsageError: it is longer than any command.
+            UsageError: it is longer than any that makes sense.
         """
         while b"\n" not in self._rest:
-            if len(self._rest) > LONGEST_LINE:
-                raise UsageError(f"a line of more than {LONGEST_LINE} bytes is no command")
+            if len(self._rest) > self._longest:
+                raise UsageError(f"a line of more than {self._longest} bytes is no command")
             try:
                 data = self._connection.recv(1 << 16)
             except OSError:

@@ -94,7 +94,7 @@ def as_json(suite: Suite, verdicts: Sequence[Verdict]) -> str:
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
     facts = {**asdict(verdict), "flaky": verdict.flaky}
-    del facts["machine"]  # which is for a page
+    del facts["machine"], facts["coverage"]  # which are for a page, and for a file of its own
     return facts
 
 

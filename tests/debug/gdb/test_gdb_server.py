@@ -61,11 +61,18 @@ def test_places_to_connect_to(text, address):
     assert Address.of(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "x", "unix:", "65536", "host:", "-1", "1 2", "a:b:c", "٣"])
+@pytest.mark.parametrize("text", ["", "x", "unix:", "65536", "host:", "-1", "1 2", "a:b:c", "٣", "1" * 5000])
 def test_what_is_no_place_is_refused(text):
     """With what to give."""
     with pytest.raises(UsageError, match=r"give \[HOST:\]PORT or unix:PATH"):
         Address.of(text)
+
+
+def test_what_can_be_no_host_is_one_line():
+    """Nor a path: neither gets as far as the host's own libraries."""
+    for place in ("..:1234", "unix:/tmp/\0"):
+        with pytest.raises(UsageError, match="gdb can't connect at .*; choose another place"):
+            listen(Address.of(place))
 
 
 def test_a_port_in_use_is_one_line(served):
