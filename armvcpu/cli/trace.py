@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DIFFERENT = 1
 """The status where two traces part, as of diff(1)."""
+MOST = 1 << 61
+"""Lines: twice as many are still a number of Python's own."""
 SOURCE_PATIENCE = 60.0
 """Seconds for the line tables of a kernel, which take long to read."""
 
@@ -44,8 +46,8 @@ _SOURCE = click.option("--source", is_flag=True, help="Show the lines of the sou
 
 @trace.command()
 @click.argument("file", metavar="F")
-@click.option("--from", "start", type=click.IntRange(0), default=0, metavar="N", help="Leave out the first N lines.")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Show N lines at most.")
+@click.option("--from", "start", type=click.IntRange(0, MOST), default=0, metavar="N", help="Leave out the first N lines.")
+@click.option("--count", type=click.IntRange(1, MOST), metavar="N", help="Show N lines at most.")
 @_SOURCE
 @_SYMBOLS
 def show(file: str, start: int, count: int | None, source: bool, symbols: str | None) -> None:
@@ -62,7 +64,7 @@ def show(file: str, start: int, count: int | None, source: bool, symbols: str | 
 @trace.command()
 @click.argument("pattern", metavar="PATTERN")
 @click.argument("file", metavar="F")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Show N lines at most.")
+@click.option("--count", type=click.IntRange(1, MOST), metavar="N", help="Show N lines at most.")
 @_SOURCE
 @_SYMBOLS
 def grep(pattern: str, file: str, count: int | None, source: bool, symbols: str | None) -> None:
@@ -84,7 +86,7 @@ def grep(pattern: str, file: str, count: int | None, source: bool, symbols: str 
 @trace.command()
 @click.argument("file", metavar="F")
 @click.argument("other", metavar="F2")
-@click.option("--context", type=click.IntRange(0), default=5, metavar="N", help="Lines before and after it, else 5.")
+@click.option("--context", type=click.IntRange(0, MOST), default=5, metavar="N", help="Lines before and after it, else 5.")
 @_SOURCE
 @_SYMBOLS
 def diff(file: str, other: str, context: int, source: bool, symbols: str | None) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import suppress
+from io import BytesIO
 from struct import iter_unpack
 
 import pytest
 from coverage_guest import CALLS, LINES, covered_guest, heard
+from elftools.elf.elffile import ELFFile
 
 from armvcpu import Machine
 from armvcpu.debug.coverage.coverage import Coverage, CoverageProblem
@@ -145,17 +148,34 @@ def test_a_program_without_lines_is_told_of(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def sections(data: bytes) -> dict[str, tuple[int, int]]:
+    """Where those of an ELF file are, and how long."""
+    return {
+        section.name: (section["sh_offset"], section["sh_size"]) for section in ELFFile(BytesIO(data)).iter_sections()
+    }
+
+
+def test_a_line_as_long_as_the_address_space_is_damage(image, tmp_path):
+    """Whose instructions nobody counts one by one: DW_LNE_set_address before the end of a sequence."""
+    data = bytearray(image.read_bytes())
+    start, size = sections(data)[".debug_line"]
+    end = data.rindex(b"\0\1\1", start, start + size)  # DW_LNE_end_sequence
+    data[end - 11 : end] = b"\0\x09\x02" + (1 << 60).to_bytes(8, "little")
+    file = tmp_path / "damaged.elf"
+    file.write_bytes(data)
+    with Machine(HELLO) as machine, machine.coverage(file) as coverage:
+        pass
+    with suppress(CoverageProblem):
+        coverage.lcov()
+    assert any("a line is longer than the program" in problem for problem in coverage.problems)
+
+
 def test_damaged_dwarf_is_told_of(image, tmp_path):
     """Bytes of every section with lines and functions changed, one after the other: lines, or a line of why not."""
-    from io import BytesIO
-
-    from elftools.elf.elffile import ELFFile
-
     data = image.read_bytes()
-    sections = {section.name: section for section in ELFFile(BytesIO(data)).iter_sections()}
     problems = set()
     for name in (".debug_line", ".debug_info", ".debug_abbrev", ".debug_str"):
-        start, size = sections[name]["sh_offset"], sections[name]["sh_size"]
+        start, size = sections(data)[name]
         for at in range(0, size, max(1, size // 24)):
             damaged = bytearray(data)
             damaged[start + at : start + at + 4] = b"\xff" * min(4, size - at)

@@ -9,7 +9,10 @@ from c_guest import build
 from elftools.elf.elffile import ELFFile
 
 from armvcpu import Machine
+from armvcpu.debug.dwarf.calls import in_general
 from armvcpu.debug.dwarf.dwarf import Dwarf
+from armvcpu.debug.dwarf.function import reader
+from armvcpu.debug.dwarf.kinds import Base, Encoding
 from armvcpu.debug.dwarf.place import Unreadable
 from armvcpu.errors import UsageError
 from armvcpu.machine.boot.symbols import Symbols
@@ -232,3 +235,16 @@ def test_bytes_that_flip_raise_nothing(image, caplog):
         assert len(caplog.records) <= 1
     assert described
     assert warned
+
+
+class Registers:
+    """Of a CPU: each has its number."""
+
+    def gpr(self, index):
+        return index + 7
+
+
+@pytest.mark.parametrize("encoding", [Encoding.SIGNED, Encoding.UNSIGNED, Encoding.FLOAT, Encoding.OTHER])
+def test_a_number_without_bytes_is_zero(encoding):
+    """As damaged DWARF has it: it is read in a trap, where that is no error."""
+    assert reader(Base("none", 0, encoding), in_general(0, 0))(Registers(), lambda _at, _size: None) == 0

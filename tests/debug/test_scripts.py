@@ -455,6 +455,18 @@ def test_what_can_not_be_is_one_line_with_its_place(load, hook, problem):
     assert "\n" not in str(raised.value)
 
 
+def test_a_range_of_devices_that_ends_in_memory_changes_no_device(load, tmp_path):
+    """Where a script asks for too much, holes before it are holes again, and devices answer by themselves."""
+    machine, _ = load("guests/bin/hello.elf", "")
+    before = list(machine.parts.bus.windows)
+    (tmp_path / "more.py").write_text(
+        "from armvcpu.script import *\n@on_mmio(0x0900_0000, 0x3800_0000)\ndef f(): pass\n"
+    )
+    with pytest.raises(UsageError, match="more.py:2: .* overlaps the mapping at 0x40000000"):
+        script.attach(machine, tmp_path / "more.py")
+    assert machine.parts.bus.windows == before
+
+
 @pytest.mark.parametrize(
     ("hook", "problem"),
     [

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from io import BytesIO
 
 import pytest
 from c_guest import build
 from command import armvcpu
 
 from armvcpu import Machine
+from armvcpu.debug.tracing.blocks import writer
 from armvcpu.debug.tracing.blocks.format import BLOCK as BLOCK_HEAD
 from armvcpu.debug.tracing.blocks.format import BLOCKS, CHUNK, COUNT, CUT, HEADER, MAGIC, NOT_COUNTED, RUN
+from armvcpu.debug.tracing.blocks.reader import BlockFile
 from armvcpu.errors import StateError
 
 HELLO = "guests/bin/hello.elf"
@@ -146,6 +149,21 @@ def test_one_machine_has_one_block_trace():
         machine.trace_blocks(told.append).close()
 
 
+def test_blocks_that_were_known_long_before_are_described_in_pieces(monkeypatch):
+    """As where coverage was counted before: no chunk is as long as a reader takes for damage."""
+    monkeypatch.setattr(writer, "FULL_CHUNK", 500)
+    with Machine(HELLO, clock="instructions") as machine, machine.coverage():
+        machine.run(max_instructions=3000)
+        told: list[bytes] = []
+        trace = machine.trace_blocks(told.append)
+        machine.run(timeout=10)
+        trace.close()
+        known = len(machine.engine.records)
+    file = BlockFile("trace", BytesIO(b"".join(told)))
+    sizes = [len(payload) for kind, _, payload in file.chunks() if kind == BLOCKS]
+    assert (len(sizes) > 3, max(sizes) < 500 + 4 * 512 + 100, len(file.blocks)) == (True, True, known)
+
+
 # --- what is no trace
 
 
@@ -157,6 +175,9 @@ def test_one_machine_has_one_block_trace():
         (("trace", "show", "/nowhere/x"), "/nowhere/x: cannot be read: No such file"),
         (("trace", "show", "docs"), "docs: cannot be read: Is a directory"),
         (("trace", "grep", "(", "README.md"), "PATTERN (: missing )"),
+        (("trace", "show", "BLOCKS", "--from", 1 << 62), "is not in the range"),
+        (("trace", "grep", "x", "BLOCKS", "--count", 1 << 63), "is not in the range"),
+        (("trace", "diff", "BLOCKS", "BLOCKS", "--context", 1 << 64), "is not in the range"),
         (("trace", "diff", "README.md", "BLOCKS"), "one is a block trace, and the other one is not"),
         (("trace", "show", "BLOCKS", "--source", "--symbols", "/nowhere/x"), "/nowhere/x: cannot be read"),
     ],

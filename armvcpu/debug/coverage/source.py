@@ -97,11 +97,14 @@ class _Reader:
 
     def _rows(self, names: _Files) -> list[Row]:
         rows: list[Row] = []
+        longest = self._program.end - self._program.base
         for sequence in _sequences(names.program):
             if self._is_dead(sequence[0].address):
                 continue
             for state, following in pairwise(sequence):
                 if following.address > state.address and state.line:
+                    if following.address - state.address > longest:  # which a reader would walk for years
+                        raise ValueError("a line is longer than the program")
                     rows.append(Row(state.address, following.address, names.path(state.file), state.line))
         return rows
 

@@ -113,6 +113,8 @@ def reader(kind: Type, where: Where) -> Reader:
 
 
 def _reader_of_general(kind: Type, number: int) -> Reader | None:
+    if not kind.size:  # of damaged DWARF
+        return None
     mask = (1 << 8 * kind.size) - 1  # what is above is unspecified (AAPCS64 6.8.2)
     if isinstance(kind, PointerType):
         return lambda cpu, memory: Pointer(cpu.gpr(number), kind, memory)

@@ -13,7 +13,7 @@ from armvcpu.errors import UsageError
 from armvcpu.machine.board.bus import PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from armvcpu.debug.scripts.declared import Remove
     from armvcpu.machine.board.bus import Bus, Window
@@ -54,21 +54,20 @@ class Devices:
             raise
         return partial(self._remove, part, covered)
 
-    def _windows(self, base: int, size: int) -> list[_Watched]:
-        """The windows of a range, watched; what no window has becomes one."""
-        found, address = [], base
+    def _windows(self, base: int, size: int) -> Iterator[_Watched]:
+        """The windows of a range, watched; what no window has becomes one. Each has looks before the next one comes."""
+        address = base
         while address < base + size:
             window = self._bus.find(address)
             if window is None or window in self._bus.empty:
                 end = self._end_of_hole(address, base + size)
-                found.append(self._own_window(address & -PAGE, -(-end // PAGE) * PAGE))
+                yield self._own_window(address & -PAGE, -(-end // PAGE) * PAGE)
                 address = -(-end // PAGE) * PAGE
                 continue
             if not window.io:
                 raise UsageError(f"on_mmio: there is flash at {address:#x}, which the guest reads as memory")
-            found.append(self._watch(window))
+            yield self._watch(window)
             address = window.base + window.size
-        return found
 
     def _end_of_hole(self, address: int, end: int) -> int:
         return min([end, *(window.base for window in self._bus.windows if window.base > address)])

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from armvcpu.machine.parts import Parts
 
 
+FULL_CHUNK = 1 << 20
+"""Bytes of descriptions after which another chunk begins."""
+
+
 class BlockTrace:
     """Of a machine, from now until `close()`; `write` gets bytes, and raises nothing."""
 
@@ -72,14 +76,17 @@ class BlockTrace:
         if count == self._known:
             return
         rows = records.blocks()[self._known * RECORD_SIZE : count * RECORD_SIZE]
-        words, told = records.words(), []
+        words, told = records.words(), bytearray()
         for row in iter_unpack(RECORD, rows):
             record = Record(*row)
             name = self._symbols.format(record.pc).encode()[:0xFFFF]
-            code = words[record.words : record.words + record.instructions].tobytes()
-            told.append(BLOCK.pack(record.number, record.pc, record.instructions, len(name)) + code + name)
+            told += BLOCK.pack(record.number, record.pc, record.instructions, len(name))
+            told += words[record.words : record.words + record.instructions].tobytes() + name
+            if len(told) >= FULL_CHUNK:  # who began to keep records long before has many of them
+                self._chunk(BLOCKS, bytes(told))
+                told.clear()
         self._known = count
-        self._chunk(BLOCKS, b"".join(told))
+        self._chunk(BLOCKS, bytes(told))
 
     def _chunk(self, kind: bytes, payload: bytes, vcpu: int = 0) -> None:
         self._write(CHUNK.pack(kind, vcpu, len(payload)))
