@@ -302,7 +302,8 @@ class Listen(Protocol):
     def hear_branches(self, kinds: int, handler: Callable[[int, int], None] | None) -> None:
         """Call `handler` with PC and instruction word before each branch of these kinds; None: nobody any more.
 
-        There is one. The registers are those before the branch; it must not change them.
+        There is one. The registers are those before the branch; it must not change them, nor leave. Where it fails the
+        branch has not been executed, and is told again.
         """
         ...
 
@@ -443,7 +444,7 @@ class Tally(NamedTuple):
     """How many the guest has taken at its own levels, by class."""
     devices: dict[int, tuple[int, int, int]]
     """Loads, stores and their ns, by where the device begins that the engine knows, or a piece of it of 512 bytes; the
-    eighth piece is the rest."""
+    eighth piece is the rest. Of more than 63 devices the last ones are told as one."""
 
 
 class Samples(Protocol):

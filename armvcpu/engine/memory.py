@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes as C
 import mmap
+from itertools import count
 
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.engine.api import PRIVATE_BASE, PRIVATE_SIZE, TABLES_OFFSET
@@ -33,7 +34,6 @@ class EngineMemory:
         self._ram: dict[int, memoryview] = {}
         self._devices: dict[int, tuple[IoRead, IoWrite]] = {}
         self._heard: Callable[[int, bool], None] | None = None
-        self._next_device = 1
         self._elsewhere: dict[int, tuple[int, int]] = {}
         self._dirty: C.Array[C.c_uint64] | None = None
         self.io_read, self.io_write = IO_READ(self._on_read), IO_WRITE(self._on_write)
@@ -58,7 +58,7 @@ class EngineMemory:
 
     def map_io(self, address: int, size: int, read: IoRead, write: IoWrite) -> None:
         """Map a device; its callbacks run inside the guest's access, in one piece of 1, 2, 4 or 8 bytes."""
-        number, self._next_device = self._next_device, self._next_device + 1
+        number = next(number for number in count(1) if number not in self._devices)  # a tally has room for few
         self._devices[number] = (read, write) if self._heard is None else _heard(self._heard, address, read, write)
         device = self._handle.shim.device
         error = self._unicorn.quick.uc_mmio_map(self._handle.uc, address, size, device, number, device, number)

@@ -75,10 +75,12 @@ class Samples:
         )  # fmt: skip
 
     def _devices(self, words: Sequence[int]) -> dict[int, tuple[int, int, int]]:
-        found = {}
-        for number, base in self._device_places().items():
+        found, last = {}, native.TALLIED_DEVICES - 1
+        places = self._device_places()
+        told = {min(number, last): places[number] for number in sorted(places, reverse=True)}  # of the last ones the first
+        for number, base in told.items():
             for part in range(native.PARTS):
-                at = native.TALLY_DEVICES + 3 * (native.PARTS * min(number, native.TALLIED_DEVICES - 1) + part)
+                at = native.TALLY_DEVICES + 3 * (native.PARTS * number + part)
                 loads, stores, ns = words[at : at + 3]
                 if loads or stores:
                     found[base + (part << native.PART_BITS)] = loads, stores, ns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from armvcpu.engine.api import RunEnd
+from armvcpu.engine.api import JUMPS, RunEnd
 from armvcpu.engine.selftest_bench import ADD_X0_1, CODE, NOP, hvc
 
 BLOCK = (*([ADD_X0_1] * 8), 0x1400_0001, *([ADD_X0_1] * 4), hvc(0))
@@ -103,3 +103,18 @@ def test_an_exception_ends_a_block(bench):
     bench.start(ADD_X0_1, 0xD400_0001, NOP, hvc(0))  # svc #0
     engine.run(2)
     assert engine.rest == 0
+
+
+def test_a_branch_whose_hearer_fails_is_followed_by_itself(block):
+    """It is the last one of its block: nothing that is due comes before it."""
+    engine = block.engine
+
+    def fail(_pc: int, _word: int) -> None:
+        raise KeyError("mine")
+
+    engine.listen.hear_branches(JUMPS, fail)
+    with pytest.raises(KeyError, match="mine"):
+        engine.run()
+    assert (engine.state.pc, engine.instructions - block.began, engine.rest > 0) == (CODE + 32, 8, True)
+    engine.listen.hear_branches(0, None)
+    assert due(block, 3) == 9

@@ -10,6 +10,7 @@ from engine.bare import CODE, NOP, RAM, RAM_SIZE, BareEngine
 from armvcpu.engine.api import RunEnd
 from armvcpu.engine.native import LONGEST_BLOCK
 
+LDR_W1_X2, ADD_X2_PAGE = 0xB940_0041, 0x9140_0442  # ldr w1, [x2]; add x2, x2, #0x1000
 SUB_X0_1, CBNZ_X0 = 0xD100_0400, 0xB500_0000  # sub x0, x0, #1; cbnz x0, .
 NEXT, STACK = 0x1400_0001, RAM + 0x8000  # b to the next instruction
 TURNS, SHORT, LONG = 4000, 3, 17
@@ -177,3 +178,21 @@ def test_tally_has_traps_and_runs(bare_engine):
     bare_engine.engine.samples.tally(wanted=False)
     bare_engine.run_words(NOP)
     assert bare_engine.engine.samples.tallied == tally
+
+
+def test_each_access_of_a_device_is_told_once(bare_engine):
+    """Of more devices than there is room for too; and those that were taken away need none."""
+    memory, base, page, many = bare_engine.engine.memory, 0x1000_0000, 0x1000, 70
+    for _ in range(many):
+        memory.map_io(base, page, lambda _offset, _width: 0, lambda _offset, _width, _value: None)
+        memory.unmap(base, page)
+    for number in range(many):
+        memory.map_io(base + number * page, page, lambda _offset, _width: 0, lambda _offset, _width, _value: None)
+    bare_engine.engine.samples.tally(wanted=True)
+    bare_engine.place(LDR_W1_X2, ADD_X2_PAGE, SUB_X0_1, CBNZ_X0 | (-3 & 0x7FFFF) << 5)
+    bare_engine.engine.state.set_gpr(0, many)
+    bare_engine.engine.state.set_gpr(2, base)
+    bare_engine.engine.run()
+    loads = {address: loads for address, (loads, _, _) in bare_engine.engine.samples.tallied.devices.items()}
+    own = {base + number * page: 1 for number in range(62)}
+    assert loads == own | {base + 62 * page: many - 62}

@@ -24,7 +24,8 @@ static void helper_branch(struct engine *e, uint32_t word)
     if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
     e->python.branch(pc, word);
     e->shared.position = 0;
-    if (!e->shared.left) return;
+    if (!e->shared.left) return; /* else it has failed, and is told of the branch again */
+    note_cut(e, pc);
     settle(e, pc, 0);
     stop_run(e);
     leave_block(e);
