@@ -46,7 +46,9 @@ _SOURCE = click.option("--source", is_flag=True, help="Show the lines of the sou
 
 @trace.command()
 @click.argument("file", metavar="F")
-@click.option("--from", "start", type=click.IntRange(0, MOST), default=0, metavar="N", help="Leave out the first N lines.")
+@click.option(
+    "--from", "start", type=click.IntRange(0, MOST), default=0, metavar="N", help="Leave out the first N lines."
+)
 @click.option("--count", type=click.IntRange(1, MOST), metavar="N", help="Show N lines at most.")
 @_SOURCE
 @_SYMBOLS
@@ -86,7 +88,9 @@ def grep(pattern: str, file: str, count: int | None, source: bool, symbols: str 
 @trace.command()
 @click.argument("file", metavar="F")
 @click.argument("other", metavar="F2")
-@click.option("--context", type=click.IntRange(0, MOST), default=5, metavar="N", help="Lines before and after it, else 5.")
+@click.option(
+    "--context", type=click.IntRange(0, MOST), default=5, metavar="N", help="Lines before and after it, else 5."
+)
 @_SOURCE
 @_SYMBOLS
 def diff(file: str, other: str, context: int, source: bool, symbols: str | None) -> None:

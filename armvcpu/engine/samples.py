@@ -77,7 +77,8 @@ class Samples:
     def _devices(self, words: Sequence[int]) -> dict[int, tuple[int, int, int]]:
         found, last = {}, native.TALLIED_DEVICES - 1
         places = self._device_places()
-        told = {min(number, last): places[number] for number in sorted(places, reverse=True)}  # of the last ones the first
+        numbers = sorted(places, reverse=True)  # so that the first of those that share a place gives it its name
+        told = {min(number, last): places[number] for number in numbers}
         for number, base in told.items():
             for part in range(native.PARTS):
                 at = native.TALLY_DEVICES + 3 * (native.PARTS * number + part)

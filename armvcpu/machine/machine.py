@@ -32,9 +32,6 @@ from armvcpu.machine.running.power import Power
 from armvcpu.machine.running.run_loop import RunLoop
 from armvcpu.vcpu.pcpu import unicorn_engine
 
-HISTORY_SIZE = 1 << 30
-"""Bytes that a history may take, unless another size is given."""
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from typing import Unpack
@@ -72,6 +69,9 @@ if TYPE_CHECKING:
     from armvcpu.vcpu.observer import Observer
     from armvcpu.vcpu.pcpu import EngineFactory
     from armvcpu.vcpu.vcpu import Aarch64VCpu, CallHandler
+
+HISTORY_SIZE = 1 << 30
+"""Bytes that a history may take, unless another size is given."""
 
 
 class Machine:

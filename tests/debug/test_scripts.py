@@ -462,7 +462,7 @@ def test_a_range_of_devices_that_ends_in_memory_changes_no_device(load, tmp_path
     (tmp_path / "more.py").write_text(
         "from armvcpu.script import *\n@on_mmio(0x0900_0000, 0x3800_0000)\ndef f(): pass\n"
     )
-    with pytest.raises(UsageError, match="more.py:2: .* overlaps the mapping at 0x40000000"):
+    with pytest.raises(UsageError, match=r"more\.py:2: .* overlaps the mapping at 0x40000000"):
         script.attach(machine, tmp_path / "more.py")
     assert machine.parts.bus.windows == before
 

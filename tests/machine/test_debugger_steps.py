@@ -97,6 +97,20 @@ def test_a_step_takes_no_interrupt_that_it_brings_about(tmp_path):
 
 
 @pytest.mark.parametrize("clock", ["host", "instructions"])
+def test_a_step_is_made_whatever_has_asked_for_a_stop(tmp_path, clock):
+    """A pause from another thread is for when the guest goes on, also at the beginning of a block."""
+    path = tmp_path / "guest.bin"
+    path.write_bytes(image(*[raw.NOP, 0x1400_0001] * 20, raw.FOREVER))
+    with Machine(path, clock=clock) as machine:
+        debugger, pc = machine.debugger, machine.vcpu.state.pc
+        for executed in range(1, 31):
+            debugger.pause()
+            assert debugger.step() == Stop(StopKind.STEP, 0, pc + 4 * executed)
+        assert debugger.go(timeout=10) == Stop(StopKind.PAUSED, 0, pc + 4 * executed)
+        assert debugger.go(timeout=0.05).ending is Ending.LIMIT
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
 def test_a_watchpoint_stops_a_step_before_the_access(clock):
     """And the next step makes it."""
     with Machine(HELLO, clock=clock) as machine:

@@ -44,7 +44,7 @@ def trace_on(monitor: Monitor, kinds: str, path: str | None) -> str:
     file = None
     if path is not None:
         if is_of_blocks(path):
-            raise UsageError(f"a file of blocks is written by a run that begins with {named('trace')} insn:{path} alone")
+            raise UsageError(f"a file of blocks is for a run that begins with {named('trace')} insn:{path} alone")
         if any(each.path == path for each in monitor.traces):
             raise UsageError(f"{path} is written by a trace already: `trace off` ends it")
         file = OutputFile(path, monitor.machine.parts.end.patience, _unwritable, through=compression(path))

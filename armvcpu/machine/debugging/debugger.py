@@ -40,7 +40,7 @@ class Client(Protocol):
         """The guest has ended, crashed or reached a limit; True where it is to go on, having been taken back."""
 
 
-class Patience:
+class Limits:
     """What is left of a run's limits, of which stops use up nothing; a context while the guest runs."""
 
     def __init__(self, timeout: float | None, max_instructions: int, count: Count) -> None:
@@ -127,12 +127,12 @@ class Debugger:
 
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """`Machine.run` with a client."""
-        patience = Patience(timeout, max_instructions, self._count)
+        limits = Limits(timeout, max_instructions, self._count)
         if self._is_paused:
             self._tell(self._here(StopKind.START if self.last is None else StopKind.PAUSED))
         while True:
-            with patience:
-                what = patience.ended() or self.go(*patience.left)
+            with limits:
+                what = limits.ended() or self.go(*limits.left)
             if isinstance(what, Stop):
                 self._tell(what)
                 outcome, self._outcome = self._outcome, None
@@ -140,7 +140,7 @@ class Debugger:
                     continue
                 what = outcome
             if what.status == Ending.LIMIT.value:
-                what = patience.ended() or what  # of the whole run, and not of its last piece
+                what = limits.ended() or what  # of the whole run, and not of its last piece
             if not self._has_been_taken_back(what):
                 return what
 
@@ -222,18 +222,34 @@ class Debugger:
             self._standing.begin_anew()
 
     def _step(self, wanted: int, *, passes_accesses: bool) -> Stop | Outcome:
-        while True:
-            outcome = self._pass(passes_accesses=passes_accesses)
-            if outcome is not None and outcome is not STOPPED:
-                self._outcome = outcome if self._standing.is_entered else None
-                return outcome
-            hit = self._stop
-            if hit is not None:
-                return self._arrive(hit)
-            if self._turns.cpu.index == wanted:
-                return self._arrive(self._here(StopKind.STEP))
-            if self._is_paused or self._end.is_wanted:
-                return self._arrive(self._here(StopKind.PAUSED))
+        was_asked = False
+        """Has somebody asked for a stop? That is for when the guest goes on."""
+        try:
+            while True:
+                before = self._moment
+                outcome = self._pass(passes_accesses=passes_accesses)
+                if outcome is not None and outcome is not STOPPED:
+                    self._outcome = outcome if self._standing.is_entered else None
+                    return outcome
+                if self._stop is not None:
+                    return self._arrive(self._stop)
+                was_asked |= outcome is STOPPED
+                cpu, has_executed = self._turns.cpu, not self._clock.repeats or self._moment != before
+                if has_executed and cpu.index == wanted:
+                    return self._arrive(self._here(StopKind.STEP))
+                if not has_executed and cpu.runnable:
+                    continue
+                if self._is_paused or self._end.is_wanted:
+                    was_asked = False
+                    return self._arrive(self._here(StopKind.PAUSED))
+        finally:
+            if was_asked:
+                self._end.by_host(STOPPED)
+
+    @property
+    def _moment(self) -> tuple[int, int, int]:
+        """What every instruction changes, and every exception, in a run that repeats."""
+        return self._turns.cpu.index, self._engine.instructions, self._engine.entries
 
     def run_past(self, max_instructions: int) -> Outcome:
         """Between two runs: run so many instructions, whatever breakpoints and watchpoints there are."""

@@ -16,6 +16,9 @@ class EndRequest:
 
     After an end that the host wanted (a signal, the console, a time-out, a limit) the guest can go on: its state is
     that between two instructions. After one that the guest made (power off, semihosting exit, a crash) it can't.
+
+    The host's may come from any thread, and from a signal handler between two of this one's own instructions. So an end
+    and a stop for a debugger have a place each, and whoever takes one leaves the other's alone.
     """
 
     def __init__(self, attention: Attention, patience: Patience) -> None:
@@ -25,6 +28,8 @@ class EndRequest:
         self.wanted: Outcome | None = None
         """What a handler has asked for in this run."""
         self._by_host: Outcome | None = None
+        self._is_stop_wanted = False
+        """Does a debugger want one, after which the run goes on?"""
         self.last: Outcome | None = None
         """How the last run ended; None before the first end."""
         self.can_go_on = True
@@ -35,6 +40,8 @@ class EndRequest:
         self.wanted = None
         if self._by_host is None:
             self.patience.renew()
+            if self.is_wanted:  # it has come meanwhile
+                self.patience.end()
 
     def by_guest(self, outcome: Outcome) -> None:
         """From a handler in the guest's trap, which makes an exit or calls for attention: so the run ends then."""
@@ -45,10 +52,11 @@ class EndRequest:
 
         The first one that is asked for counts; but a debugger's stop, after which the run goes on, gives way.
         """
-        is_stop = outcome.ending is Ending.STOPPED
-        if self._by_host is None or (self._by_host.ending is Ending.STOPPED and not is_stop):
+        if outcome is STOPPED:
+            self._is_stop_wanted = True
+        elif self._by_host is None:
             self._by_host = outcome
-        if not is_stop:
+        if outcome.ending is not Ending.STOPPED:
             self.patience.end()
         self._attention.call()
 
@@ -65,15 +73,20 @@ class EndRequest:
     @property
     def is_wanted(self) -> bool:
         """Has the host asked for an end, of this run or the next? A stop for a debugger is none."""
-        return self._by_host is not None and self._by_host.ending is not Ending.STOPPED
+        return self._by_host is not None
 
     def take(self) -> Outcome | None:
         """How the run is to end now, if it is; what the host asked for is done with then."""
         if self.wanted is not None:
             return self.wanted
-        outcome, self._by_host = self._by_host, None
+        outcome = self._by_host
         if outcome is not None:
-            self.can_go_on = True
+            self._by_host = None
+        elif self._is_stop_wanted:
+            outcome = STOPPED
+        else:
+            return None
+        self._is_stop_wanted, self.can_go_on = False, True
         return outcome
 
     def go_back(self) -> None:
@@ -87,10 +100,10 @@ class EndRequest:
         a longer one.
         """
         self.last = outcome
-        if outcome is STOPPED:
-            self._by_host = self._by_host if self.is_wanted else None
-        elif self._by_host is not None and Ending.LIMIT not in {outcome.ending, self._by_host.ending}:
-            self._by_host = None
+        if outcome.ending is not Ending.LIMIT:
+            self._is_stop_wanted = False
+            if outcome is not STOPPED and self._by_host is not None and self._by_host.ending is not Ending.LIMIT:
+                self._by_host = None
         if outcome.ending is Ending.STOPPED:
             self.can_go_on = True
         return outcome

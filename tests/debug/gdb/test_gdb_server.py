@@ -71,7 +71,7 @@ def test_what_is_no_place_is_refused(text):
 def test_what_can_be_no_host_is_one_line():
     """Nor a path: neither gets as far as the host's own libraries."""
     for place in ("..:1234", "unix:/tmp/\0"):
-        with pytest.raises(UsageError, match="gdb can't connect at .*; choose another place"):
+        with pytest.raises(UsageError, match=r"gdb can't connect at .*; choose another place"):
             listen(Address.of(place))
 
 
