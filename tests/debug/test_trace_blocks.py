@@ -27,10 +27,10 @@ B_BACK, SVC, NOP = 0x17FF_FFFF, 0xD400_0001, 0xD503_201F
         ("hello", ()),
         ("mmio", ()),
         ("gic", ()),
-        ("timer", ()),
+        pytest.param("timer", (), marks=pytest.mark.slow),
         ("selfmod", ()),
         ("smp", ("--cpus", "2", "--max-instructions", "100000")),
-        ("el2", ("--el", "2")),
+        pytest.param("el2", ("--el", "2"), marks=pytest.mark.slow),
     ],
 )
 def test_it_has_the_instructions_of_a_plain_trace(tmp_path, guest, options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -31,11 +32,27 @@ def sources(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(sources: Path) -> Path:
-    """The library compiled from that copy, beside it."""
-    output = sources / build.LIBRARY_NAME
-    build.compile_shim(output, build.any_compiler(), directory=sources)
+def little(tmp_path: Path) -> Path:
+    """The script with one of the sources, which is compiled at once."""
+    directory = tmp_path / "little"
+    directory.mkdir()
+    for path in (build.SHIM / "build.py", build.SHIM / "sources.c", *build.SHIM.glob("*.h")):
+        shutil.copy2(path, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library compiled from the sources."""
+    output = tmp_path_factory.mktemp("compiled") / build.LIBRARY_NAME
+    build.compile_shim(output, build.any_compiler())
     return output
+
+
+@pytest.fixture
+def library(compiled: Path, sources: Path) -> Path:
+    """The library beside a copy of its sources."""
+    return Path(shutil.copy2(compiled, sources))
 
 
 def make_newer(path: Path, than: Path) -> None:
@@ -114,27 +131,27 @@ def test_a_library_alone_is_not_compared(library: Path, tmp_path: Path) -> None:
 
 
 def test_a_source_changed_during_the_build_is_newer_than_the_library(
-    sources: Path, monkeypatch: pytest.MonkeyPatch
+    little: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = build._run
 
     def edit_and_run(command: list[str], directory: Path, **variables: str) -> None:
-        (sources / "sources.c").touch()
+        (little / "sources.c").touch()
         run(command, directory, **variables)
 
     compiler = build.any_compiler()
     monkeypatch.setattr(build, "_run", edit_and_run)
-    output = sources / build.LIBRARY_NAME
-    build.compile_shim(output, compiler, directory=sources)
+    output = little / build.LIBRARY_NAME
+    build.compile_shim(output, compiler, directory=little)
     # The clock that files are stamped by may be a tick behind the one that the build reads.
-    assert (sources / "sources.c").stat().st_mtime_ns > output.stat().st_mtime_ns - 10_000_000
+    assert (little / "sources.c").stat().st_mtime_ns > output.stat().st_mtime_ns - 10_000_000
 
 
-def test_every_c_file_is_compiled(sources: Path) -> None:
-    (sources / "more.c").write_text(f"{EXPORT}int more(void);\nint more(void) {{ return 42; }}\n")
-    output = sources / "out" / build.LIBRARY_NAME
-    build.compile_shim(output, build.any_compiler(), directory=sources)
-    assert shim_library.open_library(output, sources).quick.more() == 42
+def test_every_c_file_is_compiled(little: Path) -> None:
+    (little / "more.c").write_text(f"{EXPORT}int more(void);\nint more(void) {{ return 42; }}\n")
+    output = little / "out" / build.LIBRARY_NAME
+    build.compile_shim(output, build.any_compiler(), directory=little)
+    assert ctypes.CDLL(str(output)).more() == 42
 
 
 @pytest.mark.parametrize(
@@ -145,13 +162,13 @@ def test_every_c_file_is_compiled(sources: Path) -> None:
     ],
     ids=["a warning", "a function that libc does not have"],
 )
-def test_what_is_doubtful_does_not_become_a_library(sources: Path, code: str, message: str) -> None:
-    (sources / "doubtful.c").write_text(code + "\n")
-    output = sources / build.LIBRARY_NAME
+def test_what_is_doubtful_does_not_become_a_library(little: Path, code: str, message: str) -> None:
+    (little / "doubtful.c").write_text(code + "\n")
+    output = little / build.LIBRARY_NAME
     with pytest.raises(build.BuildError, match=message):
-        build.compile_shim(output, build.any_compiler(), directory=sources)
+        build.compile_shim(output, build.any_compiler(), directory=little)
     assert not output.exists()
-    assert not list(sources.glob(".shim-*"))
+    assert not list(little.glob(".shim-*"))
 
 
 @pytest.mark.slow  # it is quick, but needs gcc, as `make check` and `make test-slow` do and `make test` must not
@@ -252,12 +269,12 @@ def test_a_wheel_for_a_named_machine_is_compiled_by_ziglang(monkeypatch: pytest.
         build_hook().dependencies()
 
 
-def test_the_command_line_tells_a_failure_by_status_2(sources: Path) -> None:
-    (sources / "broken.c").write_text("nonsense\n")
-    done = subprocess.run([sys.executable, str(sources / "build.py")], capture_output=True, text=True, check=False)
+def test_the_command_line_tells_a_failure_by_status_2(little: Path) -> None:
+    (little / "broken.c").write_text("nonsense\n")
+    done = subprocess.run([sys.executable, str(little / "build.py")], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("shim: ")
     assert "broken.c:1" in done.stderr
-    (sources / "broken.c").unlink()
-    subprocess.run([sys.executable, str(sources / "build.py")], check=True)
-    assert (sources / build.LIBRARY_NAME).is_file()
+    (little / "broken.c").unlink()
+    subprocess.run([sys.executable, str(little / "build.py")], check=True)
+    assert (little / build.LIBRARY_NAME).is_file()

@@ -508,6 +508,7 @@ def test_wrong_usage_is_status_2(write, options, words):
     assert words in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.firmware
 def test_the_projects_own_suite_passes():
     """U-Boot, EDK2 and Linux from Debian's packages."""
