@@ -71,9 +71,7 @@ class ExpectConsole(MemoryConsole):
 
     def write(self, byte: int) -> None:
         """A character of the guest's."""
-        self.output.append(byte)
-        if self._on_output is not None:
-            self._on_output(byte)
+        super().write(byte)
         if self._stop is not None and byte in self.stop_at:
             self._stop()
 

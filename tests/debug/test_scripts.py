@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import pytest
@@ -10,7 +11,9 @@ import raw_guest as raw
 from c_guest import build
 
 from armvcpu import Machine, script
+from armvcpu.debug.scripts.printed import Printed
 from armvcpu.errors import UsageError
+from armvcpu.machine.console.port import MemoryConsole
 from armvcpu.machine.outcome import Ending
 
 GUEST = r"""
@@ -329,6 +332,15 @@ def test_interrupts_of_a_gicv2_are_heard(tmp_path, load):
     gic.set_ppi(0, 27, True)
     machine.run(timeout=10)
     assert state_of(scripts).told == [("acknowledge", 27)]
+
+
+def test_a_console_that_many_scripts_have_heard_has_no_listener_left():
+    """As where tests that share a machine have a script each: what the guest prints costs what it did before."""
+    console = MemoryConsole()
+    for _ in range(2000):
+        Printed(console).on_line(re.compile("x"), lambda _found: None)()
+    console.write(65)
+    assert console.output == b"A"
 
 
 @pytest.mark.parametrize("clock", ["host", "instructions"])

@@ -194,13 +194,16 @@ def test_regular_files_and_closed_descriptors_are_input() -> None:
 
 
 def test_several_hear_what_the_guest_prints(pipe: Pair) -> None:
-    """In the order in which they have asked, and in every kind of console."""
+    """In the order in which they have asked, until they want no more, and in every kind of console."""
     for console in (pipe.console, MemoryConsole(), ExpectConsole()):
         told: list[tuple[int, int]] = []
-        for number in range(3):
-            console.hear(lambda byte, number=number, told=told: told.append((number, byte)))
+        ends = [console.hear(lambda byte, number=number, told=told: told.append((number, byte))) for number in range(3)]
         console.write(65)
         assert told == [(0, 65), (1, 65), (2, 65)]
+        ends[1]()
+        ends[1]()
+        console.write(66)
+        assert told[3:] == [(0, 66), (2, 66)]
 
 
 def test_a_newline_flushes(pipe: Pair) -> None:

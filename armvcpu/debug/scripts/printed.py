@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from armvcpu.errors import UsageError
@@ -23,7 +24,7 @@ _NEWLINE = 0x0A
 class _Typing(Protocol):
     """A console that a script can listen to and type on."""
 
-    def hear(self, listener: Callable[[int], object]) -> None: ...
+    def hear(self, listener: Callable[[int], object]) -> Callable[[], None]: ...
     def feed(self, data: bytes) -> None: ...
 
 
@@ -35,7 +36,8 @@ class Printed:
         self._lines: list[tuple[Pattern[str], Heard]] = []
         self._prompts: list[tuple[Pattern[str], Heard]] = []
         self._line = bytearray()
-        self._listens = False
+        self._end: Remove | None = None
+        """Ends the listening, while somebody wants that."""
 
     def on_line(self, pattern: Pattern[str], heard: Heard) -> Remove:
         """Have a function called with each line in which a pattern is found."""
@@ -46,13 +48,18 @@ class Printed:
         return self._add(self._prompts, (pattern, heard))
 
     def _add(self, to: list[tuple[Pattern[str], Heard]], what: tuple[Pattern[str], Heard]) -> Remove:
-        if not self._listens:
+        if self._end is None:
             if not hasattr(self._console, "hear") or not hasattr(self._console, "feed"):
                 raise UsageError("this machine's console tells nobody what the guest prints")
-            cast("_Typing", self._console).hear(self._byte)
-            self._listens = True
+            self._end = cast("_Typing", self._console).hear(self._byte)
         to.append(what)
-        return lambda: to.remove(what)
+        return partial(self._remove, to, what)
+
+    def _remove(self, to: list[tuple[Pattern[str], Heard]], what: tuple[Pattern[str], Heard]) -> None:
+        to.remove(what)
+        if self._end is not None and not self._lines and not self._prompts:
+            self._end()
+            self._end = None
 
     def type(self, text: str | bytes) -> None:
         """As if a user typed it."""

@@ -6,6 +6,8 @@ serves tests and embedding programs, `stdio.py` has the process's standard input
 
 from __future__ import annotations
 
+from functools import partial
+
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -46,6 +48,26 @@ class Console(Protocol):
         ...
 
 
+class Listeners:
+    """Who hears a guest's characters, in the order in which they have come."""
+
+    def __init__(self, *listeners: Callable[[int], object]) -> None:
+        self._all = listeners
+
+    def add(self, listener: Callable[[int], object]) -> Callable[[], None]:
+        """One more; what takes it away again, which may be called twice."""
+        self._all = (*self._all, listener)
+        return partial(self._remove, listener)
+
+    def _remove(self, listener: Callable[[int], object]) -> None:
+        self._all = tuple(each for each in self._all if each is not listener)
+
+    def tell(self, byte: int) -> None:
+        """Tell them one."""
+        for listener in self._all:
+            listener(byte)
+
+
 class MemoryConsole:
     """A console of which the host is the embedding program."""
 
@@ -55,18 +77,17 @@ class MemoryConsole:
     def __init__(self, on_output: Callable[[int], object] | None = None) -> None:
         self.output = bytearray()
         self._on_input: Callable[[], None] = nothing
-        self._on_output = on_output
+        self._listeners = Listeners() if on_output is None else Listeners(on_output)
         self._input = bytearray()
 
     def write(self, byte: int) -> None:
         """Append to `output`, and then tell who hears it."""
         self.output.append(byte)
-        if self._on_output is not None:
-            self._on_output(byte)
+        self._listeners.tell(byte)
 
-    def hear(self, listener: Callable[[int], object]) -> None:
-        """Call `listener` with each character of the guest's, beside those that hear it already."""
-        self._on_output = listener if self._on_output is None else both(self._on_output, listener)
+    def hear(self, listener: Callable[[int], object]) -> Callable[[], None]:
+        """Call `listener` with each character of the guest's, beside those that hear it already; what ends that."""
+        return self._listeners.add(listener)
 
     def call_on_input(self, callback: Callable[[], None] | None) -> None:
         """Call this when something has been typed."""
@@ -92,16 +113,6 @@ class MemoryConsole:
     def put_back(self, data: bytes) -> None:
         """Have `data` taken first."""
         self._input[:0] = data
-
-
-def both(first: Callable[[int], object], second: Callable[[int], object]) -> Callable[[int], None]:
-    """A listener to a guest's characters that is two of them."""
-
-    def heard(byte: int) -> None:
-        first(byte)
-        second(byte)
-
-    return heard
 
 
 def nothing() -> None:

@@ -13,7 +13,7 @@ from armvcpu.errors import UsageError, named
 from armvcpu.machine.console.host_writer import reopened
 from armvcpu.machine.console.output import FLUSH_AFTER_MS, BufferedOutput
 from armvcpu.machine.console.patience import Patience
-from armvcpu.machine.console.port import both, nothing, take_from
+from armvcpu.machine.console.port import Listeners, nothing, take_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ class StdioConsole(BufferedOutput):
         self._on_input: Callable[[], None] = nothing
         self._on_quit: Callable[[], None] = nothing
         self._on_monitor: Callable[[], None] = nothing
-        self._on_output: Callable[[int], object] | None = None
+        self._listeners = Listeners()
         self.eof = False
         self._input_limit = INPUT_LIMIT
         self._stdin = self._opened = stdin
@@ -90,9 +90,9 @@ class StdioConsole(BufferedOutput):
         """
         self._on_quit, self._on_monitor, self._on_output_lost = quit, monitor, output_lost
 
-    def hear(self, listener: Callable[[int], object]) -> None:
-        """Call `listener` with each character of the guest's, beside those that hear it already."""
-        self._on_output = listener if self._on_output is None else both(self._on_output, listener)
+    def hear(self, listener: Callable[[int], object]) -> Callable[[], None]:
+        """Call `listener` with each character of the guest's, beside those that hear it already; what ends that."""
+        return self._listeners.add(listener)
 
     # --- the guest's side
 
@@ -103,8 +103,7 @@ class StdioConsole(BufferedOutput):
     def write(self, byte: int) -> None:
         """One character from the guest."""
         super().write(byte)
-        if self._on_output is not None:
-            self._on_output(byte)
+        self._listeners.tell(byte)
 
     def take(self, limit: int) -> bytes:
         """At most `limit` bytes of input."""
