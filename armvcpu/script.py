@@ -23,7 +23,7 @@ from __future__ import annotations
 from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.debug.scripts import on_code, on_events
 from armvcpu.debug.scripts.declared import current, declare
-from armvcpu.debug.scripts.ignore import IGNORE
+from armvcpu.debug.scripts.hook import IGNORE
 from armvcpu.debug.scripts.scripts import Scripts
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import SimpleNamespace
 
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.debug.scripts.site import Site
 
-    Remove = Callable[[], object]
     Attach = Callable[[Site, Callable[..., Any]], Remove]
     """Puts a function where it is called from now on; gives what takes it away."""
 

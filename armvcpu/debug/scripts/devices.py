@@ -8,14 +8,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from armvcpu.debug.scripts.ignore import IGNORE
+from armvcpu.debug.scripts.hook import IGNORE
 from armvcpu.errors import UsageError
 from armvcpu.machine.board.bus import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from armvcpu.debug.scripts.declared import Remove
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.machine.board.bus import Bus, Window
     from armvcpu.machine.running.turns import Turns
     from armvcpu.vcpu.vcpu import Aarch64VCpu

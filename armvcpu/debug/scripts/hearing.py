@@ -13,7 +13,7 @@ from armvcpu.vcpu.observer import Observer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from armvcpu.debug.scripts.declared import Remove
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.devices.gic.gicv2 import Gicv2
     from armvcpu.devices.gic.gicv3 import Gicv3
     from armvcpu.engine.state import CpuState

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from armvcpu.debug.dwarf.function import Function
     from armvcpu.debug.scripts.binding import Getter
-    from armvcpu.debug.scripts.declared import Attach, Remove
+    from armvcpu.debug.scripts.declared import Attach
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.debug.scripts.site import Site
     from armvcpu.vcpu.vcpu import Aarch64VCpu
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from armvcpu.arch.esr import ExceptionClass
 from armvcpu.debug.scripts.binding import items
 from armvcpu.debug.scripts.failures import MISTAKES
-from armvcpu.debug.scripts.ignore import IGNORE
+from armvcpu.debug.scripts.hook import IGNORE
 from armvcpu.errors import UsageError, did_you_mean, no_number, number_in
 from armvcpu.vcpu.traps.guest import PASS_ON
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.debug.scripts.binding import Bound
-    from armvcpu.debug.scripts.declared import Attach, Remove
+    from armvcpu.debug.scripts.declared import Attach
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.debug.scripts.site import Site
     from armvcpu.errors import ArmvcpuError
     from armvcpu.machine.outcome import Outcome

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from re import Match, Pattern
 
-    from armvcpu.debug.scripts.declared import Remove
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.machine.console.port import Console
 
     Heard = Callable[["Match[str]"], "str | bytes | None"]

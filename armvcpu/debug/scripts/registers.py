@@ -9,12 +9,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from armvcpu.debug.scripts.ignore import IGNORE
+from armvcpu.debug.scripts.hook import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from armvcpu.debug.scripts.declared import Remove
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.machine.running.turns import Turns
     from armvcpu.vcpu.sysreg import Answers
     from armvcpu.vcpu.vcpu import Aarch64VCpu

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
 
-    from armvcpu.debug.scripts.declared import Remove
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.debug.scripts.site import Shared
     from armvcpu.machine.kinds import PathLike
     from armvcpu.machine.outcome import Outcome

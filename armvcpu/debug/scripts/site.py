@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from armvcpu.debug.dwarf.dwarf import Dwarf
     from armvcpu.debug.scripts.binding import Bound, Getter
-    from armvcpu.debug.scripts.declared import Remove
     from armvcpu.debug.scripts.failures import Failures
+    from armvcpu.debug.scripts.hook import Remove
     from armvcpu.errors import ArmvcpuError
     from armvcpu.machine.machine import Machine
     from armvcpu.machine.outcome import Outcome
