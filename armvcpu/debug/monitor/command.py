@@ -10,7 +10,7 @@ from armvcpu.arch.rows import Row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
 
 
 class Then(Enum):
@@ -36,8 +36,8 @@ class Answer(Row):
 class Kind(Row):
     """A kind of argument: `read` makes its value of a word, `complete` gives the words that there are."""
 
-    read: Callable[[Monitor, str], Any]
-    complete: Callable[[Monitor, str], Iterable[str]] = lambda _monitor, _word: ()
+    read: Callable[[View, str], Any]
+    complete: Callable[[View, str], Iterable[str]] = lambda _view, _word: ()
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__

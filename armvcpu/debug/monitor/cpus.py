@@ -16,7 +16,7 @@ from armvcpu.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
     from armvcpu.machine.boot.symbols import Symbols
     from armvcpu.machine.running.cpu import Cpu
     from armvcpu.vcpu.register_rows import Register
@@ -41,53 +41,53 @@ def started(cpu: Cpu) -> Cpu:
 # --- CPUs -----------------------------------------------------------------------------------------------------
 
 
-def info_cpus(monitor: Monitor) -> str:
+def info_cpus(view: View) -> str:
     """A line for each; `*` is the one that commands are about."""
-    return "\n".join(_cpu_line(monitor, cpu) for cpu in monitor.machine.cpus)
+    return "\n".join(_cpu_line(view, cpu) for cpu in view.machine.cpus)
 
 
-def _cpu_line(monitor: Monitor, cpu: Cpu) -> str:
-    mark = "*" if cpu is monitor.cpu else " "
-    line = f"{mark} cpu{cpu.index}  MPIDR_EL1 {cpu.vcpu.registers['MPIDR_EL1']:#x}  {_activity(monitor, cpu)}"
+def _cpu_line(view: View, cpu: Cpu) -> str:
+    mark = "*" if cpu is view.cpu else " "
+    line = f"{mark} cpu{cpu.index}  MPIDR_EL1 {cpu.vcpu.registers['MPIDR_EL1']:#x}  {_activity(view, cpu)}"
     if cpu.vcpu.has_state and cpu.power is not AffinityState.OFF:
         state = cpu.vcpu.state
-        line += f"  {describe_pstate(state.pstate)}  PC {place(monitor.machine.symbols, state.pc)}"
+        line += f"  {describe_pstate(state.pstate)}  PC {place(view.machine.symbols, state.pc)}"
     return line
 
 
-def _activity(monitor: Monitor, cpu: Cpu) -> str:
+def _activity(view: View, cpu: Cpu) -> str:
     if cpu.power is AffinityState.OFF:
         return "off"
     if cpu.reads_console:
         return "waits for input"
     if cpu.waiting:
         return "waits (WFI)"
-    return "runs" if cpu is monitor.machine.current_cpu else "waits for its turn"
+    return "runs" if cpu is view.machine.current_cpu else "waits for its turn"
 
 
-def choose(monitor: Monitor, index: int) -> str:
+def choose(view: View, index: int) -> str:
     """`cpu N`."""
-    monitor.selected = index
-    return _cpu_line(monitor, monitor.cpu)
+    view.selected = index
+    return _cpu_line(view, view.cpu)
 
 
 # --- registers ------------------------------------------------------------------------------------------------
 
 
-def info_registers(monitor: Monitor, index: int | None) -> str:
+def info_registers(view: View, index: int | None) -> str:
     """X0 to X30, SP, PC and PSTATE, four to a line."""
-    cpu = started(monitor.cpu if index is None else monitor.machine.cpus[index])
+    cpu = started(view.cpu if index is None else view.machine.cpus[index])
     registers = cpu.vcpu.registers
     named = [(f"x{n}", registers[f"x{n}"]) for n in range(31)] + [("sp", registers["sp"])]
     lines = ["  ".join(f"{name:>3} {value:#018x}" for name, value in named[n : n + 4]) for n in range(0, 32, 4)]
     pc, pstate = registers["pc"], registers["pstate"]
-    lines.append(f" pc {pc:#018x}  {monitor.machine.symbols.format(pc)}".rstrip())
+    lines.append(f" pc {pc:#018x}  {view.machine.symbols.format(pc)}".rstrip())
     return "\n".join([*lines, f"pstate {pstate:#x}  {describe_pstate(pstate)}"])
 
 
-def info_sysregs(monitor: Monitor, pattern: str | None, index: int | None) -> str:
+def info_sysregs(view: View, pattern: str | None, index: int | None) -> str:
     """Those of a name, each with its value."""
-    cpu = started(monitor.cpu if index is None else monitor.machine.cpus[index])
+    cpu = started(view.cpu if index is None else view.machine.cpus[index])
     found = list(_matching(cpu, pattern or "*"))
     if not found:
         raise UsageError(f"no system register of this CPU matches {pattern!r}")
@@ -107,27 +107,27 @@ def _matching(cpu: Cpu, pattern: str) -> Iterator[Register]:
             yield register
 
 
-def show(monitor: Monitor, value: int) -> str:
+def show(view: View, value: int) -> str:
     """`print`: in hexadecimal and decimal, with the symbol there."""
     signed = value - (value >> 63 << 64)
-    name = monitor.machine.symbols.format(value)
+    name = view.machine.symbols.format(value)
     return f"{value:#x} = {signed}{f' = {name}' if name else ''}"
 
 
-def set_register(monitor: Monitor, name: str, value: int) -> str:
+def set_register(view: View, name: str, value: int) -> str:
     """`set`."""
-    started(monitor.cpu)
-    monitor.registers[name] = value
+    started(view.cpu)
+    view.registers[name] = value
     return ""
 
 
 # --- where it is ----------------------------------------------------------------------------------------------
 
 
-def backtrace(monitor: Monitor) -> str:
+def backtrace(view: View) -> str:
     """Innermost first."""
-    state, symbols = started(monitor.cpu).vcpu.state, monitor.machine.symbols
-    pcs = walk_frames(state.pc, state.gpr(29), state.gpr(30), lambda at, size: read_virtual(monitor, at, size), symbols)
+    state, symbols = started(view.cpu).vcpu.state, view.machine.symbols
+    pcs = walk_frames(state.pc, state.gpr(29), state.gpr(30), lambda at, size: read_virtual(view, at, size), symbols)
     return "\n".join(f"#{number} {_frame(symbols, pc, is_return=number > 0)}" for number, pc in enumerate(pcs))
 
 
@@ -139,13 +139,13 @@ def _frame(symbols: Symbols, pc: int, *, is_return: bool) -> str:
     return f"{pc:#x} {name}{f'+{offset:#x}' if offset else ''}"
 
 
-def symbols(monitor: Monitor, name: str) -> str:
+def symbols(view: View, name: str) -> str:
     """At a number what is there; else those with the name in theirs."""
-    known = monitor.machine.symbols
+    known = view.machine.symbols
     if name[:1].isdigit() or name.startswith("$"):
         from armvcpu.debug.monitor.kinds import address
 
-        at = address(monitor, name)
+        at = address(view, name)
         if not (found := known.format(at)):
             raise UsageError(f"no symbol covers {at:#x}")
         return f"{at:#x} {found}"
@@ -158,8 +158,8 @@ def symbols(monitor: Monitor, name: str) -> str:
     return "\n".join(lines + ([f"and {more} more"] if more else []))
 
 
-def info_exits(monitor: Monitor) -> str:
+def info_exits(view: View) -> str:
     """The last exits; and the last exception that the guest has taken."""
-    symbols = monitor.machine.symbols
-    lines = [f"{place(symbols, pc)}  {describe_exit(each)}" for pc, each in monitor.machine.last_exits]
+    symbols = view.machine.symbols
+    lines = [f"{place(symbols, pc)}  {describe_exit(each)}" for pc, each in view.machine.last_exits]
     return "\n".join(lines) or "the run loop has had no exit yet"

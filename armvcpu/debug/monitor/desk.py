@@ -22,7 +22,7 @@ from armvcpu.machine.outcome import Ending
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
     from armvcpu.machine.debugging.stop import Stop
     from armvcpu.machine.outcome import Outcome
 
@@ -53,9 +53,14 @@ class _Request:
 class Desk:
     """Of one machine. It is a client of the debugger: `armvcpu.machine.debugging.debugger.Client`."""
 
-    def __init__(self, monitor: Monitor, pause: Callable[[], None], is_over: Callable[[], bool]) -> None:
-        """`pause` has the guest stopped soon, from any thread; `is_over` tells whether the run is to end."""
-        self._monitor, self._pause, self._is_over = monitor, pause, is_over
+    def __init__(
+        self, view: View, answer: Callable[[str], Answer], pause: Callable[[], None], is_over: Callable[[], bool]
+    ) -> None:
+        """`answer` does what a line says. `pause` has the guest stopped soon, from any thread.
+
+        `is_over` tells whether the run is to end.
+        """
+        self._view, self._answer, self._pause, self._is_over = view, answer, pause, is_over
         self._changed = Condition()
         self._requests: deque[_Request] = deque()
         self._is_standing = self._is_closed = self._wants_prompt = False
@@ -74,7 +79,7 @@ class Desk:
         Raises:
             ArmvcpuError: it can't be done; StateError where the run has ended.
         """
-        return self.do(lambda: self._monitor.ask(line))
+        return self.do(lambda: self._answer(line))
 
     def do(self, work: Callable[[], T]) -> T:
         """Have the run's thread do this between two instructions of the guest; what it gives.
@@ -125,8 +130,8 @@ class Desk:
         """Answer what has been asked; return when the guest may go on."""
         self._is_standing = True
         said = ""
-        if stop.kind in {StopKind.BREAKPOINT, StopKind.WATCHPOINT} and self._monitor.has_point(stop):
-            said, self.is_held = describe_stop(self._monitor, stop), True
+        if stop.kind in {StopKind.BREAKPOINT, StopKind.WATCHPOINT} and self._view.has_point(stop):
+            said, self.is_held = describe_stop(self._view, stop), True
             self._tell(said)
         while True:
             self.serve()
@@ -157,15 +162,15 @@ class Desk:
 
     def _looks_at(self, outcome: Outcome) -> bool:
         """Has somebody taken the guest back from this end?"""
-        monitor = self._monitor
-        can_go_back = monitor.machine.history is not None or bool(monitor.snapshots)
+        view = self._view
+        can_go_back = view.machine.history is not None or bool(view.snapshots)
         if self.talk is None or outcome.ending is not Ending.CRASHED or not can_go_back:
             return False
-        monitor.has_moved = False
+        view.has_moved = False
         self._is_standing = True
         self._converse(self.talk, f"armvcpu: {outcome.reason}\n{BACK_HINT}")
         self._is_standing = self.is_held = False
-        return monitor.has_moved and not self._is_over()
+        return view.has_moved and not self._is_over()
 
     def serve(self) -> bool:
         """Do all that waits; has any of it the guest go on, or the run end?"""

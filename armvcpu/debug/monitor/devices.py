@@ -11,23 +11,23 @@ from armvcpu.machine.kinds import format_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
     from armvcpu.machine.board.virt import Slot
 
 MOST_BYTES = 32
 """So many of a long field are shown."""
 
 
-def info_mtree(monitor: Monitor) -> str:
+def info_mtree(view: View) -> str:
     """RAM, flash, devices and what scripts have put there, by address."""
-    rows = sorted(_rows(monitor), key=lambda row: (row[0], row[1]))
+    rows = sorted(_rows(view), key=lambda row: (row[0], row[1]))
     return "\n".join(
         f"{base:#018x} to {base + size - 1:#018x} {format_size(size):>9}  {what}" for base, size, what in rows
     )
 
 
-def _rows(monitor: Monitor) -> Iterator[tuple[int, int, str]]:
-    machine = monitor.machine
+def _rows(view: View) -> Iterator[tuple[int, int, str]]:
+    machine = view.machine
     where = machine.board.memory_map()
     for region in (where.ram, *where.more, *where.secure):
         yield region.base, region.size, region.name
@@ -49,22 +49,22 @@ def _runs(slots: Sequence[Slot]) -> Iterator[tuple[Slot, Slot]]:
         yield run[0], run[-1]
 
 
-def info_devices(monitor: Monitor, name: str | None) -> str:
+def info_devices(view: View, name: str | None) -> str:
     """All of them, or one with its state."""
-    slots = monitor.machine.board.slots
+    slots = view.machine.board.slots
     if name is None:
-        return "\n".join(_line(monitor, slot) for slot in slots)
+        return "\n".join(_line(view, slot) for slot in slots)
     slot = next((each for each in slots if each.name == name), None)
     if slot is None:
         raise UsageError(f"there is no device {name!r}{did_you_mean(name, [each.name for each in slots], 3)}")
     state = slot.device.state()
     if hasattr(slot.device, "device"):
         state = {"device": type(slot.device.device).__name__, **state}
-    return "\n".join([_line(monitor, slot), *(f"  {line}" for line in _fields("", state))])
+    return "\n".join([_line(view, slot), *(f"  {line}" for line in _fields("", state))])
 
 
-def _line(monitor: Monitor, slot: Slot) -> str:
-    shared = monitor.machine.board.gic.shared
+def _line(view: View, slot: Slot) -> str:
+    shared = view.machine.board.gic.shared
     lines = [f"SPI {spi} {'high' if shared.line >> (32 + spi) & 1 else 'low'}" for spi in slot.spis]
     inside = getattr(slot.device, "device", None)
     what = type(slot.device if inside is None else inside).__name__
@@ -95,10 +95,10 @@ def _shown(value: Any) -> str:
     return f"{value:#x}" if isinstance(value, int) else str(value)
 
 
-def power_key(monitor: Monitor, position: str | None) -> str:
+def power_key(view: View, position: str | None) -> str:
     """Down, or up again."""
     if position == "up":
-        monitor.machine.release_power_key()
+        view.machine.release_power_key()
     else:
-        monitor.machine.press_power_key()
+        view.machine.press_power_key()
     return ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from armvcpu.arch.gic_cpu_interface import CpuInterface
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
     from armvcpu.devices.gic.cpu_interface import PhysicalCpuInterface
     from armvcpu.devices.gic.gicv2_virtual import VirtualInterface as VirtualV2
     from armvcpu.devices.gic.gicv3_virtual import VirtualInterface as VirtualV3
@@ -41,9 +41,9 @@ _PRIVATE = {
 # --- info gic -------------------------------------------------------------------------------------------------
 
 
-def info_gic(monitor: Monitor) -> str:
+def info_gic(view: View) -> str:
     """The Distributor's groups, each CPU's interface, and every interrupt that somebody uses."""
-    gic = monitor.machine.board.gic
+    gic = view.machine.board.gic
     version = 2 if isinstance(gic, Gicv2) else 3
     groups = _groups(gic.interfaces[0].forwarded_groups)
     lines = [f"GICv{version}, INTIDs 0 to {gic.shared.intids.stop - 1}; the Distributor forwards {groups}"]
@@ -53,7 +53,7 @@ def info_gic(monitor: Monitor) -> str:
         virtual = gic.virtual[index] if isinstance(gic, Gicv2) and gic.virtual else getattr(interface, "virtual", None)
         if virtual is not None:
             lines += _virtual(index, virtual)
-    return "\n".join([*lines, *_shared(monitor)])
+    return "\n".join([*lines, *_shared(view)])
 
 
 def _groups(bitmap: int) -> str:
@@ -86,8 +86,8 @@ def _of_cpu(index: int) -> str:
     return f" of cpu{index}"
 
 
-def _shared(monitor: Monitor) -> Iterator[str]:
-    board = monitor.machine.board
+def _shared(view: View) -> Iterator[str]:
+    board = view.machine.board
     gic, names = board.gic, {spi: slot.name for slot in board.slots for spi in slot.spis}
     interfaces: list[PhysicalCpuInterface] = [*gic.interfaces]
     for intid in _used(gic.shared):
@@ -143,10 +143,10 @@ def _list_register_v2(n: int, value: int) -> str:
 # --- info timers ----------------------------------------------------------------------------------------------
 
 
-def info_timers(monitor: Monitor) -> str:
+def info_timers(view: View) -> str:
     """The count, and each CPU's timers."""
     lines = []
-    for cpu in monitor.machine.cpus:
+    for cpu in view.machine.cpus:
         count = cpu.time.count()
         lines.append(f"cpu{cpu.index}: physical count {count:#x}, {count * NS_PER_COUNT / 1e9:.6f} s since power-on")
         lines += [_timer(cpu, kind, cpu.time.timers[kind.name]) for kind in KINDS if kind.name in cpu.time.timers]
@@ -169,21 +169,21 @@ def _timer(cpu: Cpu, kind: TimerKind, timer: GuestTimer) -> str:
 # --- inject ---------------------------------------------------------------------------------------------------
 
 
-def inject_irq(monitor: Monitor, intid: int, index: int | None) -> str:
+def inject_irq(view: View, intid: int, index: int | None) -> str:
     """Make it pending in the Distributor or a Redistributor."""
-    gic = monitor.machine.board.gic
+    gic = view.machine.board.gic
     if isinstance(gic, Gicv2) and 0 <= intid < FIRST_PPI:
         raise UsageError(f"INTID {intid} is an SGI of a GICv2, which only a CPU sends (IHI 0048 4.3.7)")
-    gic.pend(intid, monitor.cpu.index if index is None else index)
+    gic.pend(intid, view.cpu.index if index is None else index)
     return ""
 
 
-def inject_serror(monitor: Monitor, iss: int | None) -> str:
+def inject_serror(view: View, iss: int | None) -> str:
     """The chosen CPU takes it now, to EL1."""
-    cpu = monitor.cpu
+    cpu = view.cpu
     if not cpu.is_bound:
         raise UsageError(
-            f"cpu{cpu.index} is not the CPU that runs: an SError is taken by cpu{monitor.machine.current_cpu.index}"
+            f"cpu{cpu.index} is not the CPU that runs: an SError is taken by cpu{view.machine.current_cpu.index}"
         )
     if PState(cpu.vcpu.state.pstate).A:
         raise UsageError("PSTATE.A masks SErrors where the CPU is now")

@@ -12,7 +12,7 @@ from armvcpu.machine.watching.regimes import regime, walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
     from armvcpu.machine.running.cpu import Cpu
 
     Read = Callable[[int, int], bytes]
@@ -37,9 +37,9 @@ def sysreg_of(cpu: Cpu) -> Callable[[int], int]:
     return cpu.vcpu.system_registers.read
 
 
-def read_virtual(monitor: Monitor, address: int, size: int) -> bytes | None:
+def read_virtual(view: View, address: int, size: int) -> bytes | None:
     """`size` bytes at a virtual address of the chosen CPU, or None where any of it is not memory."""
-    cpu, highest, memory = monitor.cpu, monitor.machine.config.el, monitor.machine.memory
+    cpu, highest, memory = view.cpu, view.machine.config.el, view.machine.memory
     sysreg, data = sysreg_of(cpu), b""
     of = regime(cpu.vcpu.state.el if cpu.vcpu.has_state else highest, highest, sysreg)
     while size > 0:
@@ -52,18 +52,18 @@ def read_virtual(monitor: Monitor, address: int, size: int) -> bytes | None:
     return data
 
 
-def _virtual(monitor: Monitor, address: int, size: int) -> bytes:
-    data = read_virtual(monitor, address, size)
+def _virtual(view: View, address: int, size: int) -> bytes:
+    data = read_virtual(view, address, size)
     if data is not None:
         return data
     raise UsageError(f"no memory is behind the virtual address {address:#x}: `translate {address:#x}` says why")
 
 
-def _physical(monitor: Monitor, address: int, size: int) -> bytes:
-    memory = monitor.machine.memory
+def _physical(view: View, address: int, size: int) -> bytes:
+    memory = view.machine.memory
     if size and memory.holds(address) and memory.holds(address + size - 1):
         return memory.read(address, size)
-    if name := monitor.machine.name_of(address):
+    if name := view.machine.name_of(address):
         device = name.partition(".")[0].partition("+")[0]
         raise UsageError(f"{address:#x} is {name}: reading would act on it; `info devices {device}` shows its state")
     raise UsageError(f"no memory is at the physical address {address:#x}")
@@ -99,24 +99,24 @@ def parse_format(text: str) -> Format:
     return Format(count, letter, size)
 
 
-def examine(monitor: Monitor, form: str, address: int | None) -> str:
+def examine(view: View, form: str, address: int | None) -> str:
     """`x`."""
-    return _examine(monitor, form, address, lambda at, size: _virtual(monitor, at, size))
+    return _examine(view, form, address, lambda at, size: _virtual(view, at, size))
 
 
-def examine_physical(monitor: Monitor, form: str, address: int | None) -> str:
+def examine_physical(view: View, form: str, address: int | None) -> str:
     """`xp`."""
-    return _examine(monitor, form, address, lambda at, size: _physical(monitor, at, size))
+    return _examine(view, form, address, lambda at, size: _physical(view, at, size))
 
 
-def _examine(monitor: Monitor, form: str, address: int | None, read: Read) -> str:
-    how, at = parse_format(form), monitor.next_address if address is None else address
+def _examine(view: View, form: str, address: int | None, read: Read) -> str:
+    how, at = parse_format(form), view.next_address if address is None else address
     if how.letter == "s":
-        return _strings(monitor, at, how.number, read)
+        return _strings(view, at, how.number, read)
     data = read(at, how.number * how.size)
-    monitor.next_address = at + len(data) & _U64
+    view.next_address = at + len(data) & _U64
     if how.letter == "i":
-        return "\n".join(_instructions(monitor, at, data))
+        return "\n".join(_instructions(view, at, data))
     a_line = 1 if how.letter == "a" else 16 // how.size if how.letter == "x" else 8
     lines = []
     for start in range(0, how.number, a_line):
@@ -124,26 +124,26 @@ def _examine(monitor: Monitor, form: str, address: int | None, read: Read) -> st
             int.from_bytes(data[n * how.size : (n + 1) * how.size], "little")
             for n in range(start, min(start + a_line, how.number))
         ]
-        shown = " ".join(_shown(monitor, value, how) for value in values)
+        shown = " ".join(_shown(view, value, how) for value in values)
         lines.append(f"{at + start * how.size & _U64:#018x}: {shown}")
     return "\n".join(lines)
 
 
-def _shown(monitor: Monitor, value: int, how: Format) -> str:
+def _shown(view: View, value: int, how: Format) -> str:
     bits = 8 * how.size
     shown: dict[str, Callable[[], str]] = {
         "d": lambda: str(value - (value >> bits - 1 << bits)),
         "u": lambda: str(value),
         "o": lambda: f"{value:#o}",
         "t": lambda: f"{value:0{bits}b}",
-        "a": lambda: f"{value:#018x} {monitor.machine.symbols.format(value)}",
+        "a": lambda: f"{value:#018x} {view.machine.symbols.format(value)}",
         "c": lambda: f"{value} {chr(value)!r}" if value in _PRINTABLE else f"{value} '\\x{value:02x}'",
         "x": lambda: f"{value:#0{bits // 4 + 2}x}",
     }
     return shown[how.letter]().rstrip()
 
 
-def _strings(monitor: Monitor, at: int, count: int, read: Read) -> str:
+def _strings(view: View, at: int, count: int, read: Read) -> str:
     lines = []
     for _ in range(count):
         text, start = bytearray(), at
@@ -154,37 +154,37 @@ def _strings(monitor: Monitor, at: int, count: int, read: Read) -> str:
         at = at + (not is_cut) & _U64
         shown = text.decode("latin-1").encode("unicode_escape").decode()
         lines.append(f'{start:#018x}: "{shown}"{"..." if is_cut else ""}')
-    monitor.next_address = at
+    view.next_address = at
     return "\n".join(lines)
 
 
 # --- disassembly ----------------------------------------------------------------------------------------------
 
 
-def disassemble(monitor: Monitor, address: int | None, count: int | None) -> str:
+def disassemble(view: View, address: int | None, count: int | None) -> str:
     """From an address on, or from PC."""
-    at = monitor.registers["pc"] if address is None else address
+    at = view.registers["pc"] if address is None else address
     at &= ~3
     if not 1 <= (count or 8) <= MOST_BYTES // 4:
         raise UsageError(f"{count} instructions: from 1 to {MOST_BYTES // 4} at once")
-    data = _virtual(monitor, at, 4 * (count or 8))
-    monitor.next_address = at + len(data) & _U64
-    return "\n".join(_instructions(monitor, at, data))
+    data = _virtual(view, at, 4 * (count or 8))
+    view.next_address = at + len(data) & _U64
+    return "\n".join(_instructions(view, at, data))
 
 
-def instruction_at(monitor: Monitor, pc: int) -> str:
+def instruction_at(view: View, pc: int) -> str:
     """The one at PC, or that there is none."""
-    data = read_virtual(monitor, pc, 4)
+    data = read_virtual(view, pc, 4)
     if data is None:
         return f"=> {pc:#018x}: no memory is there"
-    return next(_instructions(monitor, pc, data))
+    return next(_instructions(view, pc, data))
 
 
-def _instructions(monitor: Monitor, at: int, data: bytes) -> Iterator[str]:
-    pc = monitor.registers["pc"]
+def _instructions(view: View, at: int, data: bytes) -> Iterator[str]:
+    pc = view.registers["pc"]
     for offset in range(0, len(data) & ~3, 4):
         address, word = at + offset & _U64, data[offset : offset + 4]
-        name = monitor.machine.symbols.format(address)
+        name = view.machine.symbols.format(address)
         mark = "=>" if address == pc else "  "
         where = f"{address:#018x}{f' <{name}>' if name else ''}"
         yield f"{mark} {where}: {int.from_bytes(word, 'little'):08x}  {disassemble_word(word, address)}"
@@ -193,26 +193,26 @@ def _instructions(monitor: Monitor, at: int, data: bytes) -> Iterator[str]:
 # --- writing --------------------------------------------------------------------------------------------------
 
 
-def write(monitor: Monitor, address: int, value: int, size: int | None) -> str:
+def write(view: View, address: int, value: int, size: int | None) -> str:
     """At a virtual address."""
     data = _bytes_of(value, size)
-    cpu, highest = monitor.cpu, monitor.machine.config.el
+    cpu, highest = view.cpu, view.machine.config.el
     sysreg = sysreg_of(cpu)
     of = regime(cpu.vcpu.state.el if cpu.vcpu.has_state else highest, highest, sysreg)
     places = []
     for n in range(len(data)):
-        physical = walk(address + n & _U64, of, sysreg, monitor.machine.memory.doubleword).physical
-        if physical is None or not monitor.machine.memory.is_ram(physical, 1):
+        physical = walk(address + n & _U64, of, sysreg, view.machine.memory.doubleword).physical
+        if physical is None or not view.machine.memory.is_ram(physical, 1):
             raise UsageError(f"no RAM is behind the virtual address {address + n & _U64:#x}")
         places.append(physical)
     for physical, byte in zip(places, data, strict=True):
-        monitor.machine.write(physical, bytes((byte,)))
+        view.machine.write(physical, bytes((byte,)))
     return ""
 
 
-def write_physical(monitor: Monitor, address: int, value: int, size: int | None) -> str:
+def write_physical(view: View, address: int, value: int, size: int | None) -> str:
     """At a physical address."""
-    monitor.machine.write(address, _bytes_of(value, size))
+    view.machine.write(address, _bytes_of(value, size))
     return ""
 
 

@@ -1,7 +1,4 @@
-"""One machine's monitor: it reads a line, finds the command in the table, and has it done.
-
-It knows which CPU the commands are about, and has what they leave behind: named snapshots, and where `x` goes on.
-"""
+"""One machine's monitor: it reads a line, finds its command in the table, and has it done with a view.View."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from armvcpu.debug.monitor.command import Answer, Then
 from armvcpu.debug.monitor.stops import describe_stop
 from armvcpu.debug.monitor.table import COMMANDS, find
 from armvcpu.debug.monitor.traces import trace_off
+from armvcpu.debug.monitor.view import View
 from armvcpu.errors import UsageError, kind_in
 from armvcpu.machine.debugging.stop import Stop
 
@@ -19,43 +17,16 @@ if TYPE_CHECKING:
 
     from armvcpu.debug.monitor.command import Argument, Command
     from armvcpu.debug.monitor.desk import Desk
-    from armvcpu.debug.monitor.points import Point
     from armvcpu.debug.monitor.subject import Subject
-    from armvcpu.debug.monitor.traces import RunningTrace
-    from armvcpu.machine.running.cpu import Cpu
-    from armvcpu.machine.snapshots.snapshot import Snapshot
-    from armvcpu.vcpu.registers import Registers
 
 
 class Monitor:
     """Of one machine; on the thread that runs it, between two instructions of the guest or between two runs."""
 
     def __init__(self, machine: Subject) -> None:
-        self.machine = machine
-        self.selected: int | None = None
-        """The CPU that `cpu N` has chosen; None: the one that the engine has loaded."""
-        self.snapshots: dict[str, Snapshot] = {}
-        """Those of `snapshot NAME`, by name."""
-        self.has_moved = False
-        """Has a command taken the guest to another moment? After its end it may go on then."""
-        self.traces: list[RunningTrace] = []
-        """Those of `trace on`."""
-        self.points: dict[int, Point] = {}
-        """Breakpoints and watchpoints by their numbers, which go up and are not used again."""
-        self.points_made = 0
+        self.view = View(machine)
+        """What its commands see."""
         self._desk: Desk | None = None
-        self.next_address = 0
-        """Where `x`, `xp` and `disassemble` go on without an address."""
-
-    @property
-    def cpu(self) -> Cpu:
-        """The CPU that commands are about."""
-        return self.machine.current_cpu if self.selected is None else self.machine.cpus[self.selected]
-
-    @property
-    def registers(self) -> Registers:
-        """Its registers by name."""
-        return self.cpu.vcpu.registers
 
     def __call__(self, line: str) -> str:
         """What is said to a line, between two runs, or in a handler for commands that only look.
@@ -70,11 +41,12 @@ class Monitor:
         return self._go() if answer.then is Then.GO_ON and not answer.text else answer.text
 
     def _go(self) -> str:
-        debugger = self.machine.debugger
-        if debugger.asks_clients or self.machine.is_running:
+        machine = self.view.machine
+        debugger = machine.debugger
+        if debugger.asks_clients or machine.is_running:
             raise UsageError("continue is not for here: whoever has stopped the guest lets it go on")
         what = debugger.go()
-        return describe_stop(self, what) if isinstance(what, Stop) else what.reason
+        return describe_stop(self.view, what) if isinstance(what, Stop) else what.reason
 
     def ask(self, line: str) -> Answer:
         """Do what a line says.
@@ -86,16 +58,8 @@ class Monitor:
         if not words:
             return Answer("")
         command, length = find(words)
-        answer = command.function(self, *self._values(command, words[length - 1], line, length))
+        answer = command.function(self.view, *self._values(command, words[length - 1], line, length))
         return Answer(answer) if isinstance(answer, str) else answer
-
-    def has_point(self, stop: Stop) -> bool:
-        """Is a stop at a breakpoint or a watchpoint of the monitor's?"""
-        return any(point.covers(stop) for point in self.points.values())
-
-    def forget_point(self, number: int) -> None:
-        """Take a breakpoint or watchpoint away."""
-        self.points.pop(number).remove()
 
     @property
     def desk(self) -> Desk:
@@ -103,9 +67,9 @@ class Monitor:
         if self._desk is None:
             from armvcpu.debug.monitor.desk import Desk  # who asks between two runs needs none
 
-            machine = self.machine
+            machine = self.view.machine
             end = machine.parts.end
-            self._desk = Desk(self, machine.debugger.pause, lambda: end.is_wanted)
+            self._desk = Desk(self.view, self.ask, machine.debugger.pause, lambda: end.is_wanted)
             machine.debugger.attach(self._desk)
         return self._desk
 
@@ -113,10 +77,10 @@ class Monitor:
         """Give back what snapshots hold, end traces, and answer nobody any more; UsageError where a trace was lost."""
         if self._desk is not None:
             self._desk.close()
-        for snapshot in self.snapshots.values():
-            snapshot.close()
-        self.snapshots.clear()
-        trace_off(self)
+        snapshots = self.view.snapshots
+        while snapshots:
+            snapshots.popitem()[1].close()
+        trace_off(self.view)
 
     def _values(self, command: Command, name: str, line: str, length: int) -> Iterator[Any]:
         """The arguments behind the first `length` words of a line, read."""
@@ -134,7 +98,7 @@ class Monitor:
                     raise UsageError(f"{command.name}: {argument.name.upper()} is missing: {command.usage}")
                 yield None
             else:
-                yield argument.kind.read(self, word)
+                yield argument.kind.read(self.view, word)
         if left:
             raise UsageError(f"{command.name}: {left!r} is too much: {command.usage}")
 
@@ -154,7 +118,7 @@ class Monitor:
         at = len(words) - 1 - length
         if at >= len(command.arguments):
             return start, []
-        offered = set(command.arguments[at].kind.complete(self, words[-1]))
+        offered = set(command.arguments[at].kind.complete(self.view, words[-1]))
         return start, sorted(word for word in offered if word.lower().startswith(words[-1].lower()))
 
 

@@ -7,39 +7,39 @@ from typing import TYPE_CHECKING
 from armvcpu.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
 
 
-def snapshot(monitor: Monitor, name: str) -> str:
+def snapshot(view: View, name: str) -> str:
     """Keep the state; one of the same name is replaced."""
-    taken = monitor.machine.snapshot()
-    if (before := monitor.snapshots.pop(name, None)) is not None:
+    taken = view.machine.snapshot()
+    if (before := view.snapshots.pop(name, None)) is not None:
         before.close()
-    monitor.snapshots[name] = taken
+    view.snapshots[name] = taken
     return ""
 
 
-def restore(monitor: Monitor, name: str) -> str:
+def restore(view: View, name: str) -> str:
     """Return to it."""
-    if name not in monitor.snapshots:
-        known = did_you_mean(name, monitor.snapshots) or "; `snapshot NAME` takes one"
+    if name not in view.snapshots:
+        known = did_you_mean(name, view.snapshots) or "; `snapshot NAME` takes one"
         raise UsageError(f"there is no snapshot {name!r}{known}")
-    monitor.machine.restore(monitor.snapshots[name])
-    monitor.has_moved, monitor.selected = True, None
+    view.machine.restore(view.snapshots[name])
+    view.has_moved, view.selected = True, None
     return ""
 
 
-def info_snapshots(monitor: Monitor) -> str:
+def info_snapshots(view: View) -> str:
     """A line for each."""
     lines = [
         f"{name}  {f'at {each.instructions} instructions' if each.instructions else ''}".rstrip()
-        for name, each in monitor.snapshots.items()
+        for name, each in view.snapshots.items()
     ]
     return "\n".join(lines) or "there is no snapshot; `snapshot NAME` takes one"
 
 
-def reset(monitor: Monitor) -> str:
+def reset(view: View) -> str:
     """SYSTEM_RESET."""
-    monitor.machine.reset()
-    monitor.has_moved, monitor.selected = True, None
+    view.machine.reset()
+    view.has_moved, view.selected = True, None
     return ""

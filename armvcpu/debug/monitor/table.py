@@ -26,13 +26,13 @@ from armvcpu.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
 
 
-TRACE_KINDS = Kind(lambda _monitor, text: text, traces.kinds_begun)
+TRACE_KINDS = Kind(lambda _view, text: text, traces.kinds_begun)
 
 
-def _help(_monitor: Monitor, name: str | None) -> str:
+def _help(_view: View, name: str | None) -> str:
     if name is None:
         width = max(len(command.usage) for command in COMMANDS)
         return "\n".join(f"{command.usage:{width}}  {command.help}" for command in COMMANDS)
@@ -45,8 +45,8 @@ def _aliases(command: Command) -> str:
     return f" Also {', '.join(command.aliases)}." if command.aliases else ""
 
 
-def _quit(monitor: Monitor) -> Answer:
-    monitor.machine.quit()
+def _quit(view: View) -> Answer:
+    view.machine.quit()
     return Answer("", Then.QUIT)
 
 

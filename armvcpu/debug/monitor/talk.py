@@ -49,7 +49,7 @@ class TerminalTalk:
                 prompt = self._prompt = Prompt(self._monitor.complete)
             prompt.say(
                 ("" if self._console.is_at_line_start else "\n")
-                + (said or stop(self._monitor).text)
+                + (said or stop(self._monitor.view).text)
                 + (f"\n{HINT}" if is_first else "")
             )
             self._console.is_at_line_start = True

@@ -15,7 +15,7 @@ from armvcpu.machine.console.output_file import OutputFile
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
     from armvcpu.debug.tracing.trace import Trace
 
 
@@ -34,22 +34,22 @@ class RunningTrace(NamedTuple):
             self.file.close()
 
 
-def trace_on(monitor: Monitor, kinds: str, path: str | None) -> str:
+def trace_on(view: View, kinds: str, path: str | None) -> str:
     """Begin one, to a file or to stderr."""
     if ":" in kinds:
         raise UsageError("give the file behind a space: trace on exits,irq FILE")
     wanted, _ = parse_kinds(kinds)
-    if "mmio" in wanted and not monitor.machine.config.exact_mmio:
+    if "mmio" in wanted and not view.machine.config.exact_mmio:
         raise UsageError(f"accesses of devices are told of by a run that begins with {named('trace')} mmio alone")
     file = None
     if path is not None:
         if is_of_blocks(path):
             raise UsageError(f"a file of blocks is for a run that begins with {named('trace')} insn:{path} alone")
-        if any(each.path == path for each in monitor.traces):
+        if any(each.path == path for each in view.traces):
             raise UsageError(f"{path} is written by a trace already: `trace off` ends it")
-        file = OutputFile(path, monitor.machine.parts.end.patience, _unwritable, through=compression(path))
+        file = OutputFile(path, view.machine.parts.end.patience, _unwritable, through=compression(path))
     writer = writer_for(path, sys.stderr.write if file is None else file.write)
-    monitor.traces.append(RunningTrace(kinds, path, monitor.machine.trace(wanted, writer), file))
+    view.traces.append(RunningTrace(kinds, path, view.machine.trace(wanted, writer), file))
     return ""
 
 
@@ -57,21 +57,21 @@ def _unwritable(said: str) -> UsageError:
     return UsageError(f"the trace's file: {said}; name another")
 
 
-def trace_off(monitor: Monitor) -> str:
+def trace_off(view: View) -> str:
     """End those that have been begun here; UsageError where the file of one could not be written."""
-    was_none = not monitor.traces
+    was_none = not view.traces
     with ExitStack() as ending:  # all of them, whatever becomes of one
-        while monitor.traces:
-            ending.callback(monitor.traces.pop().close)
+        while view.traces:
+            ending.callback(view.traces.pop().close)
     return "there was none" if was_none else ""
 
 
-def info_traces(monitor: Monitor) -> str:
+def info_traces(view: View) -> str:
     """A line for each."""
-    return "\n".join(f"{each.kinds} to {each.path or 'stderr'}" for each in monitor.traces) or "none"
+    return "\n".join(f"{each.kinds} to {each.path or 'stderr'}" for each in view.traces) or "none"
 
 
-def kinds_begun(_monitor: Monitor, word: str) -> Iterable[str]:
+def kinds_begun(_view: View, word: str) -> Iterable[str]:
     """What may stand behind the last comma."""
     before = word[: word.rfind(",") + 1]
     return (before + kind for kind in KINDS)

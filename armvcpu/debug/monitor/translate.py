@@ -16,44 +16,42 @@ from armvcpu.machine.watching.translation import ACCESSES, Cpu, Translation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from armvcpu.debug.monitor.monitor import Monitor
+    from armvcpu.debug.monitor.view import View
     from armvcpu.machine.watching.translation import Problem, StageWalk, Step
 
 _SELECTS_TTBR1 = 1 << 55
 
 
-def translate(monitor: Monitor, address: int, el: int | None, index: int | None) -> str:
+def translate(view: View, address: int, el: int | None, index: int | None) -> str:
     """At the level that the CPU is at, unless told."""
-    cpu = started(monitor.cpu if index is None else monitor.machine.cpus[index])
-    vcpu, highest = cpu.vcpu, monitor.machine.config.el
+    cpu = started(view.cpu if index is None else view.machine.cpus[index])
+    vcpu, highest = cpu.vcpu, view.machine.config.el
     level, sysreg = vcpu.state.el if el is None else el, sysreg_of(cpu)
     registers = vcpu.registers
     mmfr0 = ID_AA64MMFR0_EL1(registers["ID_AA64MMFR0_EL1"])
     mmfr1 = ID_AA64MMFR1_EL1(registers["ID_AA64MMFR1_EL1"])
-    has = Cpu(
-        sysreg, monitor.machine.memory.doubleword, mmfr0.PARange, has_xnx=bool(mmfr1.XNX), has_hpds=bool(mmfr1.HPDS)
-    )
+    has = Cpu(sysreg, view.machine.memory.doubleword, mmfr0.PARange, has_xnx=bool(mmfr1.XNX), has_hpds=bool(mmfr1.HPDS))
     walked = Translation(address, level, regime(level, highest, sysreg), has)
     pan = bool(PState(vcpu.state.pstate).PAN)
-    return "\n".join(_lines(monitor, walked, pan=pan))
+    return "\n".join(_lines(view, walked, pan=pan))
 
 
-def _lines(monitor: Monitor, walked: Translation, *, pan: bool) -> Iterator[str]:
+def _lines(view: View, walked: Translation, *, pan: bool) -> Iterator[str]:
     yield f"{walked.address:#x} at EL{walked.el}, in the {walked.regime} regime"
     yield from _first(walked)
     if walked.second is not None:
         yield from _second(walked, walked.second, f"of {walked.first.output:#x}", "  ")
     if walked.physical is not None:
-        yield f"physical {walked.physical:#x}: {_what(monitor, walked.physical)}"
+        yield f"physical {walked.physical:#x}: {_what(view, walked.physical)}"
     for access in ACCESSES:
-        yield f"{access:8} {_verdict(walked, access, monitor.machine.config.el, pan=pan)}"
+        yield f"{access:8} {_verdict(walked, access, view.machine.config.el, pan=pan)}"
 
 
-def _what(monitor: Monitor, physical: int) -> str:
-    board = monitor.machine.board
+def _what(view: View, physical: int) -> str:
+    board = view.machine.board
     if memory := board.memory_map().holding(physical):
         return memory.name
-    return monitor.machine.name_of(physical) or "nothing is there on this board"
+    return view.machine.name_of(physical) or "nothing is there on this board"
 
 
 # --- the stages -----------------------------------------------------------------------------------------------
