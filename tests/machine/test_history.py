@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 from itertools import pairwise
 
 import pytest
@@ -156,6 +157,26 @@ def test_a_disk_goes_back_and_forth(tmp_path):
             assert file.read_bytes() == states[number]
 
 
+def test_a_disk_that_the_host_cannot_write_stays_as_it_is(tmp_path):
+    """Where only some of it could be taken back, none is."""
+    file = tmp_path / "disk"
+    file.write_bytes(bytes(64 << 10))
+    with DiskImage(file) as image:
+        disk = Disk(image)
+        image.write_from([memoryview(b"written" * 8000)], 0)
+        written, now = disk.take_written(), file.read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 10, limits[1]))
+        try:
+            with pytest.raises(OSError, match="too large"):
+                disk.write(written, [])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert file.read_bytes() == now
+        disk.write(written, [])
+        assert file.read_bytes() == bytes(64 << 10)
+
+
 # --- back to a stop ------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +230,35 @@ def test_whoever_wants_the_run_to_end_meanwhile_gets_it_after(frequent):
             assert history.continue_back().kind is StopKind.PAUSED
             assert history.count == 15_000
         assert machine.run().status == 128 + 15
+
+
+def test_a_search_that_is_given_up_is_none():
+    """At an interrupt's vector, whose count the instruction before it has, too: the machine is where it was."""
+    with Machine("guests/bin/timer.elf", clock="instructions") as machine:
+        history, debugger = machine.keep_history(), machine.debugger
+        machine.run(max_instructions=3000)
+        vector = debugger.breakpoints.add(machine.vcpu.registers["VBAR_EL1"] + 0x280)
+        assert debugger.go(timeout=20).kind is StopKind.BREAKPOINT
+        here = history.count, digest(machine)
+        debugger.breakpoints.remove(vector)
+        debugger.breakpoints.add(machine.symbols.address("main"), lambda _vcpu: debugger.pause())
+        assert history.continue_back().kind is StopKind.PAUSED
+        assert (history.count, digest(machine)) == here
+
+
+def test_a_condition_that_changes_its_mind_is_told_of():
+    """The guest can't be followed back to a stop that is not there the second time; it is where it was."""
+    with Machine("guests/bin/hello.elf", clock="instructions") as machine:
+        history, debugger = machine.keep_history(), machine.debugger
+        machine.run(max_instructions=15_000)
+        once = iter([True])
+        debugger.breakpoints.add(machine.symbols.address("main"), lambda _vcpu: next(once, False))
+        here = digest(machine)
+        with pytest.raises(StateError, match="no longer the same"):
+            history.continue_back()
+        assert (history.count, digest(machine)) == (15_000, here)
+        debugger.breakpoints.remove(debugger.breakpoints.all[0])
+        assert machine.run(timeout=10).ending is Ending.POWERED_OFF
 
 
 # --- how much is kept -------------------------------------------------------------------------------------------
@@ -285,8 +335,10 @@ def test_a_step_back_undoes_a_step(name, frequent):
             seen.append((history.count, machine.vcpu.state.pc, machine.current_cpu.index))
             debugger.step()
         for there in reversed(seen):
+            machine.interrupt(15)  # who wants the run to end meanwhile gets it after
             history.step_back()
             assert (history.count, machine.vcpu.state.pc, machine.current_cpu.index) == there
+        assert machine.run().status == 128 + 15
 
 
 def test_who_wrote_this(frequent):

@@ -14,6 +14,7 @@ from armvcpu.debug.gdb.packets import shortened
 from armvcpu.debug.gdb.resuming import How, Parting, Resume
 from armvcpu.debug.gdb.session import Session
 from armvcpu.debug.gdb.stops import Reason, Report, Signal
+from armvcpu.errors import ArmvcpuError
 from armvcpu.machine.debugging.stop import Stop, StopKind
 from armvcpu.machine.outcome import SIGNALLED, Ending
 
@@ -50,20 +51,21 @@ class Client:
                 self._answer()
         except Gone:
             self._part()
-        self._server.go(self._connection)
+        finally:
+            self._server.go(self._connection)
 
     def ended(self, outcome: Outcome) -> bool:
         """The guest has ended or crashed, or this run has; True where it is to go on."""
         self._server.stand()
-        goes_on = False
         is_over = self._guest.is_end_of_recording(outcome)
-        if is_over or outcome.ending not in {Ending.LIMIT, Ending.STOPPED}:  # else it can go on, in another run
-            try:
-                goes_on = self._session is not None and self._goes_back(outcome)
-            except Gone:
-                self._part()
-        self._server.go(self._connection)
-        return goes_on
+        try:
+            if is_over or outcome.ending not in {Ending.LIMIT, Ending.STOPPED}:  # else it can go on, in another run
+                return self._session is not None and self._goes_back(outcome)
+        except Gone:
+            self._part()
+        finally:
+            self._server.go(self._connection)
+        return False
 
     def serves(self, *, ends: Outcome | None) -> bool:
         """Between two runs: stop for a gdb, waited for if there is none; is the guest to run? Not where it `ends`."""
@@ -195,9 +197,15 @@ class Client:
                 return self._moves.step(asked.cpu)
             case How.RANGE:
                 return self._moves.step_in_range(asked.cpu, asked.begin, asked.end, connection.was_interrupted)
-            case How.BACK_STEP:
-                return self._moves.step_back()
-        return self._moves.go_back()
+        return self._go_back(asked)
+
+    def _go_back(self, asked: Resume) -> Stop:
+        """Where that can't be gdb shows why, and the guest stands where it is."""
+        try:
+            return self._moves.step_back() if asked.how is How.BACK_STEP else self._moves.go_back()
+        except ArmvcpuError as refused:
+            self._tell(f"armvcpu: {refused}\n")
+            return self._moves.here()
 
     def _tell(self, text: str) -> None:
         """Show text in gdb, while it waits for an answer."""
@@ -239,7 +247,7 @@ class Client:
                 return has_moved and asked is Parting.DETACH
             if asked.how in {How.BACK_STEP, How.BACK_GO}:
                 has_moved = True
-                self._report(self._moves.step_back() if asked.how is How.BACK_STEP else self._moves.go_back())
+                self._report(self._go_back(asked))
             elif asked.how is How.RESTART:
                 has_moved = True
                 self._report(self._moves.here())

@@ -6,6 +6,7 @@ checkpoint is in the latest one up to there that has it; a piece that none has i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from armvcpu.machine.board.memory import reserve
@@ -131,14 +132,23 @@ class Disk:
         return {piece: self._log.read(piece) for piece in pieces}
 
     def write(self, pieces: set[int], kept: Sequence[Pieces]) -> None:
-        """To the host's file; OSError where it cannot."""
-        left = set(pieces)
+        """To the host's file; OSError where it cannot, and the disk is as it was, as far as the host lets it."""
+        left, then = set(pieces), dict[int, bytes]()
         for each in versions(left, kept):
-            for piece, data in each.items():
-                self._log.write(piece, data)
-        for piece in left:
-            self._log.write(piece, self._log.originals[piece])
+            then |= each
+        then |= {piece: self._log.originals[piece] for piece in left}
+        now = self.read(then)
+        try:
+            self._write_all(then)
+        except OSError:
+            with suppress(OSError):
+                self._write_all(now)
+            raise
         self._log.take()
+
+    def _write_all(self, pieces: Pieces) -> None:
+        for piece, data in pieces.items():
+            self._log.write(piece, data)
 
     def close(self) -> None:
         """Give up the log."""

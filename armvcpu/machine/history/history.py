@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armvcpu.errors import StateError, UsageError, named
+from armvcpu.errors import StateError, UsageError, named, words_of
 from armvcpu.machine.history.changes import Changes
 from armvcpu.machine.history.checkpoint import inputs_of
 from armvcpu.machine.history.keeper import Keeper
 from armvcpu.machine.history.search import Search
-from armvcpu.machine.outcome import STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +136,10 @@ class History:
         self._run_to(count)
 
     def go_back_to(self, count: int) -> None:
-        """Be where the machine was when it had just executed so many instructions, and nothing had come of that."""
+        """Be behind the last of so many instructions, and before what was due then: an interrupt, or another turn.
+
+        `go_to` from before comes to the same place; from there itself, it stays where it is.
+        """
         then = self._before(count)
         assert then is not None
         self.return_to(then, count)
@@ -159,13 +161,20 @@ class History:
         return self._keeper.before(count - 1) or at
 
     def return_to(self, then: Checkpoint, target: int) -> None:
-        """Be at a checkpoint, and on the way to a state behind it."""
+        """Be at a checkpoint, and on the way to a state behind it.
+
+        Raises:
+            StateError: the guest runs, or the host can't write a disk; it can be tried again then.
+        """
         self._debugger.require_still("a machine can't go back")
         self._leaves()
         self._reached, self._target, self._looked = self.end, target, then.count
         change = self._keeper.next_change(then)
         self._known_to = self._reached if change is None else change
-        self._keeper.restore(then, self._known_to)
+        try:
+            self._keeper.restore(then, self._known_to)
+        except OSError as refusal:
+            raise StateError(f"a disk can't be taken back: {words_of(refusal)}") from refusal
         self._parts.end.go_back()
         self._debugger.restored()
         self._changes.note()
@@ -177,13 +186,13 @@ class History:
         end, wanted = self._parts.end, None
         while (left := count - self.count) > 0:
             outcome = self._debugger.run_past(left) if end.can_go_on else end.last
+            wanted = end.wish(outcome) or wanted
             if self.count == count:
                 break
             if outcome is None or not end.can_go_on or outcome is self._inputs.end:
                 reason = "" if outcome is None else f": {outcome.reason}"
                 raise StateError(f"the guest came to {self.count} instructions, not to {count}{reason}")
-            wanted = outcome
-        if wanted is not None and wanted is not STOPPED:
+        if wanted is not None:
             end.by_host(wanted)
 
     # --- along a run

@@ -77,11 +77,15 @@ class Keeper:
     def restore(self, then: Checkpoint, live_from: int) -> None:
         """Return to one; OSError where the host can't write a disk."""
         kept = self._all[: self._all.index(then) + 1]
-        for number, memory in enumerate(self._memories):
+        for number, memory in reversed([*enumerate(self._memories)]):  # disks first: RAM never refuses
             pieces = memory.take_written()
             for each in self._between(then):
                 pieces |= each.written[number].keys()
-            memory.write(pieces, [each.written[number] for each in kept])
+            try:
+                memory.write(pieces, [each.written[number] for each in kept])
+            except OSError:
+                memory.note(pieces)
+                raise
         self._last = then
         checkpoint.restore(self._parts, then, live_from)
 

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from armvcpu.arch.rows import Row
+from armvcpu.errors import StateError
 from armvcpu.machine.debugging.stop import Stop, StopKind
 from armvcpu.machine.outcome import STOPPED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from armvcpu.machine.debugging.debugger import Debugger
     from armvcpu.machine.history.checkpoint import Checkpoint
     from armvcpu.machine.history.history import History
@@ -24,6 +28,17 @@ if TYPE_CHECKING:
 
 Position = tuple[int, int]
 """Instructions, and exceptions entered."""
+CHANGED = (
+    "what a condition or a function of Python's answers is no longer the same, so the guest can't be followed back"
+)
+
+
+class Place(Row):
+    """Where the guest stands."""
+
+    position: Position
+    cpu: int
+    pc: int
 
 
 class Interrupted(Exception):
@@ -41,14 +56,23 @@ class Search:
         self._parts, self._keeper, self._debugger, self._history = parts, keeper, debugger, history
 
     @property
+    def _place(self) -> Place:
+        cpu = self._parts.turns.cpu
+        return Place(self._here, cpu.index, cpu.vcpu.state.pc)
+
+    @property
     def _here(self) -> Position:
         return self._parts.engine.instructions, self._parts.engine.entries
 
     # --- stops
 
     def continue_back(self) -> Stop:
-        """To the last stop before here; to the beginning of the history where there is none."""
-        here, until = self._here, self._here
+        """To the last stop before here; to the beginning of the history where there is none.
+
+        Raises:
+            StateError: the guest does not do again what it did; it is where it was.
+        """
+        here, until, place = self._here, self._here, self._place
         then = self._keeper.before(here[0])
         while then is not None and (then.count, then.entries) >= here:
             then = self._keeper.previous(then)
@@ -59,11 +83,30 @@ class Search:
                     return self._go_to_stop(then, until, number)
                 until, then = (then.count, then.entries), self._keeper.previous(then)
         except Interrupted as interrupted:
-            self._history.go_to(here[0])
+            self._return(place)
             if interrupted.outcome is not None:
                 self._parts.end.by_host(interrupted.outcome)
             return self._debugger.moved(StopKind.PAUSED)
+        except StateError:
+            self._return(place)
+            self._debugger.moved(StopKind.STEP)
+            raise
         return self._beginning()
+
+    def _return(self, place: Place) -> None:
+        """Be where the search began: its count may be that of the instruction before an interrupt, or a turn, too."""
+        debugger, end = self._debugger, self._parts.end
+        self._history.go_to(place.position[0])
+        wanted: Outcome | None = None
+        point = debugger.breakpoints.add(place.pc)
+        try:
+            while self._place != place and self._here <= place.position and end.can_go_on:
+                what = debugger.go(max_instructions=1, hear=lambda _stop: self._place == place)
+                wanted = wanted if isinstance(what, Stop) else end.wish(what) or wanted
+        finally:
+            debugger.breakpoints.remove(point)
+        if wanted is not None:
+            end.by_host(wanted)
 
     def _beginning(self) -> Stop:
         begin = self._history.begin
@@ -90,24 +133,25 @@ class Search:
             return not left
 
         stop = self._run(then, until, hear)
-        assert isinstance(stop, Stop)
+        if stop is None:
+            raise StateError(CHANGED)
         return stop
 
-    def _run(self, then: Checkpoint, until: Position, hear: object) -> Stop | Outcome | None:
-        """From a checkpoint to a position, all stops before it heard of."""
+    def _run(self, then: Checkpoint, until: Position, hear: Callable[[Stop], object]) -> Stop | None:
+        """From a checkpoint to a position, all stops before it heard of; the one that is heard last, if any."""
         self._history.return_to(then, until[0])
-        what: Stop | Outcome | None = None
-        while (left := until[0] - self._here[0]) > 0 or self._here < until:
-            what = self._debugger.go(max_instructions=max(left, 1), hear=hear)  # type: ignore[arg-type]
-            if isinstance(what, Stop) and what.kind is not StopKind.PAUSED:
-                return what
+        end = self._parts.end
+        while self._here < until and end.can_go_on:
+            what = self._debugger.go(max_instructions=max(until[0] - self._here[0], 1), hear=hear)
             if isinstance(what, Stop):
-                raise Interrupted
-            if left <= 0 or not self._parts.end.can_go_on:
+                if what.kind is StopKind.PAUSED:
+                    raise Interrupted
+                return what
+            if what is self._parts.inputs.end:
                 break
-            if self._here[0] < until[0]:
-                raise Interrupted(what)
-        return what
+            if (wish := end.wish(what)) is not None:
+                raise Interrupted(wish)
+        return None
 
     # --- instructions
 
@@ -127,10 +171,13 @@ class Search:
         return self._beginning()
 
     def _load(self, cpu: int) -> None:
-        """Where the turn of a CPU is about to begin, have it begin."""
-        parts = self._parts
-        if parts.turns.cpu.index != cpu and not parts.engine.rest:
+        """Where the turn of a CPU is about to begin, have it begin; whoever wants the run to end gets that then."""
+        parts, wanted, outcome = self._parts, None, None
+        while parts.turns.cpu.index != cpu and not parts.engine.rest and outcome is not STOPPED:
             pause = parts.pauses.add(lambda: parts.end.by_host(STOPPED))
             pause.set(parts.engine.instructions)
-            self._debugger.run_past(1)
+            outcome = self._debugger.run_past(1)
             parts.pauses.remove(pause)
+            wanted = parts.end.wish(outcome) or wanted
+        if wanted is not None:
+            parts.end.by_host(wanted)

@@ -89,6 +89,11 @@ class EndRequest:
         self._is_stop_wanted, self.can_go_on = False, True
         return outcome
 
+    def wish(self, outcome: Outcome | None) -> Outcome | None:
+        """The outcome of a run, where the host wanted it; it is not the run's own limit, nor a debugger's stop."""
+        is_none = outcome is None or outcome is STOPPED or outcome.status == Ending.LIMIT.value
+        return None if is_none or not self.can_go_on else outcome
+
     def go_back(self) -> None:
         """The guest is where it was before it ended."""
         self.wanted, self.can_go_on = None, True
