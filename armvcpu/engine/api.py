@@ -315,7 +315,7 @@ class Listen(Protocol):
         """
         ...
 
-    def on_code(self, handler: Callable[[int], None]) -> None:
+    def on_code(self, handler: Callable[[int], None]) -> Removable:
         """Call `handler` with the PC before each instruction; it may change registers and PC."""
         ...
 
@@ -349,7 +349,7 @@ class Listen(Protocol):
         """Have accesses made unwatched for now, or watched again."""
         ...
 
-    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
+    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> Removable:
         """Call `handler` on each access of the guest: is a read, virtual address, width, the value of a write."""
         ...
 

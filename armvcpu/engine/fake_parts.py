@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import pack
 
 from armvcpu.arch.registers import by_name, register_name
-from armvcpu.arch.static import TYPE_CHECKING
+from armvcpu.arch.static import TYPE_CHECKING, Any
 from armvcpu.engine.api import PLACE, RECORD, Place, Record, RegisterRows, Tally
 
 if TYPE_CHECKING:
@@ -67,6 +67,19 @@ class FakeCode:
         self.invalidations.append(None if address is None else (address, size))
         if address is not None:
             self._written(address, size)
+
+
+class FakeHearing:
+    """A function among those that are called."""
+
+    def __init__(self, among: list[Any], handler: Any) -> None:
+        self._among, self._handler = among, handler
+        among.append(handler)
+
+    def remove(self) -> None:
+        """Call it no more."""
+        if self._handler in self._among:
+            self._among.remove(self._handler)
 
 
 class FakeProbe:
@@ -194,9 +207,9 @@ class FakeListen:
         """Note it in `levels`; a test calls it."""
         self.levels = handler
 
-    def on_code(self, handler: Callable[[int], None]) -> None:
+    def on_code(self, handler: Callable[[int], None]) -> FakeHearing:
         """Note it in `code_handlers`, for `AtCode`."""
-        self.code_handlers.append(handler)
+        return FakeHearing(self.code_handlers, handler)
 
     def probe(self, address: int, handler: Callable[[int], object]) -> FakeProbe:
         """Note it in `probes`, for `AtCode`."""
@@ -222,9 +235,9 @@ class FakeListen:
         """Note it."""
         self.watches_are_off = is_off
 
-    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> None:
+    def on_memory(self, handler: Callable[[bool, int, int, int | None], None]) -> FakeHearing:
         """Note it in `memory_handlers`, for `MemoryAccess`."""
-        self.memory_handlers.append(handler)
+        return FakeHearing(self.memory_handlers, handler)
 
     def reach(self, pc: int) -> None:
         """The guest is about to execute what is at `pc`."""

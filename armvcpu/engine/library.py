@@ -38,7 +38,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
 ARCH_ARM64, MODE_ARM, CPU_ARM64_MAX = 2, 0, 3
 REG_PC, REG_PSTATE, REG_CP_REG = 260, 265, 290
 PROT_READ, PROT_EXEC, PROT_ALL = 1, 4, 7
-HOOK_INTR, HOOK_CODE, HOOK_MEM_READ, HOOK_MEM_WRITE = 1 << 0, 1 << 2, 1 << 10, 1 << 11
+HOOK_INTR, HOOK_MEM_READ, HOOK_MEM_WRITE = 1 << 0, 1 << 10, 1 << 11
 MEM_WRITE = 17
 ERR_READ_UNMAPPED, ERR_WRITE_UNMAPPED, ERR_FETCH_UNMAPPED, ERR_FETCH_PROT = 6, 7, 8, 14
 CTL_PAGE_SIZE, CTL_USE_EXITS, CTL_CPU_MODEL, _CTL_WRITE = 1, 4, 7, 1 << 30
@@ -89,8 +89,8 @@ class Library:
 
     def add_hook(
         self, handle: int, kind: int, callback: Any, begin: int = 1, end: int = 0, *, data: int | None = None
-    ) -> None:
-        """Add a hook over addresses `begin` to `end` (1 to 0 is everywhere), which stays as long as the engine.
+    ) -> int:
+        """Add a hook over addresses `begin` to `end` (1 to 0 is everywhere); what `remove_hook` takes.
 
         `callback` is a ctypes function, or the address of a native one, which gets `data` as its last argument.
         """
@@ -100,6 +100,11 @@ class Library:
             C.c_uint64(begin), C.c_uint64(end),
         )  # fmt: skip
         self.check(error, f"uc_hook_add {kind}")
+        return hook.value
+
+    def remove_hook(self, handle: int, hook: int) -> None:
+        """Remove a hook on memory; one on code would have Unicorn look for what it has translated at each address."""
+        self.check(self.quick.uc_hook_del(C.c_void_p(handle), C.c_size_t(hook)), "uc_hook_del")
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from armvcpu.arch.static import TYPE_CHECKING
 from armvcpu.engine import native
-from armvcpu.engine.library import HOOK_CODE, HOOK_MEM_READ, HOOK_MEM_WRITE, MEM_CALLBACK, MEM_WRITE
+from armvcpu.engine.library import HOOK_MEM_READ, HOOK_MEM_WRITE, MEM_CALLBACK, MEM_WRITE
 from armvcpu.engine.memory import PAGE
 from armvcpu.engine.probes import Probes, Watches
 from armvcpu.engine.state import FRAME_SP
@@ -30,8 +30,10 @@ class Listen:
 
     def __init__(self, handle: Handle, code: Code, memory: EngineMemory, state: Callable[[], CpuState]) -> None:
         self._handle, self._code, self._memory, self._state = handle, code, memory, state
-        self._handlers: list[CodeHandler] = []
-        self._callbacks: list[object] = []
+        self._on_code: tuple[Hearing, ...] = ()
+        self._on_memory: tuple[Hearing, ...] = ()
+        self._memory_callback: object = None
+        self._memory_hook = 0
         self.on_code_reached = native.CODE(self._reached)
         self._branched: BranchHandler | None = None
         self._changed: LevelHandler | None = None
@@ -52,38 +54,51 @@ class Listen:
         """Have accesses made unwatched for now, or watched again."""
         self.watches.suspend(is_off)
 
-    def on_code(self, handler: CodeHandler) -> None:
+    def on_code(self, handler: CodeHandler) -> Hearing:
         """Call `handler` with the PC before each instruction.
 
         It sees the registers as they are there, may change them and PC, and may leave.
         """
-        unicorn, shim = self._handle.unicorn, self._handle.shim
-        self._handlers.append(handler)
-        hook = shim.new_hook(self._handle.engine, len(self._handlers) - 1)
-        unicorn.add_hook(self._handle.uc, HOOK_CODE, shim.code, data=hook)
-        self._code.invalidate()  # blocks that are translated already don't have the call
+        hearing = Hearing(handler, lambda one: self._hear_code(without(one, self._on_code)))
+        self._hear_code((*self._on_code, hearing))
+        return hearing
 
-    def on_memory(self, handler: MemoryHandler) -> None:
+    def _hear_code(self, hearing: tuple[Hearing, ...]) -> None:
+        is_news, self._on_code = bool(hearing) != bool(self._on_code), hearing
+        if is_news and self._handle.is_open:
+            self._handle.shim.hear_code(self._handle.engine, bool(hearing))
+            self._code.invalidate()  # blocks that are translated already don't have the call, or have it still
+
+    def on_memory(self, handler: MemoryHandler) -> Hearing:
         """Call `handler` on each access: is a read, virtual address, width, the value of a write."""
-        unicorn = self._handle.unicorn
+        hearing = Hearing(handler, lambda one: self._hear_memory(without(one, self._on_memory)))
+        self._hear_memory((*self._on_memory, hearing))
+        return hearing
 
-        def hook(_uc: int, kind: int, physical: int, width: int, value: int, _data: int) -> None:
-            try:
-                address = self._virtual(physical)
-                if kind == MEM_WRITE:
-                    handler(False, address, width, value & (1 << 8 * width) - 1)
-                else:
-                    handler(True, address, width, None)
-            except BaseException as failure:  # it must not pass through C; `run` raises it again
-                self._handle.fail(failure)
-            if self._handle.shared[native.LEFT]:
-                self._handle.shim.end_run(self._handle.engine)
-
-        callback = MEM_CALLBACK(hook)
-        self._callbacks.append(callback)
-        unicorn.add_hook(self._handle.uc, HOOK_MEM_READ | HOOK_MEM_WRITE, callback)
+    def _hear_memory(self, hearing: tuple[Hearing, ...]) -> None:
+        is_news, self._on_memory = bool(hearing) != bool(self._on_memory), hearing
+        if not is_news or not self._handle.is_open:
+            return
+        unicorn, uc = self._handle.unicorn, self._handle.uc
+        if hearing:
+            self._memory_callback = self._memory_callback or MEM_CALLBACK(self._accessed)
+            self._memory_hook = unicorn.add_hook(uc, HOOK_MEM_READ | HOOK_MEM_WRITE, self._memory_callback)
+        else:
+            unicorn.remove_hook(uc, self._memory_hook)
         self._code.invalidate()
         self._memory.flush_tlb()  # with a hook every store is looked at in full, also where one came before
+
+    def _accessed(self, _uc: int, kind: int, physical: int, width: int, value: int, _data: int) -> None:
+        """In Unicorn's hook."""
+        try:
+            address = self._virtual(physical)
+            written = value & (1 << 8 * width) - 1 if kind == MEM_WRITE else None
+            for hearing in self._on_memory:
+                hearing.handler(kind != MEM_WRITE, address, width, written)
+        except BaseException as failure:  # it must not pass through C; `run` raises it again
+            self._handle.fail(failure)
+        if self._handle.shared[native.LEFT]:
+            self._handle.shim.end_run(self._handle.engine)
 
     def _virtual(self, physical: int) -> int:
         """The virtual address of an access of the instruction at PC."""
@@ -134,8 +149,27 @@ class Listen:
         """Does the entry handler hear of each exception that has been entered?"""
         self._handle.shared[native.OBSERVE] = wanted
 
-    def _reached(self, hook: int, pc: int) -> None:
+    def _reached(self, pc: int) -> None:
         try:
-            self._handlers[hook](pc)
+            for hearing in self._on_code:
+                hearing.handler(pc)
         except BaseException as failure:  # it must not pass through C; `run` raises it again
             self._handle.fail(failure)
+
+
+class Hearing:
+    """A function that is called; `remove` ends that, and may be called twice."""
+
+    __slots__ = ("_end", "handler")
+
+    def __init__(self, handler: Callable[..., object], end: Callable[[Hearing], None]) -> None:
+        self.handler, self._end = handler, end
+
+    def remove(self) -> None:
+        """Call it no more."""
+        self._end(self)
+
+
+def without(one: Hearing, all_: tuple[Hearing, ...]) -> tuple[Hearing, ...]:
+    """The others."""
+    return tuple(each for each in all_ if each is not one)

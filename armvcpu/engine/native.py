@@ -41,11 +41,10 @@ WRITE = C.CFUNCTYPE(C.c_uint64, C.c_uint32, C.c_uint64)
 ENTERED = C.CFUNCTYPE(None, C.c_uint32)
 IO_READ = C.CFUNCTYPE(C.c_uint64, C.c_void_p, C.c_uint64, C.c_uint32)
 IO_WRITE = C.CFUNCTYPE(None, C.c_void_p, C.c_uint64, C.c_uint32, C.c_uint64)
-CODE = C.CFUNCTYPE(None, C.c_uint32, C.c_uint64)
 CROSSED = TRACED = C.CFUNCTYPE(None)
 BRANCH = C.CFUNCTYPE(None, C.c_uint64, C.c_uint32)
 LEVEL = C.CFUNCTYPE(None, C.c_uint32, C.c_uint32)
-PROBE = C.CFUNCTYPE(None, C.c_uint64)
+CODE = PROBE = C.CFUNCTYPE(None, C.c_uint64)
 WATCHED = C.CFUNCTYPE(None, C.c_uint64, C.c_uint32, C.c_uint32)
 SAMPLE = C.CFUNCTYPE(None)
 
@@ -102,7 +101,7 @@ _PROTOTYPES: dict[str, tuple[object, ...]] = {  # result first
     "shim_flush_tlb": (None, _ENGINE),
     "shim_look": (_INT, _ENGINE),
     "shim_first_fault": (_INT, _ENGINE),
-    "shim_new_hook": (C.c_void_p, _ENGINE, _U32),
+    "shim_hear_code": (None, _ENGINE, _INT),
     "shim_probe": (_INT, _ENGINE, _U64, _INT),
     "shim_watch": (_INT, _ENGINE, C.c_void_p, C.c_uint),
     "shim_suspend_watches": (None, _ENGINE, _INT),
@@ -162,9 +161,7 @@ class Shim:
         problem = functions.shim_bind(unicorn.quick._handle)
         if problem is not None:
             raise EngineUnsupported(f"the installed Unicorn {unicorn.version} can't be used: {problem.decode()}")
-        self.trap, self.code, self.device = (
-            C.cast(getattr(functions, f"shim_{name}"), C.c_void_p) for name in ("trap", "code", "device")
-        )
+        self.trap, self.device = (C.cast(getattr(functions, f"shim_{name}"), C.c_void_p) for name in ("trap", "device"))
         """Addresses that are handed to Unicorn."""
         self.layout: tuple[int, ...] = tuple((C.c_uint32 * LAYOUT_WORDS).in_dll(functions, "shim_layout"))
 

@@ -554,13 +554,16 @@ class Machine:
         self._loop.forbid_running("blocks can't be traced from here on")
         return BlockTrace(self.parts, self.symbols, write)
 
-    def trace_instructions(self, heard: Callable[[int], None]) -> None:
-        """Call `heard` with the PC of every instruction, before it executes."""
-        self.parts.observation.trace_instructions(heard)
+    def trace_instructions(self, heard: Callable[[int], None]) -> Callable[[], None]:
+        """Call `heard` with the PC of every instruction, before it executes; what ends that, between two runs."""
+        return self.parts.observation.trace_instructions(heard)
 
-    def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
-        """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
-        self.parts.observation.trace_memory(heard)
+    def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> Callable[[], None]:
+        """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None.
+
+        Gives what ends that, between two runs.
+        """
+        return self.parts.observation.trace_memory(heard)
 
     def on_hypercall(self, number: int) -> Callable[[CallHandler], CallHandler]:
         """Answer HVC with x0 = `number` (64 bits): the function gets the vCPU and gives x0, or None to leave it.

@@ -120,6 +120,28 @@ def test_hooks_and_traps_don_t_disturb_each_other(bench, word, esr):
     assert (seen.esr, reached) == (esr, [CODE, CODE + 4])
 
 
+def test_a_hook_that_is_removed_is_none(bench, monkeypatch):
+    """Nothing is called any more, of Python or of Unicorn, at code that had it; and it may be removed twice."""
+    listen, heard, looked_up = bench.engine.listen, [], []
+    translate = listen._virtual
+    monkeypatch.setattr(listen, "_virtual", lambda physical: (looked_up.append(physical), translate(physical))[1])
+
+    def calls():
+        heard.clear(), looked_up.clear()
+        bench.start(LDR_X3_X2, STR_X3_X2_8, hvc(0))
+        bench.set_gpr(2, DATA)
+        bench.engine.samples.tally(wanted=True)
+        bench.run_to_trap()
+        return len(heard), bench.engine.samples.tallied.code[0], len(looked_up)
+
+    code, memory = listen.on_code(heard.append), listen.on_memory(lambda *access: heard.append(access))
+    assert calls() == (5, 3, 2)
+    for hook, left in ((code, (2, 0, 2)), (memory, (0, 0, 0))):
+        hook.remove()
+        hook.remove()
+        assert calls() == left
+
+
 def test_hooks_on_memory_get_virtual_addresses(bench):
     """With stage 1 on and pages elsewhere; a store has its value, of its width."""
     heard, table, virtual = [], RAM + 0x8000, 0x8000_0000

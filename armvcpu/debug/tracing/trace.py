@@ -50,7 +50,7 @@ class Trace:
             self._hear_instructions(Instructions(self._guest, self._emit, self._where))
         if "mem" in kinds:
             heard = Accesses(self._guest, self._emit, self._where).heard
-            self._parts.observation.trace_memory(self._while_open(heard))
+            self._held.callback(self._parts.observation.trace_memory(self._while_open(heard)))
 
     def _observe(self, kinds: set[str]) -> None:
         """What vCPUs tell."""
@@ -98,7 +98,7 @@ class Trace:
         """At a few places, which costs the guest little, or everywhere."""
         places = self._filters.instructions(self._symbols)
         if places is None:
-            self._parts.observation.trace_instructions(self._while_open(instructions.heard))
+            self._held.callback(self._parts.observation.trace_instructions(self._while_open(instructions.heard)))
             return
         for place in places:
             self._held.callback(self._parts.engine.listen.probe(place, instructions.heard).remove)
@@ -108,7 +108,7 @@ class Trace:
         return cpu.index, cpu.vcpu.state.el
 
     def _while_open(self, heard: Callable[..., None]) -> Callable[..., None]:
-        """Calls of the engine's hooks, which stay where they are."""
+        """Calls of the engine's hooks, which stay where they are until the trace is closed."""
 
         def tell(*what: object) -> None:
             if self._is_open:

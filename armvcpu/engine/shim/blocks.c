@@ -190,17 +190,11 @@ void shim_tcg_gen_callN(void *tcg, void *function, void *result, int count, void
         real.tcg_gen_callN(tcg, function, result, count, arguments);
 }
 
-/* Where the block has not begun: with hooks on instructions Unicorn does not look where that was. */
+/* Where the block has not begun. */
 static void emit_refusal(struct engine *e, void *tcg)
 {
     *(unsigned char *)e->label |= 1; /* present */
     real.tcg_gen_op1(tcg, OP_SET_LABEL, (uintptr_t)e->label);
-    if (AT(int, e->uc, UC_CODE_HOOKS)) {
-        uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV));
-        uintptr_t pc = constant(tcg, AT(void *, e->translated_block, TB_PC));
-        real.tcg_gen_op3(tcg, OP_ST_I64, pc, env, ENV_PC);
-        free_temp(tcg, pc);
-    }
     if (e->lengths) {
         uintptr_t uc = constant(tcg, e->uc), zero = new_temp(tcg, TYPE_I32);
         real.tcg_gen_op2(tcg, OP_MOVI_I32, zero, 0);

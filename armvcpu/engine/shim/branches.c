@@ -34,17 +34,7 @@ static void helper_branch(struct engine *e, uint32_t word)
 /* The word at `pc` has been read, and is about to be translated. */
 void emit_branch(struct engine *e, uint64_t pc, uint32_t word)
 {
-    if (!(kind_of(word) & e->branches)) return;
-    void *tcg = e->tcg;
-    int before = *operations(tcg);
-    uintptr_t engine = constant(tcg, e), number = new_temp(tcg, TYPE_I32), at = constant(tcg, (void *)pc);
-    uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV));
-    real.tcg_gen_op3(tcg, OP_ST_I64, at, env, ENV_PC); /* it is not up to date inside of a block */
-    real.tcg_gen_op2(tcg, OP_MOVI_I32, number, word);
-    void *arguments[2] = {(void *)engine, (void *)number};
-    call_instead(tcg, real.helper_check_exit_request, (void *)helper_branch, NULL, 2, arguments);
-    free_temp(tcg, engine), free_temp(tcg, number), free_temp(tcg, at);
-    *operations(tcg) = before;
+    if (kind_of(word) & e->branches) emit_call(e, pc, helper_branch, word);
 }
 
 /* Which kinds Python hears of from the next translation on; what was translated must be forgotten. */

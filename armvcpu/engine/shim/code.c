@@ -60,6 +60,7 @@ uint32_t shim_cpu_ldl_code(void *env, uint64_t address)
     if (!e) return real.cpu_ldl_code(env, address);
     e->word_at = address;
     uint32_t word = real.cpu_ldl_code(env, address);
+    if (e->hears_code) emit_code(e, address);
     if (e->probes) emit_probe(e, address);
     if (e->branches) emit_branch(e, address, word);
     if (e->compares) emit_compare(e, word);

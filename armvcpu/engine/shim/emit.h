@@ -38,4 +38,19 @@ static inline void call_instead(void *tcg, void *helper, void *ours, void *resul
     *argument = (uintptr_t)ours;
 }
 
+/* Before the instruction at `pc` have a function of ours called, with PC up to date, which it is not inside of a block. */
+static inline void emit_call(struct engine *e, uint64_t pc, void (*ours)(struct engine *, uint32_t), uint32_t word)
+{
+    void *tcg = e->tcg;
+    int before = *operations(tcg);
+    uintptr_t engine = constant(tcg, e), number = new_temp(tcg, TYPE_I32), at = constant(tcg, (void *)pc);
+    uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV));
+    real.tcg_gen_op3(tcg, OP_ST_I64, at, env, ENV_PC);
+    real.tcg_gen_op2(tcg, OP_MOVI_I32, number, word);
+    void *arguments[2] = {(void *)engine, (void *)number};
+    call_instead(tcg, real.helper_check_exit_request, (void *)ours, NULL, 2, arguments);
+    free_temp(tcg, engine), free_temp(tcg, number), free_temp(tcg, at);
+    *operations(tcg) = before;
+}
+
 #endif

@@ -1,34 +1,28 @@
-/* Hooks on instructions: the handler sees the registers as they are before it, may change them and PC, and may leave. */
-#include <stdlib.h>
+/* Hooks on instructions: Python is called before each, while somebody wants that, and pays nothing before and after.
+ *
+ * It sees the registers as they are there, may change them and PC, and may leave.
+ */
+#include "emit.h"
 #include "tally.h"
 
-struct hook {
-    struct engine *engine;
-    uint32_t number;
-};
-
-/* What Unicorn hands to `shim_code`: for the life of the process, since translated code may have it. */
-EXPORT void *shim_new_hook(struct engine *e, uint32_t number)
+static void helper_code(struct engine *e, uint32_t unused)
 {
-    struct hook *hook = malloc(sizeof *hook);
-    if (hook) *hook = (struct hook){e, number};
-    return hook;
-}
-
-/* Unicorn's hook on an instruction; PC is on it, and it has not been executed. */
-EXPORT void shim_code(void *uc, uint64_t address, uint32_t size, void *data)
-{
-    const struct hook *hook = data;
-    struct engine *e = hook->engine;
-    (void)uc, (void)size;
-    if (e->replay.count && !e->replay.has_begun && e->replay.pc == address) return; /* it has been heard of */
-    if (e->shared.block) e->shared.position = (int64_t)(address - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
-    AT(uint64_t, e->env, ENV_PC) = address;
-    ask_code(e, hook->number, address);
+    uint64_t pc = AT(uint64_t, e->env, ENV_PC);
+    (void)unused;
+    if (!e->hears_code) return;
+    if (e->replay.count && !e->replay.has_begun && e->replay.pc == pc) return; /* it has been heard of */
+    if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
+    ask_code(e, pc);
     e->shared.position = 0;
-    if (AT(uint64_t, e->env, ENV_PC) == address && !e->shared.left) return;
-    if (AT(uint64_t, e->env, ENV_PC) == address) note_cut(e, address);
-    settle(e, address, 0);
+    if (AT(uint64_t, e->env, ENV_PC) == pc && !e->shared.left) return;
+    if (AT(uint64_t, e->env, ENV_PC) == pc) note_cut(e, pc);
+    settle(e, pc, 0);
     if (e->shared.left) stop_run(e);
     leave_block(e);
 }
+
+/* The word at `pc` has been read, and is about to be translated. */
+void emit_code(struct engine *e, uint64_t pc) { emit_call(e, pc, helper_code, 0); }
+
+/* Does Python hear of instructions from the next translation on? What was translated must be forgotten. */
+EXPORT void shim_hear_code(struct engine *e, int wanted) { e->hears_code = wanted; }

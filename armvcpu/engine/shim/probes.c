@@ -87,9 +87,8 @@ EXPORT int shim_probe(struct engine *e, uint64_t pc, int wanted)
     return 1;
 }
 
-static void helper_probe(void *uc, uint32_t unused)
+static void helper_probe(struct engine *e, uint32_t unused)
 {
-    struct engine *e = engine_of_uc(uc);
     (void)unused;
     uint64_t pc = AT(uint64_t, e->env, ENV_PC);
     bool goes_on = e->passed == pc;
@@ -112,15 +111,5 @@ static void helper_probe(void *uc, uint32_t unused)
 /* The word at `pc` has been read, and is about to be translated. */
 void emit_probe(struct engine *e, uint64_t pc)
 {
-    if (!place_of(e->probes, pc)->is_used) return;
-    void *tcg = e->tcg;
-    int before = *operations(tcg);
-    uintptr_t uc = constant(tcg, e->uc), zero = new_temp(tcg, TYPE_I32), at = constant(tcg, (void *)pc);
-    uintptr_t env = (uintptr_t)temp_of(tcg, AT(void *, tcg, TCG_CPU_ENV));
-    real.tcg_gen_op3(tcg, OP_ST_I64, at, env, ENV_PC); /* it is not up to date inside of a block */
-    real.tcg_gen_op2(tcg, OP_MOVI_I32, zero, 0);
-    void *arguments[2] = {(void *)uc, (void *)zero};
-    call_instead(tcg, real.helper_check_exit_request, (void *)helper_probe, NULL, 2, arguments);
-    free_temp(tcg, uc), free_temp(tcg, zero), free_temp(tcg, at);
-    *operations(tcg) = before;
+    if (place_of(e->probes, pc)->is_used) emit_call(e, pc, helper_probe, 0);
 }

@@ -73,7 +73,7 @@ struct callbacks {
     void (*entered)(uint32_t syndrome);                   /* an exception has been entered; or a storm of them */
     uint64_t (*io_read)(void *device, uint64_t offset, uint32_t width);
     void (*io_write)(void *device, uint64_t offset, uint32_t width, uint64_t value);
-    void (*code)(uint32_t hook, uint64_t pc);
+    void (*code)(uint64_t pc);
     void (*sample)(void);  /* a moment has come at which it wants to look (samples.c) */
     void (*probe)(uint64_t pc);
     void (*watched)(uint64_t address, uint32_t width, uint32_t is_write); /* an access that is about to be made */
@@ -132,7 +132,7 @@ struct engine {
     struct dirty *dirty; /* the log of pages that are written, where there is one */
     struct records *records;       /* of translated blocks, where they have been kept (records.c) */
     uint32_t branches;             /* the kinds of branches that Python hears of (branches.c) */
-    bool hears_levels;             /* does it hear of interrupts and returns? */
+    bool hears_levels, hears_code; /* does it hear of interrupts and returns, of each instruction? */
     void *traced_number;           /* the operation of the block under way that has its record's number */
     struct block_trace *trace;     /* which blocks begin, where that is traced (blocktrace.c) */
     struct record *running_record; /* that of the block that runs; null between blocks */
@@ -322,6 +322,9 @@ int64_t shim_instructions(const struct engine *);
 void settle(struct engine *, uint64_t pc, int64_t executed_there);
 bool is_at_stop(const struct engine *);
 void end_exact(struct engine *);
+
+/* hooks.c */
+void emit_code(struct engine *, uint64_t pc);
 
 /* probes.c */
 void emit_probe(struct engine *, uint64_t pc);

@@ -108,10 +108,10 @@ static inline void tell_watched(struct engine *e, uint64_t address, uint32_t wid
     tally_end(e, TALLY_ACCESSES, began);
 }
 
-static inline void ask_code(struct engine *e, uint32_t hook, uint64_t pc)
+static inline void ask_code(struct engine *e, uint64_t pc)
 {
     int64_t began = tally_begin(e);
-    e->python.code(hook, pc);
+    e->python.code(pc);
     tally_end(e, TALLY_CODE, began);
 }
 

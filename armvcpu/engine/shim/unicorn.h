@@ -23,7 +23,6 @@ enum { MORE_JMP_BUF = 112, MORE_SETS = 8, MORE_REGISTERS = 264, MORE_CONTEXT = 2
 enum {
     UC_CPU = 440,            /* CPUState * */
     UC_TCG_CONTEXT = 768,    /* TCGContext * */
-    UC_CODE_HOOKS = 1288 + 4 * 2, /* int: how many hooks on instructions there are */
     UC_SIZE_RECUR_MEM = 1384, /* int: not 0 in the parts of an unaligned access, which hooks on memory don't hear of */
     UC_STOP_REQUEST = 1389,  /* bool */
     UC_INVALID_ERROR = 1424, /* int */

@@ -71,13 +71,16 @@ class Observation:
         if behind != pc:
             state.set_pc(behind)
 
-    def trace_instructions(self, heard: Callable[[int], None]) -> None:
-        """Call `heard` with the PC of every instruction, before it executes."""
+    def trace_instructions(self, heard: Callable[[int], None]) -> Callable[[], None]:
+        """Call `heard` with the PC of every instruction, before it executes; what ends that."""
         callable_in("who hears", heard, 1)
-        self._engine.listen.on_code(heard)
+        return self._engine.listen.on_code(heard).remove
 
-    def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> None:
-        """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None."""
+    def trace_memory(self, heard: Callable[[int, bool, int, int, int | None], None]) -> Callable[[], None]:
+        """Call `heard` on every access: PC, is a read, virtual address, width in bytes, the value written or None.
+
+        Gives what ends that.
+        """
         callable_in("who hears", heard, 5)
         last_pc = [0]
 
@@ -87,5 +90,10 @@ class Observation:
         def access(is_read: bool, address: int, width: int, value: int | None) -> None:
             heard(last_pc[0], is_read, address, width, value)
 
-        self._engine.listen.on_code(remember)
-        self._engine.listen.on_memory(access)
+        ends = self._engine.listen.on_code(remember).remove, self._engine.listen.on_memory(access).remove
+
+        def end() -> None:
+            for each in ends:
+                each()
+
+        return end
