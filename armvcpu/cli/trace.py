@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import deque
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,8 @@ DIFFERENT = 1
 """The status where two traces part, as of diff(1)."""
 MOST = 1 << 61
 """Lines: twice as many are still a number of Python's own."""
+MANY = 10_000_000
+"""Lines that may be held in memory."""
 SOURCE_PATIENCE = 60.0
 """Seconds for the line tables of a kernel, which take long to read."""
 
@@ -50,14 +53,19 @@ _SOURCE = click.option("--source", is_flag=True, help="Show the lines of the sou
     "--from", "start", type=click.IntRange(0, MOST), default=0, metavar="N", help="Leave out the first N lines."
 )
 @click.option("--count", type=click.IntRange(1, MOST), metavar="N", help="Show N lines at most.")
+@click.option("--last", type=click.IntRange(1, MANY), metavar="N", help="Show the last N lines.")
 @_SOURCE
 @_SYMBOLS
-def show(file: str, start: int, count: int | None, source: bool, symbols: str | None) -> None:
+def show(file: str, start: int, count: int | None, last: int | None, source: bool, symbols: str | None) -> None:
     """Print the trace F: a line for each instruction or event."""
-    from armvcpu.debug.tracing.blocks.printing import shown
+    from armvcpu.debug.tracing.blocks.printing import shown, shown_last
 
+    if last is not None and (start or count is not None):
+        raise UsageError("--last N is for the end of F: leave out --from and --count")
     with _lines_or_blocks(file) as (lines, blocks):
-        if blocks is not None:
+        if last is not None:
+            _print(deque(lines, last) if blocks is None else shown_last(blocks, _source(source, symbols, blocks), last))
+        elif blocks is not None:
             _print(islice(shown(blocks, _source(source, symbols, blocks), start), count))
         else:
             _print(islice(lines, start, None if count is None else start + count))

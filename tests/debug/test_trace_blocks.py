@@ -70,6 +70,8 @@ def test_show_begins_and_ends_where_it_is_told(tmp_path):
         for start in (0, 5, 7000, len(every) - 2):
             some = armvcpu("trace", "show", file, "--from", start, "--count", 3).stdout.splitlines()
             assert some == every[start : start + 3]
+        for last in (1, 7000, len(every) + 1):
+            assert armvcpu("trace", "show", file, "--last", last).stdout.splitlines() == every[-last:]
 
 
 def test_grep_finds_what_grep_would(tmp_path):
@@ -117,6 +119,7 @@ def test_lines_are_shown_searched_and_compared_too(tmp_path):
         armvcpu("run", HELLO, *REPEATS, "--trace", f"psci,mmio:{file}")
     lines = armvcpu("trace", "show", one).stdout.splitlines()
     assert len(lines) > 100
+    assert armvcpu("trace", "show", one, "--last", 2).stdout.splitlines() == lines[-2:]
     assert armvcpu("trace", "grep", "SYSTEM_OFF", other).stdout == lines[-1] + "\n"
     assert armvcpu("trace", "diff", one, other).returncode == 0
 
@@ -173,6 +176,7 @@ def test_blocks_that_were_known_long_before_are_described_in_pieces(monkeypatch)
         (("run", HELLO, "--trace", "insn,irq:x.blocks"), "a file of blocks has the kind insn alone"),
         (("run", HELLO, "--trace", "insn:x.blocks", "--trace-filter", "vcpu=0"), "leave out --trace-filter"),
         (("trace", "show", "/nowhere/x"), "/nowhere/x: cannot be read: No such file"),
+        (("trace", "show", "README.md", "--last", "3", "--count", "2"), "leave out --from and --count"),
         (("trace", "show", "docs"), "docs: cannot be read: Is a directory"),
         (("trace", "grep", "(", "README.md"), "PATTERN (: missing )"),
         (("trace", "show", "BLOCKS", "--from", 1 << 62), "is not in the range"),

@@ -39,6 +39,13 @@ def shown(file: BlockFile, source: Source | None, start: int) -> Iterator[str]:
         start = 0
 
 
+def shown_last(file: BlockFile, source: Source | None, count: int) -> Iterable[str]:
+    """The last `count` lines; those before are counted, and not looked at."""
+    lines = Lines(source)
+    pieces = file.pieces(file.last_runs(count))
+    return deque((f"cpu{vcpu} {line}" for vcpu, block, done in pieces for line in lines.of(block)[:done]), count)
+
+
 def found(file: BlockFile, source: Source | None, pattern: re.Pattern[str]) -> Iterator[str]:
     """Those lines in which the pattern is found, which is looked for once in each block."""
     matches = _Matches(file, Lines(source), pattern)

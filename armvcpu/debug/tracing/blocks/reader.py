@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections import deque
 from itertools import chain
 from struct import error, unpack_from
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -122,6 +123,17 @@ class BlockFile:
             if counter.before > start:
                 return before, chain(behind, runs)
         return counter.before, iter(counter.last)
+
+    def last_runs(self, count: int) -> Iterable[Run]:
+        """Those with the last `count` instructions, and some before them."""
+        kept: deque[tuple[int, Run]] = deque()
+        counter = Counter(self)
+        for run in self.runs():
+            counter.pass_by(run)
+            kept.append((counter.before, run))
+            while len(kept) > 1 and kept[1][0] <= counter.before - count:
+                kept.popleft()
+        return [run for _, run in kept]
 
     def pieces(self, runs: Iterable[Run]) -> Iterator[Piece]:
         """What was executed, with what was left in the middle; each comes when the next entry is known."""
