@@ -114,6 +114,19 @@ def test_every_instruction_of_a_guest_is_counted(name):
         assert sum(coverage.executed(program).values()) == machine.instructions > 1000
 
 
+def test_the_first_access_of_a_device_is_executed_and_heard_once():
+    """By the host's clock a device is shown to the guest then, and the instruction is executed again for it."""
+    heard, reached = Counter(), Counter()
+    with Machine("guests/bin/hello.elf", clock="host") as machine, machine.coverage() as coverage:
+        first = machine.symbols.address("put_formatted") + 0x68  # LDR of UARTFR
+        machine.trace_instructions(lambda pc: heard.update([pc]))
+        machine.on_address(first)(lambda vcpu: reached.update([first]))
+        machine.run(timeout=10)
+    (program,) = coverage.programs
+    executed = coverage.executed(program)
+    assert executed[first] == executed[first + 4] == heard[first] == heard[first + 4] == reached[first] > 0
+
+
 @pytest.mark.parametrize("compiler", ["clang", "gcc"])
 def test_a_program_that_moves_itself_has_its_lines_all_the_same(guest, compiler):
     """As U-Boot does: linked and entered at one address, copied to another and executed there."""

@@ -49,7 +49,7 @@ EXPORT struct engine *shim_attach(void *uc, const struct callbacks *python)
         free(e);
         return NULL;
     }
-    e->gone_line = e->passed = NO_ADDRESS;
+    e->gone_line = e->passed = e->again = NO_ADDRESS;
     e->filled = UINT16_MAX;
     e->uc = uc, e->cpu = cpu, e->env = env, e->tcg = tcg, e->python = *python;
     e->shared.stop_at = e->shared.countdown = INT64_MAX >> 1;
@@ -109,7 +109,7 @@ EXPORT void shim_switch(struct engine *e, void *save, const void *from)
     translating = NULL;
     end_replay(e);
     forget_cut(e);
-    e->passed = NO_ADDRESS;
+    e->passed = e->again = NO_ADDRESS;
     e->running_record = NULL;
     e->replay.count = 0;
     memset(e->shared.last, 0, sizeof e->shared.last);

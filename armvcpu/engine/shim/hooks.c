@@ -9,7 +9,9 @@ static void helper_code(struct engine *e, uint32_t unused)
 {
     uint64_t pc = AT(uint64_t, e->env, ENV_PC);
     (void)unused;
-    if (!e->hears_code) return;
+    bool is_again = e->again == pc;
+    e->again = NO_ADDRESS;
+    if (is_again || !e->hears_code) return;
     if (e->replay.count && !e->replay.has_begun && e->replay.pc == pc) return; /* it has been heard of */
     if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
     ask_code(e, pc);

@@ -108,6 +108,13 @@ static void helper_probe(struct engine *e, uint32_t unused)
     leave_block(e);
 }
 
+/* The instruction at `pc` has not been executed, and will be, of which hooks and probes have heard. */
+void note_again(struct engine *e, uint64_t pc)
+{
+    e->again = e->hears_code ? pc : NO_ADDRESS;
+    if (e->probes && place_of(e->probes, pc)->is_armed) e->passed = pc;
+}
+
 /* The word at `pc` has been read, and is about to be translated. */
 void emit_probe(struct engine *e, uint64_t pc)
 {

@@ -99,6 +99,14 @@ void settle_record(struct engine *e, uint64_t pc, int64_t executed_there)
     if (e->trace) note_traced_cut(e, (uint32_t)executed);
 }
 
+/* The same for a block whose record has been kept, since it was not known then how it ends; null: there was none. */
+void settle_record_of(struct engine *e, struct record *record, uint64_t pc, int64_t executed_there)
+{
+    if (!record) return;
+    e->running_record = record;
+    settle_record(e, pc, executed_there);
+}
+
 /* B.cond, CBZ and CBNZ, TBZ and TBNZ: DDI 0487 C4.1.65. */
 static bool is_conditional(uint32_t word)
 {

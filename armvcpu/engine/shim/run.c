@@ -10,6 +10,7 @@ static int run(struct engine *e)
     atomic_store(&e->is_sample_due, 0); /* what was due while the guest did not run is none of its samples */
     if (!is_exact) forget_cut(e);
     if (AT(uint64_t, e->env, ENV_PC) != e->passed) e->passed = NO_ADDRESS;
+    if (AT(uint64_t, e->env, ENV_PC) != e->again) e->again = NO_ADDRESS;
     for (;;) {
         int error = real.uc_emu_start(e->uc, AT(uint64_t, e->env, ENV_PC), 0, 0, 0);
         bool has_begun = is_exact && !e->shared.exact;

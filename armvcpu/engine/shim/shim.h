@@ -150,6 +150,7 @@ struct engine {
     struct compares *compares; /* the log of compares, where there is one (compares.c) */
     struct probes *probes; /* addresses of instructions that Python hears of (probes.c) */
     uint64_t passed;       /* of them, the one at which the run was left: it goes on there without hearing again */
+    uint64_t again;        /* an instruction that will be executed once more, of which hooks have heard (probes.c) */
     struct watches *watches; /* what accesses of memory Python hears of (watches.c) */
     uint64_t filling;        /* the physical page that the TLB is being filled with */
     void *opens;             /* the operation of the block under way that has where it ends for its length alone (cuts.c) */
@@ -329,6 +330,7 @@ void emit_code(struct engine *, uint64_t pc);
 /* probes.c */
 void emit_probe(struct engine *, uint64_t pc);
 void forget_probes(struct engine *);
+void note_again(struct engine *, uint64_t pc);
 
 /* watches.c */
 int shim_cpu_watchpoint_address_matches(void *cpu, uint64_t page, uint64_t length);
@@ -362,6 +364,7 @@ void emit_record(struct engine *, void *tcg);
 void note_word(struct engine *, uint32_t word);
 void end_record(struct engine *, const void *block);
 void settle_record(struct engine *, uint64_t pc, int64_t executed_there);
+void settle_record_of(struct engine *, struct record *, uint64_t pc, int64_t executed_there);
 void shim_tcg_gen_brcondi_i32(void *tcg, int condition, void *value, int32_t with, void *label);
 void shim_tcg_gen_brcondi_i64(void *tcg, int condition, void *value, int64_t with, void *label);
 void forget_records(struct engine *);

@@ -215,6 +215,10 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
         number = EXCP_UDEF, syndrome = IL, ec = EC_UNKNOWN;
     }
     if (ec == EC_FP) syndrome &= ~0xFFFFFu; /* the engine keeps AArch32's fields there until it enters */
+    uint64_t pc = AT(uint64_t, e->env, ENV_PC);
+    bool may_be_again = ec == EC_DABT_LOWER; /* at stage 2: a device or a piece of flash may be shown at its first access */
+    struct record *record = may_be_again ? e->running_record : NULL;
+    if (record) e->running_record = NULL;
     if (e->shared.block || e->running_record) settle_trap(e, ec);
     if (BETWEEN_BLOCKS >> ec & 1 && is_at_stop(e)) {
         stop_run(e);
@@ -228,12 +232,16 @@ EXPORT void shim_trap(void *uc, uint32_t number, void *data)
     bool is_own = target && target <= e->shared.highest;
     if (is_own && target == 2) syndrome = syndrome_for_el2(e, syndrome);
     if (is_own && !(e->shared.hear[target - 1] >> ec & 1) && !(ec == EC_UNKNOWN && is_python_s(e))) {
+        settle_record_of(e, record, pc, 1);
         end_exact(e); /* a fetch that faults: its exception is what a step has done */
         struct fault fault = fault_of(e, syndrome, far);
         enter(e, number, syndrome, far);
         entered(e, &fault, target);
     } else {
         ask_trap(e, target, syndrome, far);
+        bool is_again = may_be_again && AT(uint64_t, e->env, ENV_PC) == pc;
+        settle_record_of(e, record, pc, !is_again || e->shared.left);
+        if (is_again) note_again(e, pc);
         ask_again(e);
     }
     if (e->shared.left) stop_run(e);
