@@ -114,6 +114,16 @@ def test_every_instruction_of_a_guest_is_counted(name):
         assert sum(coverage.executed(program).values()) == machine.instructions > 1000
 
 
+@pytest.mark.parametrize("compiler", ["clang", "gcc"])
+def test_functions_that_are_in_another_file_are_told_of(guest, compiler):
+    """Split DWARF, of version 5 and as it was before: lines and branches are there all the same."""
+    coverage = covered(guest("-gdwarf-4" if compiler == "clang" else "-gdwarf-5", "-gsplit-dwarf", compiler=compiler))
+    file = named(coverage.files(), "main.c")
+    assert (file.functions, {line: file.lines[line] for line in LINES}) == ({}, LINES)
+    (problem,) = coverage.problems
+    assert "have their functions in other files (.dwo), which are not read: compile without -gsplit-dwarf" in problem
+
+
 def test_the_first_access_of_a_device_is_executed_and_heard_once():
     """By the host's clock a device is shown to the guest then, and the instruction is executed again for it."""
     heard, reached = Counter(), Counter()

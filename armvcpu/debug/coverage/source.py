@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SCOPES = {"DW_TAG_namespace", "DW_TAG_module", "DW_TAG_structure_type", "DW_TAG_class_type", "DW_TAG_lexical_block"}
 _CODE = {"DW_TAG_subprogram", "DW_TAG_inlined_subroutine"}
+_SPLIT = {"DW_AT_dwo_name", "DW_AT_GNU_dwo_name"}
+"""What a unit's skeleton has (DWARF 5, 7.3.2)."""
 DEEPEST = 200
 """Scopes in each other."""
 
@@ -80,11 +82,12 @@ class _Reader:
 
     def read(self) -> None:
         rows: list[Row] = []
-        damaged, why, units = 0, "", 0
+        damaged, why, units, split = 0, "", 0, 0
         for unit in self._dwarf.iter_CUs():
             units += 1
             try:
                 names = _Files(self._dwarf, unit)
+                split += not _SPLIT.isdisjoint(unit.get_top_DIE().attributes)
                 rows += self._rows(names)
                 self._source.copies += self._copies(unit.get_top_DIE(), names.path, 0)
             except Exception as damage:
@@ -93,6 +96,11 @@ class _Reader:
             self._source.problems.append(f"the DWARF of {damaged} of its {units} units is damaged: {why}")
         elif not rows:
             self._source.problems.append("its DWARF has no line of code that is in it")
+        if split:
+            self._source.problems.append(
+                f"{split} of its {units} units have their functions in other files (.dwo), which are not read: "
+                "compile without -gsplit-dwarf"
+            )
         self._source.rows = _without_overlaps(sorted(rows))
 
     def _rows(self, names: _Files) -> list[Row]:
