@@ -139,14 +139,19 @@ def _lines_or_blocks(path: str) -> Iterator[tuple[Iterator[str], BlockFile | Non
 def _begins_with(path: str, file: IO[bytes], magic: bytes) -> bool:
     try:
         return bool(file.peek(len(magic))[: len(magic)] == magic)  # type: ignore[attr-defined]
+    except EOFError:  # which comes again when it is read
+        return False
     except Exception as problem:  # whatever a damaged file makes of its decompressor
         raise ImageError(path, "is damaged", "name a file of `run --trace`") from problem
 
 
 def _text(path: str, file: IO[bytes]) -> Iterator[str]:
     try:
+        line = b"\n"
         for line in file:
             yield line.decode("utf-8", "replace").rstrip("\n")
+        if not line.endswith(b"\n"):
+            _say_cut(path)
     except EOFError:
         _say_cut(path)
     except Exception as problem:  # whatever a damaged file makes of its decompressor

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import re
-from io import BytesIO
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO
 
 import pytest
+import zstandard
 from c_guest import build
 from command import armvcpu
 
 from armvcpu import Machine
+from armvcpu.cli.trace import trace
 from armvcpu.debug.tracing.blocks import writer
 from armvcpu.debug.tracing.blocks.format import BLOCK as BLOCK_HEAD
 from armvcpu.debug.tracing.blocks.format import BLOCKS, CHUNK, COUNT, CUT, HEADER, MAGIC, NOT_COUNTED, RUN
@@ -214,6 +219,26 @@ def test_what_was_left_in_the_middle_is_not_shown(tmp_path):
     done = armvcpu("trace", "show", file)
     assert [line.split(" # ")[1] for line in done.stdout.splitlines()] == ["nop", "svc #0", "nop"]
     assert "has been cut off" in done.stderr
+
+
+def test_what_has_been_cut_off_is_said_to_be():
+    """Wherever that is, however it is packed; of lines it shows where one has no end."""
+    lines = b"".join(b"cpu0 line %d\n" % number for number in range(40_000))
+    blocks = contents(entries=[1] * 4000)
+    for packed in (gzip.compress(lines), zstandard.compress(lines), zstandard.compress(blocks), lines):
+        cuts = (len(packed) - 1, len(packed) // 2, 20)
+        for data, is_cut in [(packed, packed == zstandard.compress(blocks)), *((packed[:cut], True) for cut in cuts)]:
+            said = said_of(data)
+            assert said.count("has been cut off: its run was ended") == is_cut, (packed[:4], len(data))
+
+
+def said_of(data: bytes) -> str:
+    """What `trace show` says of a file beside what it shows."""
+    with tempfile.NamedTemporaryFile() as file, redirect_stdout(StringIO()), redirect_stderr(StringIO()) as said:
+        file.write(data)
+        file.flush()
+        trace.main(["show", file.name], standalone_mode=False)
+    return said.getvalue()
 
 
 @pytest.mark.parametrize(
