@@ -63,13 +63,13 @@ class BlockRecords:
 
     def take_trace(self) -> None:
         """Hand on those of the blocks that have begun since."""
-        if self._buffer:
+        if self._buffer and self._handle.is_open:
             self._traced()
             C.c_uint64.from_address(self._buffer).value = self._buffer + _ENTRIES
 
     def end_trace(self) -> None:
         """Hand on the last ones, and trace no more."""
-        if not self._buffer:
+        if not self._buffer or not self._handle.is_open:  # whose memory is gone
             return
         self.take_trace()
         self._buffer = 0

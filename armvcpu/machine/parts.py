@@ -46,6 +46,7 @@ from armvcpu.machine.console.inputs import open_input
 from armvcpu.machine.console.outputs import Outputs
 from armvcpu.machine.console.patience import Patience
 from armvcpu.machine.hal import MachineHal, MachinePower
+from armvcpu.machine.held import Held
 from armvcpu.machine.running.attention import Attention
 from armvcpu.machine.running.count import Count
 from armvcpu.machine.running.cpu import Cpu
@@ -110,7 +111,7 @@ class Parts(Row):
     feed: ConsoleFeed
     outputs: Outputs
     """Where the guest's characters go: the console, and the Secure UART's file."""
-    held: ExitStack
+    held: Held
     """What has to be given back: engine, files, programs."""
 
     __eq__ = object.__eq__
@@ -189,10 +190,12 @@ def _assemble(
     attention = Attention(engine)
     inputs = open_input(config, console, clock, patience)
     feed = ConsoleFeed(inputs, board.console, peripherals.console, schedule)
+    whole = Held()
+    whole.callback(held.pop_all().close)
     return Parts(
         config, console, clock, schedule, peripherals, board, boot, pcpu, engine, space, memory, bus, turns, stage2,
         holes, page_watches, self_debug, observation, attention, EndRequest(attention, patience), Count(engine),
-        Pauses(engine), inputs, feed, outputs, held.pop_all(),
+        Pauses(engine), inputs, feed, outputs, whole,
     )  # fmt: skip
 
 

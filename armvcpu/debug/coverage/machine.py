@@ -32,12 +32,13 @@ class Covering:
         self._records: BlockRecords | None = parts.engine.records
         self._records.begin()
         self._reader = BlockReader(self._records)
-        parts.held.callback(self.end)
+        self._forget = parts.held.callback(self.end)
 
     def end(self) -> None:
         """What the machine executes from here on is not counted; may be called twice."""
         if self._records is None:
             return
+        self._forget()
         self.update()
         self._records.end()
         self._records = None

@@ -37,6 +37,7 @@ class Trace:
         self._guest = TracedGuest.of(parts, symbols, timed=writer.timed or filters.timed)
         self._emit = writer.event if keeps is None else _filtered(keeps, writer.event)
         self._held.callback(writer.end)
+        self._held.callback(parts.held.callback(self.close))  # with the machine, where nobody does before
         try:
             self._attach(set(kinds) | ({"level"} if writer.spans and "exception" in kinds else set()))
         except BaseException:
@@ -123,7 +124,10 @@ class Trace:
             self._parts.observation.flow.ignore(heard, self._parts.board)
 
     def close(self) -> None:
-        """Nothing more is heard, and what stands behind the last event is written. May be called twice."""
+        """Nothing more is heard, and what stands behind the last event is written. May be called twice.
+
+        The machine's end does it, too.
+        """
         self._is_open = False
         self._held.close()
 

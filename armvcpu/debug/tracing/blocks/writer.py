@@ -42,12 +42,14 @@ class BlockTrace:
         self._before = self._count()
         parts.engine.records.trace(self._heard)
         parts.turns.watch(parts.engine.records.take_trace)
+        self._forget = parts.held.callback(self.close)
 
     def close(self) -> None:
-        """Write what is left, and the end. May be called twice."""
+        """Write what is left, and the end. May be called twice; the machine's end does it, too."""
         if not self._is_open:
             return
         self._is_open = False
+        self._forget()
         self._parts.turns.ignore(self._parts.engine.records.take_trace)
         self._parts.engine.records.end_trace()
         self._chunk(END, b"")
