@@ -215,3 +215,20 @@ def test_an_eret_ends_what_was_taken_above_it():
     assert [(row["ph"], row["ts"]) for row in rows if row["ph"] in "BE"] == [
         ("B", 0.02), ("B", 0.03), ("E", 0.04), ("B", 0.05), ("E", 0.06), ("E", 0.06), ("B", 0.07), ("E", 0.07),
     ]  # fmt: skip
+
+
+def test_what_a_filter_keeps_out_ends_no_span_but_its_own(tmp_path):
+    """Of aborts alone, taken to EL1, the spans are those of all exceptions: they end with their own returns to EL0."""
+    (tmp_path / "all").mkdir(), (tmp_path / "some").mkdir()
+    spans = []
+    for name, options in (("all", ()), ("some", ("--trace-filter", "class=DABT_LOWER", "--trace-filter", "level=EL1"))):
+        file, _ = record(tmp_path / name, "guests/bin/exceptions.elf", *options, kinds="exception")
+        rows, stack, found = json.loads(file.read_text()), [], []
+        check_format(rows)
+        for row in rows:
+            if row["ph"] == "B":
+                stack.append((row["name"], row["ts"]))
+            elif row["ph"] == "E":
+                found.append((*stack.pop(), row["ts"]))
+        spans.append([each for each in found if each[0].startswith("DABT_LOWER ")])
+    assert spans[0] == spans[1] != []

@@ -25,6 +25,9 @@ class Writer(Protocol):
     def event(self, event: Event) -> None:
         """Write one."""
 
+    def pass_by(self, event: Event) -> None:
+        """Of one that `spans`: a filter keeps this event out."""
+
     def end(self) -> None:
         """Write what stands behind the last one."""
 

@@ -12,6 +12,7 @@ A file that has been cut off can be read up to there: the format allows an array
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.words import interrupt_name
@@ -42,8 +43,11 @@ class PerfettoWriter:
         self._write = write
         self._encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
         self._separator = "[\n"
-        self._open: dict[int, list[tuple[str, int]]] = {}
-        """Of each vCPU: the spans that have begun, by category, and the level that an exception was taken to."""
+        self._named: set[int] = set()
+        """vCPUs whose tracks have their names."""
+        self._open: defaultdict[int, list[tuple[int, bool]]] = defaultdict(list)
+        """Of each vCPU: the spans that have begun, by the level that an exception was taken to, -1 for a call; and
+        whether they are in the file."""
         self._asynchronous: dict[tuple[str, str], dict[str, Any]] = {}
         """Spans of interrupts and of requests that have begun."""
         self._spans = 0
@@ -57,8 +61,8 @@ class PerfettoWriter:
     def event(self, event: Event) -> None:
         """What the event is in that format."""
         self._last = event.ns
-        if event.vcpu not in self._open:
-            self._open[event.vcpu] = []
+        if event.vcpu not in self._named:
+            self._named.add(event.vcpu)
             self._name_track(GUEST, track_of(event.vcpu), f"cpu{event.vcpu}")
         match event.kind, event.what:
             case "exception", _:
@@ -82,12 +86,18 @@ class PerfettoWriter:
                 self._put(self._of(event, "i", name) | {"s": "t", "args": self._arguments(event)})
         self._count(event)
 
+    def pass_by(self, event: Event) -> None:
+        """An exception is not to be shown, and neither is its return; another one's return may end what is."""
+        self._last = event.ns
+        if event.kind == "exception" or (event.kind == "level" and event.what != "eret"):
+            self._open[event.vcpu].append((event.el, False))
+        elif event.kind == "level":
+            self._return(event)
+
     def end(self) -> None:
         """End what has begun, and the array."""
-        for vcpu, spans in self._open.items():
-            while spans:
-                spans.pop()
-                self._put({"ph": "E", "pid": GUEST, "tid": track_of(vcpu), "ts": self._last / 1000})
+        for vcpu in self._open:
+            self._end_from(vcpu, self._last, 0)
         for begun in self._asynchronous.values():
             self._put({**begun, "ph": "e", "ts": self._last / 1000})
         self._counted = self._last - COUNT_NS
@@ -97,29 +107,30 @@ class PerfettoWriter:
     # --- spans
 
     def _begin(self, event: Event, name: str, level: int) -> None:
-        self._open[event.vcpu].append((event.kind, level))
+        self._open[event.vcpu].append((level, True))
         self._put(self._of(event, "B", name) | {"args": self._arguments(event)})
 
     def _return(self, event: Event) -> None:
         """An ERET ends the innermost exception, and all that were taken to a level above the one returned to."""
         spans = self._open[event.vcpu]
-        ended = next((n for n in reversed(range(len(spans))) if spans[n][1] >= 0), len(spans))
-        while ended and any(level > event.el for _, level in spans[ended - 1 : ended]):
+        ended = next((n for n in reversed(range(len(spans))) if spans[n][0] >= 0), len(spans))
+        while ended and spans[ended - 1][0] > event.el:
             ended -= 1
-        self._end_from(event, ended)
+        self._end_from(event.vcpu, event.ns, ended)
 
     def _end_call(self, event: Event) -> None:
         spans = self._open[event.vcpu]
         depth = int(event.keys["depth"])
-        calls = [n for n, (_, level) in enumerate(spans) if level < 0]
+        calls = [n for n, (level, _) in enumerate(spans) if level < 0]
         if calls and depth < len(calls):
-            self._end_from(event, calls[depth])
+            self._end_from(event.vcpu, event.ns, calls[depth])
 
-    def _end_from(self, event: Event, first: int) -> None:
-        spans = self._open[event.vcpu]
+    def _end_from(self, vcpu: int, ns: int, first: int) -> None:
+        spans = self._open[vcpu]
         while len(spans) > first:
-            spans.pop()
-            self._put({"ph": "E", "pid": GUEST, "tid": track_of(event.vcpu), "ts": event.ns / 1000})
+            _, is_shown = spans.pop()
+            if is_shown:
+                self._put({"ph": "E", "pid": GUEST, "tid": track_of(vcpu), "ts": ns / 1000})
 
     def _interrupt(self, event: Event, *, is_begin: bool) -> None:
         identity = f"{event.vcpu}.{event.keys['intid']}"

@@ -39,6 +39,9 @@ class TextWriter:
         """One line."""
         self._write(line_of(event) + "\n")
 
+    def pass_by(self, event: Event) -> None:
+        """It is not missed."""
+
     def end(self) -> None:
         """Nothing stands behind the last line."""
 
@@ -60,6 +63,9 @@ class JsonWriter:
         """One line."""
         fields = event._asdict() | {"pc": f"{event.pc:#018x}", "symbol": event.symbol or None}
         self._write(self._encode(fields) + "\n")
+
+    def pass_by(self, event: Event) -> None:
+        """It is not missed."""
 
     def end(self) -> None:
         """Nothing stands behind the last line."""

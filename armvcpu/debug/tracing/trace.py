@@ -35,7 +35,7 @@ class Trace:
         check_kinds(kinds)
         keeps = filters.for_guest(parts, symbols, self._heard_last)
         self._guest = TracedGuest.of(parts, symbols, timed=writer.timed or filters.timed)
-        self._emit = writer.event if keeps is None else _filtered(keeps, writer.event)
+        self._emit = writer.event if keeps is None else _filtered(keeps, writer)
         self._held.callback(writer.end)
         self._held.callback(parts.held.callback(self.close))  # with the machine, where nobody does before
         try:
@@ -132,9 +132,11 @@ class Trace:
         self._held.close()
 
 
-def _filtered(keeps: Callable[[Event], bool], emit: Callable[[Event], None]) -> Callable[[Event], None]:
+def _filtered(keeps: Callable[[Event], bool], writer: Writer) -> Callable[[Event], None]:
     def filtered(event: Event) -> None:
         if keeps(event):
-            emit(event)
+            writer.event(event)
+        elif writer.spans:
+            writer.pass_by(event)
 
     return filtered
