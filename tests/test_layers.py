@@ -18,7 +18,7 @@ ORDER = (
     "machine.option_types", "machine.config", "machine.end_report", "machine.outcome",
     "machine.files", "machine.programs",
     "machine.board", "machine.boot", "machine.console", "machine.running", "machine.watching",
-    "machine.hal", "machine.handlers", "machine.parts", "machine.semihosting", "machine.snapshots",
+    "machine.hal", "machine.handlers", "machine.held", "machine.parts", "machine.semihosting", "machine.snapshots",
     "machine.debugging", "machine.history",
     "debug", "debug.page",
     "machine.machine",  # the façade, which has the reports of debug/
