@@ -8,8 +8,8 @@ coverage.write("hello.info")
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.coverage import drcov
@@ -17,6 +17,7 @@ from armvcpu.debug.coverage.pauses import few_pauses
 from armvcpu.debug.coverage.program import Program, read_program
 from armvcpu.debug.coverage.tally import Tally
 from armvcpu.errors import ArmvcpuError, ImageError, UsageError, named, words_of
+from armvcpu.machine.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -117,7 +118,7 @@ class Coverage:
         """
         data = self.lcov().encode() if check_name(path) == LCOV else self.drcov()
         try:
-            _write(os.fspath(path), data)
+            write_whole(Path(path), data)
         except (OSError, ValueError) as error:
             raise CoverageProblem(f"coverage file {path}: {words_of(error)}; name another") from error
 
@@ -226,30 +227,3 @@ def check_name(path: PathLike) -> str:
     if ending not in {LCOV, DRCOV}:
         raise UsageError(f"coverage file {path}: its name ends in {LCOV} (for lcov) or {DRCOV}")
     return ending
-
-
-def _write(path: str, data: bytes) -> None:
-    """A regular file is replaced once it is complete."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as file:
-            file.write(data)
-        return
-    from tempfile import NamedTemporaryFile
-
-    path = os.path.realpath(path)
-    with NamedTemporaryFile(dir=os.path.dirname(path), prefix=".coverage-", delete=False) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.chmod(file.name, 0o666 & ~_umask())
-            os.replace(file.name, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(file.name)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
