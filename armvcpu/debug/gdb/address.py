@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from armvcpu.debug.local_socket import listen_at
 from armvcpu.errors import UsageError, named, words_of
 
 if TYPE_CHECKING:
@@ -88,45 +86,5 @@ def _listen_on_network(address: Address) -> Listener:
 
 
 def _listen_in_files(address: Address) -> Listener:
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _bind(made, address.path)
-        made.listen(_BACKLOG)
-    except BaseException:
-        made.close()
-        raise
-    there = os.stat(address.path)
-
-    def close() -> None:
-        if made.fileno() < 0:
-            return
-        made.close()
-        with suppress(OSError):
-            if os.path.samestat(os.stat(address.path), there):  # and not one that somebody has put there since
-                os.unlink(address.path)
-
-    return Listener(made, address, close)
-
-
-def _bind(made: socket.socket, path: str) -> None:
-    """In place of a socket that nobody listens at any more, too: it is left by a process that was killed."""
-    try:
-        made.bind(path)
-    except OSError:
-        if not _is_deserted(path):
-            raise
-        os.unlink(path)
-        made.bind(path)
-
-
-def _is_deserted(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            if not stat.S_ISSOCK(os.stat(path).st_mode):
-                return False
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            pass
-    return False
+    made = listen_at(address.path, _BACKLOG)
+    return Listener(made.socket, address, made.close)

@@ -6,14 +6,13 @@ goes has gone, and one that reads nothing is dropped.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import stat
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.debug.local_socket import LocalSocket, listen_at
 from armvcpu.debug.monitor.wire import Lines, decode, encode
 from armvcpu.errors import ArmvcpuError, UsageError, words_of
 
@@ -36,10 +35,9 @@ class MonitorServer:
         Raises:
             UsageError: the path can't be had.
         """
-        self._path, self._clients = path, set[_Client]()
+        self._clients = set[_Client]()
         self._lock = threading.Lock()
         self._listener = _listen(path)
-        self._identity = os.stat(path).st_ino
 
     def start(self, desk: Desk, complete: Callable[[str], tuple[int, list[str]]]) -> None:
         """Answer from now on."""
@@ -49,21 +47,18 @@ class MonitorServer:
     def close(self) -> None:
         """Hang up. The path is taken away, unless it is another's by now."""
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.socket.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
             clients, self._clients = self._clients, set()
         for client in clients:
             client.close()
-        with suppress(OSError):
-            if os.stat(self._path).st_ino == self._identity:
-                os.unlink(self._path)
 
     def _accept(self, desk: Desk, complete: Callable[[str], tuple[int, list[str]]]) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = self._listener.socket.accept()
             except OSError:  # closed
                 return
             client = _Client(connection, desk, complete, self._forget)
@@ -141,38 +136,8 @@ class _Client:
             return {"text": str(refused), "ok": False}
 
 
-def _listen(path: str) -> socket.socket:
-    """A socket at the path, its owner's alone; one that nobody listens at any more is replaced."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _listen(path: str) -> LocalSocket:
     try:
-        _clear(path)
-        before = os.umask(0o177)
-        try:
-            listener.bind(path)
-        finally:
-            os.umask(before)
-        listener.listen(MOST_CLIENTS)
+        return listen_at(path, MOST_CLIENTS)
     except (OSError, ValueError) as refusal:
-        listener.close()
-        words = "the path is too long" if "too long" in str(refusal) else words_of(refusal)
-        raise UsageError(f"the monitor can't listen at {path}: {words}") from refusal
-    except UsageError:
-        listener.close()
-        raise
-    return listener
-
-
-def _clear(path: str) -> None:
-    try:
-        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return
-    if not is_socket:
-        raise UsageError(f"the monitor can't listen at {path}: that is no socket; name a path that is free")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
-        try:
-            other.connect(path)
-        except OSError:
-            os.unlink(path)
-            return
-    raise UsageError(f"the monitor can't listen at {path}: somebody listens there already; name another path")
+        raise UsageError(f"the monitor can't listen at {path}: {words_of(refusal)}; name another path") from refusal
