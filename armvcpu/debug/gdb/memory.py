@@ -22,6 +22,8 @@ class MemoryPackets:
         self._state, self._guest = state, state.guest
         self._to_program: list[tuple[int, bytes]] = []
         """What flash is to hold when gdb says that it is all."""
+        self._held = 0
+        """Bytes of that."""
         self.packets = {
             b"m": self._read,
             b"M": self._write,
@@ -82,10 +84,15 @@ class MemoryPackets:
     def _program(self, rest: bytes) -> bytes:
         address, _, data = rest.partition(b":")
         self._to_program.append((address_in(address), data))
+        self._held += len(data)
+        room = sum(area.size for area in self._guest.areas() if area.block)
+        if self._held > room:  # which nobody who programs flash sends
+            self._to_program, self._held = [], 0
+            raise Refused(f"that is more than the {room:#x} bytes of flash that there are")
         return b"OK"
 
     def _program_all(self, _rest: bytes) -> bytes:
-        pieces, self._to_program = self._to_program, []
+        pieces, self._to_program, self._held = self._to_program, [], 0
         for address, data in pieces:
             self._guest.program(address, data)
         return b"OK"

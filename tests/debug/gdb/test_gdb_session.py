@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from gdb_guest import RAM, FakeGuest, new_session
 
+from armvcpu.debug.gdb.guest import Area
 from armvcpu.debug.gdb.packets import unescaped
 from armvcpu.debug.gdb.resuming import How, Parting, Resume
 from armvcpu.debug.gdb.stops import Reason, Report, Signal
@@ -85,6 +86,16 @@ def test_flash_is_programmed_when_all_of_it_has_come():
     assert not guest.flash
     assert session.answer(b"vFlashDone") == b"OK"
     assert (guest.flash, guest.did) == ({0x10: b"\x01:\x02"}, [("erase", 0, 0x40000)])
+
+
+def test_no_more_is_kept_for_flash_than_it_holds():
+    """Whoever sends pieces without an end is refused, and what came before is forgotten."""
+    session, guest, _ = new_session()
+    guest.areas = lambda: [Area(0, 64, 16), Area(64, 1 << 32)]
+    assert [session.answer(b"vFlashWrite:0:" + bytes(32)) for _ in range(3)][:2] == [b"OK", b"OK"]
+    assert session.answer(b"vFlashWrite:0:" + bytes(65)).startswith(b"E.that is more than the 0x40 bytes")
+    assert session.answer(b"vFlashWrite:0:" + bytes(64)) == b"OK"
+    assert (session.answer(b"vFlashDone"), guest.flash) == (b"OK", {0: bytes(64)})
 
 
 def test_breakpoints_and_watchpoints_come_and_go():
