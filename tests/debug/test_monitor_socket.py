@@ -4,34 +4,64 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
+import resource
 import socket
 import threading
+import time
 
 import pytest
 from raw_guest import FOREVER, NOP, image
 
 from armvcpu import Machine
 from armvcpu.debug.monitor.client import MonitorClient
-from armvcpu.debug.monitor.server import MOST_CLIENTS, MonitorServer
+from armvcpu.debug.monitor.server import MOST_CLIENTS, MOST_UNREAD, UNREAD_S, MonitorServer
 from armvcpu.errors import StateError, UsageError
 from armvcpu.machine.outcome import QUIT
 
+LIMITS = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+@contextlib.contextmanager
+def exhausted():
+    """This process has two descriptors left, and no more until its limits are set anew."""
+    highest = max(map(int, os.listdir("/proc/self/fd"))) + 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, LIMITS[1]))
+    held = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(2):
+            os.close(held.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, LIMITS)
+        for each in held:
+            os.close(each)
+
 
 @pytest.fixture
-def path(tmp_path):
-    """The socket of a machine whose guest loops; it has not been disturbed in the end."""
+def machine(tmp_path):
+    """Its guest loops."""
     (tmp_path / "guest.bin").write_bytes(image(NOP, NOP, FOREVER))
-    outcomes = []
     with Machine(tmp_path / "guest.bin") as machine:
-        server = MonitorServer(str(tmp_path / "socket"))
-        server.start(machine.monitor.desk, machine.monitor.complete)
-        thread = threading.Thread(target=lambda: outcomes.append(machine.run(timeout=60)))
-        thread.start()
-        yield str(tmp_path / "socket")
-        machine.quit()
-        thread.join(30)
-        server.close()
+        yield machine
+
+
+@pytest.fixture
+def path(tmp_path, machine):
+    """The socket of the machine, which runs; it has not been disturbed in the end."""
+    outcomes = []
+    server = MonitorServer(str(tmp_path / "socket"))
+    server.start(machine.monitor.desk, machine.monitor.complete)
+    thread = threading.Thread(target=lambda: outcomes.append(machine.run(timeout=60)))
+    thread.start()
+    yield str(tmp_path / "socket")
+    machine.quit()
+    thread.join(30)
+    server.close()
     assert [outcome.reason for outcome in outcomes] == [QUIT]
 
 
@@ -111,6 +141,66 @@ def test_there_is_a_most_number_of_clients(path):
             client.ask("print 1")
     for client in clients:
         client.close()
+
+
+def test_a_client_that_reads_nothing_keeps_nobody_waiting(path, machine):
+    """What is told to all is not sent by the thread of the run; the others hear of it."""
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.connect(path)
+        deaf.sendall(b"print 1\n" * 5)
+        heard = []
+        with MonitorClient(path, heard.append) as client:
+            client.ask("print 1")
+            began = time.monotonic()
+            for _ in range(MOST_UNREAD // 2):
+                machine.monitor.desk.do(lambda: [hear("x" * 50_000) for hear in machine.monitor.desk.hear])
+                client.ask("print 1")
+            assert time.monotonic() - began < UNREAD_S / 2
+            assert len(heard) == MOST_UNREAD // 2
+
+
+def test_a_host_without_descriptors_takes_clients_later(path):
+    """Neither the socket nor who waits there is lost."""
+    with exhausted(), socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+        for client in (first, second):
+            client.settimeout(20)
+            client.connect(path)
+            client.sendall(b"print 2\n")
+        time.sleep(0.05)  # the other thread has found none
+        resource.setrlimit(resource.RLIMIT_NOFILE, LIMITS)
+        for client in (first, second):
+            assert b"0x2 = 2" in client.recv(1 << 16)
+
+
+def test_what_nobody_listens_at_is_told_from_what_cannot_be_asked(tmp_path):
+    """A socket of another kind is somebody's."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "socket"))
+        with pytest.raises(UsageError, match=r"the monitor can't listen at .*socket: "):
+            MonitorServer(str(tmp_path / "socket"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.connect(str(tmp_path / "socket"))
+
+
+def test_a_prompt_that_fails_leaves_the_desk_as_it_was(machine):
+    """The next run is stopped for whoever asks."""
+
+    class Broken:
+        def converse(self, _desk: object, _said: str) -> None:
+            raise RuntimeError("no terminal")
+
+    desk = machine.monitor.desk
+    desk.talk = Broken()
+    desk.want_prompt()
+    with pytest.raises(RuntimeError, match="no terminal"):
+        machine.run(timeout=10)
+    desk.talk = None
+    said = []
+    thread = threading.Thread(target=lambda: said.append(desk.ask("print 1").text) or machine.quit())
+    thread.start()
+    assert machine.run(timeout=10).reason == QUIT
+    thread.join(10)
+    assert said == ["0x1 = 1"]
 
 
 def test_nobody_listens(tmp_path):

@@ -26,6 +26,8 @@ _MOST_SILENT = 8
 """Connections that have said nothing yet; the one that has been silent for longest is closed for another."""
 _GRACE = 0.5
 """Seconds that a second gdb waits for the first one to leave, which it may be about to."""
+_RETRY = 0.2
+"""Seconds until the host, which has no descriptor or memory for a connection, is asked again."""
 _ONCE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 
 
@@ -42,6 +44,8 @@ class Server:
         """Is there a gdb, whether the run's thread has it yet or not?"""
         self._second: tuple[float, Connection] | None = None
         """One that waits for that one to leave, and until when."""
+        self._listens_from: float | None = None
+        """When the host is asked again whether it can take a connection that waits."""
         self._is_standing = False
         """Does the guest stand still, so that nobody has to pause it?"""
         self._lock = threading.Lock()
@@ -125,7 +129,8 @@ class Server:
     def _serve(self) -> None:
         while not self._is_closing:
             second = self._second
-            for fd, _ in self._epoll.poll(None if second is None else max(0.0, second[0] - time.monotonic())):
+            moments = [*(() if second is None else second[:1]), *filter(None, (self._listens_from,))]
+            for fd, _ in self._epoll.poll(max(0.0, min(moments) - time.monotonic()) if moments else None):
                 if fd == self._listener.socket.fileno():
                     self._accept()
                 elif fd in self._silent:
@@ -133,6 +138,9 @@ class Server:
                 elif fd != self._wake:
                     self._pause_unless_standing()
             self._turn_away()
+            if self._listens_from is not None and time.monotonic() >= self._listens_from:
+                self._listens_from = None
+                self._epoll.register(self._listener.socket, select.EPOLLIN)
 
     def _pause_unless_standing(self) -> None:
         with self._lock:
@@ -142,7 +150,9 @@ class Server:
     def _accept(self) -> None:
         try:
             made, _ = self._listener.socket.accept()
-        except OSError:  # it has gone again, or there are too many files open
+        except OSError:  # it has gone again; or there are too many files open, and it waits
+            self._epoll.unregister(self._listener.socket)
+            self._listens_from = time.monotonic() + _RETRY
             return
         if len(self._silent) >= _MOST_SILENT:
             self._drop(next(iter(self._silent.values())))

@@ -9,7 +9,9 @@ it standing until somebody says `continue`; the terminal's prompt, for as long a
 
 from __future__ import annotations
 
+import os
 from collections import deque
+from contextlib import contextmanager
 from threading import Condition
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -20,15 +22,14 @@ from armvcpu.machine.debugging.stop import StopKind
 from armvcpu.machine.outcome import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from armvcpu.debug.monitor.view import View
+    from armvcpu.machine.console.patience import Patience
     from armvcpu.machine.debugging.stop import Stop
     from armvcpu.machine.outcome import Outcome
 
 T = TypeVar("T")
-LOOK_S = 0.1
-"""How often a guest that is kept standing is looked after: does somebody want the run to end?"""
 ENDED = "the run has ended"
 BACK_HINT = "back, rcontinue, goto and restore take the guest back from here; continue ends the run"
 
@@ -54,14 +55,16 @@ class Desk:
     """Of one machine. It is a client of the debugger: `armvcpu.machine.debugging.debugger.Client`."""
 
     def __init__(
-        self, view: View, answer: Callable[[str], Answer], pause: Callable[[], None], is_over: Callable[[], bool]
+        self, view: View, answer: Callable[[str], Answer], pause: Callable[[], None], patience: Patience
     ) -> None:
         """`answer` does what a line says. `pause` has the guest stopped soon, from any thread.
 
-        `is_over` tells whether the run is to end.
+        `patience` knows whether the run is to end.
         """
-        self._view, self._answer, self._pause, self._is_over = view, answer, pause, is_over
+        self._view, self._answer, self._pause, self._patience = view, answer, pause, patience
         self._changed = Condition()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        """Written to when something is asked of a guest that stands."""
         self._requests: deque[_Request] = deque()
         self._is_standing = self._is_closed = self._wants_prompt = False
         self.is_held = False
@@ -92,10 +95,7 @@ class Desk:
             if self._is_closed:
                 raise StateError(ENDED)
             self._requests.append(request)
-            self._changed.notify_all()
-            is_running = not self._is_standing
-        if is_running:
-            self._pause()
+            self._call()
         with self._changed:
             self._changed.wait_for(lambda: request.is_done)
         if request.error is not None:
@@ -107,15 +107,22 @@ class Desk:
         """The terminal wants its prompt."""
         with self._changed:
             self._wants_prompt = True
-            self._changed.notify_all()
-            is_running = not self._is_standing
-        if is_running:
+            if not self._is_closed:
+                self._call()
+
+    def _call(self) -> None:
+        """Have the run's thread look."""
+        if self._is_standing:
+            os.eventfd_write(self._wake, 1)
+        else:
             self._pause()
 
     def close(self) -> None:
-        """Nobody is answered any more."""
+        """Nobody is answered any more; may be called twice."""
         with self._changed:
-            self._is_closed = True
+            if not self._is_closed:
+                self._is_closed = True
+                os.close(self._wake)
             self._refuse_all()
 
     def _refuse_all(self) -> None:
@@ -128,22 +135,39 @@ class Desk:
 
     def stopped(self, stop: Stop) -> None:
         """Answer what has been asked; return when the guest may go on."""
-        self._is_standing = True
-        said = ""
-        if stop.kind in {StopKind.BREAKPOINT, StopKind.WATCHPOINT} and self._view.has_point(stop):
-            said, self.is_held = describe_stop(self._view, stop), True
-            self._tell(said)
-        while True:
-            self.serve()
-            if self.talk is not None and (self._wants_prompt or self.is_held):
-                self._converse(self.talk, said)
-                said = ""
+        with self._standing():
+            said = ""
+            if stop.kind in {StopKind.BREAKPOINT, StopKind.WATCHPOINT} and self._view.has_point(stop):
+                said, self.is_held = describe_stop(self._view, stop), True
+                self._tell(said)
+            while True:
+                self.serve()
+                if self.talk is not None and (self._wants_prompt or self.is_held):
+                    self._converse(self.talk, said)
+                    said = ""
+                with self._changed:
+                    if self._patience.is_over or not (self.is_held or self._requests or self._wants_prompt):
+                        self._is_standing = False
+                        return
+                self._wait()
+
+    @contextmanager
+    def _standing(self) -> Iterator[None]:
+        """The guest stands still for the desk; what is asked when it does not any more has it stopped again."""
+        with self._changed:
+            self._is_standing = True
+        try:
+            yield
+        finally:
             with self._changed:
-                if self._is_over() or not (self.is_held or self._requests or self._wants_prompt):
-                    self._is_standing = self.is_held = False
-                    return
-                if not self._requests and not self._wants_prompt:
-                    self._changed.wait(LOOK_S)
+                was_left, self._is_standing, self.is_held = self._is_standing, False, False
+                if was_left and self._requests:
+                    self._pause()
+
+    def _wait(self) -> None:
+        """Until something is asked, or the run is to end."""
+        if self._patience.wait_for_input((self._wake,)):
+            os.eventfd_read(self._wake)
 
     def _converse(self, talk: Talk, said: str) -> None:
         self._wants_prompt = False
@@ -167,10 +191,9 @@ class Desk:
         if self.talk is None or outcome.ending is not Ending.CRASHED or not can_go_back:
             return False
         view.has_moved = False
-        self._is_standing = True
-        self._converse(self.talk, f"armvcpu: {outcome.reason}\n{BACK_HINT}")
-        self._is_standing = self.is_held = False
-        return view.has_moved and not self._is_over()
+        with self._standing():
+            self._converse(self.talk, f"armvcpu: {outcome.reason}\n{BACK_HINT}")
+        return view.has_moved and not self._patience.is_over
 
     def serve(self) -> bool:
         """Do all that waits; has any of it the guest go on, or the run end?"""

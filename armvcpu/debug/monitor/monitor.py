@@ -68,8 +68,7 @@ class Monitor:
             from armvcpu.debug.monitor.desk import Desk  # who asks between two runs needs none
 
             machine = self.view.machine
-            end = machine.parts.end
-            self._desk = Desk(self.view, self.ask, machine.debugger.pause, lambda: end.is_wanted)
+            self._desk = Desk(self.view, self.ask, machine.debugger.pause, machine.parts.end.patience)
             machine.debugger.attach(self._desk)
         return self._desk
 

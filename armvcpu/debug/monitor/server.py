@@ -9,7 +9,9 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
+from queue import Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.local_socket import LocalSocket, listen_at
@@ -22,8 +24,14 @@ if TYPE_CHECKING:
     from armvcpu.debug.monitor.desk import Desk
 
 MOST_CLIENTS = 16
+MOST_UNREAD = 64
+"""Lines that wait for a client to read them."""
 UNREAD_S = 5.0
 """How long an answer waits for a client that does not read."""
+LAST_S = 0.2
+"""How long the last answers wait for clients to read them when the run has ended."""
+RETRY_S = 0.2
+"""How long the host may have no descriptor, or memory, for a client before it is asked again."""
 
 
 class MonitorServer:
@@ -36,7 +44,7 @@ class MonitorServer:
             UsageError: the path can't be had.
         """
         self._clients = set[_Client]()
-        self._lock = threading.Lock()
+        self._lock, self._closing = threading.Lock(), threading.Event()
         self._listener = _listen(path)
 
     def start(self, desk: Desk, complete: Callable[[str], tuple[int, list[str]]]) -> None:
@@ -46,29 +54,34 @@ class MonitorServer:
 
     def close(self) -> None:
         """Hang up. The path is taken away, unless it is another's by now."""
+        self._closing.set()
         with suppress(OSError):
             self._listener.socket.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
             clients, self._clients = self._clients, set()
         for client in clients:
+            client.end()
+        until = time.monotonic() + LAST_S
+        for client in clients:
+            client.join(max(0.0, until - time.monotonic()))
             client.close()
 
     def _accept(self, desk: Desk, complete: Callable[[str], tuple[int, list[str]]]) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
-        while True:
+        while not self._closing.is_set():
             try:
                 connection, _ = self._listener.socket.accept()
-            except OSError:  # closed
-                return
+            except OSError:  # closed; or the host has too many files open, or the client has gone already
+                self._closing.wait(RETRY_S)
+                continue
             client = _Client(connection, desk, complete, self._forget)
             with self._lock:
                 is_too_many = len(self._clients) >= MOST_CLIENTS
                 if not is_too_many:
                     self._clients.add(client)
             if is_too_many:
-                client.send({"text": f"{MOST_CLIENTS} clients are there already", "ok": False})
-                client.close()
+                client.refuse(f"{MOST_CLIENTS} clients are there already")
             else:
                 client.start()
 
@@ -80,18 +93,20 @@ class MonitorServer:
         with self._lock:
             clients = list(self._clients)
         for client in clients:
-            client.send({"stop": said})
+            client.tell({"stop": said})
 
 
 class _Client:
-    """One connection."""
+    """One connection. A thread of its own sends what is said, so that nobody else waits for it to read."""
 
     def __init__(
         self, connection: socket.socket, desk: Desk, complete: Callable[[str], tuple[int, list[str]]],
         forget: Callable[[_Client], None],
     ) -> None:  # fmt: skip
         self._connection, self._desk, self._complete, self._forget = connection, desk, complete, forget
-        self._sending = threading.Lock()
+        self._unsent = Queue[bytes | None](MOST_UNREAD)
+        """None is behind the last line."""
+        self._sender = threading.Thread(target=self._send, name="monitor-answers", daemon=True)
         seconds, rest = int(UNREAD_S), int(UNREAD_S % 1 * 1e6)
         timeout = seconds.to_bytes(8, "little") + rest.to_bytes(8, "little")  # struct timeval
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
@@ -99,32 +114,58 @@ class _Client:
     def start(self) -> None:
         """Serve it."""
         threading.Thread(target=self._serve, name="monitor-client", daemon=True).start()
+        self._sender.start()
 
-    def send(self, said: dict[str, Any]) -> None:
-        """A line to it; where it does not take that it is dropped."""
+    def refuse(self, why: str) -> None:
+        """Hang up in place of serving it."""
+        with suppress(OSError):
+            self._connection.send(encode({"text": why, "ok": False}), socket.MSG_DONTWAIT)
+        self._connection.close()
+
+    def tell(self, said: dict[str, Any]) -> None:
+        """A line that nobody has asked for; a client that has too many unread is dropped."""
         try:
-            with self._sending:
-                self._connection.sendall(encode(said))
-        except OSError:
+            self._unsent.put_nowait(encode(said))
+        except Full:
             self.close()
+
+    def end(self) -> None:
+        """Hear nothing more from it, and hang up when it has read its answers."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RD)
+
+    def join(self, timeout: float) -> None:
+        """Wait until it has been hung up on."""
+        self._sender.join(timeout)
 
     def close(self) -> None:
         """Hang up."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+        with suppress(Full):  # else the other thread is about to send, which fails
+            self._unsent.put_nowait(None)
+
+    def _send(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        with self._connection, suppress(OSError):  # it reads nothing, or has gone
+            while (line := self._unsent.get()) is not None:
+                self._connection.sendall(line)
 
     def _serve(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         lines = Lines(self._connection)
-        try:
-            while (line := lines.next()) is not None:
-                self.send(self._answer(decode(line)))
-        except ArmvcpuError as refused:
-            self.send({"text": str(refused), "ok": False})
-        finally:
-            self._forget(self)
-            self.close()
+        with suppress(Full):  # the other thread has given up
+            try:
+                while (line := lines.next()) is not None:
+                    self._say(self._answer(decode(line)))
+            except ArmvcpuError as refused:
+                self._say({"text": str(refused), "ok": False})
+            finally:
+                self._forget(self)
+                self._unsent.put(None, timeout=UNREAD_S)
+
+    def _say(self, said: dict[str, Any]) -> None:
+        self._unsent.put(encode(said), timeout=UNREAD_S)
 
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         try:

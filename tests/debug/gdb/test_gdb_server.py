@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 import time
 
@@ -221,6 +222,29 @@ def test_whoever_does_not_speak_the_protocol_stops_nothing(garbage):
         assert server.take().next() == b"qSupported"
     server.close()
     assert pauses == [1]
+
+
+def test_a_host_without_descriptors_takes_gdb_later():
+    """Without looking for one all the time."""
+    server = Server(listen(Address("127.0.0.1", 0)), lambda: None, lambda _said: None, Patience())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.closing(server), socket.socket() as client:
+        lowest = os.dup(client.fileno())
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        try:
+            client.connect(server.address[:2])
+            began = time.process_time()
+            time.sleep(0.3)
+            used = time.process_time() - began
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        client.sendall(b"+$?#3f")
+        assert server.wait()
+        connection = server.take()
+        assert connection is not None
+        connection.close()
+    assert used < 0.15
 
 
 def test_garbage_in_a_session_is_answered_by_nothing(served):
