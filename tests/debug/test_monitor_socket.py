@@ -161,6 +161,8 @@ def test_a_client_that_reads_nothing_keeps_nobody_waiting(path, machine):
 
 def test_a_host_without_descriptors_takes_clients_later(path):
     """Neither the socket nor who waits there is lost."""
+    with MonitorClient(path) as client:
+        assert client.ask("print 1")[1]  # the run has all that it needs
     with exhausted(), socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
         for client in (first, second):
             client.settimeout(20)
