@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from armvcpu.debug import descriptors
 from armvcpu.debug.gdb.connection import Connection, Gone
 
 if TYPE_CHECKING:
@@ -153,6 +154,10 @@ class Server:
         except OSError:  # it has gone again; or there are too many files open, and it waits
             self._epoll.unregister(self._listener.socket)
             self._listens_from = time.monotonic() + _RETRY
+            return
+        if not descriptors.are_left():
+            made.close()
+            self._say("gdb: the host has too many files open; what has connected now was turned away")
             return
         if len(self._silent) >= _MOST_SILENT:
             self._drop(next(iter(self._silent.values())))

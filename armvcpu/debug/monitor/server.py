@@ -14,6 +14,7 @@ from contextlib import suppress
 from queue import Full, Queue
 from typing import TYPE_CHECKING, Any
 
+from armvcpu.debug import descriptors
 from armvcpu.debug.local_socket import LocalSocket, listen_at
 from armvcpu.debug.monitor.wire import Lines, decode, encode
 from armvcpu.errors import ArmvcpuError, UsageError, words_of
@@ -28,6 +29,7 @@ MOST_UNREAD = 64
 """Lines that wait for a client to read them."""
 UNREAD_S = 5.0
 """How long an answer waits for a client that does not read."""
+NO_ROOM = "the host has too many files open for another client"
 LAST_S = 0.2
 """How long the last answers wait for clients to read them when the run has ended."""
 RETRY_S = 0.2
@@ -76,6 +78,9 @@ class MonitorServer:
                 self._closing.wait(RETRY_S)
                 continue
             client = _Client(connection, desk, complete, self._forget)
+            if not descriptors.are_left():
+                client.refuse(NO_ROOM)
+                continue
             with self._lock:
                 is_too_many = len(self._clients) >= MOST_CLIENTS
                 if not is_too_many:
