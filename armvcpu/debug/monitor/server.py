@@ -125,6 +125,7 @@ class _Client:
         """Hang up in place of serving it."""
         with suppress(OSError):
             self._connection.send(encode({"text": why, "ok": False}), socket.MSG_DONTWAIT)
+            self._connection.recv(1 << 16, socket.MSG_DONTWAIT)  # what is left unread would take that from it
         self._connection.close()
 
     def tell(self, said: dict[str, Any]) -> None:
