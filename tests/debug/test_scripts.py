@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import time
 
 import pytest
@@ -27,10 +28,14 @@ __attribute__((noinline)) void *allocate(size_t size, const char *what) {
 }
 __attribute__((noinline)) int fails(struct pair *pair) { sink++; return pair->left - pair->right; }
 __attribute__((noinline, optnone)) int factorial(int n) { int below = n < 2 ? 1 : factorial(n - 1); return below * n; }
+__attribute__((noinline)) double scaled(double by, float small) { sink++; return by * small; }
+__attribute__((noinline)) float halved(float number) { sink++; return number / 2; }
+__attribute__((noinline)) struct pair both(int n) { sink++; return (struct pair){ n, n + sink }; }
 int main(void) {
     struct pair pair = { 9, 2 };
     void *first = allocate(16, "first"), *second = allocate(-1, "second");
     sink += (first != 0) + (second != 0);
+    sink += (long)scaled(sink, halved(3)) + both(1).right;
     sink = fails(&pair);
     return sink + factorial(3);
 }
@@ -133,6 +138,30 @@ def look(vcpu, machine): told(int.from_bytes(machine.read_virtual(machine.symbol
     machine.run(timeout=10)
     told = state_of(scripts).told
     assert told == [-5, *[(-5) & 0xFFFF_FFFF_FFFF_FFFF] * 3]  # who waits for its end hears of that
+
+
+def test_a_result_is_given_where_its_type_has_it(typed, load, capsys):
+    """AAPCS64 6.9: one of floating point in V0; a structure can't be given, and is not half given in X0."""
+    machine, scripts = load(typed, START + """
+@on_symbol("scaled")
+def mocked(): return -2.5
+
+@on_return("scaled")
+def heard(result): told(result)
+
+@on_return("halved")
+def changed(result):
+    told(result)
+    return 7
+
+@on_symbol("both")
+def structure(): return 5
+""")  # fmt: skip
+    outcome = machine.run(timeout=10)
+    assert "on_symbol('both'): its result is of type struct pair, which can't be given" in outcome.reason
+    assert state_of(scripts).told == [1.5, -2.5]
+    assert machine.vcpu.registers["V0"] == int.from_bytes(struct.pack("<d", -2.5), "little")
+    capsys.readouterr()
 
 
 def test_patterns_mean_several_symbols(load):
@@ -456,6 +485,8 @@ def main(): raise ValueError("again")
         ('@on_hypercall("x")\ndef f(): pass', "'x'"),
         ("@on_hypercall(1)\ndef f(): pass\n@on_hypercall(1)\ndef g(): pass", "hypercall 0x1 has a handler already"),
         ("@on_call\ndef f(resolt): pass", "nothing is called 'resolt'; did you mean result?"),
+        ('@on_call\nasync def f(): pass', "on_call is for a function that is called, not for one with `async`"),
+        ('@on_symbol("main")\ndef f(): yield', "for a function that is called, not for one with `async` or `yield`"),
         ("on_symbol('main')(3)", "on_symbol is for a function, not for 3"),
     ],
 )  # fmt: skip
@@ -498,7 +529,7 @@ def test_what_a_function_must_not_return_is_said(load, hook, problem):
 
 def test_decorators_are_for_scripts():
     """Elsewhere there is no machine that they could mean."""
-    with pytest.raises(UsageError, match="on_symbol is for a script that armvcpu executes"):
+    with pytest.raises(UsageError, match="on_symbol is for a script while it is loaded"):
         script.on_symbol("main")(print)
     with pytest.raises(UsageError, match=r"`machine` of .* is for a script"):
         script.machine  # noqa: B018

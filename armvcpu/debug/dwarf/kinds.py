@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from armvcpu.debug.dwarf.place import Place
 
 _CHARACTERS = {"char", "char8_t"}
-_FLOATS = {2: "<e", 4: "<f", 8: "<d"}
+FLOATS = {2: "<e", 4: "<f", 8: "<d"}
+"""By bytes: floating-point types as `struct` has them."""
 
 
 class Encoding(Enum):
@@ -100,7 +101,7 @@ class Base(Type):
 
 
 def _float(data: bytes) -> float:
-    if shape := _FLOATS.get(len(data)):
+    if shape := FLOATS.get(len(data)):
         return float(struct.unpack(shape, data)[0])
     bits = int.from_bytes(data[:16], "little")  # binary128: AAPCS64's long double
     sign, exponent, fraction = -1.0 if bits >> 127 else 1.0, bits >> 112 & 0x7FFF, bits & (1 << 112) - 1

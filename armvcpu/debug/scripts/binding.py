@@ -7,7 +7,7 @@ is settled when the function is put in its place; in a trap only what is named i
 
 from __future__ import annotations
 
-from inspect import Parameter, signature
+from inspect import Parameter, isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -67,6 +67,8 @@ class Binder:
         Raises:
             UsageError: it names something that there is not.
         """
+        if iscoroutinefunction(function) or isgeneratorfunction(function) or isasyncgenfunction(function):
+            raise UsageError(f"{what} is for a function that is called, not for one with `async` or `yield`")
         positional: list[Getter] = []
         named: dict[str, Getter] = {}
         for parameter in _parameters(function, what):

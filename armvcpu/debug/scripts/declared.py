@@ -59,7 +59,7 @@ def loading(script: Loading) -> Iterator[None]:
 def current(what: str) -> Loading:
     """The script that is being executed; UsageError where none is."""
     if not _loading:
-        raise UsageError(f"{what} is for a script that armvcpu executes: run --script F, or armvcpu.script.attach")
+        raise UsageError(f"{what} is for a script while it is loaded, by run --script F or armvcpu.script.attach")
     return _loading[-1]
 
 

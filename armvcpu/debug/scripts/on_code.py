@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.scripts.binding import at_once, item
 from armvcpu.debug.scripts.failures import MISTAKES
-from armvcpu.errors import UsageError, no_number
+from armvcpu.debug.scripts.results import set_result
+from armvcpu.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,19 +131,13 @@ def _at_start(site: Site, function: Callable[..., Any], name: str, address: int,
         try:
             answer = call(vcpu, memory)
             if answer is not None:
-                _set_result(vcpu, answer, what, function)
+                set_result(vcpu, answer, typed, what, function)
                 vcpu.state.set_pc(vcpu.gpr(30))
         except MISTAKES as error:
             fail(error)
 
     probe = site.machine.engine.listen.probe(address, reached)
     return probe.remove
-
-
-def _set_result(vcpu: Aarch64VCpu, answer: object, what: str, function: object) -> None:
-    if not isinstance(answer, int):
-        raise no_number(what, answer, function)
-    vcpu.set_gpr(0, answer & _MASK)
 
 
 def _at_end(site: Site, function: Callable[..., Any], name: str, address: int, what: str) -> Remove:
@@ -166,7 +161,7 @@ def _at_end(site: Site, function: Callable[..., Any], name: str, address: int, w
         try:
             answer = call(vcpu, kept)
             if answer is not None:
-                _set_result(vcpu, answer, what, function)
+                set_result(vcpu, answer, typed, what, function)
         except MISTAKES as error:
             fail(error)
 
