@@ -8,6 +8,8 @@ import pytest
 import raw_guest as raw
 
 from armvcpu import Machine, StateError, UsageError
+from armvcpu.debug.profile.summary import DeviceUse, Summary
+from armvcpu.debug.tracing.formats import writer_for
 
 GUESTS = Path(__file__).parents[2] / "guests" / "bin"
 LOOP = [*raw.mov(1, 200_000), 0xD100_0421, 0xB5FF_FFE1]  # sub x1, x1, #1; cbnz x1, back to it
@@ -135,6 +137,28 @@ def test_summary_in_words():
     assert text.startswith("profile: ")
     assert "HVC64 1" in text
     assert "pl011" in text
+
+
+def test_many_devices_are_few_words():
+    """Those that took most of the time, and the others together; data has all."""
+    uses = {f"virtio-mmio{n}": DeviceUse(loads=6, stores=n, ns=1000 * (n + 1)) for n in range(32)}
+    summary = Summary(0, 0, 0, 0, 0, 0, 0, 0, 0, None, devices=uses)
+    (line,) = [line for line in str(summary).splitlines() if "devices:" in line]
+    assert line.startswith("  devices: virtio-mmio31 6 loads, 31 stores (32 µs), virtio-mmio30 ")
+    assert line.endswith(", 24 others 420 accesses (300 µs)")
+    assert len(summary.as_dict()["devices"]) == 32
+
+
+@pytest.mark.parametrize(("kind", "counted"), [("call", "handlers at instructions"), ("level", "exceptions told")])
+def test_what_a_trace_costs_is_none_of_the_guests_code(kind, counted):
+    """Branches and changes of the level are Python's time, too."""
+    lines: list[str] = []
+    with Machine(GUESTS / "exceptions.elf") as machine:
+        trace = machine.trace({kind}, writer_for(None, lines.append))
+        with machine.profile() as profile:
+            machine.run(timeout=10)
+        trace.close()
+    assert profile.summary().exits[counted].count >= len(lines) > 10
 
 
 def test_handlers_and_a_scripts_devices_are_counted():

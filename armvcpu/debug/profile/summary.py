@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from armvcpu.machine.running.run_loop import RunLoop
 
 
+MOST_DEVICES = 8
+"""Those that took most time are named in print; `Summary.devices` has all."""
+
+
 class _Moment(NamedTuple):
     guest: int
     idle: int
@@ -243,13 +247,22 @@ def _lines(summary: Summary) -> Iterator[str]:
     taken = sorted(summary.exceptions.items(), key=lambda item: -item[1])
     yield from _list("exceptions of the guest", (f"{name} {count:,}" for name, count in taken))
     uses = sorted(summary.devices.items(), key=lambda item: -item[1].ns)
-    yield from _list("devices", (_use(name, use) for name, use in uses))
+    yield from _list(
+        "devices", [*(_use(name, use) for name, use in uses[:MOST_DEVICES]), *_others(uses[MOST_DEVICES:])]
+    )
 
 
 def _list(title: str, entries: Iterable[str]) -> Iterator[str]:
     text = ", ".join(entries)
     if text:
         yield f"  {title}: {text}"
+
+
+def _others(uses: list[tuple[str, DeviceUse]]) -> Iterator[str]:
+    """All that the guest has only looked for, as virtio's slots, in a few words."""
+    if uses:
+        accesses = sum(use.loads + use.stores for _, use in uses)
+        yield f"{len(uses)} others {accesses:,} accesses ({_s(sum(use.ns for _, use in uses))})"
 
 
 def _use(name: str, use: DeviceUse) -> str:

@@ -4,6 +4,7 @@
  * taken, and returns from exceptions, are told behind them, with PC where the guest goes on.
  */
 #include "emit.h"
+#include "tally.h"
 
 enum { CALLS = 1, RETURNS = 2, JUMPS = 4, CONDITIONAL = 8 };
 
@@ -22,7 +23,7 @@ static void helper_branch(struct engine *e, uint32_t word)
     uint64_t pc = AT(uint64_t, e->env, ENV_PC);
     if (!e->branches) return;
     if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
-    e->python.branch(pc, word);
+    ask_branch(e, pc, word);
     e->shared.position = 0;
     if (!e->shared.left) return; /* else it has failed, and is told of the branch again */
     note_cut(e, pc);
@@ -46,5 +47,5 @@ EXPORT void shim_hear_levels(struct engine *e, int wanted) { e->hears_levels = w
 /* One has been taken, or the guest has returned; from which level. */
 void tell_level(struct engine *e, uint32_t what, uint32_t from)
 {
-    if (e->hears_levels) e->python.level(what, from);
+    if (e->hears_levels) ask_level(e, what, from);
 }

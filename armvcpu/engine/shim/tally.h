@@ -101,6 +101,20 @@ static inline void ask_probe(struct engine *e, uint64_t pc)
     tally_end(e, TALLY_CODE, began);
 }
 
+static inline void ask_branch(struct engine *e, uint64_t pc, uint32_t word)
+{
+    int64_t began = tally_begin(e);
+    e->python.branch(pc, word);
+    tally_end(e, TALLY_CODE, began);
+}
+
+static inline void ask_level(struct engine *e, uint32_t what, uint32_t from)
+{
+    int64_t began = tally_begin(e);
+    e->python.level(what, from);
+    tally_end(e, TALLY_ENTERED, began);
+}
+
 static inline void tell_watched(struct engine *e, uint64_t address, uint32_t width, bool is_write)
 {
     int64_t began = tally_begin(e);
