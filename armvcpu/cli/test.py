@@ -104,8 +104,11 @@ class _Counted:
         self._packed: list[bytes] = []
         if path is not None:
             from armvcpu.debug.coverage.coverage import check_name
+            from armvcpu.testing.suite.reports import can_be_written
 
             check_name(path)
+            if not can_be_written(path):
+                raise UsageError(f"--coverage {path}: give a file in a directory that can be written")
 
     def asked_for(self, suites: list[Suite]) -> list[Suite]:
         """The suites, whose tests are to count."""

@@ -12,6 +12,7 @@ import pytest
 from armvcpu.debug.coverage.coverage import Coverage, check_name
 from armvcpu.debug.coverage.machine import Covering
 from armvcpu.errors import ArmvcpuError, UsageError
+from armvcpu.testing.suite.reports import can_be_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,14 +25,16 @@ _PACKED = "armvcpu_coverage"
 
 
 class CoveringTests:
-    """pytest's hooks for it; UsageError for a file whose name says no format."""
+    """pytest's hooks for it; UsageError for a file whose name says no format, or that can't be there."""
 
     def __init__(self, path: Path) -> None:
         try:
             check_name(path)
         except UsageError as error:
             raise UsageError(f"{FLAG}: {error}") from error
-        self._path = path
+        if not can_be_written(path):
+            raise UsageError(f"{FLAG} {path}: give a file in a directory that can be written")
+        self._path, self._file = path, path.absolute()  # tests may go to another directory
         self.whole = Coverage()
         """What all of them have executed, once their machines are closed."""
         self._problems: list[str] = []
@@ -60,11 +63,13 @@ class CoveringTests:
             return
         if self._lost:
             self._problems.append(f"{self._lost} processes were lost, with what their tests had executed")
+        if session.config.option.collectonly:
+            return
         if not self.whole.programs:
             self._problems.append(f"no test had a machine: {self._path} is not written")
             return
         try:
-            self.whole.write(self._path)
+            self.whole.write(self._file)
         except ArmvcpuError as problem:
             self._problems.append(str(problem))
             if session.exitstatus == pytest.ExitCode.OK:

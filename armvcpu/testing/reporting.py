@@ -104,7 +104,7 @@ class Reporting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Make the page; where the host refuses, say so in a line, and end with a status that is not success."""
-        if self._is_worker:
+        if self._is_worker or session.config.option.collectonly:
             return
         covering = session.config.pluginmanager.get_plugin("armvcpu-coverage")
         coverage = None if covering is None else coverage_facts(covering.whole)

@@ -86,13 +86,37 @@ def test_every_machine_of_a_pytest_run_is_counted(project, processes):
 
 def test_what_cannot_be_written_is_told_at_the_end(project):
     """And a run that passes has another status then."""
-    result = project.runpytest_subprocess("-q", "--armvcpu-coverage", "nowhere/all.info", "-k", "test_it")
+    (project.path / "full.info").symlink_to("/dev/full")
+    result = project.runpytest_subprocess("-q", "--armvcpu-coverage", "full.info", "-k", "test_it")
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["--armvcpu-coverage: coverage file nowhere/all.info: No such file or directory*"])
+    result.stdout.fnmatch_lines(["--armvcpu-coverage: coverage file */full.info: No space left on device*"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    wrong = project.runpytest_subprocess("-q", "--armvcpu-coverage", "all.txt")
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("all.txt", "--armvcpu-coverage: coverage file all.txt: its name ends in .info*"),
+        ("nowhere/all.info", "--armvcpu-coverage nowhere/all.info: give a file in a directory that can be written"),
+    ],
+)
+def test_what_cannot_be_a_file_is_told_before_the_first_test(project, file, said):
+    """Nobody loses an hour of tests for it."""
+    wrong = project.runpytest_inprocess("-q", "--armvcpu-coverage", file)
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
-    wrong.stderr.fnmatch_lines(["*--armvcpu-coverage: coverage file all.txt: its name ends in .info*"])
+    wrong.stderr.fnmatch_lines([f"*{said}"])
+
+
+def test_tests_that_are_only_collected_replace_no_file(project):
+    """The page and the coverage of an earlier run stay."""
+    page = project.path / "page.html"
+    page.write_text("of yesterday")
+    result = project.runpytest_inprocess(
+        "-q", "--collect-only", "--armvcpu-report", page, "--armvcpu-coverage", project.path / "all.info"
+    )
+    assert result.ret == 0
+    assert "--armvcpu" not in result.stdout.str()
+    assert page.read_text() == "of yesterday"
 
 
 def test_a_run_without_machines_writes_nothing(project):
@@ -124,5 +148,9 @@ def test_a_suites_file_that_cannot_be_is_a_line(image, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith("all.txt: its name ends in .info (for lcov) or .drcov\n")
     done = armvcpu("test", "suite.toml", "-k", "one", "--coverage", "nowhere/all.info", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "armvcpu: --coverage nowhere/all.info: give a file in a directory that can be written\n"
+    (tmp_path / "full.info").symlink_to("/dev/full")
+    done = armvcpu("test", "suite.toml", "-k", "one", "--coverage", "full.info", cwd=tmp_path)
     assert done.returncode == 2
-    assert "No such file or directory; name another" in done.stderr
+    assert "No space left on device; name another" in done.stderr
