@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import c_guest
 import pytest
 from gdb_program import debug
+from machine.machine_state import digest
 
 from armvcpu import Machine, MemoryConsole
-from armvcpu.testing.firmware.initramfs import busybox_initramfs
+from armvcpu.testing.firmware.initramfs import VIRTIO_MODULES, busybox_initramfs
 from armvcpu.testing.firmware.store import fetch, path
 
 if TYPE_CHECKING:
@@ -140,6 +141,84 @@ def test_a_recording_of_linux_on_two_cpus_runs_backwards(tmp_path):
     assert re.search(r'0x\w+:\s+"secret\\n"', shown), shown
     assert "cpu1" in shown
     assert printed.count("secret") == 1
+
+
+@pytest.mark.slow
+def test_a_recording_has_the_same_states_backwards_and_forwards(tmp_path):
+    """U-Boot at its prompt, reset in the middle: at a few counts, the later ones first."""
+    fetch("u-boot")
+    recording, options = tmp_path / "recording", {"firmware": str(path("u-boot", "u-boot.bin"))}
+    answers = [(b"autoboot: ", b"x"), (b"=> ", b"reset\r"), (b"autoboot: ", b"x"), (b"=> ", b"poweroff\r")]
+    record(recording, answers, **options)
+    with Machine(replay=recording, clock="instructions", **options) as machine:
+        history = machine.keep_history()
+        machine.run(timeout=100)
+        end, printed = history.count, bytes(machine.console.output)
+        counts = [end * share // 10 for share in (1, 3, 5, 6, 9)] + [end]
+        backwards = {}
+        for count in reversed(counts):
+            history.go_to(count)
+            backwards[count] = digest(machine)
+        assert bytes(machine.console.output) == printed
+    assert printed.count(b"Hit any key") == 2
+    with Machine(replay=recording, clock="instructions", **options) as machine:
+        for count in counts[:-1]:
+            machine.run(max_instructions=count - machine.instructions)
+            assert (count, digest(machine)) == (count, backwards[count])
+        machine.run(timeout=100)
+        assert (machine.instructions, digest(machine)) == (end, backwards[end])
+
+
+def linux(tmp_path: Path, script: bytes, *modules: str) -> tuple[str, ...]:
+    """Options of `run` that boot Debian's kernel on two CPUs to a script of busybox's shell."""
+    for name in ("linux-cloud", "busybox"):
+        fetch(name)
+    initrd = tmp_path / "initramfs.cpio"
+    files = [path("linux-cloud", name) for name in modules]
+    initrd.write_bytes(busybox_initramfs(path("busybox", "busybox"), script, modules=files))
+    image = str(path("linux-cloud", "Image"))
+    return image, "--initrd", str(initrd), "--append", "console=ttyAMA0", "--cpus", "2", "--history", "256M"
+
+
+@pytest.mark.slow
+def test_back_over_a_panic_is_who_called_it(tmp_path):
+    """From panic() to the call, to the system call that led to it, and forth to panic() again."""
+    shown, _, status = debug(
+        tmp_path, None,
+        [
+            "break panic", "continue", "x/s $x0", "reverse-stepi", "x/i $pc", "delete",
+            "break __arm64_sys_write", "reverse-continue", "monitor backtrace", "delete", "break panic", "continue",
+            "x/s $x0", "kill",
+        ],
+        *linux(tmp_path, b"echo c >/proc/sysrq-trigger\n"), "--no-reboot",
+    )  # fmt: skip
+    assert re.search(r"=> 0x\w+ <sysrq_handle_crash\+\d+>:\s+bl\s+0x\w+ <panic>", shown), shown
+    assert re.search(r"#0 0x\w+ __arm64_sys_write\S*\n#1 0x\w+ invoke_syscall", shown), shown
+    assert shown.count("sysrq triggered crash") == 2
+    assert status == 0
+
+
+@pytest.mark.slow
+def test_a_disk_goes_back_with_the_guest(tmp_path):
+    """The host's file is what the guest has written by then; going on, it reads what it had read."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    script = b"""md5sum </dev/vda; yes | head -c 4096 | dd of=/dev/vda conv=fsync,notrunc 2>/dev/null
+    md5sum </dev/vda; poweroff -f
+    """
+    look = f"shell head -c 4 {disk} | od -An -tx1"
+    shown, printed, _ = debug(
+        tmp_path, None,
+        [
+            "break __arm64_sys_reboot", "continue", look, "break vfs_fsync_range", "reverse-continue", look,
+            "continue", look, "delete", "continue", look,
+        ],
+        *linux(tmp_path, script, *VIRTIO_MODULES), "--disk", str(disk),
+    )  # fmt: skip
+    written = "79 0a 79 0a"
+    assert re.findall(r"^ (\w\w \w\w \w\w \w\w)$", shown, re.MULTILINE) == [written, "00 00 00 00", written, written]
+    assert printed.count("b6d81b360a5672d80c27430f39153e2c") == 1, printed  # of a MiB of zeroes
+    assert disk.read_bytes()[:4096] == b"y\n" * 2048
 
 
 LINES = """\
