@@ -129,6 +129,35 @@ def test_sigkill_at_the_prompt_gives_the_terminal_back(echo):
     assert started.mode == cooked
 
 
+@pytest.mark.slow
+def test_ctrl_z_at_the_prompt_is_for_the_shell(terminal):
+    """It has its terminal back, and `fg` goes on at the prompt."""
+    shell = terminal("/bin/bash", "--norc", "--noprofile", "--noediting", "-i")
+    shell.type(b"PS1='$ '; echo o''k\r")
+    shell.read_until(b"ok\r\n")
+    cooked = shell.mode
+    shell.type(f"{sys.executable} -m armvcpu run guests/bin/echo.elf\r".encode())
+    shell.read_until(b"quit powers off")
+    shell.type(b"\x01c")
+    shell.read_until(b"[(]armvcpu[)]")
+    for _ in range(2):
+        shell.type(b"\x1a")
+        shell.read_until(b"Stopped")
+        shell.wait_until(lambda: shell.mode == cooked)
+        shell.type(b"echo $((6 * 7)) is here\r")
+        shell.read_until(b"42 is here")
+        shell.type(b"fg\r")
+        shell.read_until(b"[(]armvcpu[)]")
+        shell.type(b"print 4\r")
+        shell.read_until(b"0x4 = 4")
+    shell.type(b"\x01x")
+    shell.read_until(b"ended from the console")
+    shell.read_until(b"[$] ")
+    shell.type(b"echo status $?\r")
+    shell.read_until(b"status 0")
+    assert shell.mode == cooked
+
+
 def test_ctrl_a_is_no_key_without_a_terminal():
     """The guest gets both bytes."""
     done = subprocess.run(

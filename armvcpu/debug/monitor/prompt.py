@@ -116,7 +116,7 @@ class _Words(Completer):
 
 
 def _keys() -> KeyBindings:
-    """Ctrl-A C and Ctrl-A X mean at the prompt what they mean at the guest's console."""
+    """Ctrl-A C and Ctrl-A X mean at the prompt what they mean at the guest's console; Ctrl-Z is for the shell."""
     bindings = KeyBindings()
 
     def bind(key: str, line: str) -> None:
@@ -127,6 +127,10 @@ def _keys() -> KeyBindings:
         add("c-a", key)(end)
         add("c-a", key.upper())(end)
 
+    def suspend(event: KeyPressEvent) -> None:
+        event.app.suspend_to_background(suspend_group=False)  # who has started a run stops with it
+
     bind("c", BACK)
     bind("x", QUIT)
+    bindings.add("c-z")(suspend)
     return bindings
