@@ -246,6 +246,20 @@ def test_a_search_that_is_given_up_is_none():
         assert (history.count, digest(machine)) == here
 
 
+def test_a_pause_that_is_not_meant_ends_no_search():
+    """As of a monitor's client that looks: the search goes on, and misses nothing."""
+    with Machine("guests/bin/hello.elf", clock="instructions") as machine:
+        history, debugger = machine.keep_history(), machine.debugger
+        machine.run(max_instructions=15_000)
+        point = debugger.breakpoints.add(machine.symbols.address("fdt_cells"))
+        there, here = history.continue_back(), history.count
+        debugger.breakpoints.remove(point)
+        history.go_to(15_000)
+        debugger.breakpoints.add(machine.symbols.address("fdt_cells"), lambda _vcpu: debugger.pause() or True)
+        assert history.continue_back(lambda: False) == there
+        assert history.count == here
+
+
 def test_a_condition_that_changes_its_mind_is_told_of():
     """The guest can't be followed back to a stop that is not there the second time; it is where it was."""
     with Machine("guests/bin/hello.elf", clock="instructions") as machine:

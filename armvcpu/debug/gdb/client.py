@@ -200,12 +200,31 @@ class Client:
         return self._go_back(asked)
 
     def _go_back(self, asked: Resume) -> Stop:
-        """Where that can't be gdb shows why, and the guest stands where it is."""
+        """A search gdb can interrupt. Where that can't be gdb shows why, and the guest stands where it is."""
+        connection = self._connection
+        assert connection is not None
         try:
-            return self._moves.step_back() if asked.how is How.BACK_STEP else self._moves.go_back()
+            if asked.how is How.BACK_STEP:
+                return self._moves.step_back()
+            self._server.go(connection)
+            try:
+                return self._moves.go_back(lambda: self._is_given_up(connection))
+            finally:
+                self._server.stand()
         except ArmvcpuError as refused:
             self._tell(f"armvcpu: {refused}\n")
             return self._moves.here()
+
+    def _is_given_up(self, connection: Connection) -> bool:
+        """Has gdb interrupted it, or left? What follows notices that it has; else it is listened to again."""
+        try:
+            is_given_up = connection.was_interrupted()
+        except Gone:
+            return True
+        if not is_given_up:
+            self._server.stand()
+            self._server.go(connection)
+        return is_given_up
 
     def _tell(self, text: str) -> None:
         """Show text in gdb, while it waits for an answer."""

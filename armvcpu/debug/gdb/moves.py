@@ -24,8 +24,8 @@ class GoesBack(Protocol):
         """To before the last instruction."""
         ...
 
-    def continue_back(self) -> Stop:
-        """To the last breakpoint or watchpoint that was hit before."""
+    def continue_back(self, gives_up: Callable[[], bool]) -> Stop:
+        """To the last breakpoint or watchpoint that was hit before, unless a pause meanwhile `gives_up`."""
         ...
 
 
@@ -77,9 +77,9 @@ class Moves:
         """One instruction back, of whichever CPU executed it."""
         return self._past().step_back()
 
-    def go_back(self) -> Stop:
+    def go_back(self, gives_up: Callable[[], bool]) -> Stop:
         """Back to the last breakpoint, or to behind the last access that is watched: gdb itself goes back over that."""
-        stop = self._past().continue_back()
+        stop = self._past().continue_back(gives_up)
         if stop.kind is StopKind.WATCHPOINT:
             self._debugger.step(stop.cpu)
         return stop

@@ -135,6 +135,8 @@ class Debugger:
                 what = limits.ended() or self.go(*limits.left)
             if isinstance(what, Stop):
                 self._tell(what)
+                if self._is_paused:  # somebody has asked while a client had the guest make steps, or go back
+                    self._tell(self._here(StopKind.PAUSED))
                 outcome, self._outcome = self._outcome, None
                 if outcome is None:
                     continue

@@ -149,9 +149,16 @@ class History:
         """To before the last instruction of the CPU that is loaded; BEGINNING where there is none."""
         return self._search.step_back()
 
-    def continue_back(self) -> Stop:
-        """To the last breakpoint or watchpoint of the debugger's before here, or to the beginning of the history."""
-        return self._search.continue_back()
+    def continue_back(self, gives_up: Callable[[], bool] = lambda: True) -> Stop:
+        """To the last breakpoint or watchpoint of the debugger's before here, or to the beginning of the history.
+
+        Where the guest is paused meanwhile (`Debugger.pause`) `gives_up` tells whether that is meant: then it is where
+        it was, PAUSED. Else the search goes on.
+
+        Raises:
+            StateError: the guest does not do again what it did, or the host can't write a disk; it is where it was.
+        """
+        return self._search.continue_back(gives_up)
 
     def _before(self, count: int) -> Checkpoint | None:
         """The checkpoint to run from. One at the count itself has what was due there done already."""

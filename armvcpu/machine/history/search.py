@@ -54,6 +54,7 @@ class Search:
 
     def __init__(self, parts: Parts, keeper: Keeper, debugger: Debugger, history: History) -> None:
         self._parts, self._keeper, self._debugger, self._history = parts, keeper, debugger, history
+        self._gives_up: Callable[[], bool] = _always
 
     @property
     def _place(self) -> Place:
@@ -66,13 +67,16 @@ class Search:
 
     # --- stops
 
-    def continue_back(self) -> Stop:
+    def continue_back(self, gives_up: Callable[[], bool]) -> Stop:
         """To the last stop before here; to the beginning of the history where there is none.
+
+        Whoever pauses the guest meanwhile ends that where `gives_up` says so.
 
         Raises:
             StateError: the guest does not do again what it did; it is where it was.
         """
         here, until, place = self._here, self._here, self._place
+        self._gives_up = gives_up
         then = self._keeper.before(here[0])
         while then is not None and (then.count, then.entries) >= here:
             then = self._keeper.previous(then)
@@ -144,9 +148,12 @@ class Search:
         while self._here < until and end.can_go_on:
             what = self._debugger.go(max_instructions=max(until[0] - self._here[0], 1), hear=hear)
             if isinstance(what, Stop):
-                if what.kind is StopKind.PAUSED:
+                if what.kind is not StopKind.PAUSED:
+                    return what
+                if self._gives_up():
                     raise Interrupted
-                return what
+                self._debugger.restored()  # it has stopped there for nothing, and what is there is still to be heard
+                continue
             if what is self._parts.inputs.end:
                 break
             if (wish := end.wish(what)) is not None:
@@ -181,3 +188,7 @@ class Search:
             wanted = parts.end.wish(outcome) or wanted
         if wanted is not None:
             parts.end.by_host(wanted)
+
+
+def _always() -> bool:
+    return True

@@ -6,10 +6,12 @@ import contextlib
 import os
 import resource
 import socket
+import threading
 import time
 
 import pytest
 from gdb_peer import Peer, Running
+from raw_guest import FOREVER, NOP, image
 
 from armvcpu import Machine
 from armvcpu.debug.gdb.address import Address, listen
@@ -137,6 +139,32 @@ def test_an_interrupt_stops_a_guest_that_waits(served):
         peer.put(b"vCont;c")
         time.sleep(0.1)
         assert peer.interrupt().startswith(b"T02thread:1;")
+
+
+def test_a_search_backwards_is_interrupted(tmp_path):
+    """The guest is where it was; a monitor's client that looks meanwhile interrupts nothing, and is answered after."""
+    (tmp_path / "guest.bin").write_bytes(image(NOP, FOREVER))
+    with Machine(tmp_path / "guest.bin", clock="instructions") as machine:
+        machine.keep_history()
+        desk, answers = machine.monitor.desk, []
+        server = machine.serve_gdb(0, wait=True)
+        looks = threading.Thread(target=lambda: answers.append(desk.ask("info history").text))
+        with Running(machine), Peer(server.address) as peer:
+            peer.ask(b"?")
+            peer.put(b"vCont;c")
+            time.sleep(0.5)
+            stop = peer.interrupt()
+            assert stop.startswith(b"T02")
+            count = machine.instructions
+            peer.put(b"bc")
+            looks.start()
+            time.sleep(0.05)
+            assert peer.interrupt() == stop
+            assert machine.instructions == count
+            peer.put(b"vCont;c")
+            looks.join(20)
+            assert answers
+            machine.quit()
 
 
 def test_a_watchpoint_stops_before_the_access(served):
