@@ -312,3 +312,18 @@ def test_a_loop_over_a_device_has_each_value_once(bench, device):
     bench.set_gpr(2, DEVICE + 2 * PAGE)
     bench.run_to_trap()
     assert (bench.gpr(9), bench.gpr(5)) == (sum(range(20)), 20)
+
+
+@pytest.mark.parametrize(
+    ("word", "offsets"), [(LDR_X3_X2, [0]), (STR_X3, [0]), (LDP_X3_X4, [0, 8]), (STP_X3_X4, [0, 8])]
+)
+def test_an_access_that_is_watched_is_told_of_once_whatever_its_callback_changes(bench, device, word, offsets):
+    """The instruction is executed again with the device's answers, and in a loop it is another one each time."""
+    told = []
+    bench.engine.listen.watch(DEVICE, 64, lambda at, *_: told.append(at - DEVICE), reads=True, writes=True)
+    device.on_access = device.change_x5
+    bench.start(word, 0xD100_0400, 0xB5FF_FFC0, hvc(0))  # sub x0, x0, #1; cbnz x0, . - 8
+    bench.set_gpr(2, DEVICE)
+    bench.set_gpr(0, 3)
+    bench.run_to_trap()
+    assert (told, len(device.accesses)) == (offsets * 3, 3 * len(offsets))

@@ -75,6 +75,7 @@ static void begin_replay(struct engine *e, uint64_t pc, struct answer answer)
     r->pc = pc;
     r->answers[r->count++] = answer;
     r->has_begun = false;
+    r->watched = 0;
     r->interrupts |= *interrupts;
     *interrupts = 0;
     if (__atomic_exchange_n(&AT(uint8_t, e->uc, UC_STOP_REQUEST), 0, __ATOMIC_ACQ_REL)) r->stops = true;

@@ -93,6 +93,7 @@ struct answer {
 struct replay {
     uint64_t pc;
     unsigned count; /* of answers; 0: there is none */
+    unsigned watched; /* of watched accesses, since it is executed again: so many as there are answers have been told of */
     bool has_begun, stops;
     uint32_t interrupts;
     struct answer answers[MOST_ANSWERS];

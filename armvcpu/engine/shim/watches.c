@@ -90,6 +90,7 @@ void shim_cpu_check_watchpoint(void *cpu, uint64_t address, uint64_t length, uin
     if (!is_hit) return;
     real.cpu_restore_state(cpu, host_pc, true);
     uint64_t pc = AT(uint64_t, e->env, ENV_PC);
+    if (e->replay.count && e->replay.pc == pc && e->replay.watched++ < e->replay.count) return; /* it has been told of */
     if (e->shared.block) e->shared.position = (int64_t)(pc - AT(uint64_t, (void *)e->shared.block, TB_PC)) >> 2;
     tell_watched(e, address, (uint32_t)length, access == WATCH_WRITE);
     e->shared.position = 0;
