@@ -236,6 +236,8 @@ def test_a_serror_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("x/4", []),
+        ("nothing", []),
         ("tran", ["translate"]),
         ("info m", ["mtree"]),
         ("info devices pl0", ["pl011", "pl031", "pl061"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import threading
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import raw_guest as raw
 from c_guest import build
 
 from armvcpu import Machine, script
+from armvcpu.debug.scripts.changes import Changes
 from armvcpu.debug.scripts.printed import Printed
 from armvcpu.errors import UsageError
 from armvcpu.machine.console.port import MemoryConsole
@@ -361,6 +363,16 @@ def test_interrupts_of_a_gicv2_are_heard(tmp_path, load):
     gic.set_ppi(0, 27, True)
     machine.run(timeout=10)
     assert state_of(scripts).told == [("acknowledge", 27)]
+
+
+def test_a_file_that_two_scripts_are_is_told_of_for_both(tmp_path):
+    """However each of them names it."""
+    one, other, called = str(tmp_path / "hooks.py"), f"{tmp_path}/./hooks.py", threading.Event()
+    changes = Changes([one, other], called.set)
+    (tmp_path / "hooks.py").write_text("")
+    assert called.wait(10)
+    assert changes.take() == {one, other}
+    changes.close()
 
 
 def test_a_console_that_many_scripts_have_heard_has_no_listener_left():

@@ -18,7 +18,8 @@ from armvcpu.cli.trace import trace
 from armvcpu.debug.tracing.blocks import writer
 from armvcpu.debug.tracing.blocks.format import BLOCK as BLOCK_HEAD
 from armvcpu.debug.tracing.blocks.format import BLOCKS, CHUNK, COUNT, CUT, HEADER, MAGIC, NOT_COUNTED, RUN
-from armvcpu.debug.tracing.blocks.reader import BlockFile
+from armvcpu.debug.tracing.blocks.lines import symbol_at
+from armvcpu.debug.tracing.blocks.reader import Block, BlockFile
 from armvcpu.errors import StateError
 
 HELLO = "guests/bin/hello.elf"
@@ -199,6 +200,18 @@ def test_a_mistake_is_one_line(tmp_path, words, said):
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("symbol", "second"),
+    [
+        ("main", "main+0x4"), ("main+0x10", "main+0x14"), ("", ""), ("a+b", "a+b+0x4"), ("a+0xz", "a+0xz+0x4"),
+        ("a+0x", "a+0x+0x4"), ("+0x4", "+0x8"), ("a\n+0x4", "a\n+0x8"), ("a+0x4 ", "a+0x4 +0x4"),
+    ],
+)  # fmt: skip
+def test_a_name_may_have_anything_in_it(symbol, second):
+    """A program's own, or what has become of it in a damaged file."""
+    assert symbol_at(Block(0x1000, (NOP, NOP), symbol), 1) == second
 
 
 def contents(*, entries: list[int], size: int | None = None, header: bytes = b"{}") -> bytes:

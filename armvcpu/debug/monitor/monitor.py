@@ -108,7 +108,7 @@ class Monitor:
             words.append("")
         start = len(text) - len(words[-1])
         found = {command.name.split()[len(words) - 1] for command in COMMANDS if _begins(command, words)}
-        if found:
+        if found or len(words) == 1:  # the beginning of no command, or its /FORMAT
             return start, sorted(found)
         try:
             command, length = find(words[:-1])

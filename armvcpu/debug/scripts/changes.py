@@ -10,6 +10,7 @@ import os
 import select
 import struct
 import threading
+from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ class Changes:
         self._call = call
         self._changed: set[str] = set()
         self._lock = threading.Lock()
-        self._files: dict[tuple[int, str], str] = {}
+        self._files: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
+        """The paths, as they were given, by the watch of their directory and their names."""
         self._inotify = -1
         libc = ctypes.CDLL(None, use_errno=True)
         with suppress(AttributeError):  # of another system's C library
@@ -41,7 +43,7 @@ class Changes:
                 directory, name = os.path.split(os.path.abspath(path))
                 mask = _IN_CLOSE_WRITE | _IN_MOVED_TO
                 watch = libc.inotify_add_watch(self._inotify, os.fsencode(directory), mask)
-                self._files[watch, name] = path
+                self._files[watch, name].add(path)
             self._thread.start()
 
     def take(self) -> set[str]:
@@ -69,7 +71,7 @@ class Changes:
         while True:
             if self._end_read in {fd for fd, _ in poll.poll()}:
                 return
-            changed = {self._files[each] for each in self._events() if each in self._files}
+            changed = {path for each in self._events() for path in self._files.get(each, ())}
             if changed:
                 with self._lock:
                     self._changed |= changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from armvcpu.debug.disasm import disassemble
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from armvcpu.debug.tracing.blocks.reader import Block
 
     Source = Callable[[int], str]
+
+
+_INSIDE = re.compile(r"(.*)\+0x([0-9a-f]{1,16})", re.DOTALL)
+"""A name and an offset; the name may have anything in it."""
 
 
 class Lines:
@@ -42,7 +47,7 @@ def symbol_at(block: Block, number: int) -> str:
     """`main+0x14` for one of a block's instructions; empty where no symbol is known."""
     if not block.symbol or not number:
         return block.symbol
-    name, plus, offset = block.symbol.rpartition("+")
-    if plus and offset.startswith("0x"):
-        return f"{name}+{int(offset, 16) + 4 * number:#x}"
-    return f"{block.symbol}+{4 * number:#x}"
+    inside = _INSIDE.fullmatch(block.symbol)
+    if inside is None:
+        return f"{block.symbol}+{4 * number:#x}"
+    return f"{inside[1]}+{int(inside[2], 16) + 4 * number:#x}"
