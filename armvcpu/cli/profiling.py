@@ -8,7 +8,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 from armvcpu.debug.profile.write import encoded, format_of
-from armvcpu.errors import ArmvcpuError, UsageError, words_of
+from armvcpu.errors import ArmvcpuError, UsageError, named, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,8 @@ class Profiling:
 def open_profile(config: RunConfig, stack: ExitStack, patience: Patience) -> Profiling:
     """UsageError where the file's name says no format, or it can't be written."""
     path = config.profile
-    assert path is not None
+    if path is None:
+        raise UsageError(f"{named('profile_interval')} is for {named('profile')}, which names the file to write")
     format_of(path)
     with _explained(path), patience.waiting():  # a FIFO is opened once it has a reader
         file = open(path, "wb")  # noqa: SIM115  held until the run is over

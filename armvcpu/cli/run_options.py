@@ -51,7 +51,12 @@ class RunConfig(Row, metaclass=OptionsType):
         metavar="FILE", is_output=True, tool="armvcpu.cli.profiling:open_profile",
     )  # fmt: skip
     profile_interval: int = option(
-        1000, NUMBER, "Microseconds of the guest's time between two samples of --profile.", metavar="US", smallest=1
+        1000,
+        NUMBER,
+        "Microseconds of the guest's time between two samples of --profile.",
+        metavar="US",
+        smallest=1,
+        tool="armvcpu.cli.profiling:open_profile",
     )
     monitor: str | None = option(
         None, TEXT, "Listen for `armvcpu monitor SOCKET`.", metavar="unix:SOCKET",
@@ -72,6 +77,7 @@ class RunConfig(Row, metaclass=OptionsType):
     script_errors: str = option(
         "stop", TEXT, "What a script's mistake does to the run.",
         metavar="stop|continue", choices=(("stop", "stop"), ("continue", "continue")),
+        tool="armvcpu.cli.scripting:open_scripts",
     )  # fmt: skip
     history: int | None = option(
         None, SIZE, "Keep the guest's states, in about so much memory, to go back to: by gdb, say.", metavar="SIZE",

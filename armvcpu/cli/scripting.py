@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.scripts.script import compiled
 from armvcpu.debug.scripts.scripts import Scripts
+from armvcpu.errors import UsageError, named
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -49,6 +50,8 @@ class Scripting:
 
 def open_scripts(config: RunConfig, stack: ExitStack, patience: Patience) -> Scripting:
     """UsageError for a file that can't be read or is no Python."""
+    if not config.script:
+        raise UsageError(f"{named('script_errors')} is for {named('script')}, which names the file to execute")
     for path in config.script:
         compiled(path)
     return Scripting(config.script, stack, patience, goes_on=config.script_errors == "continue")

@@ -81,6 +81,34 @@ def test_each_call_has_its_return(called):
     assert open_calls == []
 
 
+JUMPS = r"""
+long place[4];
+int save(long *); void jump(long *, int);
+__asm__("save: stp x29, x30, [x0]; mov x1, sp; str x1, [x0, #16]; mov w0, #0; ret");
+__asm__("jump: ldp x29, x30, [x0]; ldr x2, [x0, #16]; mov sp, x2; mov w0, w1; ret");
+__attribute__((noinline)) void leaf(int n) { __asm__ volatile("" :: "r"(n)); }
+__attribute__((noinline)) void deep(int n) { if (!n) jump(place, 1); deep(n - 1); leaf(-1); }
+__attribute__((noinline)) void rounds(void)
+{
+    for (volatile int n = 0; n < 2; n++)
+        if (!save(place))
+            deep(2);
+    leaf(1);
+    __asm__ volatile("");
+}
+int main(void) { rounds(); leaf(2); return 0; }
+"""
+
+
+def test_what_has_been_left_by_a_jump_is_no_depth(tmp_path):
+    """longjmp: who jumps has no return, and those that are called next are as deep as they are."""
+    words = [event["words"] for event in traced(build(tmp_path, JUMPS, "-g", "-O1"), "call")]
+    found = [re.sub(r"0x[0-9a-f]+.*", "", line) for line in words if "save" not in line]
+    jumped = ["    deep(n=2)", "      deep(n=1)", "        deep(n=0)", "          jump("]
+    ends = ["    leaf(n=1)", "    leaf = None", "  rounds = None", "  leaf(n=2)", "  leaf = None", "main = 0"]
+    assert found == ["main()", "  rounds()", *jumped, *jumped, *ends]
+
+
 def test_functions_of_a_filter_are_heard_with_their_returns(called):
     """The same as among all calls, but for the depth."""
     some = traced(called, "call", "symbol=add,depth")

@@ -2,7 +2,8 @@
 
 A call is BL or BLR, and a return the RET that leads back behind it with the stack pointer that there was. Each stack
 has its own row of calls, so that a switch of tasks in a kernel doesn't mix them up: a stack is told from another one by
-how far apart their pointers are. A function that is jumped to (a tail call) returns for the one that was called.
+how far apart their pointers are. What has been left by a jump out of it (longjmp) is passed over: it is deeper in the
+stack than who calls now. A function that is jumped to (a tail call) returns for the one that was called.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class _Call(NamedTuple):
     """Where it returns to."""
     sp: int
     x8: int
+    depth: int
 
 
 class Calls:
@@ -73,11 +75,12 @@ class Calls:
         vcpu = cpu.vcpu
         sp = _sp(cpu)
         stack = self._stack(cpu.index, sp)
-        depth = len(stack)
-        if depth == DEEPEST:
-            del stack[0]
-        stack.append(_Call(entry, back, sp, vcpu.gpr(8)))
-        keys: dict[str, str | int] = {"from": self._guest.places.name(call) or f"{call:#x}", "depth": depth}
+        place = self._guest.places.name(call)
+        depth = next((known.depth + 1 for known in reversed(stack) if self._is_in(known, place, sp)), 0)
+        if len(stack) == DEEPEST:
+            stack[:] = [known for known in stack if self._is_in(known, place, sp)][-DEEPEST + 1 :]
+        stack.append(_Call(entry, back, sp, vcpu.gpr(8), depth))
+        keys: dict[str, str | int] = {"from": place or f"{call:#x}", "depth": depth}
         keys |= {f"x{number}": f"{vcpu.gpr(number):#x}" for number in range(ARGUMENTS)}
         words = f"{_indent(depth)}{self._name(entry)}({self._arguments(cpu, entry)})"
         self._emit(self._guest.event(cpu.index, vcpu.state.el, entry, "call", "call", keys, words))
@@ -91,9 +94,9 @@ class Calls:
             return
         call = stack[found]
         del stack[found:]
-        keys: dict[str, str | int] = {"to": self._guest.places.name(back) or f"{back:#x}", "depth": found}
+        keys: dict[str, str | int] = {"to": self._guest.places.name(back) or f"{back:#x}", "depth": call.depth}
         keys["x0"] = f"{vcpu.gpr(0):#x}"
-        words = f"{_indent(found)}{self._name(call.entry)} = {self._result(cpu, call)}"
+        words = f"{_indent(call.depth)}{self._name(call.entry)} = {self._result(cpu, call)}"
         self._emit(self._guest.event(cpu.index, vcpu.state.el, call.entry, "call", "return", keys, words))
 
     def _stack(self, vcpu: int, sp: int) -> list[_Call]:
@@ -108,6 +111,10 @@ class Calls:
         stacks[:] = [stack for stack in stacks if stack][-MOST_STACKS:]
         stacks.append([])
         return stacks[-1]
+
+    def _is_in(self, known: _Call, place: str, sp: int) -> bool:
+        """Has a call not been left, when there is one from `place`? Its own may have the same SP: it has no frame."""
+        return known.sp > sp or (known.sp == sp and place.partition("+")[0] == self._name(known.entry))
 
     def _name(self, entry: int) -> str:
         return self._guest.places.name(entry) or f"{entry:#x}"
