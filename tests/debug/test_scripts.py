@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import struct
 import threading
 import time
@@ -15,9 +16,10 @@ from c_guest import build
 from armvcpu import Machine, script
 from armvcpu.debug.scripts.changes import Changes
 from armvcpu.debug.scripts.printed import Printed
+from armvcpu.debug.scripts.script import cut_short
 from armvcpu.errors import UsageError
 from armvcpu.machine.console.port import MemoryConsole
-from armvcpu.machine.outcome import Ending
+from armvcpu.machine.outcome import Ending, Outcome
 
 GUEST = r"""
 typedef unsigned long size_t;
@@ -461,6 +463,23 @@ def main(): inner()
     assert machine.symbols.format(machine.vcpu.state.pc) == "main"
     scripts.remove()
     assert machine.run(timeout=10).status == 0
+
+
+def test_a_script_that_hangs_when_it_is_loaded_anew_is_a_line(load, capsys):
+    """Where it was when the run was to end; the old functions stay."""
+    machine, scripts = load("guests/bin/hello.elf", START + "@on_symbol('main')\ndef main(): told(1)\n")
+    (script_,) = scripts._scripts
+    with open(script_.path, "w") as file:
+        file.write("import signal\nsignal.raise_signal(signal.SIGUSR1)\n")
+    outcome = Outcome.by_signal(signal.SIGTERM)
+    before = signal.signal(signal.SIGUSR1, lambda _number, frame: cut_short(frame, outcome))
+    scripts.reload(script_)
+    signal.signal(signal.SIGUSR1, before)
+    said = capsys.readouterr().err
+    words = "ended by signal 15, and this was still at work; the script stays as it was"
+    assert re.fullmatch(rf"armvcpu: \w+\.py:\d+: {words}\n", said)
+    machine.run(timeout=10)
+    assert state_of(scripts).told == [1]
 
 
 def test_a_mistake_may_be_told_only(load, capsys):

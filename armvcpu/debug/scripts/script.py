@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from armvcpu.debug.scripts.binding import CALL
 from armvcpu.debug.scripts.declared import Declared, Loading, loading
-from armvcpu.debug.scripts.failures import MISTAKES, CutShort, one_line, own_traceback
+from armvcpu.debug.scripts.failures import MISTAKES, CutShort, one_line, own_traceback, place_of
 from armvcpu.debug.scripts.site import Site
 from armvcpu.errors import UsageError, words_of
 
@@ -76,6 +76,8 @@ class Script:
                 exec(code, namespace)  # noqa: S102
         except UsageError as mistake:  # of ours, a decorator's say
             raise UsageError(one_line(mistake).replace("UsageError: ", "").replace("armvcpu.errors.", "")) from None
+        except CutShort as end:
+            raise UsageError(f"{place_of(end)}: {end}, and this was still at work") from None
         except MISTAKES as mistake:
             self._write(own_traceback(mistake))
             raise UsageError(f"script {self.path} can't be loaded: {one_line(mistake)}") from None
