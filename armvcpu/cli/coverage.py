@@ -48,11 +48,13 @@ class CoverageTool:
         return []
 
 
-def open_coverage(config: RunConfig, stack: ExitStack, patience: Patience) -> CoverageTool:
-    """UsageError for a file that can't be made."""
+def open_coverage(config: RunConfig, stack: ExitStack, patience: Patience) -> CoverageTool | None:
+    """UsageError for a file that can't be made; None: the page alone has it."""
     del stack, patience
     if config.coverage is None:
-        raise UsageError(f"{named('coverage_elf')} is for {named('coverage')}, which names the file to write")
+        if config.report is None:
+            raise UsageError(f"{named('coverage_elf')} is for {named('coverage')} or {named('report')}")
+        return None
     check_name(config.coverage)
     directory = os.path.dirname(config.coverage) or "."
     if not os.path.isdir(directory) or not os.access(directory, os.W_OK):

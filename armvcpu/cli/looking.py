@@ -51,5 +51,7 @@ def open_tools(config: RunConfig, stack: ExitStack, patience: Patience) -> list[
     tools: list[Tool] = []
     for tool in dict.fromkeys(wanted):  # several options may be one tool's
         module, _, function = tool.partition(":")
-        tools.append(getattr(import_module(module), function)(config, stack, patience))
+        opened = getattr(import_module(module), function)(config, stack, patience)
+        if opened is not None:  # else the option is about what another tool does
+            tools.append(opened)
     return tools

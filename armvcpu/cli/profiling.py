@@ -58,11 +58,13 @@ class Profiling:
         return {} if self._profile is None else {"profile": self._profile.summary().as_dict()}
 
 
-def open_profile(config: RunConfig, stack: ExitStack, patience: Patience) -> Profiling:
-    """UsageError where the file's name says no format, or it can't be written."""
+def open_profile(config: RunConfig, stack: ExitStack, patience: Patience) -> Profiling | None:
+    """UsageError where the file's name says no format, or it can't be written; None: the page alone has it."""
     path = config.profile
     if path is None:
-        raise UsageError(f"{named('profile_interval')} is for {named('profile')}, which names the file to write")
+        if config.report is None:
+            raise UsageError(f"{named('profile_interval')} is for {named('profile')} or {named('report')}")
+        return None
     format_of(path)
     with _explained(path), patience.waiting():  # a FIFO is opened once it has a reader
         file = open(path, "wb")  # noqa: SIM115  held until the run is over

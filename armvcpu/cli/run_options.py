@@ -42,7 +42,7 @@ class RunConfig(Row, metaclass=OptionsType):
         tool="armvcpu.cli.coverage:open_coverage",
     )  # fmt: skip
     coverage_elf: tuple[str, ...] = option(
-        (), FILE, "An ELF file of which --coverage is to tell, too.", metavar="F", is_several=True,
+        (), FILE, "An ELF file of which --coverage and --report are to tell, too.", metavar="F", is_several=True,
         tool="armvcpu.cli.coverage:open_coverage",
     )  # fmt: skip
     profile: str | None = option(
@@ -53,7 +53,7 @@ class RunConfig(Row, metaclass=OptionsType):
     profile_interval: int = option(
         1000,
         NUMBER,
-        "Microseconds of the guest's time between two samples of --profile.",
+        "Microseconds of the guest's time between two samples of --profile and --report.",
         metavar="US",
         smallest=1,
         tool="armvcpu.cli.profiling:open_profile",

@@ -64,7 +64,7 @@ def _bind(made: socket.socket, path: str) -> None:
 def _require_deserted(path: str) -> None:
     """OSError unless there is a socket that refuses whoever connects."""
     if not stat.S_ISSOCK(os.stat(path).st_mode):
-        raise OSError(errno.EADDRINUSE, "it is in use, that is no socket")
+        raise OSError(errno.EADDRINUSE, "it is in use by a file that is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # it may have as many who wait as it takes
         try:

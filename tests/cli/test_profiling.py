@@ -44,7 +44,7 @@ def test_without_the_option_nothing_is_said():
         (("--profile", "nowhere/p.txt"), "--profile file nowhere/p.txt: No such file or directory; name another"),
         (("--profile", "p.txt", "--profile-interval", "0"), "--profile-interval"),
         (("--profile-interval", "x", "--profile", "p.txt"), "--profile-interval"),
-        (("--profile-interval", "5"), "--profile-interval is for --profile, which names the file to write"),
+        (("--profile-interval", "5"), "--profile-interval is for --profile or --report"),
         (("--script-errors", "continue"), "--script-errors is for --script, which names the file to execute"),
         (("--profile", "p.txt", "--trace", "exits:p.txt"), "that is the file of --profile; name another"),
     ],

@@ -58,7 +58,7 @@ def test_a_guest_that_crashes_has_coverage(image, tmp_path):
             ("--coverage", "x.info"),
             "hello.elf has no DWARF: compile it with -g, and do not strip it; give one by --symbols",
         ),
-        (("--coverage-elf", HELLO), "--coverage-elf is for --coverage, which names the file to write"),
+        (("--coverage-elf", HELLO), "--coverage-elf is for --coverage or --report"),
         (("--coverage", "x.info", "--coverage-elf", "nothing.elf"), "nothing.elf: no such file or directory"),
         (("--coverage", "x.info", "--coverage-elf", "README.md"), "README.md: is no ELF file for AArch64"),
         (("--coverage", "x.drcov", "--trace", "exits:x.drcov"), "that is the file of --coverage; name another"),

@@ -330,7 +330,9 @@ def test_a_run_has_its_profile_and_its_coverage(
     """Also beside the files of --profile and --coverage."""
     page = tmp_path / "r.html"
     words = [tmp_path / each if "." in each else each for each in more]
-    run_to(page, sources, "--clock", "instructions", "--profile-interval", 1, *words, status=3)
+    run_to(
+        page, sources, "--clock", "instructions", "--profile-interval", 1, "--coverage-elf", sources, *words, status=3
+    )
     shown = looked_at(browser, page)
     shown.wait_for("document.querySelectorAll('.slicetext').length >= 3")  # once the window has its size
     frames = shown.evaluate("[...document.querySelectorAll('.slicetext')].map(each => each.textContent)")

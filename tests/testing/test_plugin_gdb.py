@@ -77,5 +77,5 @@ def test_a_port_in_use_is_one_line(failing, tmp_path):
     (tmp_path / "gdb").write_text("taken")
     process, _ = failing("-k", "crash")
     out = process.communicate(timeout=60)[0]
-    assert "in use; choose another place" in out
+    assert "it is in use by a file that is no socket; choose another place" in out
     assert "1 failed" in out
