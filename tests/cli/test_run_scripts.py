@@ -119,17 +119,17 @@ LOOP = "from armvcpu.script import *\n@{}\ndef loops():\n    while True: pass\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "timeout", "said"),
     [
-        ("while True: pass\n", "armvcpu: time-out; the guest had not begun\n"),
-        (LOOP.format("on_start"), "armvcpu: time-out; the guest had not begun\n"),
-        (LOOP.format('on_symbol("main")'), "armvcpu: hooks.py:4: time-out, and this was still at work\n"),
+        ("while True: pass\n", 0.1, "armvcpu: time-out; the guest had not begun\n"),
+        (LOOP.format("on_start"), 0.1, "armvcpu: time-out; the guest had not begun\n"),
+        (LOOP.format('on_symbol("main")'), 1, "armvcpu: hooks.py:4: time-out, and this was still at work\n"),
     ],
     ids=["loaded", "before the guest", "in a trap"],
 )
-def test_a_script_that_hangs_is_ended_by_the_time_out(run, text, said):
+def test_a_script_that_hangs_is_ended_by_the_time_out(run, text, timeout, said):
     """While it is loaded, before the guest begins, and in the guest's instruction."""
-    done = run(text, "--timeout", "0.1", timeout=20)
+    done = run(text, "--timeout", timeout, timeout=20)
     assert done.returncode == 4
     assert done.stderr.startswith(said)
 
