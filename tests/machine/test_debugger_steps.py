@@ -146,6 +146,48 @@ def test_a_step_that_ends_the_guest_ends_the_run(clock):
 
 
 @pytest.mark.parametrize("clock", ["host", "instructions"])
+@pytest.mark.parametrize("is_paused", [False, True], ids=["alone", "and somebody asks for a stop"])
+def test_a_step_that_ends_the_guest_before_it_runs_ends_the_run(tmp_path, clock, is_paused):
+    """A client that has made its steps at the very beginning."""
+    path = tmp_path / "guest.bin"
+    path.write_bytes(image(raw.mov(1, 7), raw.psci(raw.SYSTEM_OFF), raw.FOREVER))
+    with Machine(path, clock=clock) as machine:
+
+        def act():
+            while isinstance(machine.debugger.step(), Stop):
+                pass
+            if is_paused:
+                machine.debugger.pause()
+
+        client = Stepping(act)
+        machine.debugger.attach(client, at_start=True)
+        outcome = machine.run(timeout=5)
+        assert (outcome.reason, client.ends) == ("the guest powered off", [outcome])
+
+
+def test_a_step_that_ends_a_guest_that_was_taken_back_ends_the_run(tmp_path):
+    """A client that goes back from the end, and there by steps once more, is told of it again."""
+    path = tmp_path / "guest.bin"
+    path.write_bytes(image(raw.mov(1, 7), raw.psci(raw.SYSTEM_OFF), raw.FOREVER))
+    ends = []
+
+    class Returning(Stepping):
+        def ended(self, outcome):
+            ends.append(outcome.reason)
+            if len(ends) == 1:
+                machine.history.go_to(1)
+                while isinstance(machine.debugger.step(), Stop):
+                    pass
+            return len(ends) == 1
+
+    with Machine(path, clock="instructions") as machine:
+        machine.keep_history()
+        machine.debugger.attach(Returning(lambda: None))
+        assert machine.run(timeout=5).reason == "the guest powered off"
+        assert ends == ["the guest powered off"] * 2
+
+
+@pytest.mark.parametrize("clock", ["host", "instructions"])
 def test_a_step_that_crashes_the_guest_is_an_outcome(tmp_path, clock):
     """Not an exception: BR X30, to nothing, with no vectors."""
     path = tmp_path / "guest.bin"

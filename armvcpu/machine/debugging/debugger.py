@@ -128,23 +128,33 @@ class Debugger:
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """`Machine.run` with a client."""
         limits = Limits(timeout, max_instructions, self._count)
+        what: Stop | Outcome | None = None
         if self._is_paused:
-            self._tell(self._here(StopKind.START if self.last is None else StopKind.PAUSED))
+            what = self._here(StopKind.START if self.last is None else StopKind.PAUSED)
         while True:
-            with limits:
-                what = limits.ended() or self.go(*limits.left)
+            if what is None:
+                with limits:
+                    what = limits.ended() or self.go(*limits.left)
             if isinstance(what, Stop):
-                self._tell(what)
-                if self._is_paused:  # somebody has asked while a client had the guest make steps, or go back
-                    self._tell(self._here(StopKind.PAUSED))
-                outcome, self._outcome = self._outcome, None
-                if outcome is None:
-                    continue
-                what = outcome
+                what = self._decided(what)
+                continue
             if what.status == Ending.LIMIT.value:
                 what = limits.ended() or what  # of the whole run, and not of its last piece
             if not self._has_been_taken_back(what):
                 return what
+            what = self._take_outcome()
+
+    def _decided(self, stop: Stop) -> Stop | Outcome | None:
+        """Clients have decided at a stop; the end that a step of theirs has made, the next stop, or None: go on."""
+        self._tell(stop)
+        outcome = self._take_outcome()
+        if outcome is None and self._is_paused:  # somebody has asked while they had the guest make steps, or go back
+            return self._here(StopKind.PAUSED)
+        return outcome
+
+    def _take_outcome(self) -> Outcome | None:
+        outcome, self._outcome = self._outcome, None
+        return outcome
 
     def _tell(self, stop: Stop) -> None:
         self._is_paused, self.only, self.asks_clients = False, None, True
