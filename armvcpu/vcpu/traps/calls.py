@@ -43,17 +43,19 @@ class CallTraps:
             if value is None:
                 return
             try:
+                frame[0] = value  # a mask for every value would take a tenth of the whole call
+            except ValueError:  # negative, or longer than 64 bits
                 frame[0] = value & 0xFFFF_FFFF_FFFF_FFFF
             except TypeError:
-                if value is not PASS_ON:
-                    raise no_number(f"the handler of HVC {number:#x}", value, handler) from None
-            else:
-                return
-        else:
-            if handler is None and number & _FAST:
-                handler = _by_identity(self._hypercalls, number)
-            if handler is not None and self._answer("hvc", handler):
-                return
+                if value is PASS_ON:
+                    self._unclaimed_hvc(esr)
+                    return
+                raise no_number(f"the handler of HVC {number:#x}", value, handler) from None
+            return
+        if handler is None and number & _FAST:
+            handler = _by_identity(self._hypercalls, number)
+        if handler is not None and self._answer("hvc", handler):
+            return
         self._unclaimed_hvc(esr)
 
     def _unclaimed_hvc(self, esr: int) -> None:
