@@ -472,6 +472,16 @@ def test_number_that_no_call_has_is_refused(bench, table, number):
     assert not calls
 
 
+@pytest.mark.parametrize("ec", [EC.HVC64, EC.SMC64])
+@pytest.mark.parametrize(("value", "answer"), [(-1, (1 << 64) - 1), ((1 << 64) + 5, 5), (True, 1), (7, 7)])
+def test_an_answer_has_64_bits(bench, ec, value, answer):
+    """Whatever number a handler gives: X0 has the low ones."""
+    for table in (bench.vcpu.handlers.hypercalls, bench.vcpu.handlers.smc):
+        table[1] = lambda _vcpu: value
+    bench.play(trap(ec, regs={0: 1}))
+    assert bench.vcpu.gpr(0) == answer
+
+
 @pytest.mark.parametrize("reason", [None, "hm", 5, Hypercall])
 def test_what_is_no_exit_ends_no_run(bench, reason):
     """UsageError from the handler that gives it."""
