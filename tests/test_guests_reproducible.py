@@ -18,6 +18,8 @@ from elftools.elf.sections import SymbolTableSection
 if TYPE_CHECKING:
     from types import ModuleType
 
+pytestmark = pytest.mark.slow  # and a part of .ci/run
+
 GUESTS = Path(__file__).resolve().parent.parent / "guests"
 NAMES = sorted(
     [str(path.relative_to(GUESTS).with_suffix("")) for where in ("*.c", "linux/*.c") for path in GUESTS.glob(where)]

@@ -14,6 +14,8 @@ import pytest
 
 import armvcpu
 
+pytestmark = pytest.mark.slow  # and a part of .ci/run
+
 ROOT = Path(__file__).parents[1]
 RECIPE = re.compile(r"^docs: .*\n((?:\t.*\n)+)", re.MULTILINE)
 TYPED = {

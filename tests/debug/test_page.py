@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # and a part of .ci/run
+
 HOSTILE = (
     b"</pre></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\n"
     b"{{ 7 * 7 }} {% raw %} <!-- \xff\xfe\x00\x1b[31m ]]> &lt; \xe2\x80\xae end\n"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # and a part of .ci/run
+
 REPEATS = ("--clock", "instructions")
 KINDS = "exception,irq,psci,exits,request"
 

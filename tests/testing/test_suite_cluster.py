@@ -33,6 +33,8 @@ from armvcpu.testing.suite.run import run_suite
 from armvcpu.testing.suite.suite import Case, Step, Suite, load_suite
 from armvcpu.testing.suite.worker_files import FileCache, SentFile
 
+pytestmark = pytest.mark.slow  # and a part of .ci/run
+
 GUESTS = Path("guests/bin").absolute()
 HELLO, ECHO = ({"image": str(GUESTS / f"{name}.elf"), "cpus": 1} for name in ("hello", "echo"))
 CLI = [sys.executable, "-m", "armvcpu", "test"]
