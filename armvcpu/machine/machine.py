@@ -12,7 +12,6 @@ of it goes through `running/run_loop.py`.
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -27,6 +26,7 @@ from armvcpu.machine.outcome import QUIT, STOPPED, Ending, Outcome
 from armvcpu.machine.parts import assemble
 from armvcpu.machine.running.actions import Actions
 from armvcpu.machine.running.call import GuestCall
+from armvcpu.machine.running.limits import RunLimits
 from armvcpu.machine.running.outside import Outside
 from armvcpu.machine.running.power import Power
 from armvcpu.machine.running.run_loop import RunLoop
@@ -204,13 +204,12 @@ class Machine:
         """With those who debug, where there are any; the first one may come while the guest runs, and stops it."""
         if self._debugger is not None and self._debugger.has_client:
             return self._debugger.run(timeout, max_instructions)
-        began, executed = time.monotonic(), self.parts.count.executed
-        outcome = self._loop.run(timeout, max_instructions)
+        limits = RunLimits(timeout, max_instructions, self.parts.count)
+        with limits:
+            outcome = self._loop.run(timeout, max_instructions)
         if outcome is not STOPPED or self._debugger is None or not self._debugger.has_client:
             return outcome
-        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
-        most = max_instructions and max(1, max_instructions - (self.parts.count.executed - executed))
-        return self._debugger.run(left, most)
+        return self._debugger.run(*limits.left)
 
     def _goes_on(self) -> None:
         """What comes is another state than that of the last run's end, of whose report nobody may have read a word."""

@@ -11,22 +11,20 @@ it makes it; whether the instruction really touches what is watched is looked up
 
 from __future__ import annotations
 
-import time
-
 from armvcpu.arch.static import TYPE_CHECKING, Protocol
 from armvcpu.errors import GuestCrash, Unmodelled
 from armvcpu.machine.board.memory import page_pieces
 from armvcpu.machine.debugging.points import Breakpoint, Breakpoints, Watchpoint, Watchpoints
 from armvcpu.machine.debugging.standing import Standing
 from armvcpu.machine.debugging.stop import Stop, StopKind
-from armvcpu.machine.outcome import STOPPED, TIME_OUT, Ending, Outcome
+from armvcpu.machine.outcome import STOPPED, Ending, Outcome
+from armvcpu.machine.running.limits import RunLimits
 from armvcpu.machine.watching.touched import touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from armvcpu.machine.parts import Parts
-    from armvcpu.machine.running.count import Count
     from armvcpu.machine.running.run_loop import RunLoop
 
 
@@ -38,34 +36,6 @@ class Client(Protocol):
 
     def ended(self, outcome: Outcome) -> bool:
         """The guest has ended, crashed or reached a limit; True where it is to go on, having been taken back."""
-
-
-class Limits:
-    """What is left of a run's limits, of which stops use up nothing; a context while the guest runs."""
-
-    def __init__(self, timeout: float | None, max_instructions: int, count: Count) -> None:
-        self._timeout, self._most, self._count = timeout, max_instructions, count
-        self._first, self._ran, self._began = count.executed, 0.0, 0.0
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._ran += time.monotonic() - self._began
-
-    @property
-    def left(self) -> tuple[float | None, int]:
-        """Seconds and instructions that the guest may still run."""
-        most = self._most and max(1, self._most - (self._count.executed - self._first))
-        return None if self._timeout is None else max(0.0, self._timeout - self._ran), most
-
-    def ended(self) -> Outcome | None:
-        """The run's end, where one is used up."""
-        if self._most and self._count.executed - self._first >= self._most:
-            return Outcome.of(Ending.LIMIT, f"instruction limit: {self._most} executed")
-        if self._timeout is not None and self._ran >= self._timeout:
-            return Outcome.of(Ending.LIMIT, TIME_OUT)
-        return None
 
 
 class Debugger:
@@ -127,7 +97,7 @@ class Debugger:
 
     def run(self, timeout: float | None, max_instructions: int) -> Outcome:
         """`Machine.run` with a client."""
-        limits = Limits(timeout, max_instructions, self._count)
+        limits = RunLimits(timeout, max_instructions, self._count)
         what: Stop | Outcome | None = None
         if self._is_paused:
             what = self._here(StopKind.START if self.last is None else StopKind.PAUSED)
@@ -234,8 +204,7 @@ class Debugger:
             self._standing.begin_anew()
 
     def _step(self, wanted: int, *, passes_accesses: bool) -> Stop | Outcome:
-        was_asked = False
-        """Has somebody asked for a stop? That is for when the guest goes on."""
+        was_asked = False  # for a stop, by somebody: that is for when the guest goes on
         try:
             while True:
                 before = self._moment

@@ -54,7 +54,6 @@ class Search:
 
     def __init__(self, parts: Parts, keeper: Keeper, debugger: Debugger, history: History) -> None:
         self._parts, self._keeper, self._debugger, self._history = parts, keeper, debugger, history
-        self._gives_up: Callable[[], bool] = _always
 
     @property
     def _place(self) -> Place:
@@ -76,15 +75,14 @@ class Search:
             StateError: the guest does not do again what it did; it is where it was.
         """
         here, until, place = self._here, self._here, self._place
-        self._gives_up = gives_up
         then = self._keeper.before(here[0])
         while then is not None and (then.count, then.entries) >= here:
             then = self._keeper.previous(then)
         try:
             while then is not None:
-                number = self._last_in(then, until)
+                number = self._last_in(then, until, gives_up)
                 if number:
-                    return self._go_to_stop(then, until, number)
+                    return self._go_to_stop(then, until, number, gives_up)
                 until, then = (then.count, then.entries), self._keeper.previous(then)
         except Interrupted as interrupted:
             self._return(place)
@@ -117,18 +115,18 @@ class Search:
         self._history.go_to(self._history.count if begin is None else begin)
         return self._debugger.moved(StopKind.BEGINNING)
 
-    def _last_in(self, then: Checkpoint, until: Position) -> int:
+    def _last_in(self, then: Checkpoint, until: Position, gives_up: Callable[[], bool]) -> int:
         """Which of the stops from a checkpoint on is the last one before a position, from 1 on; 0: there is none."""
         found: list[tuple[Position, int]] = []
 
         def hear(stop: Stop) -> None:
             found.append((self._here, stop.cpu))
 
-        self._run(then, until, hear)
+        self._run(then, until, hear, gives_up)
         before = [place for place in found if place[0] < until]
         return before.index(before[-1]) + 1 if before else 0  # an instruction that is tried again is the same stop
 
-    def _go_to_stop(self, then: Checkpoint, until: Position, number: int) -> Stop:
+    def _go_to_stop(self, then: Checkpoint, until: Position, number: int, gives_up: Callable[[], bool]) -> Stop:
         left = number
 
         def hear(_stop: Stop) -> bool:
@@ -136,12 +134,14 @@ class Search:
             left -= 1
             return not left
 
-        stop = self._run(then, until, hear)
+        stop = self._run(then, until, hear, gives_up)
         if stop is None:
             raise StateError(CHANGED)
         return stop
 
-    def _run(self, then: Checkpoint, until: Position, hear: Callable[[Stop], object]) -> Stop | None:
+    def _run(
+        self, then: Checkpoint, until: Position, hear: Callable[[Stop], object], gives_up: Callable[[], bool]
+    ) -> Stop | None:
         """From a checkpoint to a position, all stops before it heard of; the one that is heard last, if any."""
         self._history.return_to(then, until[0])
         end = self._parts.end
@@ -150,7 +150,7 @@ class Search:
             if isinstance(what, Stop):
                 if what.kind is not StopKind.PAUSED:
                     return what
-                if self._gives_up():
+                if gives_up():
                     raise Interrupted
                 self._debugger.restored()  # it has stopped there for nothing, and what is there is still to be heard
                 continue
@@ -188,7 +188,3 @@ class Search:
             wanted = parts.end.wish(outcome) or wanted
         if wanted is not None:
             parts.end.by_host(wanted)
-
-
-def _always() -> bool:
-    return True

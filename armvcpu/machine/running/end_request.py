@@ -18,7 +18,7 @@ class EndRequest:
     that between two instructions. After one that the guest made (power off, semihosting exit, a crash) it can't.
 
     The host's may come from any thread, and from a signal handler between two of this one's own instructions. So an end
-    and a stop for a debugger have a place each, and whoever takes one leaves the other's alone.
+    and a stop for a debugger have a place each: an end that comes while a stop is taken is not lost with it.
     """
 
     def __init__(self, attention: Attention, patience: Patience) -> None:
